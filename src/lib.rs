@@ -1,0 +1,1 @@
+//! godwit: reinforcement-learning trainer for migration policies.
