@@ -1,0 +1,27 @@
+# Every target provides libtorch first (`setup`), which does nothing when it is there.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## put libtorch under .libtorch (downloads it once, about 0.55 GB without a GPU)
+	@command -v python3 >/dev/null || { echo "setup: python3 is missing, install it (Debian: apt-get install python3 python3-pip)" >&2; exit 1; }
+	@python3 scripts/setup_libtorch.py
+
+demo: setup ## train, export, verify and evaluate a small policy, then decide a migration with it
+	@scripts/demo.sh
+
+test: setup ## run all tests
+	cargo test --workspace
+
+bench: setup ## measure speeds on this machine
+	cargo bench --workspace
+	cargo run --release --bin godwit -- bench env founding-10x50
+
+lint: setup ## check formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+clean: ## remove what was built; keeps checkpoints and the downloaded libtorch
+	cargo clean
