@@ -1,1 +1,30 @@
-//! The world.
+//! The world that godwit trains in: a cluster of nodes, the workloads on them, their changing
+//! demand, and the migrations between nodes. No libtorch, no terminal, no network.
+
+pub mod candidates;
+pub mod cluster;
+pub mod cluster_env;
+pub mod compact;
+pub mod demand;
+pub mod encoder;
+pub mod env;
+pub mod features;
+pub mod input;
+pub mod migration;
+pub mod objective;
+pub mod observation;
+pub mod outlook;
+pub mod placement;
+pub mod resources;
+pub mod rng;
+pub mod scenario;
+pub mod schema;
+pub mod slots;
+pub mod snapshot;
+pub mod state;
+pub mod vector_env;
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

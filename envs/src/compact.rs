@@ -1,0 +1,159 @@
+//! The replay's form of a state: only what an observation is a function of.
+//!
+//! Fixed length, little endian: tick, moves left, number of candidates and of transfers (u32
+//! each); transfers; placement (u16); cooldowns (u16, where the rules have one); state sizes (f32,
+//! where episodes draw them); demand and forecast demand (f32, where they change); the candidate
+//! list (u16 pairs, where the actions are a list). Loads, slots and features are recomputed.
+
+use crate::candidates::CandidateList;
+use crate::state::{ClusterState, Transfer};
+use std::sync::Arc;
+
+/// Which parts of a state vary in an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactLayout {
+    /// Demand differs between ticks or episodes.
+    pub demand: bool,
+    /// State sizes differ between episodes.
+    pub state_sizes: bool,
+    /// Size of the candidate list; 0 where pairs have fixed indices.
+    pub candidates: usize,
+}
+
+const TRANSFER_BYTES: usize = 8;
+
+impl CompactLayout {
+    /// Bytes of one state.
+    pub fn len(&self, state: &ClusterState) -> usize {
+        let k = state.spec.workloads();
+        let horizons = state.forecast.len();
+        let floats = usize::from(self.demand) * k * state.spec.resources * (1 + horizons)
+            + usize::from(self.state_sizes) * k;
+        16 + TRANSFER_BYTES * state.rules.limits.transfers_in_flight as usize
+            + 2 * k * (1 + usize::from(state.rules.limits.cooldown_ticks > 0))
+            + 4 * floats
+            + 4 * self.candidates
+    }
+
+    /// Writes a state; `out` has [`CompactLayout::len`] bytes.
+    pub fn write(&self, state: &ClusterState, list: &CandidateList, out: &mut [u8]) {
+        out.fill(0);
+        let mut w = Writer(out);
+        w.u32(state.tick);
+        w.u32(state.moves_left);
+        w.u32(list.workload.len() as u32);
+        w.u32(state.transfers.len() as u32);
+        for at in 0..state.rules.limits.transfers_in_flight as usize {
+            let transfer = state.transfers.get(at).copied().unwrap_or(Transfer {
+                workload: 0,
+                source: 0,
+                remaining_s: 0.0,
+            });
+            w.u16(transfer.workload as u16);
+            w.u16(transfer.source as u16);
+            w.f32s(&[transfer.remaining_s]);
+        }
+        state.placement.iter().for_each(|&node| w.u16(node as u16));
+        if state.rules.limits.cooldown_ticks > 0 {
+            state.cooldown.iter().for_each(|&ticks| w.u16(ticks));
+        }
+        if self.state_sizes {
+            w.f32s(&state.spec.state_gib);
+        }
+        if self.demand {
+            w.f32s(&state.demand);
+            w.f32s(&state.forecast_demand);
+        }
+        if self.candidates > 0 {
+            for (&k, &node) in list.workload.iter().zip(&list.destination) {
+                w.u16(k as u16);
+                w.u16(node as u16);
+            }
+        }
+    }
+
+    /// Reads what [`CompactLayout::write`] wrote and recomputes what is derived.
+    pub fn read(&self, bytes: &[u8], state: &mut ClusterState, list: &mut CandidateList) {
+        let mut r = Reader(bytes);
+        state.tick = r.u32();
+        state.moves_left = r.u32();
+        let candidates = r.u32() as usize;
+        let transfers = r.u32() as usize;
+        state.transfers.clear();
+        for at in 0..state.rules.limits.transfers_in_flight as usize {
+            let transfer = Transfer {
+                workload: u32::from(r.u16()),
+                source: u32::from(r.u16()),
+                remaining_s: r.f32(),
+            };
+            if at < transfers {
+                state.transfers.push(transfer);
+            }
+        }
+        state.placement.iter_mut().for_each(|node| *node = u32::from(r.u16()));
+        if state.rules.limits.cooldown_ticks > 0 {
+            state.cooldown.iter_mut().for_each(|ticks| *ticks = r.u16());
+        }
+        if self.state_sizes {
+            r.f32s(&mut Arc::make_mut(&mut state.spec).state_gib);
+        }
+        if self.demand {
+            r.f32s(&mut state.demand);
+            r.f32s(&mut state.forecast_demand);
+        }
+        list.workload.clear();
+        list.destination.clear();
+        if self.candidates > 0 {
+            for _ in 0..candidates {
+                list.workload.push(u32::from(r.u16()));
+                list.destination.push(u32::from(r.u16()));
+            }
+        }
+        state.rebuild();
+    }
+}
+
+struct Writer<'a>(&'a mut [u8]);
+
+impl Writer<'_> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        let (head, tail) = std::mem::take(&mut self.0).split_at_mut(bytes.len());
+        head.copy_from_slice(bytes);
+        self.0 = tail;
+    }
+    fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+    fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_le_bytes());
+    }
+    fn f32s(&mut self, values: &[f32]) {
+        // Replays stay on the machine that wrote them or move between little-endian ones.
+        self.bytes(bytemuck::cast_slice(values));
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn bytes<const L: usize>(&mut self) -> [u8; L] {
+        let (head, tail) = self.0.split_at(L);
+        self.0 = tail;
+        std::array::from_fn(|at| head[at])
+    }
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.bytes())
+    }
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.bytes())
+    }
+    fn f32(&mut self) -> f32 {
+        f32::from_le_bytes(self.bytes())
+    }
+    fn f32s(&mut self, out: &mut [f32]) {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+        let (head, tail) = self.0.split_at(bytes.len());
+        bytes.copy_from_slice(head);
+        self.0 = tail;
+    }
+}

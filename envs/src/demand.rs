@@ -1,0 +1,157 @@
+//! Demand over an episode: one factor per workload and tick on its base demand, drawn before the
+//! episode starts, so that it cannot depend on what a policy does.
+
+use crate::resources::MAX_RESOURCES;
+use crate::rng::Rng;
+use rand::Rng as _;
+
+/// A workload's process with its drawn parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wave {
+    /// Ticks per period; 0 for constant demand.
+    pub period_ticks: u32,
+    /// Relative swing around the base.
+    pub amplitude: f32,
+    /// Share of a period by which the wave leads.
+    pub phase: f32,
+    /// Standard deviation of the relative noise.
+    pub noise: f32,
+    /// AR(1) coefficient of the noise.
+    pub persistence: f32,
+    /// Which resources follow the wave, `[m]`.
+    pub follows: [bool; MAX_RESOURCES],
+}
+
+/// Demand factors of one episode, and of the history before it that forecasts may use.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DemandTable {
+    workloads: usize,
+    history_ticks: u32,
+    /// `[history + ticks + 1][K]`.
+    factors: Vec<f32>,
+    follows: Vec<[bool; MAX_RESOURCES]>,
+}
+
+impl DemandTable {
+    /// Draws the factors of ticks `-history_ticks ..= ticks`.
+    pub fn draw(waves: &[Wave], history_ticks: u32, ticks: u32, rng: &mut Rng) -> Self {
+        let rows = (history_ticks + ticks + 1) as usize;
+        let workloads = waves.len();
+        let mut factors = vec![1.0; rows * workloads];
+        for (k, wave) in waves.iter().enumerate() {
+            if wave.period_ticks == 0 {
+                continue;
+            }
+            // The wave is advanced by rotation, in f64: no sine per tick and no visible drift.
+            let step = std::f64::consts::TAU / f64::from(wave.period_ticks);
+            let start =
+                std::f64::consts::TAU * f64::from(wave.phase) - step * f64::from(history_ticks);
+            let (step_sin, step_cos) = step.sin_cos();
+            let (mut sin, mut cos) = start.sin_cos();
+            let fresh = wave.noise * (1.0 - wave.persistence * wave.persistence).sqrt();
+            let mut noise = wave.noise * normal(rng);
+            for row in 0..rows {
+                let factor = 1.0 + wave.amplitude * sin as f32 + noise;
+                factors[row * workloads + k] = factor.max(0.0);
+                noise = wave.persistence * noise + fresh * normal(rng);
+                (sin, cos) = (sin * step_cos + cos * step_sin, cos * step_cos - sin * step_sin);
+            }
+        }
+        Self {
+            workloads,
+            history_ticks,
+            factors,
+            follows: waves.iter().map(|w| w.follows).collect(),
+        }
+    }
+
+    /// Writes the demand at `tick` (which may be before the episode) into `out`, `[K][m]`.
+    pub fn write(&self, tick: i64, base: &[f32], resources: usize, out: &mut [f32]) {
+        let row = (tick + i64::from(self.history_ticks)).max(0) as usize;
+        let factors = &self.factors[row * self.workloads..(row + 1) * self.workloads];
+        for (k, &factor) in factors.iter().enumerate() {
+            for j in 0..resources {
+                let at = k * resources + j;
+                out[at] = if self.follows[k][j] { base[at] * factor } else { base[at] };
+            }
+        }
+    }
+
+    /// Writes the seasonal-naive forecast made at `tick` for `tick + horizon`: the demand at the
+    /// latest tick that has been seen and is a whole number of periods before it.
+    pub fn write_forecast(
+        &self,
+        tick: u32,
+        horizon: u32,
+        period: u32,
+        base: &[f32],
+        resources: usize,
+        out: &mut [f32],
+    ) {
+        let seasons = horizon.div_ceil(period);
+        let seen = i64::from(tick) + i64::from(horizon) - i64::from(seasons) * i64::from(period);
+        self.write(seen, base, resources, out);
+    }
+}
+
+/// About normal: the sum of four uniforms (Irwin-Hall), centred and scaled to variance 1. Tails
+/// end at 3.46, which suits a bounded demand, and one random word makes one draw.
+fn normal(rng: &mut Rng) -> f32 {
+    let word = rng.next_u64();
+    let sum: u32 = (0..4).map(|part| (word >> (16 * part) & 0xffff) as u32).sum();
+    (sum as f32 / 65535.0 - 2.0) * 3.0_f32.sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::stream;
+
+    fn wave() -> Wave {
+        Wave {
+            period_ticks: 4,
+            amplitude: 0.5,
+            phase: 0.0,
+            noise: 0.0,
+            persistence: 0.0,
+            follows: [true, false, false, false, false, false, false, false],
+        }
+    }
+
+    #[test]
+    fn a_diurnal_wave_has_its_stated_shape_and_only_on_its_resources() {
+        let table = DemandTable::draw(&[wave()], 4, 4, &mut stream(1, "demand"));
+        let mut out = [0.0; 2];
+        for (tick, expected) in [(0, 10.0), (1, 15.0), (2, 10.0), (3, 5.0), (-3, 15.0)] {
+            table.write(tick, &[10.0, 7.0], 2, &mut out);
+            assert!((out[0] - expected).abs() < 1e-4, "tick {tick}: {out:?}");
+            assert_eq!(out[1], 7.0);
+        }
+    }
+
+    #[test]
+    fn a_forecast_reads_only_what_has_been_seen() {
+        // Pure noise: a forecast that peeked at the future would equal it.
+        let noisy = Wave { amplitude: 0.0, noise: 0.1, ..wave() };
+        let table = DemandTable::draw(&[noisy], 8, 8, &mut stream(2, "demand"));
+        let (mut forecast, mut seen, mut future) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+        for horizon in 1..=4 {
+            table.write_forecast(3, horizon, 4, &[1.0, 1.0], 2, &mut forecast);
+            table.write(3 + i64::from(horizon) - 4, &[1.0, 1.0], 2, &mut seen);
+            table.write(3 + i64::from(horizon), &[1.0, 1.0], 2, &mut future);
+            assert_eq!(forecast, seen);
+            assert_ne!(forecast[0], future[0]);
+        }
+    }
+
+    #[test]
+    fn noise_has_the_stated_spread() {
+        let noisy = Wave { amplitude: 0.0, noise: 0.1, persistence: 0.5, ..wave() };
+        let table = DemandTable::draw(&[noisy], 0, 40_000, &mut stream(3, "demand"));
+        let mean = table.factors.iter().sum::<f32>() / table.factors.len() as f32;
+        let variance = table.factors.iter().map(|f| (f - mean).powi(2)).sum::<f32>()
+            / table.factors.len() as f32;
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
+        assert!((variance.sqrt() - 0.1).abs() < 0.005, "{}", variance.sqrt());
+    }
+}

@@ -1,0 +1,374 @@
+//! The one feature encoder: training, evaluation and the live scorer observe through it. The
+//! order of what it writes is the order of [`crate::features::schema`].
+
+use crate::candidates::{CandidateList, action_space};
+use crate::migration::MigrationCostLanes;
+use crate::objective::{LEVEL_TERMS, Term};
+use crate::observation::{LANES, ObservationBuffer, ObservationSpace};
+use crate::outlook::{Arrivals, Lanes, Tile};
+use crate::scenario::Mode;
+use crate::slots::MOST_REMOVALS;
+use crate::state::{ClusterState, full_budget};
+use multiversion::multiversion;
+
+/// Features are clipped here, so that an outlier cannot blow a network up.
+const CLIP: f32 = 5.0;
+
+/// The observation space of a cluster under its rules.
+pub fn observation_space(state: &ClusterState) -> ObservationSpace {
+    let (nodes, workloads) = (state.spec.nodes(), state.spec.workloads());
+    let (actions, fixed_pairs) = action_space(nodes, workloads, state.rules.candidates.max);
+    let schema = crate::features::schema(&state.rules);
+    ObservationSpace { nodes, workloads, actions, fixed_pairs, schema }
+}
+
+/// Writes the observation of `state`. `list` holds the offered pairs; `None` where every pair has
+/// its fixed index.
+pub fn encode(state: &ClusterState, list: Option<&CandidateList>, out: &mut ObservationBuffer) {
+    encode_simd(state, list, out);
+}
+
+// Compiled for several instruction sets; the widest that the machine has is picked at run time.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma",
+    "aarch64+neon"
+))]
+fn encode_simd(state: &ClusterState, list: Option<&CandidateList>, out: &mut ObservationBuffer) {
+    encode_globals(state, &mut out.globals);
+    encode_nodes(state, &mut out.nodes);
+    encode_workloads(state, &mut out.workloads);
+    out.placement.copy_from_slice(&state.placement);
+    match list {
+        None => encode_all_pairs(state, out),
+        Some(list) => encode_list(state, list, out),
+    }
+    out.mask[0] = true;
+}
+
+#[inline(always)]
+fn encode_globals(state: &ClusterState, out: &mut [f32]) {
+    let m = state.spec.resources as f32;
+    let mut w = Row { out, at: 0 };
+    let terms = state.level_terms();
+    w.put(terms[Term::MaxLoad as usize] / m);
+    w.put(terms[Term::Imbalance as usize]);
+    w.put(terms[Term::Overload as usize]);
+    w.put(terms[Term::Fragmentation as usize]);
+    w.put(state.now.mean_load / m);
+    let rules = &*state.rules;
+    if rules.episode.mode == Mode::Online {
+        let period = rules.forecast.period_ticks.max(1);
+        let angle = std::f32::consts::TAU * (state.tick % period) as f32 / period as f32;
+        let (sin, cos) = angle.sin_cos();
+        w.put(sin);
+        w.put(cos);
+    }
+    w.put(state.moves_left.min(50) as f32 / 10.0);
+    w.put(state.moves_left as f32 / full_budget(rules).max(1) as f32);
+    for outlook in &state.forecast {
+        let terms = outlook.terms(&state.spec, &state.objective);
+        w.put(terms[Term::MaxLoad as usize] / m);
+        w.put(terms[Term::Overload as usize]);
+    }
+}
+
+#[inline(always)]
+fn encode_nodes(state: &ClusterState, out: &mut [f32]) {
+    let spec = &*state.spec;
+    let (n, m, padded) = (spec.nodes(), spec.resources, spec.padded_nodes());
+    let inverse_m = 1.0 / m as f32;
+    let width = out.len() / n;
+    let now = &state.now;
+    for i in 0..n {
+        let mut w = Row { out: &mut out[i * width..(i + 1) * width], at: 0 };
+        for j in 0..m {
+            w.put(now.held[j * padded + i] * spec.inverse_supply[j * padded + i]);
+        }
+        for j in 0..m {
+            w.put(spec.supply[j * padded + i] * spec.inverse_largest[j]);
+        }
+        w.put(now.load[i] * inverse_m);
+        w.put((now.load[i] - now.mean_load) * inverse_m);
+        w.put(log2_approx(1.0 + f32::from(state.workloads_on(i))) * std::f32::consts::LN_2 / 4.0);
+        w.put(f32::from(state.transfers_of(i)) / 4.0);
+        if let Some(slot) = state.objective.slot {
+            w.put(now.slots[i] / 4.0);
+            w.put(now.free[i] / slot.size - now.slots[i]);
+            w.put(state.slots.removals[i] / MOST_REMOVALS);
+            for count in state.slots.size_counts[i] {
+                w.put(count / 4.0);
+            }
+        }
+        for outlook in &state.forecast {
+            w.put((outlook.load[i] - outlook.mean_load) * inverse_m);
+        }
+    }
+}
+
+#[inline(always)]
+fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
+    let spec = &*state.spec;
+    let (m, padded) = (spec.resources, spec.padded_nodes());
+    let inverse_m = 1.0 / m as f32;
+    let width = out.len() / spec.workloads();
+    for k in 0..spec.workloads() {
+        let mut w = Row { out: &mut out[k * width..(k + 1) * width], at: 0 };
+        let node = state.placement[k] as usize;
+        let demand = state.demand_of(k);
+        let mut load = 0.0;
+        for j in 0..m {
+            w.put(demand[j] * spec.inverse_largest[j]);
+        }
+        for j in 0..m {
+            let share = demand[j] * spec.inverse_supply[j * padded + node];
+            load += share;
+            w.put(share);
+        }
+        w.put(log2_approx(1.0 + spec.state_gib[k]) * std::f32::consts::LN_2 / 4.0);
+        w.put(spec.priority[k]);
+        w.put(f32::from(u8::from(spec.movable[k])));
+        w.put(f32::from(state.cooldown[k]) / 8.0);
+        w.put(f32::from(u8::from(state.is_in_transfer(k))));
+        for h in 0..state.forecast.len() {
+            let then: f32 = state
+                .forecast_of(h, k)
+                .iter()
+                .enumerate()
+                .map(|(j, d)| d * spec.inverse_supply[j * padded + node])
+                .sum();
+            w.put((then - load) * inverse_m / 0.5);
+        }
+    }
+}
+
+#[inline(always)]
+fn encode_all_pairs(state: &ClusterState, out: &mut ObservationBuffer) {
+    let spec = &*state.spec;
+    let n = spec.nodes();
+    let views = 1 + state.forecast.len();
+    let blocks = spec.padded_nodes() / LANES;
+    let mut tiles = std::mem::take(&mut out.tiles);
+    tiles.resize_with(blocks * views, Tile::default);
+    for (block, tiles) in tiles.chunks_exact_mut(views).enumerate() {
+        let outlooks = std::iter::once(&state.now).chain(&state.forecast);
+        for (tile, outlook) in tiles.iter_mut().zip(outlooks) {
+            outlook.tile_of_block(spec, block * LANES, tile);
+        }
+    }
+    let mut results = Results::default();
+    // Columns ascend, so that what a row stores past its end is overwritten by the next one.
+    for k in 0..spec.workloads() {
+        let first = 1 + k * n;
+        out.candidate_workload[first..first + n].fill(k as u32);
+        out.candidate_source[first..first + n].fill(state.placement[k]);
+        for (block, tiles) in tiles.chunks_exact(views).enumerate() {
+            let lanes = (n - block * LANES).min(LANES);
+            let at = first + block * LANES;
+            for l in 0..lanes {
+                out.candidate_destination[at + l] = tiles[0].node[l];
+            }
+            encode_row(state, tiles, k, at, lanes, &mut results, out);
+        }
+    }
+    out.tiles = tiles;
+}
+
+#[inline(always)]
+fn encode_list(state: &ClusterState, list: &CandidateList, out: &mut ObservationBuffer) {
+    let count = list.workload.len();
+    out.mask.fill(false);
+    for (at, (&k, &node)) in list.workload.iter().zip(&list.destination).enumerate() {
+        out.candidate_workload[1 + at] = k;
+        out.candidate_destination[1 + at] = node;
+        out.candidate_source[1 + at] = state.placement[k as usize];
+    }
+    for slot in
+        [&mut out.candidate_workload, &mut out.candidate_destination, &mut out.candidate_source]
+    {
+        slot[1 + count..].fill(0);
+    }
+    let mut tiles = std::mem::take(&mut out.tiles);
+    tiles.resize_with(1 + state.forecast.len(), Tile::default);
+    let mut results = Results::default();
+    let mut at = 0;
+    while at < count {
+        let k = list.workload[at];
+        let same = list.workload[at..].iter().take(LANES).take_while(|&&other| other == k).count();
+        let nodes = &list.destination[at..at + same];
+        let outlooks = std::iter::once(&state.now).chain(&state.forecast);
+        for (tile, outlook) in tiles.iter_mut().zip(outlooks) {
+            outlook.tile_of_nodes(&state.spec, nodes, tile);
+        }
+        encode_row(state, &tiles, k as usize, 1 + at, same, &mut results, out);
+        at += same;
+    }
+    out.tiles = tiles;
+}
+
+/// Room for a row's results.
+#[derive(Default)]
+struct Results {
+    arrivals: Arrivals,
+    cost: MigrationCostLanes,
+}
+
+/// Writes mask and features of workload `k` moving to each of the nodes of `tiles` (now and at
+/// each horizon), as candidates `at .. at + lanes`. All [`LANES`] columns are stored; those past
+/// `lanes` are scratch.
+#[inline(always)]
+fn encode_row(
+    state: &ClusterState,
+    tiles: &[Tile],
+    k: usize,
+    at: usize,
+    lanes: usize,
+    results: &mut Results,
+    out: &mut ObservationBuffer,
+) {
+    let spec = &*state.spec;
+    let objective = &state.objective;
+    let mut open = [false; LANES];
+    if state.may_leave(k).is_ok() {
+        open = state.open_lanes(k, &tiles[0]);
+    }
+    for (l, open) in open.iter_mut().enumerate() {
+        *open &= l < lanes;
+    }
+    out.mask[at..at + LANES].copy_from_slice(&open);
+    if open == [false; LANES] {
+        return;
+    }
+    let mut w = Columns { out: &mut out.candidates, stride: out.candidate_stride, at };
+    let (m, n) = (spec.resources, spec.nodes());
+    let inverse_m = 1.0 / m as f32;
+    let inverse_unit = 1.0 / objective.unit;
+    let source = state.placement[k] as usize;
+    let demand = state.demand_of(k);
+
+    let departure = state.now.departure(spec, objective, source, demand);
+    let arrivals = &mut results.arrivals;
+    state.now.arrivals(n, objective, &departure, demand, &tiles[0], arrivals);
+    for j in 0..m {
+        w.put(&arrivals.utilisation[j], 1.0, 0.0);
+    }
+    for j in 0..m {
+        w.put_all(departure.utilisation[j]);
+    }
+    w.put(&arrivals.load, inverse_m, -state.now.mean_load * inverse_m);
+    w.put_all((departure.load - state.now.mean_load) * inverse_m);
+    let weighted = objective.weights[..LEVEL_TERMS].iter().filter(|&&weight| weight != 0.0).count();
+    if weighted > 1 {
+        for term in 0..LEVEL_TERMS {
+            let weight = objective.weights[term];
+            if weight != 0.0 {
+                w.put(&arrivals.terms[term], weight * inverse_unit, 0.0);
+            }
+        }
+    }
+    w.put(&arrivals.objective, inverse_unit, 0.0);
+    state.migration_cost_lanes(k, &tiles[0], &mut results.cost);
+    let gib = objective.weights[Term::MovedGib as usize] * inverse_unit;
+    let down = objective.weights[Term::DowntimeS as usize] * spec.priority[k] * inverse_unit;
+    let mut price: Lanes = [0.0; LANES];
+    let mut time: Lanes = [0.0; LANES];
+    for l in 0..LANES {
+        price[l] = gib * results.cost.moved_gib[l] + down * results.cost.downtime_s[l];
+        time[l] = log2_approx(1.0 + results.cost.transfer_s[l]);
+    }
+    w.put(&price, 1.0, 0.0);
+    w.put(&time, std::f32::consts::LN_2 / 4.0, 0.0);
+    if let Some(slot) = objective.slot {
+        let size = demand[slot.resource];
+        let mut remainder: Lanes = [0.0; LANES];
+        let mut before: Lanes = [0.0; LANES];
+        let mut after: Lanes = [0.0; LANES];
+        for l in 0..LANES {
+            let slots = arrivals.free[l] / slot.size;
+            remainder[l] = slots - (slots + 1e-4).floor();
+            if open[l] {
+                let node = tiles[0].node[l] as usize;
+                before[l] = state.slots.removals[node];
+                after[l] = state.slots.removals_with(slot, node, size, arrivals.free[l]);
+            }
+        }
+        let slots = departure.free / slot.size;
+        let without = state.slots.removals_without(slot, source, size, departure.free);
+        w.put_all(departure.slots_gained);
+        w.put(&arrivals.slots_gained, 1.0, 0.0);
+        w.put_all(slots - (slots + 1e-4).floor());
+        w.put(&remainder, 1.0, 0.0);
+        w.put_all(state.slots.removals[source] / MOST_REMOVALS);
+        w.put_all(without / MOST_REMOVALS);
+        w.put(&before, 1.0 / MOST_REMOVALS, 0.0);
+        w.put(&after, 1.0 / MOST_REMOVALS, 0.0);
+    }
+    for (h, outlook) in state.forecast.iter().enumerate() {
+        let demand = state.forecast_of(h, k);
+        let departure = outlook.departure(spec, objective, source, demand);
+        outlook.arrivals(n, objective, &departure, demand, &tiles[1 + h], arrivals);
+        w.put(&arrivals.load, inverse_m, -outlook.mean_load * inverse_m);
+        w.put_all((departure.load - outlook.mean_load) * inverse_m);
+        w.put(&arrivals.objective, inverse_unit, 0.0);
+    }
+}
+
+struct Row<'a> {
+    out: &'a mut [f32],
+    at: usize,
+}
+
+impl Row<'_> {
+    #[inline(always)]
+    fn put(&mut self, value: f32) {
+        self.out[self.at] = value.clamp(-CLIP, CLIP);
+        self.at += 1;
+    }
+}
+
+struct Columns<'a> {
+    out: &'a mut [f32],
+    stride: usize,
+    at: usize,
+}
+
+impl Columns<'_> {
+    /// Stores `value * scale + shift` for each lane.
+    #[inline(always)]
+    fn put(&mut self, value: &Lanes, scale: f32, shift: f32) {
+        let out = &mut self.out[self.at..self.at + LANES];
+        for l in 0..LANES {
+            out[l] = (value[l] * scale + shift).clamp(-CLIP, CLIP);
+        }
+        self.at += self.stride;
+    }
+
+    #[inline(always)]
+    fn put_all(&mut self, value: f32) {
+        self.out[self.at..self.at + LANES].fill(value.clamp(-CLIP, CLIP));
+        self.at += self.stride;
+    }
+}
+
+/// Base-2 logarithm to about 0.01, for positive x: exact at powers of two and linear between
+/// them, corrected by a parabola. Branch-free, so that it vectorises.
+#[inline(always)]
+fn log2_approx(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let exponent = (bits >> 23) as f32 - 127.0;
+    let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000) - 1.0;
+    exponent + mantissa + 0.344 * mantissa * (1.0 - mantissa)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_logarithm_is_close() {
+        for i in 0..4000 {
+            let x = 1.0 + i as f32 * 0.37;
+            assert!((log2_approx(x) - x.log2()).abs() < 0.01, "{x}");
+        }
+    }
+}

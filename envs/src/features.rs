@@ -1,0 +1,119 @@
+//! Names and scales of the observed features, in the order the encoder writes them.
+
+use crate::objective::{LEVEL_TERMS, Objective, Term};
+use crate::scenario::{Mode, Rules};
+use crate::schema::{Feature, ObservationSchema};
+use crate::slots::SIZE_BINS;
+
+/// Grows whenever a feature's meaning changes without its name changing.
+const VERSION: u32 = 1;
+
+/// The schema that these rules lead to. Sizes of clusters do not enter it: one policy serves any.
+pub fn schema(rules: &Rules) -> ObservationSchema {
+    let objective = Objective::new(rules);
+    let resources: Vec<&str> = rules.resources.iter().map(|kind| kind.name.as_str()).collect();
+    let horizons = &rules.forecast.horizons;
+    let online = rules.episode.mode == Mode::Online;
+    let slot = objective.slot.is_some();
+
+    let mut node = List::default();
+    node.each("utilisation", &resources);
+    node.each("supply_share", &resources);
+    node.add("load_per_resource", "1", 1.0);
+    node.add("load_above_mean", "1", 1.0);
+    node.add("workload_count", "ln(1+n)", 4.0);
+    node.add("transfers", "1", 4.0);
+    if slot {
+        node.add("slots", "1", 4.0);
+        node.add("slot_remainder", "1", 1.0);
+        node.add("removals_to_next_slot", "1", 8.0);
+        for bin in 0..SIZE_BINS {
+            node.add(&format!("workloads_of_size_{bin}"), "1", 4.0);
+        }
+    }
+    for h in horizons {
+        node.add(&format!("load_above_mean[+{h}]"), "1", 1.0);
+    }
+
+    let mut workload = List::default();
+    workload.each("demand_share", &resources);
+    workload.each("utilisation_on_source", &resources);
+    workload.add("state", "ln(1+gib)", 4.0);
+    workload.add("priority", "1", 1.0);
+    workload.add("movable", "1", 1.0);
+    workload.add("cooldown", "ticks", 8.0);
+    workload.add("in_transfer", "1", 1.0);
+    for h in horizons {
+        workload.add(&format!("load_change_on_source[+{h}]"), "1", 0.5);
+    }
+
+    let mut global = List::default();
+    for term in &Term::ALL[..LEVEL_TERMS] {
+        global.add(term.name(), "1", 1.0);
+    }
+    global.add("mean_load_per_resource", "1", 1.0);
+    if online {
+        global.add("time_of_period_sin", "1", 1.0);
+        global.add("time_of_period_cos", "1", 1.0);
+    }
+    global.add("moves_left", "1", 10.0);
+    global.add("moves_left_share", "1", 1.0);
+    for h in horizons {
+        global.add(&format!("max_load[+{h}]"), "1", 1.0);
+        global.add(&format!("overload[+{h}]"), "1", 1.0);
+    }
+
+    let mut candidate = List::default();
+    candidate.each("destination_utilisation", &resources);
+    candidate.each("source_utilisation", &resources);
+    candidate.add("destination_load_above_mean", "1", 1.0);
+    candidate.add("source_load_above_mean", "1", 1.0);
+    let weighted: Vec<Term> =
+        Term::ALL[..LEVEL_TERMS].iter().copied().filter(|&term| objective.uses(term)).collect();
+    if weighted.len() > 1 {
+        for term in weighted {
+            candidate.add(&format!("{}_change", term.name()), "objective", objective.unit);
+        }
+    }
+    candidate.add("objective_change", "objective", objective.unit);
+    candidate.add("cost", "objective", objective.unit);
+    candidate.add("transfer", "ln(1+s)", 4.0);
+    if slot {
+        candidate.add("source_slots_gained", "1", 1.0);
+        candidate.add("destination_slots_gained", "1", 1.0);
+        candidate.add("source_slot_remainder", "1", 1.0);
+        candidate.add("destination_slot_remainder", "1", 1.0);
+        candidate.add("source_removals_before", "1", 8.0);
+        candidate.add("source_removals_after", "1", 8.0);
+        candidate.add("destination_removals_before", "1", 8.0);
+        candidate.add("destination_removals_after", "1", 8.0);
+    }
+    for h in horizons {
+        candidate.add(&format!("destination_load_above_mean[+{h}]"), "1", 1.0);
+        candidate.add(&format!("source_load_above_mean[+{h}]"), "1", 1.0);
+        candidate.add(&format!("objective_change[+{h}]"), "objective", objective.unit);
+    }
+
+    ObservationSchema {
+        version: VERSION,
+        node: node.0,
+        workload: workload.0,
+        global: global.0,
+        candidate: candidate.0,
+    }
+}
+
+#[derive(Default)]
+struct List(Vec<Feature>);
+
+impl List {
+    fn add(&mut self, name: &str, unit: &str, scale: f32) {
+        self.0.push(Feature { name: name.into(), unit: unit.into(), scale });
+    }
+
+    fn each(&mut self, name: &str, resources: &[&str]) {
+        for resource in resources {
+            self.add(&format!("{name}[{resource}]"), "1", 1.0);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Refused input: one error shape for every file that people or other programs write, so that all
+//! of them read `{file}: {field}: expected {expected}, got {got}`, on one line.
+
+use serde_path_to_error::{Path, Segment};
+use std::io;
+
+/// Why an input file was refused. Every message is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The file could not be read.
+    #[error("{file}: expected a readable file, got {source}")]
+    Unreadable {
+        /// Name of the file, as given.
+        file: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("{file}: expected to write it, got {source}")]
+    Unwritable {
+        /// Name of the file, as given.
+        file: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The text is not of the file's format at all.
+    #[error("{file}: line {line}: expected valid {format}, got {message}")]
+    Syntax {
+        /// Name of the file, as given.
+        file: String,
+        /// Line of the first offence, from 1.
+        line: usize,
+        /// For example `TOML`.
+        format: &'static str,
+        /// What the parser said.
+        message: String,
+    },
+    /// A field holds something that it must not.
+    #[error("{file}: {field}: expected {expected}, got {got}")]
+    Field {
+        /// Name of the file, as given.
+        file: String,
+        /// Path of the field, for example `workloads[3].demand.cpu`.
+        field: String,
+        /// What would have been accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+}
+
+impl InputError {
+    /// A [`InputError::Field`].
+    pub fn field(
+        file: impl Into<String>,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        Self::Field {
+            file: file.into(),
+            field: field.into(),
+            expected: expected.into(),
+            got: got.into(),
+        }
+    }
+}
+
+/// Reads a text file; not UTF-8 is refused as any other unreadable file.
+pub(crate) fn read_text(path: &std::path::Path) -> Result<String, InputError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| InputError::Unreadable { file: path.display().to_string(), source })
+}
+
+/// Turns a serde message into field, expected and got.
+///
+/// serde only hands out prose; its phrases are stable, and a phrase that is not known here still
+/// ends up whole in `got`. `found` is the offending value as text, where the caller can look it up.
+pub(crate) fn explain(file: &str, path: &Path, message: &str, found: Option<String>) -> InputError {
+    // Parsers like to add position and source lines; the path says where.
+    let message = message.lines().next().unwrap_or_default();
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let last = path.iter().last().map(ToString::to_string).unwrap_or_default();
+    let at = path_text(path);
+    let child = |name: &str| match at.as_str() {
+        "" => name.to_owned(),
+        at => format!("{at}.{name}"),
+    };
+    let ticked = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
+
+    if message.starts_with("unknown field") {
+        let name = ticked(message);
+        let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+        let field = if last == name { at } else { child(&name) };
+        let expected = match nearest(&name, &known).as_slice() {
+            [] => "no field here".to_owned(),
+            names => format!("a known field (nearest: {})", names.join(", ")),
+        };
+        return InputError::field(file, field, expected, format!("unknown field `{name}`"));
+    }
+    if message.starts_with("missing field") {
+        return InputError::field(file, child(&ticked(message)), "a value", "none");
+    }
+    if message.starts_with("duplicate field") {
+        let name = ticked(message);
+        let field = if last == name { at } else { child(&name) };
+        return InputError::field(file, field, "it once", format!("`{name}` twice"));
+    }
+    let field = if at.is_empty() { "the whole document".to_owned() } else { at };
+    if message.starts_with("unknown variant") {
+        let expected = message.split_once(", expected ").map_or("a known name", |(_, names)| names);
+        return InputError::field(
+            file,
+            field,
+            expected.replace('`', ""),
+            format!("`{}`", ticked(message)),
+        );
+    }
+    if message.contains("untagged enum Amount") {
+        return InputError::field(
+            file,
+            field,
+            "a number or a range [least, most]",
+            found.unwrap_or_else(|| "something else".to_owned()),
+        );
+    }
+    if let Some((got, expected)) = message.rsplit_once(", expected ") {
+        let got = ["invalid type: ", "invalid value: ", "invalid "]
+            .iter()
+            .find_map(|prefix| got.strip_prefix(prefix))
+            .unwrap_or(got);
+        return InputError::field(file, field, plain_type(expected), got.replace('`', ""));
+    }
+    InputError::field(file, field, "a valid value", message)
+}
+
+/// A path as people write it; empty at the root.
+pub(crate) fn path_text(path: &Path) -> String {
+    let mut text = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(key);
+            }
+            Segment::Unknown => {}
+        }
+    }
+    text
+}
+
+/// serde names Rust types; whoever wrote the file does not know them.
+fn plain_type(expected: &str) -> String {
+    match expected {
+        "f32" | "f64" => "a number".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a table".to_owned(),
+        other if other.starts_with("struct ") || other.starts_with("internally tagged enum ") => {
+            "a table of fields".to_owned()
+        }
+        other => other.replace('`', ""),
+    }
+}
+
+/// Up to three of `known`: those that `name` begins first, then the most similar.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
+    let mut ranked = known.to_vec();
+    ranked.sort_by_key(|k| (name.is_empty() || !k.starts_with(name), edit_distance(name, k), *k));
+    ranked.truncate(3);
+    ranked
+}
+
+/// Levenshtein distance.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A value as one short line.
+pub(crate) fn shorten(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(80) {
+        Some((cut, _)) => format!("{}...", &line[..cut]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_names_come_first() {
+        assert_eq!(
+            nearest("tick", &["ticks", "mode", "tick_s", "move_budget"]),
+            ["ticks", "tick_s", "mode"]
+        );
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        assert_eq!(shorten("a\n  b"), "a b");
+        assert_eq!(shorten(&"ü".repeat(100)).chars().count(), 83);
+    }
+}

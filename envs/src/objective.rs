@@ -1,0 +1,105 @@
+//! Objective terms and their weights.
+
+use crate::scenario::Rules;
+
+/// A named part of the objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Term {
+    /// `max_i L_i`, a ratio: the founding objective.
+    MaxLoad,
+    /// Coefficient of variation of the loads L_i over the nodes, a ratio.
+    Imbalance,
+    /// Sum over nodes and resources of utilisation above 1, a ratio.
+    Overload,
+    /// `1 - deployable slots x slot size / free supply` of the slot's resource, a ratio.
+    Fragmentation,
+    /// Migration traffic in GiB.
+    MovedGib,
+    /// Seconds in which workloads did not run, weighted by priority.
+    DowntimeS,
+}
+
+/// Number of terms.
+pub const TERMS: usize = 6;
+
+/// The first terms describe a state and hold over time; the others accrue with each move.
+pub const LEVEL_TERMS: usize = 4;
+
+impl Term {
+    /// All terms, in the order of [`Terms`].
+    pub const ALL: [Term; TERMS] = [
+        Term::MaxLoad,
+        Term::Imbalance,
+        Term::Overload,
+        Term::Fragmentation,
+        Term::MovedGib,
+        Term::DowntimeS,
+    ];
+
+    /// Name in scenario files, logs and tables.
+    pub fn name(self) -> &'static str {
+        ["max_load", "imbalance", "overload", "fragmentation", "moved_gib", "downtime_s"]
+            [self as usize]
+    }
+
+    /// The term with this name.
+    pub fn from_name(name: &str) -> Option<Term> {
+        Term::ALL.into_iter().find(|term| term.name() == name)
+    }
+}
+
+/// One value per term, in the order of [`Term::ALL`].
+pub type Terms = [f32; TERMS];
+
+/// A slot resolved to a resource index.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slot {
+    /// Index of the resource kind.
+    pub resource: usize,
+    /// Size in its unit.
+    pub size: f32,
+}
+
+/// Weighted objective: `sum of weight x term`, to be minimised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Objective {
+    /// Weight per term.
+    pub weights: Terms,
+    /// What fragmentation is measured in.
+    pub slot: Option<Slot>,
+    /// Size of a typical good change; features divide by it.
+    pub unit: f32,
+}
+
+impl Objective {
+    /// Resolves names; the rules have been validated, unknown names are ignored.
+    pub fn new(rules: &Rules) -> Self {
+        let mut weights = [0.0; TERMS];
+        for (name, &weight) in &rules.objective.weights {
+            if let Some(term) = Term::from_name(name) {
+                weights[term as usize] = weight;
+            }
+        }
+        let slot = rules.objective.slot.as_ref().and_then(|slot| {
+            let resource = rules.resources.iter().position(|kind| kind.name == slot.resource)?;
+            Some(Slot { resource, size: slot.size })
+        });
+        Self { weights, slot, unit: rules.objective.unit }
+    }
+
+    /// The weighted sum.
+    pub fn value(&self, terms: &Terms) -> f32 {
+        self.weights.iter().zip(terms).map(|(weight, term)| weight * term).sum()
+    }
+
+    /// The weighted sum of the terms that describe a state.
+    pub fn level(&self, terms: &[f32; LEVEL_TERMS]) -> f32 {
+        self.weights.iter().zip(terms).map(|(weight, term)| weight * term).sum()
+    }
+
+    /// Whether this term has a weight.
+    pub fn uses(&self, term: Term) -> bool {
+        self.weights[term as usize] != 0.0
+    }
+}

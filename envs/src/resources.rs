@@ -1,0 +1,17 @@
+//! Resource kinds and their limits.
+
+use serde::{Deserialize, Serialize};
+
+/// Most resource kinds that a scenario may declare.
+pub const MAX_RESOURCES: usize = 8;
+
+/// A declared resource kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceKind {
+    /// For example `cpu`.
+    pub name: String,
+    /// For example `cores`.
+    #[serde(default)]
+    pub unit: String,
+}

@@ -1,0 +1,296 @@
+//! Turns a scenario and a seed into an episode.
+
+use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
+use crate::demand::{DemandTable, Wave};
+use crate::env::ResetError;
+use crate::placement::Packing;
+use crate::resources::MAX_RESOURCES;
+use crate::rng::{Rng, child_seed, stream};
+use crate::scenario::{Amount, DemandProcess, Mode, Rules, Scenario, StartPlacement};
+use rand::{RngExt, seq::SliceRandom};
+use std::sync::Arc;
+
+/// Which episodes are drawn: training and evaluation never share one, whatever their seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Episodes to learn from; perturbed where the scenario says so.
+    Train,
+    /// Episodes for choosing checkpoints during training; perturbed like training ones.
+    Validate,
+    /// Held-out episodes.
+    Evaluate,
+}
+
+/// A scenario laid out once, from which episodes are drawn.
+#[derive(Debug)]
+pub struct WorldTemplate {
+    /// The scenario's name.
+    pub name: String,
+    /// The rules decisions are made under.
+    pub rules: Arc<Rules>,
+    scenario: Scenario,
+    spec: Arc<ClusterSpec>,
+    listed: Option<Vec<u32>>,
+    /// Ranges per workload; empty where nothing is drawn.
+    demand_ranges: Vec<(f32, f32)>,
+    state_ranges: Vec<(f32, f32)>,
+    processes: Vec<DemandProcess>,
+}
+
+/// One drawn episode.
+#[derive(Debug, Clone)]
+pub struct Episode {
+    /// Nodes and workloads with their drawn traits.
+    pub spec: Arc<ClusterSpec>,
+    /// Start placement.
+    pub placement: Vec<u32>,
+    /// Demand over the episode.
+    pub demand: DemandTable,
+}
+
+const ATTEMPTS: u32 = 64;
+
+impl WorldTemplate {
+    /// Lays a validated scenario out.
+    pub fn new(scenario: &Scenario) -> Self {
+        let rules = Arc::new(scenario.rules.clone());
+        if let Some(snapshot) = &scenario.cluster {
+            let (spec, placement) = snapshot.to_spec();
+            return Self {
+                name: scenario.name.clone(),
+                rules,
+                scenario: scenario.clone(),
+                processes: vec![DemandProcess::Constant; spec.workloads()],
+                spec: Arc::new(spec),
+                listed: Some(placement),
+                demand_ranges: Vec::new(),
+                state_ranges: Vec::new(),
+            };
+        }
+        let vector = |amounts: &std::collections::BTreeMap<String, f32>| -> Vec<f32> {
+            rules
+                .resources
+                .iter()
+                .map(|kind| amounts.get(&kind.name).copied().unwrap_or(0.0))
+                .collect()
+        };
+        let mut nodes = Vec::new();
+        for group in &scenario.nodes {
+            for copy in 0..group.count {
+                nodes.push(NodeSpec {
+                    name: copy_name(&group.name, group.count, copy),
+                    class: group.class.clone(),
+                    zone: group.zone.clone(),
+                    supply: vector(&group.supply),
+                    bandwidth_gib_s: group.bandwidth_gib_s,
+                });
+            }
+        }
+        let mut workloads = Vec::new();
+        let (mut demand_ranges, mut state_ranges, mut processes) =
+            (Vec::new(), Vec::new(), Vec::new());
+        let mut listed = Vec::new();
+        for group in &scenario.workloads {
+            let ranges: Vec<(f32, f32)> = rules
+                .resources
+                .iter()
+                .map(|kind| {
+                    group.demand.get(&kind.name).map_or((0.0, 0.0), |amount| amount.bounds())
+                })
+                .collect();
+            let state = group.state_gib.bounds();
+            for copy in 0..group.count {
+                workloads.push(WorkloadSpec {
+                    name: copy_name(&group.name, group.count, copy),
+                    demand: ranges.iter().map(|(least, most)| (least + most) / 2.0).collect(),
+                    state_gib: (state.0 + state.1) / 2.0,
+                    dirty_gib_s: group.dirty_gib_s,
+                    priority: group.priority,
+                    classes: group.classes.clone(),
+                    anti_affinity: group.anti_affinity.clone(),
+                    movable: group.movable,
+                });
+                demand_ranges.extend_from_slice(&ranges);
+                state_ranges.push(state);
+                processes.push(group.process.clone());
+                listed.push(
+                    group
+                        .node
+                        .as_ref()
+                        .and_then(|name| {
+                            nodes.iter().position(|node: &NodeSpec| node.name == *name)
+                        })
+                        .map(|node| node as u32),
+                );
+            }
+        }
+        let drawn = demand_ranges.iter().chain(&state_ranges).any(|(least, most)| least != most);
+        if !drawn {
+            demand_ranges.clear();
+            state_ranges.clear();
+        }
+        Self {
+            name: scenario.name.clone(),
+            spec: Arc::new(ClusterSpec::new(rules.resources.len(), &nodes, &workloads)),
+            rules,
+            scenario: scenario.clone(),
+            listed: listed.into_iter().collect(),
+            demand_ranges,
+            state_ranges,
+            processes,
+        }
+    }
+
+    /// Nodes and workloads with the middle of each range.
+    pub fn spec(&self) -> &Arc<ClusterSpec> {
+        &self.spec
+    }
+
+    /// The scenario this was made from.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// Whether each episode draws its own demands and state sizes.
+    pub fn draws_workloads(&self) -> bool {
+        !self.demand_ranges.is_empty()
+    }
+
+    /// Whether demand changes from tick to tick.
+    pub fn demand_changes(&self) -> bool {
+        self.rules.episode.mode == Mode::Online
+            && self.processes.iter().any(|process| *process != DemandProcess::Constant)
+    }
+
+    /// Whether evaluation has a single start, whatever the seed.
+    pub fn has_single_start(&self) -> bool {
+        !self.draws_workloads()
+            && !self.demand_changes()
+            && self.scenario.start.placement == StartPlacement::Listed
+    }
+
+    /// Draws the episode that `seed` stands for in this phase.
+    ///
+    /// # Errors
+    /// When no feasible start placement is found.
+    pub fn draw(&self, seed: u64, phase: Phase) -> Result<Episode, ResetError> {
+        let seed = child_seed(seed, phase as u64);
+        for attempt in 0..ATTEMPTS {
+            let seed = child_seed(seed, u64::from(attempt));
+            let spec = self.draw_spec(&mut stream(seed, "workloads"));
+            if let Some(placement) = self.draw_placement(&spec, seed, phase) {
+                let demand = self.draw_demand(&mut stream(seed, "demand"));
+                return Ok(Episode { spec, placement, demand });
+            }
+        }
+        Err(ResetError { seed, attempts: ATTEMPTS })
+    }
+
+    fn draw_spec(&self, rng: &mut Rng) -> Arc<ClusterSpec> {
+        if !self.draws_workloads() {
+            return Arc::clone(&self.spec);
+        }
+        let mut spec = (*self.spec).clone();
+        for (value, range) in spec.base_demand.iter_mut().zip(&self.demand_ranges) {
+            *value = uniform(*range, rng);
+        }
+        for (value, range) in spec.state_gib.iter_mut().zip(&self.state_ranges) {
+            *value = uniform(*range, rng);
+        }
+        Arc::new(spec)
+    }
+
+    fn draw_placement(&self, spec: &ClusterSpec, seed: u64, phase: Phase) -> Option<Vec<u32>> {
+        let demand = &spec.base_demand;
+        let mut rng = stream(seed, "placement");
+        let placement = match self.scenario.start.placement {
+            StartPlacement::Listed => self.listed.clone()?,
+            StartPlacement::Random => {
+                let mut packing = Packing::new(spec, demand);
+                packing.fill_at_random(&mut rng).then_some(packing.placement)?
+            }
+            StartPlacement::Packed => {
+                let mut packing = Packing::new(spec, demand);
+                packing.fill_packed(&mut rng).then_some(packing.placement)?
+            }
+        };
+        let Some(perturb) =
+            self.scenario.start.perturb.as_ref().filter(|_| phase != Phase::Evaluate)
+        else {
+            return Some(placement);
+        };
+        let mut rng = stream(seed, "perturb");
+        let mut packing = Packing::with(spec, demand, &placement);
+        if let Some([least, most]) = perturb.moves {
+            for _ in 0..rng.random_range(least..=most) {
+                packing.move_at_random(&mut rng);
+            }
+        }
+        if let Some(share) = perturb.replace_share {
+            let mut movable: Vec<usize> =
+                (0..spec.workloads()).filter(|&k| spec.movable[k]).collect();
+            movable.shuffle(&mut rng);
+            movable.truncate((movable.len() as f32 * share).round() as usize);
+            movable.iter().for_each(|&k| packing.take(k));
+            if !packing.fill_at_random(&mut rng) {
+                return None;
+            }
+        }
+        Some(packing.placement)
+    }
+
+    fn draw_demand(&self, rng: &mut Rng) -> DemandTable {
+        if !self.demand_changes() {
+            return DemandTable::default();
+        }
+        let rules = &*self.rules;
+        let waves: Vec<Wave> = self.processes.iter().map(|p| draw_wave(p, rules, rng)).collect();
+        DemandTable::draw(&waves, rules.forecast.period_ticks, rules.episode.ticks, rng)
+    }
+}
+
+fn draw_wave(process: &DemandProcess, rules: &Rules, rng: &mut Rng) -> Wave {
+    match process {
+        DemandProcess::Constant => Wave {
+            period_ticks: 0,
+            amplitude: 0.0,
+            phase: 0.0,
+            noise: 0.0,
+            persistence: 0.0,
+            follows: [false; MAX_RESOURCES],
+        },
+        DemandProcess::Diurnal {
+            period_ticks,
+            amplitude,
+            phase,
+            noise,
+            persistence,
+            resources,
+        } => {
+            let mut follows = [false; MAX_RESOURCES];
+            for (follow, kind) in follows.iter_mut().zip(&rules.resources) {
+                *follow = resources.is_empty() || resources.contains(&kind.name);
+            }
+            Wave {
+                period_ticks: *period_ticks,
+                amplitude: draw(*amplitude, rng),
+                phase: draw(*phase, rng),
+                noise: *noise,
+                persistence: *persistence,
+                follows,
+            }
+        }
+    }
+}
+
+fn draw(amount: Amount, rng: &mut Rng) -> f32 {
+    uniform(amount.bounds(), rng)
+}
+
+fn uniform((least, most): (f32, f32), rng: &mut Rng) -> f32 {
+    least + (most - least) * rng.random::<f32>()
+}
+
+fn copy_name(name: &str, count: u32, copy: u32) -> String {
+    if count == 1 { name.to_owned() } else { format!("{name}-{copy}") }
+}

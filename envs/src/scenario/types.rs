@@ -1,0 +1,333 @@
+//! The fields of a scenario file, with their units and defaults.
+
+use crate::migration::MigrationRules;
+use crate::resources::ResourceKind;
+use crate::snapshot::Snapshot;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A whole scenario file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Short name, also shown in tables.
+    pub name: String,
+    /// What the scenario stands for, in a sentence or two.
+    #[serde(default)]
+    pub description: String,
+    /// The rules that decisions are made under; artifacts carry them.
+    pub rules: Rules,
+    /// How episodes start.
+    #[serde(default)]
+    pub start: Start,
+    /// A snapshot file that holds nodes and workloads, relative to the scenario file;
+    /// instead of `nodes` and `workloads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<PathBuf>,
+    /// Groups of equal nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeGroup>,
+    /// Groups of workloads drawn alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadGroup>,
+    /// What the file named by `snapshot` holds, once loaded; not part of the scenario's own text.
+    #[serde(skip)]
+    pub cluster: Option<Arc<Snapshot>>,
+}
+
+/// Everything about a decision that is not the cluster itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Resource kinds in the order of every demand and supply vector.
+    pub resources: Vec<ResourceKind>,
+    /// Time, budget and how the policy is paid.
+    pub episode: EpisodeRules,
+    /// What is minimised.
+    pub objective: ObjectiveRules,
+    /// How a migration costs time and traffic.
+    #[serde(default)]
+    pub migration: MigrationRules,
+    /// Limits on moves.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Which actions the policy is offered.
+    #[serde(default)]
+    pub candidates: CandidateRules,
+    /// Horizons at which candidates are also looked at (online scenarios).
+    #[serde(default)]
+    pub forecast: ForecastRules,
+}
+
+/// How a policy is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Static: each move pays the decrease of the objective minus its cost.
+    Rebalance,
+    /// The clock runs: each tick costs the weighted terms held over it.
+    Online,
+}
+
+/// Time and budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodeRules {
+    /// How a policy is paid.
+    pub mode: Mode,
+    /// Length of a tick in seconds.
+    #[serde(default = "default_tick_s")]
+    pub tick_s: f32,
+    /// Ticks until an online episode is truncated.
+    #[serde(default = "default_ticks")]
+    pub ticks: u32,
+    /// Moves that an online policy may make within one tick.
+    #[serde(default = "one")]
+    pub moves_per_tick: u32,
+    /// Moves after which a rebalance episode terminates.
+    #[serde(default = "default_budget")]
+    pub move_budget: u32,
+}
+
+/// Weighted objective: the sum of weight x term.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveRules {
+    /// Weight per term name; a term without weight is reported but not paid for.
+    pub weights: BTreeMap<String, f32>,
+    /// Size of a typical good change of the weighted objective: observed changes are divided by
+    /// it, and so are the learner's rewards (reported returns never are).
+    #[serde(default = "default_unit")]
+    pub unit: f32,
+    /// What a deployable slot is; needed where `fragmentation` has a weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<SlotRules>,
+}
+
+/// A slot: the unit in which free supply is useful.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotRules {
+    /// Name of the resource kind.
+    pub resource: String,
+    /// Size in that resource's unit.
+    pub size: f32,
+}
+
+/// Limits on moves, next to the hard constraints (capacity, class, anti-affinity, pinned).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Ticks for which a migrated workload may not be moved again.
+    pub cooldown_ticks: u32,
+    /// Transfers that a node may take part in at a time.
+    pub transfers_per_node: u32,
+    /// Transfers in flight in the whole cluster.
+    pub transfers_in_flight: u32,
+}
+
+/// Which actions the policy is offered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CandidateRules {
+    /// Size of the action space; where `1 + K N` fits, every pair has a fixed index.
+    pub max: usize,
+}
+
+/// Forecast horizons; the forecast is seasonal-naive (the value one period ago).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForecastRules {
+    /// Ticks ahead, ascending; empty for none.
+    pub horizons: Vec<u32>,
+    /// Season in ticks.
+    pub period_ticks: u32,
+}
+
+/// How episodes start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Start {
+    /// Where workloads stand at first.
+    pub placement: StartPlacement,
+    /// Training only: start from a disturbed placement, so that training never sees the one that
+    /// is evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perturb: Option<Perturb>,
+}
+
+/// Where workloads stand at first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartPlacement {
+    /// As each workload's `node` (or the snapshot) says.
+    #[default]
+    Listed,
+    /// Each workload on a random node where it fits.
+    Random,
+    /// First fit over the nodes in a random order: some nodes full, some empty.
+    Packed,
+}
+
+/// How training starts are disturbed. Exactly one field is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Perturb {
+    /// A seeded number of random feasible moves, `[least, most]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<[u32; 2]>,
+    /// A share (0 to 1) of the movable workloads, placed again at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace_share: Option<f32>,
+}
+
+/// Nodes that are alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeGroup {
+    /// Name; nodes of a group of more than one are called `NAME-0`, `NAME-1`, ...
+    pub name: String,
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Node class, for example a GPU model.
+    #[serde(default = "default_class")]
+    pub class: String,
+    /// Zone, rack or host label.
+    #[serde(default)]
+    pub zone: String,
+    /// Supply per resource kind; kinds left out are 0.
+    pub supply: BTreeMap<String, f32>,
+    /// Link bandwidth in GiB/s.
+    #[serde(default = "default_bandwidth")]
+    pub bandwidth_gib_s: f32,
+}
+
+/// Workloads drawn alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadGroup {
+    /// Name; workloads of a group of more than one are called `NAME-0`, `NAME-1`, ...
+    pub name: String,
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Base demand per resource kind; kinds left out are 0.
+    pub demand: BTreeMap<String, Amount>,
+    /// State that a migration copies, GiB.
+    #[serde(default = "default_state")]
+    pub state_gib: Amount,
+    /// Rate at which a running workload dirties its state, GiB/s.
+    #[serde(default)]
+    pub dirty_gib_s: f32,
+    /// Weight of this workload's downtime.
+    #[serde(default = "one_f32")]
+    pub priority: f32,
+    /// Node classes it may run on; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// Workloads that name the same group never share a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_affinity: Option<String>,
+    /// Whether it may be migrated.
+    #[serde(default = "yes")]
+    pub movable: bool,
+    /// Node it starts on (`start.placement = "listed"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How its demand changes over time.
+    #[serde(default)]
+    pub process: DemandProcess,
+}
+
+/// A number, or a range `[least, most]` that each workload draws from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// The same for all.
+    Fixed(f32),
+    /// Uniform in `[least, most]`.
+    Range([f32; 2]),
+}
+
+/// How a workload's demand changes over time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DemandProcess {
+    /// Always the base demand.
+    #[default]
+    Constant,
+    /// `base * max(0, 1 + amplitude sin(2 pi (t / period + phase)) + noise)`.
+    Diurnal {
+        /// Ticks per period.
+        period_ticks: u32,
+        /// Relative swing around the base.
+        amplitude: Amount,
+        /// Share of a period by which the wave leads.
+        phase: Amount,
+        /// Standard deviation of the relative noise.
+        #[serde(default)]
+        noise: f32,
+        /// Share of a tick's noise that carries over to the next (AR(1)), 0 to below 1.
+        #[serde(default)]
+        persistence: f32,
+        /// Resource kinds that follow the wave; empty for all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        resources: Vec<String>,
+    },
+}
+
+impl Amount {
+    /// Least and most value.
+    pub fn bounds(self) -> (f32, f32) {
+        match self {
+            Self::Fixed(x) => (x, x),
+            Self::Range([a, b]) => (a, b),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cooldown_ticks: 0, transfers_per_node: 2, transfers_in_flight: 8 }
+    }
+}
+
+impl Default for CandidateRules {
+    fn default() -> Self {
+        Self { max: 512 }
+    }
+}
+
+fn default_unit() -> f32 {
+    0.1
+}
+fn default_tick_s() -> f32 {
+    60.0
+}
+fn default_ticks() -> u32 {
+    144
+}
+fn default_budget() -> u32 {
+    10
+}
+fn one() -> u32 {
+    1
+}
+fn one_f32() -> f32 {
+    1.0
+}
+fn yes() -> bool {
+    true
+}
+fn default_class() -> String {
+    "standard".into()
+}
+fn default_bandwidth() -> f32 {
+    1.25
+}
+fn default_state() -> Amount {
+    Amount::Fixed(1.0)
+}

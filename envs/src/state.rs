@@ -1,0 +1,492 @@
+//! What changes during an episode: demands, placement, transfers in flight, cooldowns, budgets.
+
+use crate::cluster::{ClusterSpec, NO_GROUP};
+use crate::migration::{MigrationCost, MigrationCostLanes};
+use crate::objective::{LEVEL_TERMS, Objective, TERMS, Term, Terms};
+use crate::observation::LANES;
+use crate::outlook::{Lanes, Outlook, Tile, fits};
+use crate::scenario::{Mode, Rules};
+use crate::slots::SlotView;
+use std::sync::Arc;
+
+/// What a policy decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Move nothing now.
+    Stay,
+    /// Move one workload.
+    Migrate {
+        /// Workload index.
+        workload: usize,
+        /// Node index.
+        destination: usize,
+    },
+}
+
+/// Why a migration is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Infeasible {
+    /// No such workload or node.
+    #[error("no such workload or node")]
+    Unknown,
+    /// The workload is pinned.
+    #[error("the workload is pinned")]
+    Pinned,
+    /// The workload is on that node already.
+    #[error("the workload is on that node already")]
+    SameNode,
+    /// The node's class is not among the workload's.
+    #[error("the node's class is not allowed")]
+    Class,
+    /// A member of the workload's anti-affinity group is there.
+    #[error("a member of the same anti-affinity group is there")]
+    AntiAffinity,
+    /// Some resource would exceed its supply.
+    #[error("the demand does not fit")]
+    Capacity,
+    /// The workload moved too recently.
+    #[error("the workload is cooling down from its last move")]
+    Cooldown,
+    /// The workload is being transferred.
+    #[error("the workload is in transfer")]
+    InTransfer,
+    /// Source or destination has all the transfers it may have.
+    #[error("a node has as many transfers as it may have")]
+    NodeTransfers,
+    /// The cluster has all the transfers it may have.
+    #[error("the cluster has as many transfers as it may have")]
+    TransfersInFlight,
+    /// The move budget is spent.
+    #[error("the move budget is spent")]
+    Budget,
+}
+
+/// A migration under way: the workload counts on its destination, and the source still holds its
+/// demand until the transfer ends.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Transfer {
+    /// Workload index.
+    pub workload: u32,
+    /// Node it leaves.
+    pub source: u32,
+    /// Seconds until the source is released.
+    pub remaining_s: f32,
+}
+
+/// The cluster as a policy finds it.
+#[derive(Debug, Clone)]
+pub struct ClusterState {
+    /// The rules decisions are made under.
+    pub rules: Arc<Rules>,
+    /// The rules' objective, resolved.
+    pub objective: Objective,
+    /// Nodes and workloads.
+    pub spec: Arc<ClusterSpec>,
+    /// Demand now, `[K][m]`.
+    pub demand: Vec<f32>,
+    /// Forecast demand per horizon, `[H][K][m]`.
+    pub forecast_demand: Vec<f32>,
+    /// Node of each workload, `[K]`.
+    pub placement: Vec<u32>,
+    /// Ticks for which each workload may not be moved, `[K]`.
+    pub cooldown: Vec<u16>,
+    /// Transfers in flight.
+    pub transfers: Vec<Transfer>,
+    /// Current tick.
+    pub tick: u32,
+    /// Moves left: of the episode (rebalance) or of this tick (online).
+    pub moves_left: u32,
+    /// Loads now.
+    pub now: Outlook,
+    /// Loads at each forecast horizon under the current placement.
+    pub forecast: Vec<Outlook>,
+    /// Slot arithmetic of each node; empty where the objective has no slot.
+    pub slots: SlotView,
+    /// Transfers that each node takes part in, `[P]`.
+    node_transfers: Vec<u16>,
+    /// Members of each anti-affinity group per node, `[G][P]`.
+    group_count: Vec<u16>,
+    in_transfer: Vec<bool>,
+    /// Workloads on each node, `[P]`.
+    workload_count: Vec<u16>,
+}
+
+impl ClusterState {
+    /// A state with this placement, base demand and full budget; call
+    /// [`ClusterState::rebuild`] after changing fields by hand.
+    pub fn new(rules: Arc<Rules>, spec: Arc<ClusterSpec>, placement: Vec<u32>) -> Self {
+        let objective = Objective::new(&rules);
+        let horizons = rules.forecast.horizons.len();
+        let demand = spec.base_demand.clone();
+        let mut state = Self {
+            forecast_demand: demand.repeat(horizons),
+            cooldown: vec![0; spec.workloads()],
+            transfers: Vec::with_capacity(rules.limits.transfers_in_flight as usize),
+            tick: 0,
+            moves_left: full_budget(&rules),
+            now: Outlook::new(&spec),
+            forecast: vec![Outlook::new(&spec); horizons],
+            slots: SlotView::new(&spec, &objective),
+            node_transfers: vec![0; spec.padded_nodes()],
+            group_count: vec![0; spec.groups * spec.padded_nodes()],
+            in_transfer: vec![false; spec.workloads()],
+            workload_count: vec![0; spec.padded_nodes()],
+            rules,
+            objective,
+            spec,
+            demand,
+            placement,
+        };
+        state.rebuild();
+        state
+    }
+
+    /// Demand of a workload now, `[m]`.
+    #[inline(always)]
+    pub fn demand_of(&self, workload: usize) -> &[f32] {
+        let m = self.spec.resources;
+        &self.demand[workload * m..(workload + 1) * m]
+    }
+
+    /// Forecast demand of a workload, `[m]`.
+    #[inline(always)]
+    pub fn forecast_of(&self, horizon: usize, workload: usize) -> &[f32] {
+        let m = self.spec.resources;
+        let at = (horizon * self.spec.workloads() + workload) * m;
+        &self.forecast_demand[at..at + m]
+    }
+
+    /// The level terms now.
+    pub fn level_terms(&self) -> [f32; LEVEL_TERMS] {
+        self.now.terms(&self.spec, &self.objective)
+    }
+
+    /// The weighted objective now, without flow costs.
+    pub fn level(&self) -> f32 {
+        self.objective.level(&self.level_terms())
+    }
+
+    /// Transfers that a node takes part in.
+    pub fn transfers_of(&self, node: usize) -> u16 {
+        self.node_transfers[node]
+    }
+
+    /// Workloads on a node.
+    pub fn workloads_on(&self, node: usize) -> u16 {
+        self.workload_count[node]
+    }
+
+    /// Whether the workload's transfer is under way.
+    pub fn is_in_transfer(&self, workload: usize) -> bool {
+        self.in_transfer[workload]
+    }
+
+    /// Recomputes everything that is derived from demand, placement and transfers.
+    pub fn rebuild(&mut self) {
+        let spec = &*self.spec;
+        let (m, padded) = (spec.resources, spec.padded_nodes());
+        self.node_transfers.fill(0);
+        self.group_count.fill(0);
+        self.in_transfer.fill(false);
+        self.workload_count.fill(0);
+        for (k, &node) in self.placement.iter().enumerate() {
+            self.workload_count[node as usize] += 1;
+            if spec.group[k] != NO_GROUP {
+                self.group_count[spec.group[k] as usize * padded + node as usize] += 1;
+            }
+        }
+        self.now.held.fill(0.0);
+        for (k, demand) in self.demand.chunks_exact(m).enumerate() {
+            let node = self.placement[k] as usize;
+            for (j, d) in demand.iter().enumerate() {
+                self.now.held[j * padded + node] += d;
+            }
+        }
+        for transfer in &self.transfers {
+            let (k, source) = (transfer.workload as usize, transfer.source as usize);
+            self.node_transfers[source] += 1;
+            self.node_transfers[self.placement[k] as usize] += 1;
+            self.in_transfer[k] = true;
+            for j in 0..m {
+                self.now.held[j * padded + source] += self.demand[k * m + j];
+            }
+        }
+        for (h, outlook) in self.forecast.iter_mut().enumerate() {
+            outlook.held.fill(0.0);
+            let at = h * self.placement.len() * m;
+            let demands = &self.forecast_demand[at..at + self.placement.len() * m];
+            for (demand, &node) in demands.chunks_exact(m).zip(&self.placement) {
+                for (j, d) in demand.iter().enumerate() {
+                    outlook.held[j * padded + node as usize] += d;
+                }
+            }
+        }
+        for outlook in std::iter::once(&mut self.now).chain(&mut self.forecast) {
+            for i in 0..spec.nodes() {
+                outlook.refresh_node(spec, &self.objective, i);
+            }
+            outlook.refresh_totals(spec);
+        }
+        self.slots.rebuild(spec, &self.objective, &self.demand, &self.placement, &self.now.free);
+    }
+
+    /// Recomputes what two nodes hold, from the workloads on them: exact, where adding and
+    /// subtracting would drift.
+    fn refresh_pair(&mut self, a: usize, b: usize) {
+        let spec = &*self.spec;
+        let (m, padded) = (spec.resources, spec.padded_nodes());
+        for outlook in std::iter::once(&mut self.now).chain(&mut self.forecast) {
+            for j in 0..m {
+                outlook.held[j * padded + a] = 0.0;
+                outlook.held[j * padded + b] = 0.0;
+            }
+        }
+        let workloads = self.placement.len();
+        for (k, &node) in self.placement.iter().enumerate() {
+            let node = node as usize;
+            if node != a && node != b {
+                continue;
+            }
+            for j in 0..m {
+                self.now.held[j * padded + node] += self.demand[k * m + j];
+                for (h, outlook) in self.forecast.iter_mut().enumerate() {
+                    outlook.held[j * padded + node] +=
+                        self.forecast_demand[(h * workloads + k) * m + j];
+                }
+            }
+        }
+        for transfer in &self.transfers {
+            let source = transfer.source as usize;
+            if source == a || source == b {
+                for j in 0..m {
+                    self.now.held[j * padded + source] +=
+                        self.demand[transfer.workload as usize * m + j];
+                }
+            }
+        }
+        for outlook in std::iter::once(&mut self.now).chain(&mut self.forecast) {
+            outlook.refresh_node(spec, &self.objective, a);
+            outlook.refresh_node(spec, &self.objective, b);
+            outlook.refresh_totals(spec);
+        }
+        self.slots.refresh(spec, &self.objective, &self.demand, &self.placement, &self.now.free, a);
+        self.slots.refresh(spec, &self.objective, &self.demand, &self.placement, &self.now.free, b);
+    }
+
+    /// Whether the workload may leave its node now.
+    ///
+    /// # Errors
+    /// The constraint that forbids it.
+    pub fn may_leave(&self, workload: usize) -> Result<(), Infeasible> {
+        let limits = &self.rules.limits;
+        if !self.spec.movable[workload] {
+            Err(Infeasible::Pinned)
+        } else if self.moves_left == 0 {
+            Err(Infeasible::Budget)
+        } else if self.cooldown[workload] > 0 {
+            Err(Infeasible::Cooldown)
+        } else if self.in_transfer[workload] {
+            Err(Infeasible::InTransfer)
+        } else if self.transfers.len() >= limits.transfers_in_flight as usize {
+            Err(Infeasible::TransfersInFlight)
+        } else if !self.has_free_transfer(self.placement[workload] as usize) {
+            Err(Infeasible::NodeTransfers)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether this migration is allowed now.
+    ///
+    /// # Errors
+    /// The first constraint that forbids it.
+    pub fn check(&self, workload: usize, destination: usize) -> Result<(), Infeasible> {
+        let spec = &*self.spec;
+        if workload >= spec.workloads() || destination >= spec.nodes() {
+            return Err(Infeasible::Unknown);
+        }
+        self.may_leave(workload)?;
+        if self.placement[workload] as usize == destination {
+            return Err(Infeasible::SameNode);
+        }
+        if !spec.class_allows(workload, destination) {
+            return Err(Infeasible::Class);
+        }
+        let (padded, group) = (spec.padded_nodes(), spec.group[workload]);
+        if group != NO_GROUP && self.group_count[group as usize * padded + destination] > 0 {
+            return Err(Infeasible::AntiAffinity);
+        }
+        if !self.has_free_transfer(destination) {
+            return Err(Infeasible::NodeTransfers);
+        }
+        let room = self.demand_of(workload).iter().enumerate().all(|(j, &d)| {
+            let at = j * padded + destination;
+            d <= 0.0 || fits(self.now.held[at], d, spec.supply[at])
+        });
+        if room { Ok(()) } else { Err(Infeasible::Capacity) }
+    }
+
+    /// [`ClusterState::check`] for the nodes of a tile of [`ClusterState::now`]; the workload's
+    /// own side ([`ClusterState::may_leave`]) has been checked.
+    #[inline(always)]
+    pub fn open_lanes(&self, workload: usize, tile: &Tile) -> [bool; LANES] {
+        let spec = &*self.spec;
+        let mut open = tile.has_room(self.demand_of(workload));
+        let source = self.placement[workload];
+        for l in 0..LANES {
+            open[l] &= tile.node[l] != source;
+        }
+        let limit = self.rules.limits.transfers_per_node;
+        let (mask, group) = (spec.class_mask[workload], spec.group[workload]);
+        if !self.transfers.is_empty() || mask != u64::MAX || group != NO_GROUP {
+            let padded = spec.padded_nodes();
+            for l in 0..LANES {
+                if open[l] {
+                    let node = tile.node[l] as usize;
+                    open[l] = u32::from(self.node_transfers[node]) < limit
+                        && spec.class_allows(workload, node)
+                        && (group == NO_GROUP
+                            || self.group_count[group as usize * padded + node] == 0);
+                }
+            }
+        }
+        open
+    }
+
+    fn has_free_transfer(&self, node: usize) -> bool {
+        u32::from(self.node_transfers[node]) < self.rules.limits.transfers_per_node
+    }
+
+    /// Bandwidth that a transfer started now would get: the smaller of the two links' shares.
+    fn bandwidth(&self, source: usize, destination: usize) -> f32 {
+        let share = |node: usize| {
+            self.spec.bandwidth_gib_s[node] / f32::from(self.node_transfers[node] + 1)
+        };
+        share(source).min(share(destination))
+    }
+
+    /// Price of this migration if it started now.
+    pub fn migration_cost(&self, workload: usize, destination: usize) -> MigrationCost {
+        let source = self.placement[workload] as usize;
+        self.rules.migration.cost(
+            self.spec.state_gib[workload],
+            self.spec.dirty_gib_s[workload],
+            self.bandwidth(source, destination),
+        )
+    }
+
+    /// [`ClusterState::migration_cost`] for the nodes of a tile.
+    #[inline(always)]
+    pub fn migration_cost_lanes(&self, workload: usize, tile: &Tile, out: &mut MigrationCostLanes) {
+        let source = self.placement[workload] as usize;
+        let mut bandwidth: Lanes = [1.0; LANES];
+        for l in 0..LANES {
+            if tile.node[l] != u32::MAX {
+                bandwidth[l] = self.bandwidth(source, tile.node[l] as usize);
+            }
+        }
+        let spec = &*self.spec;
+        self.rules.migration.cost_lanes(
+            spec.state_gib[workload],
+            spec.dirty_gib_s[workload],
+            &bandwidth,
+            out,
+        );
+    }
+
+    /// The flow terms of a migration at this price.
+    pub fn flow_terms(&self, workload: usize, cost: &MigrationCost) -> Terms {
+        let mut terms = [0.0; TERMS];
+        terms[Term::MovedGib as usize] = cost.moved_gib;
+        terms[Term::DowntimeS as usize] = cost.downtime_s * self.spec.priority[workload];
+        terms
+    }
+
+    /// Carries out a migration that [`ClusterState::check`] allows and returns its price. In an
+    /// online world a transfer starts; in a static one the move is complete at once.
+    ///
+    /// # Errors
+    /// The constraint that forbids it; the state is unchanged.
+    pub fn migrate(
+        &mut self,
+        workload: usize,
+        destination: usize,
+    ) -> Result<MigrationCost, Infeasible> {
+        self.check(workload, destination)?;
+        let cost = self.migration_cost(workload, destination);
+        let source = self.placement[workload] as usize;
+        let (padded, group) = (self.spec.padded_nodes(), self.spec.group[workload]);
+        self.placement[workload] = destination as u32;
+        self.workload_count[source] -= 1;
+        self.workload_count[destination] += 1;
+        if group != NO_GROUP {
+            self.group_count[group as usize * padded + source] -= 1;
+            self.group_count[group as usize * padded + destination] += 1;
+        }
+        self.cooldown[workload] = self.rules.limits.cooldown_ticks.min(u32::from(u16::MAX)) as u16;
+        self.moves_left -= 1;
+        if self.rules.episode.mode == Mode::Online {
+            self.transfers.push(Transfer {
+                workload: workload as u32,
+                source: source as u32,
+                remaining_s: cost.transfer_s,
+            });
+            self.node_transfers[source] += 1;
+            self.node_transfers[destination] += 1;
+            self.in_transfer[workload] = true;
+        }
+        self.refresh_pair(source, destination);
+        Ok(cost)
+    }
+
+    /// Lets `seconds` pass for the transfers in flight and returns the mean of the level terms
+    /// over that time, exact between the ends of transfers.
+    pub fn run_transfers(&mut self, seconds: f32) -> [f32; LEVEL_TERMS] {
+        let mut mean = [0.0; LEVEL_TERMS];
+        let mut left = seconds;
+        loop {
+            let next = self.transfers.iter().map(|t| t.remaining_s).fold(f32::INFINITY, f32::min);
+            let span = next.min(left);
+            for (sum, term) in mean.iter_mut().zip(self.level_terms()) {
+                *sum += term * (span / seconds);
+            }
+            for transfer in &mut self.transfers {
+                transfer.remaining_s -= span;
+            }
+            left -= span;
+            let finished = self.transfers.iter().position(|t| t.remaining_s <= 0.0);
+            match finished {
+                Some(index) => {
+                    let transfer = self.transfers.remove(index);
+                    let source = transfer.source as usize;
+                    let destination = self.placement[transfer.workload as usize] as usize;
+                    self.node_transfers[source] -= 1;
+                    self.node_transfers[destination] -= 1;
+                    self.in_transfer[transfer.workload as usize] = false;
+                    self.refresh_pair(source, destination);
+                }
+                None => return mean,
+            }
+            if left <= 0.0 && self.transfers.iter().all(|t| t.remaining_s > 0.0) {
+                return mean;
+            }
+        }
+    }
+
+    /// Starts the next tick: cooldowns run down and the tick's budget is full again.
+    pub fn start_tick(&mut self) {
+        self.tick += 1;
+        self.moves_left = full_budget(&self.rules);
+        for cooldown in &mut self.cooldown {
+            *cooldown = cooldown.saturating_sub(1);
+        }
+    }
+}
+
+/// Moves that a fresh episode (rebalance) or tick (online) allows.
+pub fn full_budget(rules: &Rules) -> u32 {
+    match rules.episode.mode {
+        Mode::Rebalance => rules.episode.move_budget,
+        Mode::Online => rules.episode.moves_per_tick,
+    }
+}
