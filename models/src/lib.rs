@@ -1,1 +1,3 @@
 //! Policies as data.
+
+pub mod net;

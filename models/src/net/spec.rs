@@ -1,0 +1,178 @@
+//! Shape of a network and the ordered list of its parameters.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest count or width that a specification may state. Keeps every product of three of them
+/// within `u64`, also for numbers read from a damaged file.
+const LARGEST: usize = 1 << 20;
+
+/// Which network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// Shared encoders for nodes, workloads and candidates: any cluster size.
+    Relational,
+    /// Two hidden layers on the flattened observation: one cluster size.
+    Mlp,
+}
+
+/// The cluster size of a network that serves only one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FixedSize {
+    /// Number of nodes, N.
+    pub nodes: usize,
+    /// Number of workload slots, K.
+    pub workloads: usize,
+}
+
+/// Everything that determines the parameters of a network and what they mean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Which network.
+    pub architecture: Architecture,
+    /// Width of the encoders or hidden layers, H.
+    pub hidden: usize,
+    /// Width of the two heads, G (relational only).
+    pub head_hidden: usize,
+    /// Whether the value of `Stay` is added to the value of every other candidate.
+    pub dueling: bool,
+    /// Features of a node, F_n.
+    pub node_features: usize,
+    /// Features of a workload, F_w.
+    pub workload_features: usize,
+    /// Features of the cluster, F_g.
+    pub global_features: usize,
+    /// Features of a candidate, F_c.
+    pub candidate_features: usize,
+    /// The cluster size, for [`Architecture::Mlp`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<FixedSize>,
+}
+
+/// Why a [`NetworkSpec`] describes no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// A size is 0 or absurd.
+    #[error("{name}: expected 1 to {LARGEST}, got {value}")]
+    Size {
+        /// Which field.
+        name: &'static str,
+        /// What it holds.
+        value: usize,
+    },
+    /// An mlp without a cluster size.
+    #[error("fixed: expected the numbers of nodes and workloads of an mlp, got none")]
+    NoFixedSize,
+    /// A relational network with a cluster size.
+    #[error("fixed: expected no cluster size for a relational network, got {0:?}")]
+    FixedSize(FixedSize),
+}
+
+impl NetworkSpec {
+    /// A network of default width (hidden 64, heads 32, dueling) for observations of `schema`.
+    pub fn new(
+        architecture: Architecture,
+        schema: &godwit_envs::schema::ObservationSchema,
+        fixed: Option<FixedSize>,
+    ) -> Self {
+        Self {
+            architecture,
+            hidden: 64,
+            head_hidden: 32,
+            dueling: true,
+            node_features: schema.node.len(),
+            workload_features: schema.workload.len(),
+            global_features: schema.global.len(),
+            candidate_features: schema.candidate.len(),
+            fixed,
+        }
+    }
+
+    /// Checks that the sizes describe a network.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        let mut sizes = vec![
+            ("hidden", self.hidden),
+            ("head_hidden", self.head_hidden),
+            ("node_features", self.node_features),
+            ("workload_features", self.workload_features),
+            ("global_features", self.global_features),
+            ("candidate_features", self.candidate_features),
+        ];
+        match (self.architecture, self.fixed) {
+            (Architecture::Mlp, None) => return Err(SpecError::NoFixedSize),
+            (Architecture::Mlp, Some(fixed)) => {
+                sizes.push(("fixed.nodes", fixed.nodes));
+                sizes.push(("fixed.workloads", fixed.workloads));
+            }
+            (Architecture::Relational, Some(fixed)) => return Err(SpecError::FixedSize(fixed)),
+            (Architecture::Relational, None) => {}
+        }
+        match sizes.into_iter().find(|(_, value)| !(1..=LARGEST).contains(value)) {
+            Some((name, value)) => Err(SpecError::Size { name, value }),
+            None => Ok(()),
+        }
+    }
+
+    /// Name and shape of every parameter, in the order that all forms of the network share.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let (h, g) = (self.hidden, self.head_hidden);
+        let list = match self.architecture {
+            Architecture::Relational => vec![
+                ("workload_encoder_weight", vec![self.workload_features, h]),
+                ("workload_encoder_bias", vec![h]),
+                ("node_encoder_weight", vec![self.node_features, h]),
+                ("node_pool_weight", vec![h, h]),
+                ("node_encoder_bias", vec![h]),
+                ("global_encoder_weight", vec![self.global_features, h]),
+                ("global_nodes_weight", vec![h, h]),
+                ("global_workloads_weight", vec![h, h]),
+                ("global_encoder_bias", vec![h]),
+                ("candidate_workload_weight", vec![h, h]),
+                ("candidate_source_weight", vec![h, h]),
+                ("candidate_destination_weight", vec![h, h]),
+                ("candidate_feature_weight", vec![self.candidate_features, h]),
+                ("candidate_global_weight", vec![h, h]),
+                ("candidate_bias", vec![h]),
+                ("head_weight", vec![h, g]),
+                ("head_bias", vec![g]),
+                ("advantage_weight", vec![g, 1]),
+                ("advantage_bias", vec![1]),
+                ("value_weight", vec![h, g]),
+                ("value_bias", vec![g]),
+                ("value_out_weight", vec![g, 1]),
+                ("value_out_bias", vec![1]),
+            ],
+            Architecture::Mlp => vec![
+                ("hidden1_weight", vec![self.mlp_inputs(), h]),
+                ("hidden1_bias", vec![h]),
+                ("hidden2_weight", vec![h, h]),
+                ("hidden2_bias", vec![h]),
+                ("output_weight", vec![h, self.mlp_outputs()]),
+                ("output_bias", vec![self.mlp_outputs()]),
+            ],
+        };
+        list.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+    }
+
+    /// Number of weights in all parameters.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
+    /// X: nodes, workloads, globals and the placement, flattened. 0 without a cluster size.
+    pub(super) fn mlp_inputs(&self) -> usize {
+        self.fixed.map_or(0, |FixedSize { nodes, workloads }| {
+            nodes * self.node_features
+                + workloads * self.workload_features
+                + self.global_features
+                + workloads * nodes
+        })
+    }
+
+    /// A: `Stay` and every (workload, destination) pair. 0 without a cluster size.
+    pub(super) fn mlp_outputs(&self) -> usize {
+        self.fixed.map_or(0, |FixedSize { nodes, workloads }| 1 + workloads * nodes)
+    }
+}
