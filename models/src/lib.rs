@@ -1,3 +1,6 @@
 //! Policies as data.
 
+pub mod baselines;
 pub mod net;
+pub mod policy;
+pub mod rollout;

@@ -1,0 +1,73 @@
+//! The greedy one: the best of all single moves.
+//!
+//! Rule: over every feasible pair of workload and destination, take the one that decreases the
+//! weighted objective most, net of what the migration costs; `Stay` when nothing is worth more
+//! than the minimum gain. In online scenarios a gain per tick is assumed to last for
+//! a number of ticks; where the scenario has forecast horizons the gain is looked up there
+//! ([`Persistence`]).
+//!
+//! Source: steepest descent over the "shift" neighbourhood, the usual yardstick for machine
+//! reassignment (for example Gavranovic et al., ROADEF/EURO challenge 2012).
+
+use crate::baselines::scan::{Persistence, Scan};
+use crate::policy::Policy;
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::{Action, ClusterState};
+
+/// A gain below this is rounding, in units of the weighted objective.
+pub(crate) const ROUNDING: f32 = 1e-5;
+
+/// Parameters of [`BestSingleMove`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BestSingleMoveRules {
+    /// For how long a gain counts (online).
+    pub persistence: Persistence,
+    /// Least net gain that is worth a move in online scenarios, in units of the weighted
+    /// objective. Rebalance scenarios take every strict improvement.
+    pub min_gain: f32,
+}
+
+impl Default for BestSingleMoveRules {
+    fn default() -> Self {
+        Self {
+            persistence: Persistence { forecast_ticks: 12, present_ticks: 6 },
+            min_gain: ROUNDING,
+        }
+    }
+}
+
+/// Takes the best single move.
+#[derive(Debug, Clone, Default)]
+pub struct BestSingleMove {
+    rules: BestSingleMoveRules,
+    scan: Scan,
+}
+
+impl BestSingleMove {
+    /// With these parameters.
+    pub fn new(rules: BestSingleMoveRules) -> Self {
+        Self { rules, scan: Scan::default() }
+    }
+}
+
+impl Policy for BestSingleMove {
+    fn name(&self) -> &str {
+        "best-single-move"
+    }
+
+    fn reset(&mut self, _seed: u64) {}
+
+    fn act(&mut self, state: &ClusterState) -> Action {
+        let min_gain = match state.rules.episode.mode {
+            Mode::Rebalance => ROUNDING,
+            Mode::Online => self.rules.min_gain.max(ROUNDING),
+        };
+        self.scan.prepare(state, self.rules.persistence);
+        match self.scan.best(state, min_gain) {
+            Some(best) => {
+                Action::Migrate { workload: best.workload, destination: best.destination }
+            }
+            None => Action::Stay,
+        }
+    }
+}

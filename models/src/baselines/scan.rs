@@ -1,0 +1,269 @@
+//! Values moves: the arithmetic that the greedy baselines share.
+//!
+//! The value of a move is what it takes off the weighted objective, summed over the ticks for
+//! which it is assumed to matter, minus what the migration itself costs. Rebalance scenarios count
+//! one tick: the value is then exactly the reward.
+
+use godwit_envs::migration::MigrationCostLanes;
+use godwit_envs::objective::Term;
+use godwit_envs::observation::LANES;
+use godwit_envs::outlook::{Arrivals, Departure, Lanes, Outlook, Tile};
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::ClusterState;
+use multiversion::multiversion;
+
+/// A feasible move and its value in units of the weighted objective.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ValuedMove {
+    /// Workload index.
+    pub workload: usize,
+    /// Node index.
+    pub destination: usize,
+    /// Decrease of the weighted objective over the assumed ticks, minus the cost of the move.
+    pub gain: f32,
+}
+
+/// For how long a gain counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Persistence {
+    /// Online scenarios with forecast horizons: ticks over which the gain is summed; the gain at a
+    /// tick is interpolated between the horizons, and stays what it is after the last.
+    pub forecast_ticks: u32,
+    /// Online scenarios without forecast: ticks for which the present gain is assumed to last.
+    pub present_ticks: u32,
+}
+
+/// Scratch of a scan; kept between decisions so that deciding does not allocate.
+#[derive(Debug, Clone, Default)]
+pub struct Scan {
+    /// Ticks that each outlook stands for, now first, `[1 + H]`.
+    pub ticks: Vec<f32>,
+    /// Blocks of nodes per outlook, `[1 + H][P / LANES]`.
+    tiles: Vec<Tile>,
+    departures: Vec<Departure>,
+    twins: Twins,
+}
+
+impl Scan {
+    /// Prepares for a state: fills the tiles and [`Scan::ticks`].
+    pub fn prepare(&mut self, state: &ClusterState, persistence: Persistence) {
+        tick_weights(state, persistence, &mut self.ticks);
+        let spec = &*state.spec;
+        let blocks = spec.padded_nodes() / LANES;
+        self.tiles.resize_with(self.ticks.len() * blocks, Tile::default);
+        self.departures.resize_with(self.ticks.len(), Departure::default);
+        if blocks > 0 {
+            for (outlook, tiles) in self.tiles.chunks_exact_mut(blocks).enumerate() {
+                for (block, tile) in tiles.iter_mut().enumerate() {
+                    outlook_of(state, outlook).tile_of_block(spec, block * LANES, tile);
+                }
+            }
+        }
+    }
+
+    /// The most valuable feasible move, if its value exceeds `min_gain`. Ties go to the lower
+    /// workload, then the lower node. Call [`Scan::prepare`] first.
+    pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
+        let mut best = None;
+        self.twins.reset(state.spec.workloads());
+        best_simd(self, state, min_gain, &mut best);
+        best
+    }
+
+    /// Value of a move whether or not it is feasible. Call [`Scan::prepare`] first.
+    pub fn value(&self, state: &ClusterState, workload: usize, destination: usize) -> f32 {
+        let source = state.placement[workload] as usize;
+        let mut gain = 0.0;
+        for (at, &ticks) in self.ticks.iter().enumerate() {
+            let demand = demand_at(state, at, workload);
+            gain += ticks * shift_gain(state, at, source, destination, demand);
+        }
+        gain - move_cost(state, workload, destination)
+    }
+}
+
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma",
+    "aarch64+neon"
+))]
+fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Option<ValuedMove>) {
+    let spec = &*state.spec;
+    let nodes = spec.nodes();
+    let objective = &state.objective;
+    let blocks = spec.padded_nodes() / LANES;
+    let costs = objective.uses(Term::MovedGib) || objective.uses(Term::DowntimeS);
+    let mut most = min_gain;
+    let mut arrivals = Arrivals::default();
+    let mut price = MigrationCostLanes::default();
+    for k in 0..spec.workloads() {
+        if state.may_leave(k).is_err() || scan.twins.seen(state, k) {
+            continue;
+        }
+        let source = state.placement[k] as usize;
+        let mut departed = false;
+        for block in 0..blocks {
+            let open = state.open_lanes(k, &scan.tiles[block]);
+            if !open.contains(&true) {
+                continue;
+            }
+            if !departed {
+                // Only now: in a full cluster most workloads have nowhere to go.
+                departed = true;
+                for (at, departure) in scan.departures.iter_mut().enumerate() {
+                    let demand = demand_at(state, at, k);
+                    *departure = outlook_of(state, at).departure(spec, objective, source, demand);
+                }
+            }
+            let mut gain: Lanes = [0.0; LANES];
+            for (at, &ticks) in scan.ticks.iter().enumerate() {
+                let (demand, departure) = (demand_at(state, at, k), &scan.departures[at]);
+                let tile = &scan.tiles[at * blocks + block];
+                let outlook = outlook_of(state, at);
+                outlook.arrivals(nodes, objective, departure, demand, tile, &mut arrivals);
+                for l in 0..LANES {
+                    gain[l] -= ticks * arrivals.objective[l];
+                }
+            }
+            if costs {
+                let (gib, down) = cost_weights(state, k);
+                state.migration_cost_lanes(k, &scan.tiles[block], &mut price);
+                for l in 0..LANES {
+                    gain[l] -= gib * price.moved_gib[l] + down * price.downtime_s[l];
+                }
+            }
+            for l in 0..LANES {
+                if open[l] && gain[l] > most {
+                    most = gain[l];
+                    let destination = scan.tiles[block].node[l] as usize;
+                    *best = Some(ValuedMove { workload: k, destination, gain: most });
+                }
+            }
+        }
+    }
+}
+
+/// Outlook 0 is now, the others are the forecast horizons.
+#[inline(always)]
+pub fn outlook_of(state: &ClusterState, at: usize) -> &Outlook {
+    if at == 0 { &state.now } else { &state.forecast[at - 1] }
+}
+
+/// Demand of a workload at an outlook.
+#[inline(always)]
+pub fn demand_at(state: &ClusterState, at: usize, workload: usize) -> &[f32] {
+    if at == 0 { state.demand_of(workload) } else { state.forecast_of(at - 1, workload) }
+}
+
+/// Decrease of the weighted objective at one outlook when `demand` (negative parts flow the other
+/// way) goes from one node to another.
+pub fn shift_gain(
+    state: &ClusterState,
+    at: usize,
+    source: usize,
+    destination: usize,
+    demand: &[f32],
+) -> f32 {
+    let outlook = outlook_of(state, at);
+    let (spec, objective) = (&*state.spec, &state.objective);
+    let departure = outlook.departure(spec, objective, source, demand);
+    let (mut tile, mut arrivals) = (Tile::default(), Arrivals::default());
+    outlook.tile_of_nodes(spec, &[destination as u32], &mut tile);
+    outlook.arrivals(spec.nodes(), objective, &departure, demand, &tile, &mut arrivals);
+    -arrivals.objective[0]
+}
+
+/// Weighted flow cost of a move if it started now.
+pub fn move_cost(state: &ClusterState, workload: usize, destination: usize) -> f32 {
+    let (gib, down) = cost_weights(state, workload);
+    let cost = state.migration_cost(workload, destination);
+    gib * cost.moved_gib + down * cost.downtime_s
+}
+
+#[inline(always)]
+fn cost_weights(state: &ClusterState, workload: usize) -> (f32, f32) {
+    let weights = &state.objective.weights;
+    (
+        weights[Term::MovedGib as usize],
+        weights[Term::DowntimeS as usize] * state.spec.priority[workload],
+    )
+}
+
+/// How many ticks each outlook stands for: the gain of tick t (0 is now) is interpolated between
+/// the outlooks around it, and summed over the ticks that count and are left.
+fn tick_weights(state: &ClusterState, persistence: Persistence, out: &mut Vec<f32>) {
+    out.clear();
+    let rules = &*state.rules;
+    if rules.episode.mode == Mode::Rebalance {
+        out.push(1.0);
+        return;
+    }
+    // What happens after the episode's end is not paid for.
+    let left = rules.episode.ticks.saturating_sub(state.tick).max(1);
+    let horizons = &rules.forecast.horizons;
+    if horizons.is_empty() {
+        out.push(persistence.present_ticks.min(left) as f32);
+        return;
+    }
+    out.resize(1 + horizons.len(), 0.0);
+    for tick in 0..persistence.forecast_ticks.min(left) {
+        let next = horizons.partition_point(|&horizon| horizon < tick);
+        let Some(&after) = horizons.get(next) else {
+            out[horizons.len()] += 1.0;
+            continue;
+        };
+        let before = if next == 0 { 0 } else { horizons[next - 1] };
+        let share = (tick - before) as f32 / (after - before).max(1) as f32;
+        out[next] += 1.0 - share;
+        out[next + 1] += share;
+    }
+}
+
+/// Recognises workloads that are interchangeable: same node, same demand now and later, same
+/// traits. One of them stands for all.
+#[derive(Debug, Clone, Default)]
+struct Twins {
+    /// Open addressing; `u32::MAX` is empty. At most half full.
+    slots: Vec<u32>,
+}
+
+impl Twins {
+    fn reset(&mut self, workloads: usize) {
+        let size = (2 * workloads).next_power_of_two().max(2);
+        self.slots.resize(size, u32::MAX);
+        self.slots.fill(u32::MAX);
+    }
+
+    /// Whether an equal workload has been seen since the last reset.
+    fn seen(&mut self, state: &ClusterState, k: usize) -> bool {
+        let spec = &*state.spec;
+        let mut hash = u64::from(state.placement[k]);
+        for d in state.demand_of(k) {
+            hash = (hash ^ u64::from(d.to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        hash = (hash ^ u64::from(spec.state_gib[k].to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mask = self.slots.len() - 1;
+        let mut at = (hash >> 32) as usize & mask;
+        loop {
+            match self.slots[at] {
+                u32::MAX => {
+                    self.slots[at] = k as u32;
+                    return false;
+                }
+                other if interchangeable(state, k, other as usize) => return true,
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+}
+
+fn interchangeable(state: &ClusterState, a: usize, b: usize) -> bool {
+    let spec = &*state.spec;
+    state.placement[a] == state.placement[b]
+        && spec.state_gib[a] == spec.state_gib[b]
+        && spec.dirty_gib_s[a] == spec.dirty_gib_s[b]
+        && spec.priority[a] == spec.priority[b]
+        && spec.class_mask[a] == spec.class_mask[b]
+        && spec.group[a] == spec.group[b]
+        && (0..=state.forecast.len()).all(|at| demand_at(state, at, a) == demand_at(state, at, b))
+}

@@ -1,0 +1,16 @@
+//! What chooses migrations: baselines and networks alike.
+
+use godwit_envs::state::{Action, ClusterState};
+
+/// Chooses an action for a cluster as it stands.
+pub trait Policy: Send {
+    /// Name in tables and logs.
+    fn name(&self) -> &str;
+
+    /// Forgets everything about the last episode; a policy that draws at random draws from a
+    /// stream of its own for this seed.
+    fn reset(&mut self, seed: u64);
+
+    /// The next action: one that [`ClusterState::check`] allows, or `Stay`.
+    fn act(&mut self, state: &ClusterState) -> Action;
+}

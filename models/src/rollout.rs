@@ -1,0 +1,139 @@
+//! Runs a policy through an episode and adds up what it earned and what it cost.
+
+use crate::policy::Policy;
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::{Env, ResetError, Step};
+use godwit_envs::objective::{LEVEL_TERMS, TERMS};
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::{Action, Infeasible};
+use std::time::Instant;
+
+/// What one episode under one policy came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// Undiscounted sum of the rewards, in units of the weighted objective.
+    pub episode_return: f64,
+    /// The level terms at the end.
+    pub level_terms_final: [f32; LEVEL_TERMS],
+    /// Online: mean of the level terms over the ticks. Rebalance: as at the end.
+    pub level_terms_mean: [f32; LEVEL_TERMS],
+    /// Unweighted sums of the terms that were paid for: `episode_return` is minus their weighted
+    /// sum. Level terms are sums over ticks (online) or final minus initial (rebalance).
+    pub terms_paid: [f64; TERMS],
+    /// Migrations.
+    pub moves: u32,
+    /// Migration traffic, GiB.
+    pub moved_gib: f64,
+    /// Seconds in which workloads did not run, not weighted by priority.
+    pub downtime_s: f64,
+    /// Times that the policy was asked.
+    pub decisions: u32,
+    /// Seconds that the policy took in all.
+    pub decision_seconds: f64,
+    /// Reward accrued in each clock tick; flow costs count in the tick in which they accrue.
+    pub tick_rewards: Vec<f32>,
+}
+
+/// Why an episode could not be run.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RolloutError {
+    /// The episode has no feasible start.
+    #[error(transparent)]
+    Reset(#[from] ResetError),
+    /// The policy broke its contract.
+    #[error(
+        "policy {policy} at tick {tick}: expected a feasible action, got {action:?} although {reason}"
+    )]
+    Infeasible {
+        /// The policy's name.
+        policy: String,
+        /// When.
+        tick: u32,
+        /// What it chose.
+        action: Action,
+        /// The constraint that forbids it.
+        reason: Infeasible,
+    },
+}
+
+/// Runs the episode of this seed from its start to its end.
+///
+/// # Errors
+/// When the episode has no feasible start or the policy chooses an infeasible action.
+pub fn rollout(
+    env: &mut ClusterEnv,
+    policy: &mut dyn Policy,
+    seed: u64,
+) -> Result<Outcome, RolloutError> {
+    let mut outcome = Outcome::default();
+    run(env, policy, seed, &mut outcome)?;
+    Ok(outcome)
+}
+
+/// The reward that the policy accrues in each clock tick of this seed's episode: what a paired
+/// learner's rewards are compared with.
+///
+/// # Errors
+/// As for [`rollout`].
+pub fn tick_rewards(
+    env: &mut ClusterEnv,
+    policy: &mut dyn Policy,
+    seed: u64,
+) -> Result<Vec<f32>, RolloutError> {
+    rollout(env, policy, seed).map(|outcome| outcome.tick_rewards)
+}
+
+fn run(
+    env: &mut ClusterEnv,
+    policy: &mut dyn Policy,
+    seed: u64,
+    outcome: &mut Outcome,
+) -> Result<(), RolloutError> {
+    env.reset(seed)?;
+    policy.reset(seed);
+    let online = env.state().rules.episode.mode == Mode::Online;
+    let mut level_sums = [0.0_f64; LEVEL_TERMS];
+    let mut tick_reward = 0.0;
+    loop {
+        let asked = Instant::now();
+        let action = policy.act(env.state());
+        outcome.decision_seconds += asked.elapsed().as_secs_f64();
+        outcome.decisions += 1;
+        if let Action::Migrate { workload, destination } = action
+            && env.state().check(workload, destination).is_ok()
+        {
+            let cost = env.state().migration_cost(workload, destination);
+            outcome.moves += 1;
+            outcome.moved_gib += f64::from(cost.moved_gib);
+            outcome.downtime_s += f64::from(cost.downtime_s);
+        }
+        let Step { reward, terms, elapsed_ticks, end } =
+            env.apply(action).map_err(|reason| RolloutError::Infeasible {
+                policy: policy.name().to_owned(),
+                tick: env.state().tick,
+                action,
+                reason,
+            })?;
+        outcome.episode_return += f64::from(reward);
+        tick_reward += reward;
+        for (sum, term) in outcome.terms_paid.iter_mut().zip(terms) {
+            *sum += f64::from(term);
+        }
+        if elapsed_ticks > 0 {
+            outcome.tick_rewards.push(std::mem::take(&mut tick_reward));
+            for (sum, term) in level_sums.iter_mut().zip(terms) {
+                *sum += f64::from(term);
+            }
+        }
+        if end.is_some() {
+            break;
+        }
+    }
+    outcome.level_terms_final = env.state().level_terms();
+    outcome.level_terms_mean = if online {
+        level_sums.map(|sum| (sum / outcome.tick_rewards.len() as f64) as f32)
+    } else {
+        outcome.level_terms_final
+    };
+    Ok(())
+}
