@@ -72,6 +72,57 @@ pub(crate) fn read_text(path: &std::path::Path) -> Result<String, InputError> {
         .map_err(|source| InputError::Unreadable { file: path.display().to_string(), source })
 }
 
+/// Reads JSON with errors that name the field and what was found.
+pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
+    text: &str,
+    label: &str,
+) -> Result<T, InputError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let inner = error.inner();
+        if inner.classify() == serde_json::error::Category::Data {
+            return explain(label, error.path(), &inner.to_string(), None);
+        }
+        let (field, got) = (path_text(error.path()), found_at(text, inner));
+        match field.as_str() {
+            "" => syntax_error(text, label, inner),
+            field => InputError::field(label, field, format!("JSON (line {})", inner.line()), got),
+        }
+    })?;
+    deserializer.end().map_err(|error| syntax_error(text, label, &error))?;
+    Ok(parsed)
+}
+
+fn syntax_error(text: &str, label: &str, error: &serde_json::Error) -> InputError {
+    InputError::Syntax {
+        file: label.to_owned(),
+        line: error.line(),
+        format: "JSON",
+        message: found_at(text, error),
+    }
+}
+
+/// What stands where the parser stopped: JSON has no `NaN`, and whoever sent one wants to see it.
+fn found_at(text: &str, error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "the end of the input".to_owned();
+    }
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._".contains(byte);
+    // The parser stops within a word or just behind its first letter: take the whole word.
+    let column = error.column().saturating_sub(1).min(line.len());
+    let start =
+        column - line.as_bytes()[..column].iter().rev().take_while(|byte| is_word(byte)).count();
+    let length = line.as_bytes()[start..].iter().take_while(|byte| is_word(byte)).count();
+    match line.get(start..start + length).filter(|word| !word.is_empty()) {
+        Some(word) => shorten(word),
+        None => match line.get(column..).and_then(|rest| rest.chars().next()) {
+            Some(character) => format!("{character:?}"),
+            None => "the end of the line".to_owned(),
+        },
+    }
+}
+
 /// Turns a serde message into field, expected and got.
 ///
 /// serde only hands out prose; its phrases are stable, and a phrase that is not known here still
@@ -80,7 +131,7 @@ pub(crate) fn explain(file: &str, path: &Path, message: &str, found: Option<Stri
     // Parsers like to add position and source lines; the path says where.
     let message = message.lines().next().unwrap_or_default();
     let message = message.split(" at line ").next().unwrap_or(message);
-    let last = path.iter().last().map(ToString::to_string).unwrap_or_default();
+    let last = path.iter().next_back().map(ToString::to_string).unwrap_or_default();
     let at = path_text(path);
     let child = |name: &str| match at.as_str() {
         "" => name.to_owned(),
@@ -135,7 +186,7 @@ pub(crate) fn explain(file: &str, path: &Path, message: &str, found: Option<Stri
 }
 
 /// A path as people write it; empty at the root.
-pub(crate) fn path_text(path: &Path) -> String {
+fn path_text(path: &Path) -> String {
     let mut text = String::new();
     for segment in path.iter() {
         match segment {

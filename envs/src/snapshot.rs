@@ -4,7 +4,7 @@
 //! workloads that violate a constraint: that is what a real cluster looks like when it needs help.
 
 use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
-use crate::input::{InputError, explain, path_text, read_text, shorten};
+use crate::input::{InputError, parse_json, read_text};
 use crate::resources::MAX_RESOURCES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,57 +178,6 @@ impl Snapshot {
     /// The JSON Schema of the format, for those who write snapshots.
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
-    }
-}
-
-/// Reads JSON with errors that name the field and what was found.
-pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
-    text: &str,
-    label: &str,
-) -> Result<T, InputError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let inner = error.inner();
-        if inner.classify() == serde_json::error::Category::Data {
-            return explain(label, error.path(), &inner.to_string(), None);
-        }
-        let (field, got) = (path_text(error.path()), found_at(text, inner));
-        match field.as_str() {
-            "" => syntax_error(text, label, inner),
-            field => InputError::field(label, field, format!("JSON (line {})", inner.line()), got),
-        }
-    })?;
-    deserializer.end().map_err(|error| syntax_error(text, label, &error))?;
-    Ok(parsed)
-}
-
-fn syntax_error(text: &str, label: &str, error: &serde_json::Error) -> InputError {
-    InputError::Syntax {
-        file: label.to_owned(),
-        line: error.line(),
-        format: "JSON",
-        message: found_at(text, error),
-    }
-}
-
-/// What stands where the parser stopped: JSON has no `NaN`, and whoever sent one wants to see it.
-fn found_at(text: &str, error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return "the end of the input".to_owned();
-    }
-    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._".contains(byte);
-    // The parser stops within a word or just behind its first letter: take the whole word.
-    let column = error.column().saturating_sub(1).min(line.len());
-    let start =
-        column - line.as_bytes()[..column].iter().rev().take_while(|byte| is_word(byte)).count();
-    let length = line.as_bytes()[start..].iter().take_while(|byte| is_word(byte)).count();
-    match line.get(start..start + length).filter(|word| !word.is_empty()) {
-        Some(word) => shorten(word),
-        None => match line.get(column..).and_then(|rest| rest.chars().next()) {
-            Some(character) => format!("{character:?}"),
-            None => "the end of the line".to_owned(),
-        },
     }
 }
 

@@ -24,6 +24,8 @@ pub const EMBEDDED: &[EmbeddedScenario] = &[
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
     use super::*;
     use crate::scenario::{Mode, Scenario};
 

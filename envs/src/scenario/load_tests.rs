@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
 use super::*;
 use crate::scenario::{Amount, DemandProcess, Mode, Start};
 use proptest::prelude::*;

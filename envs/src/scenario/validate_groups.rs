@@ -1,0 +1,227 @@
+//! Checks of node and workload groups, and of the placements that they list.
+
+use super::{Check, Checked};
+use crate::input::nearest;
+use crate::outlook::fits;
+use crate::scenario::{
+    Amount, DemandProcess, NodeGroup, Rules, Scenario, StartPlacement, WorkloadGroup,
+};
+use crate::snapshot::MAX_CLASSES;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The name of a group's `index`-th member: groups of one keep the plain name.
+fn member_name(group: &str, count: u32, index: u32) -> String {
+    if count == 1 { group.to_owned() } else { format!("{group}-{index}") }
+}
+
+/// Most that a workload of this group may want of a resource, noise aside (noise has no bound).
+fn peak_demand(group: &WorkloadGroup, resource: &str) -> f32 {
+    let base = group.demand.get(resource).map_or(0.0, |amount| amount.bounds().1);
+    match &group.process {
+        DemandProcess::Diurnal { amplitude, resources, .. }
+            if resources.is_empty() || resources.iter().any(|name| name == resource) =>
+        {
+            base * (1.0 + amplitude.bounds().1)
+        }
+        _ => base,
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn groups(&self, scenario: &Scenario) -> Checked {
+        let (nodes, workloads) = (&scenario.nodes, &scenario.workloads);
+        // Totals first: expanding the names of a group of four billion would take all memory.
+        self.total("nodes", "nodes", nodes.iter().map(|group| u64::from(group.count)).sum())?;
+        self.total(
+            "workloads",
+            "workloads",
+            workloads.iter().map(|group| u64::from(group.count)).sum(),
+        )?;
+        let node_of =
+            self.members("nodes", nodes.iter().map(|group| (group.name.as_str(), group.count)))?;
+        self.members(
+            "workloads",
+            workloads.iter().map(|group| (group.name.as_str(), group.count)),
+        )?;
+
+        let classes: HashSet<&str> = nodes.iter().map(|group| group.class.as_str()).collect();
+        let expected = format!("at most {MAX_CLASSES} node classes");
+        self.require(classes.len() <= MAX_CLASSES, "nodes", &expected, classes.len())?;
+        for (g, group) in nodes.iter().enumerate() {
+            self.node_group(&scenario.rules, &format!("nodes[{g}]"), group)?;
+        }
+        for (g, group) in workloads.iter().enumerate() {
+            self.workload_group(&scenario.rules, &format!("workloads[{g}]"), group)?;
+            for (c, class) in group.classes.iter().enumerate() {
+                let field = format!("workloads[{g}].classes[{c}]");
+                let known = classes.contains(class.as_str());
+                self.require(known, &field, "the class of a node", format!("{class:?}"))?;
+            }
+            self.fits_somewhere(scenario, g)?;
+        }
+        self.listed(scenario, &node_of)
+    }
+
+    /// Index of the group of each member name; names are unique.
+    fn members<'a>(
+        &self,
+        what: &str,
+        groups: impl Iterator<Item = (&'a str, u32)>,
+    ) -> Checked<BTreeMap<String, usize>> {
+        let mut members = BTreeMap::new();
+        for (g, (name, count)) in groups.enumerate() {
+            let field = format!("{what}[{g}].name");
+            self.name(&field, name)?;
+            self.at_least_one(&format!("{what}[{g}].count"), count)?;
+            for index in 0..count {
+                let member = member_name(name, count, index);
+                let got = format!("{member:?} again");
+                self.require(
+                    members.insert(member, g).is_none(),
+                    &field,
+                    "a name of its own",
+                    got,
+                )?;
+            }
+        }
+        Ok(members)
+    }
+
+    fn node_group(&self, rules: &Rules, at: &str, group: &NodeGroup) -> Checked {
+        self.name(&format!("{at}.class"), &group.class)?;
+        for (resource, &supply) in &group.supply {
+            let field = format!("{at}.supply.{resource}");
+            self.resource(rules, &field, resource)?;
+            self.non_negative(&field, supply)?;
+        }
+        let any = group.supply.values().any(|supply| *supply > 0.0);
+        self.require(
+            any,
+            &format!("{at}.supply"),
+            "a supply above 0 of at least one resource",
+            "none",
+        )?;
+        self.positive(&format!("{at}.bandwidth_gib_s"), group.bandwidth_gib_s)
+    }
+
+    fn workload_group(&self, rules: &Rules, at: &str, group: &WorkloadGroup) -> Checked {
+        for (resource, &amount) in &group.demand {
+            let field = format!("{at}.demand.{resource}");
+            self.resource(rules, &field, resource)?;
+            self.amount(&field, amount, 0.0, f32::MAX)?;
+        }
+        self.amount(&format!("{at}.state_gib"), group.state_gib, 0.0, f32::MAX)?;
+        self.non_negative(&format!("{at}.dirty_gib_s"), group.dirty_gib_s)?;
+        self.non_negative(&format!("{at}.priority"), group.priority)?;
+        if let Some(name) = &group.anti_affinity {
+            self.name(&format!("{at}.anti_affinity"), name)?;
+        }
+        let DemandProcess::Diurnal {
+            period_ticks,
+            amplitude,
+            phase,
+            noise,
+            persistence,
+            resources,
+        } = &group.process
+        else {
+            return Ok(());
+        };
+        self.at_least_one(&format!("{at}.process.period_ticks"), *period_ticks)?;
+        self.amount(&format!("{at}.process.amplitude"), *amplitude, 0.0, 10.0)?;
+        self.amount(&format!("{at}.process.phase"), *phase, -1.0, 1.0)?;
+        self.amount(&format!("{at}.process.noise"), Amount::Fixed(*noise), 0.0, 1.0)?;
+        let carried = (0.0..1.0).contains(persistence);
+        self.require(
+            carried,
+            &format!("{at}.process.persistence"),
+            "a share from 0 to below 1",
+            persistence,
+        )?;
+        for (r, name) in resources.iter().enumerate() {
+            self.resource(rules, &format!("{at}.process.resources[{r}]"), name)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an empty node could hold the most that a workload of this group may want.
+    fn fits_somewhere(&self, scenario: &Scenario, g: usize) -> Checked {
+        let group = &scenario.workloads[g];
+        let holds = |node: &NodeGroup| {
+            (group.classes.is_empty() || group.classes.contains(&node.class))
+                && group.demand.keys().all(|resource| {
+                    fits(
+                        0.0,
+                        peak_demand(group, resource),
+                        node.supply.get(resource).copied().unwrap_or(0.0),
+                    )
+                })
+        };
+        if scenario.nodes.iter().any(holds) {
+            return Ok(());
+        }
+        let demand: Vec<String> = group
+            .demand
+            .keys()
+            .map(|resource| format!("{resource} = {}", peak_demand(group, resource)))
+            .collect();
+        let got = format!("demand {{{}}}", demand.join(", "));
+        self.fail(&format!("workloads[{g}]"), "a node that can hold it", got)
+    }
+
+    /// Placements that the file lists: the nodes exist and can hold what is put there.
+    fn listed(&self, scenario: &Scenario, node_of: &BTreeMap<String, usize>) -> Checked {
+        let mut held: HashMap<(&str, &str), f32> = HashMap::new();
+        let mut spread: HashSet<(&str, &str)> = HashSet::new();
+        for (g, group) in scenario.workloads.iter().enumerate() {
+            let field = format!("workloads[{g}].node");
+            let Some(node) = &group.node else {
+                let needed = scenario.start.placement == StartPlacement::Listed;
+                self.require(!needed, &field, "a node, as start.placement is \"listed\"", "none")?;
+                continue;
+            };
+            let Some(&node_group) = node_of.get(node) else {
+                let known: Vec<&str> = node_of.keys().map(String::as_str).collect();
+                let expected =
+                    format!("the name of a node (nearest: {})", nearest(node, &known).join(", "));
+                return self.fail(&field, expected, format!("{node:?}"));
+            };
+            let node_group = &scenario.nodes[node_group];
+            let allowed = group.classes.is_empty() || group.classes.contains(&node_group.class);
+            let expected = format!("a node of class {}", group.classes.join(" or "));
+            self.require(
+                allowed,
+                &field,
+                &expected,
+                format!("{node:?} of class {:?}", node_group.class),
+            )?;
+            if let Some(name) = &group.anti_affinity {
+                let alone = spread.insert((node, name)) && group.count == 1;
+                let expected =
+                    format!("nodes without another workload of anti-affinity group {name:?}");
+                self.require(alone, &field, &expected, format!("{node:?} twice"))?;
+            }
+            // What varies over time may lie below its base at the start: only constant demand counts.
+            if group.process != DemandProcess::Constant {
+                continue;
+            }
+            for (resource, amount) in &group.demand {
+                let sum = held.entry((node, resource)).or_default();
+                *sum += amount.bounds().1 * group.count as f32;
+                let supply = node_group.supply.get(resource).copied().unwrap_or(0.0);
+                let expected = format!("at most {supply} {resource} on {node:?}");
+                self.require(
+                    fits(*sum, 0.0, supply),
+                    &field,
+                    &expected,
+                    format!("a sum of {sum}"),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "validate_groups_tests.rs"]
+mod tests;
