@@ -9,6 +9,7 @@ pub mod demand;
 pub mod encoder;
 pub mod env;
 pub mod features;
+pub mod importers;
 pub mod input;
 pub mod migration;
 pub mod objective;

@@ -1,1 +1,291 @@
-//! x
+//! Public data sets of real clusters, turned into scenarios.
+//!
+//! Importers read files and return an [`Imported`]; nothing is written until [`Imported::write`],
+//! and then all of it or nothing. The data itself is not part of the project: the README names
+//! where each set is published.
+
+mod openb;
+mod report;
+mod vm_snapshot;
+
+pub use openb::openb;
+pub use report::{ImportReport, ResourceSummary, SlotSummary};
+pub use vm_snapshot::vm_snapshot;
+
+use crate::input::InputError;
+use crate::migration::MigrationRules;
+use crate::objective::Term;
+use crate::resources::ResourceKind;
+use crate::scenario::{
+    CandidateRules, EpisodeRules, ForecastRules, Limits, Mode, ObjectiveRules, Perturb, Rules,
+    Scenario, ScenarioError, SlotRules, Start, StartPlacement,
+};
+use crate::snapshot::Snapshot;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What an imported scenario minimises: one level term with weight 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ImportObjective {
+    /// `max_i L_i`.
+    MaxLoad,
+    /// Coefficient of variation of the loads.
+    Imbalance,
+    /// Free supply that is not deployable in whole slots.
+    #[default]
+    Fragmentation,
+}
+
+impl ImportObjective {
+    const ALL: [(&'static str, Self, Term); 3] = [
+        ("max-load", Self::MaxLoad, Term::MaxLoad),
+        ("imbalance", Self::Imbalance, Term::Imbalance),
+        ("fragmentation", Self::Fragmentation, Term::Fragmentation),
+    ];
+
+    fn term(self) -> Term {
+        Self::ALL[self as usize].2
+    }
+
+    /// What one good move changes the objective by.
+    fn unit(self, report: &ImportReport) -> f32 {
+        match (self, &report.slots) {
+            (Self::Fragmentation, Some(slots)) if slots.free > 0.0 => {
+                // One slot more; at most all that there is to gain.
+                (f64::from(slots.slot.size) / slots.free).min(1.0) as f32
+            }
+            // One node of N brought to the mean.
+            (Self::Imbalance, _) => 1.0 / report.nodes.max(1) as f32,
+            _ => 0.1,
+        }
+    }
+}
+
+impl FromStr for ImportObjective {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .iter()
+            .find(|(name, ..)| *name == text)
+            .map(|(_, objective, _)| *objective)
+            .ok_or_else(|| {
+                format!(
+                    "expected one of {}, got {text:?}",
+                    Self::ALL.map(|(name, ..)| name).join(", ")
+                )
+            })
+    }
+}
+
+impl FromStr for SlotRules {
+    type Err = String;
+
+    /// Reads `RESOURCE=SIZE`, as on the command line.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("expected RESOURCE=SIZE such as cpu=16, got {text:?}");
+        let (resource, size) = text.split_once('=').ok_or_else(refused)?;
+        let size: f32 = size.trim().parse().map_err(|_| refused())?;
+        if resource.trim().is_empty() || !size.is_finite() || size <= 0.0 {
+            return Err(refused());
+        }
+        Ok(Self { resource: resource.trim().to_owned(), size })
+    }
+}
+
+/// What the user may choose about an import.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportOptions {
+    /// What the scenario minimises.
+    pub objective: ImportObjective,
+    /// Unit of fragmentation; where left out, the importer's own (16 cores or 1 GPU).
+    pub slot: Option<SlotRules>,
+    /// Moves after which an episode ends.
+    pub budget: u32,
+    /// Share of the data set to keep, above 0 up to 1 (`openb` only).
+    pub fraction: f64,
+    /// Seed of the sample.
+    pub seed: u64,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            objective: ImportObjective::default(),
+            slot: None,
+            budget: 50,
+            fraction: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+/// An imported cluster: a valid scenario, the snapshot it starts from, and what there is to say
+/// about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// The scenario; it refers to the snapshot, which is also loaded in it.
+    pub scenario: Scenario,
+    /// Nodes and workloads.
+    pub snapshot: Snapshot,
+    /// For people.
+    pub report: ImportReport,
+}
+
+impl Imported {
+    /// Puts a rebalance scenario around a snapshot and checks both.
+    fn new(
+        name: &str,
+        description: String,
+        resources: &[(&str, &str)],
+        default_slot: (&str, f32),
+        snapshot: Snapshot,
+        options: &ImportOptions,
+        mut report: ImportReport,
+    ) -> Result<Self, ScenarioError> {
+        let slot = options.slot.clone().unwrap_or_else(|| SlotRules {
+            resource: default_slot.0.to_owned(),
+            size: default_slot.1,
+        });
+        snapshot.validate(name)?;
+        report.summarise(&snapshot, &slot);
+        let scenario = Scenario {
+            name: name.to_owned(),
+            description,
+            rules: Rules {
+                resources: resources
+                    .iter()
+                    .map(|(name, unit)| ResourceKind {
+                        name: (*name).to_owned(),
+                        unit: (*unit).to_owned(),
+                    })
+                    .collect(),
+                episode: EpisodeRules {
+                    mode: Mode::Rebalance,
+                    tick_s: 60.0,
+                    ticks: 144,
+                    moves_per_tick: 1,
+                    move_budget: options.budget,
+                },
+                objective: ObjectiveRules {
+                    weights: [(options.objective.term().name().to_owned(), 1.0)].into(),
+                    unit: options.objective.unit(&report),
+                    slot: Some(slot.clone()),
+                },
+                migration: MigrationRules::default(),
+                limits: Limits::default(),
+                candidates: CandidateRules::default(),
+                forecast: ForecastRules::default(),
+            },
+            start: Start {
+                placement: StartPlacement::Listed,
+                perturb: Some(Perturb {
+                    moves: Some([options.budget, options.budget.saturating_mul(4)]),
+                    replace_share: None,
+                }),
+            },
+            snapshot: Some(snapshot_name(name)),
+            nodes: Vec::new(),
+            workloads: Vec::new(),
+            cluster: Some(Arc::new(snapshot.clone())),
+        };
+        scenario.validate(&format!("{name} (imported)"))?;
+        Ok(Self { scenario, snapshot, report })
+    }
+
+    /// Writes the scenario to `out` and the snapshot next to it, as `NAME.snapshot.json` for
+    /// `NAME.toml`; returns the snapshot's path. The scenario is named after the file.
+    ///
+    /// Both files are complete and on disk under temporary names before either gets its own name,
+    /// so that an error (say, a full disk) leaves nothing behind.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, out: impl AsRef<Path>) -> Result<PathBuf, ScenarioError> {
+        let out = out.as_ref();
+        let Some(stem) = out.file_stem().and_then(|stem| stem.to_str()) else {
+            let got = format!("{:?}", out.display().to_string());
+            return Err(
+                InputError::field("import", "out", "the path of a scenario file", got).into()
+            );
+        };
+        let snapshot = snapshot_name(stem);
+        let scenario = Scenario {
+            name: stem.to_owned(),
+            snapshot: Some(snapshot.clone()),
+            ..self.scenario.clone()
+        };
+        let mut text = String::from("# Written by `godwit import`.\n#\n");
+        for line in self.report.to_string().lines() {
+            text.push_str(format!("# {line}").trim_end());
+            text.push('\n');
+        }
+        text.push('\n');
+        text.push_str(&scenario.to_toml());
+
+        let snapshot = out.with_file_name(snapshot);
+        // A folder is the one thing that a rename cannot replace: better known before the first.
+        for path in [&snapshot, &out.to_path_buf()] {
+            if path.is_dir() {
+                return Err(unwritable(path, std::io::ErrorKind::IsADirectory.into()).into());
+            }
+        }
+        let staged_snapshot = stage(&snapshot, self.snapshot.to_json().as_bytes())?;
+        let staged_scenario = stage(out, text.as_bytes())?;
+        // The scenario last: a scenario file is never there without its snapshot.
+        commit(staged_snapshot, &snapshot)?;
+        commit(staged_scenario, out)?;
+        Ok(snapshot)
+    }
+}
+
+fn snapshot_name(stem: &str) -> PathBuf {
+    PathBuf::from(format!("{stem}.snapshot.json"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn unwritable(path: &Path, source: std::io::Error) -> InputError {
+    InputError::Unwritable { file: path.display().to_string(), source }
+}
+
+/// Writes a temporary file beside `path`, down to the disk. It deletes itself unless committed.
+fn stage(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, InputError> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".import-").suffix(".tmp");
+    // Temporary files are private by default; these become ordinary files.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let write = || {
+        let mut file = builder.tempfile_in(folder_of(path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    };
+    write().map_err(|source| unwritable(path, source))
+}
+
+fn commit(staged: tempfile::NamedTempFile, path: &Path) -> Result<(), InputError> {
+    staged.persist(path).map_err(|error| unwritable(path, error.error))?;
+    // The rename itself is on disk once the folder is; not every system can sync a folder.
+    if let Ok(folder) = File::open(folder_of(path)) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod real_data_tests;
+#[cfg(test)]
+mod tests;
