@@ -57,23 +57,33 @@ impl CandidateList {
                 sources.push((departure_score(state, k), k as u32));
             }
         }
-        let wanted = most.div_ceil(DESTINATIONS / 2).max(1);
-        keep_best(sources, wanted, EQUAL_SOURCES);
-        // In the order of their scores, so that the list is cut at the least promising ones.
-        for &(_, k) in sources.iter() {
-            let k = k as usize;
+        sort_best_first(sources);
+        let mut equal = EqualRun::default();
+        let mut left = most.div_ceil(DESTINATIONS / 2);
+        // In the order of their scores, so that the list is cut at the least promising ones. Only
+        // workloads that can go somewhere count, so that the list is empty only if no move is open.
+        for &(score, k) in sources.iter() {
+            if left == 0 || self.workload.len() == most {
+                return;
+            }
+            if equal.count(score) >= EQUAL_SOURCES {
+                continue;
+            }
+            let workload = k as usize;
             destinations.clear();
             for node in 0..state.spec.nodes() {
-                if state.check(k, node).is_ok() {
-                    destinations.push((arrival_score(state, k, node), node as u32));
+                if state.check(workload, node).is_ok() {
+                    destinations.push((arrival_score(state, workload, node), node as u32));
                 }
             }
+            if destinations.is_empty() {
+                continue;
+            }
+            left -= 1;
+            equal.push(score);
             keep_best(destinations, DESTINATIONS, EQUAL_DESTINATIONS);
-            for &(_, node) in destinations.iter() {
-                if self.workload.len() == most {
-                    return;
-                }
-                self.workload.push(k as u32);
+            for &(_, node) in destinations.iter().take(most - self.workload.len()) {
+                self.workload.push(k);
                 self.destination.push(node);
             }
         }
@@ -145,16 +155,40 @@ fn arrival_score(state: &ClusterState, k: usize, node: usize) -> f32 {
     ) - node_value(state, load, over, free, after_removals)
 }
 
+/// Best first; ties go to the lower index.
+fn sort_best_first(list: &mut [(f32, u32)]) {
+    list.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+}
+
+/// How often the latest score of a descending sequence has been kept.
+#[derive(Default)]
+struct EqualRun {
+    score: f32,
+    kept: usize,
+}
+
+impl EqualRun {
+    /// How many scores equal to this one have been kept.
+    fn count(&self, score: f32) -> usize {
+        let equal = (self.score - score).abs() <= 1e-6 * self.score.abs().max(1e-3);
+        if equal { self.kept } else { 0 }
+    }
+
+    fn push(&mut self, score: f32) {
+        self.kept = self.count(score) + 1;
+        self.score = score;
+    }
+}
+
 /// Keeps the `wanted` highest scores, best first, with at most `equal` of any one score. Ties go
 /// to the lower index.
 fn keep_best(list: &mut Vec<(f32, u32)>, wanted: usize, equal: usize) {
-    list.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let (mut kept, mut run, mut last) = (0, 0, f32::NAN);
+    sort_best_first(list);
+    let (mut kept, mut run) = (0, EqualRun::default());
     for at in 0..list.len() {
         let entry = list[at];
-        run = if (last - entry.0).abs() <= 1e-6 * last.abs().max(1e-3) { run + 1 } else { 1 };
-        last = entry.0;
-        if run <= equal && kept < wanted {
+        if kept < wanted && run.count(entry.0) < equal {
+            run.push(entry.0);
             list[kept] = entry;
             kept += 1;
         }
