@@ -174,9 +174,9 @@ impl WorldTemplate {
     /// # Errors
     /// When no feasible start placement is found.
     pub fn draw(&self, seed: u64, phase: Phase) -> Result<Episode, ResetError> {
-        let seed = child_seed(seed, phase as u64);
+        let phase_seed = child_seed(seed, phase as u64);
         for attempt in 0..ATTEMPTS {
-            let seed = child_seed(seed, u64::from(attempt));
+            let seed = child_seed(phase_seed, u64::from(attempt));
             let spec = self.draw_spec(&mut stream(seed, "workloads"));
             if let Some(placement) = self.draw_placement(&spec, seed, phase) {
                 let demand = self.draw_demand(&mut stream(seed, "demand"));
@@ -230,13 +230,14 @@ impl WorldTemplate {
             let mut movable: Vec<usize> =
                 (0..spec.workloads()).filter(|&k| spec.movable[k]).collect();
             movable.shuffle(&mut rng);
-            movable.truncate((movable.len() as f32 * share).round() as usize);
+            movable.truncate(((movable.len() as f32 * share).round() as usize).max(1));
             movable.iter().for_each(|&k| packing.take(k));
             if !packing.fill_at_random(&mut rng) {
                 return None;
             }
         }
-        Some(packing.placement)
+        // Small disturbances can cancel out: that would be the start which is evaluated.
+        (packing.placement != placement).then_some(packing.placement)
     }
 
     fn draw_demand(&self, rng: &mut Rng) -> DemandTable {
