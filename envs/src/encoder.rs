@@ -12,7 +12,7 @@ use crate::state::{ClusterState, full_budget};
 use multiversion::multiversion;
 
 /// Features are clipped here, so that an outlier cannot blow a network up.
-const CLIP: f32 = 5.0;
+pub const CLIP: f32 = 5.0;
 
 /// The observation space of a cluster under its rules.
 pub fn observation_space(state: &ClusterState) -> ObservationSpace {
