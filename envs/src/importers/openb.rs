@@ -89,6 +89,8 @@ pub fn openb(
     let mut notes = vec![
         "pods are placed in file order by best fit (least share of GPUs, then of cores, left)"
             .into(),
+        "the scenario takes a node's GPUs as one pool; only this placement knows single devices"
+            .into(),
     ];
     if share < 1.0 {
         notes.push(format!(
