@@ -7,7 +7,8 @@
 //! ([`Persistence`]).
 //!
 //! Source: steepest descent over the "shift" neighbourhood, the usual yardstick for machine
-//! reassignment (for example Gavranovic et al., ROADEF/EURO challenge 2012).
+//! reassignment (Gavranovic, Buljubasic and Demirovic, "Variable neighborhood search for Google
+//! machine reassignment problem", 2012).
 
 use crate::baselines::scan::{Persistence, Scan};
 use crate::policy::Policy;

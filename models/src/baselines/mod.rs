@@ -1,21 +1,34 @@
 //! Heuristic policies: what a trained one has to beat.
 
+pub mod best_move_or_swap;
 pub mod best_single_move;
+pub mod load_balancer;
 pub mod random;
 pub mod scan;
 pub mod stay;
+pub mod threshold_rules;
 
 use crate::policy::Policy;
 
 /// Names of all baselines, the simplest first.
-pub const NAMES: &[&str] = &["stay", "random", "best-single-move"];
+pub const NAMES: &[&str] = &[
+    "stay",
+    "random",
+    "load-balancer",
+    "threshold-rules",
+    "best-single-move",
+    "best-move-or-swap",
+];
 
 /// The baseline with this name, with its default parameters.
 pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
     Some(match name {
         "stay" => Box::new(stay::Stay),
         "random" => Box::new(random::Random::new(0)),
+        "load-balancer" => Box::new(load_balancer::LoadBalancer::default()),
+        "threshold-rules" => Box::new(threshold_rules::ThresholdRules::default()),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
+        "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         _ => return None,
     })
 }
@@ -25,7 +38,12 @@ pub fn describe(name: &str) -> Option<&'static str> {
     Some(match name {
         "stay" => "moves nothing",
         "random" => "uniform over all feasible moves and staying",
-        "best-single-move" => "the move that decreases the weighted objective most, net of its cost",
+        "load-balancer" => "largest workload of the most loaded node to the least loaded that fits",
+        "threshold-rules" => "relieves nodes above a high-water mark, with hysteresis",
+        "best-single-move" => {
+            "the move that decreases the weighted objective most, net of its cost"
+        }
+        "best-move-or-swap" => "the best single move or exchange of two workloads, net of its cost",
         _ => return None,
     })
 }
