@@ -77,6 +77,11 @@ impl ClusterEnv {
         &self.state
     }
 
+    /// Seed of the current episode.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The scenario's template.
     pub fn template(&self) -> &Arc<WorldTemplate> {
         &self.template

@@ -1,0 +1,227 @@
+//! Every setting of a training run, with its default and the paper it comes from.
+
+use crate::schedule::Schedule;
+use godwit_models::net::Architecture;
+use serde::{Deserialize, Serialize};
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Length of the run in env steps.
+    pub env_steps: u64,
+    /// Stop after this many minutes at the latest; 0 for no limit.
+    pub max_minutes: f64,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Environment copies that are stepped side by side.
+    pub env_copies: usize,
+    /// Env steps of each copy between two exchanges of weights and experience.
+    pub round_steps: usize,
+    /// Env steps for each update.
+    pub steps_per_update: f64,
+    /// Env steps before the first update.
+    pub warm_up_steps: u64,
+    /// States that the replay holds.
+    pub replay_capacity: usize,
+    /// Env steps between two evaluations; 0 for none.
+    pub evaluate_every: u64,
+    /// Validation episodes of an evaluation.
+    pub evaluate_episodes: usize,
+    /// Env steps between two checkpoints; 0 for only the last.
+    pub checkpoint_every: u64,
+    /// How many numbered checkpoints to keep; 0 for none but `last` and `best`.
+    pub keep_checkpoints: usize,
+    /// Baseline whose reward under the same exogenous randomness is subtracted (Mao et al., ICLR
+    /// 2019); empty for none. Reported returns are always the plain ones.
+    pub paired_baseline: String,
+    /// The network.
+    pub network: NetworkConfig,
+    /// Exploration.
+    pub exploration: ExplorationConfig,
+    /// The update.
+    pub learner: LearnerConfig,
+}
+
+/// The network's shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// `relational` (any cluster size) or `mlp` (fixed size).
+    pub architecture: Architecture,
+    /// Width of encoders or hidden layers.
+    pub hidden: usize,
+    /// Width of the two heads (relational).
+    pub head_hidden: usize,
+    /// Dueling split (Wang et al., ICML 2016) with `Stay` as the reference action.
+    pub dueling: bool,
+}
+
+/// Epsilon-greedy over the mask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExplorationConfig {
+    /// Probability of an exploring action.
+    pub epsilon: Schedule,
+    /// Share of exploring actions that take the best one-step change of the objective instead of
+    /// a uniform draw.
+    pub greedy_share: f64,
+    /// Share of uniform draws that are `Stay`, whatever the number of candidates.
+    pub stay_share: f64,
+}
+
+/// The update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearnerConfig {
+    /// Transitions per update.
+    pub batch_size: usize,
+    /// Discount per tick.
+    pub gamma: f64,
+    /// Rewards summed before bootstrapping (Sutton 1988).
+    pub n_step: usize,
+    /// Double Q-learning (van Hasselt et al., AAAI 2016).
+    pub double: bool,
+    /// Huber loss: quadratic up to here, linear beyond.
+    pub huber_delta: f64,
+    /// Step size of Adam.
+    pub learning_rate: Schedule,
+    /// Decoupled weight decay of AdamW.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this norm.
+    pub max_gradient_norm: f64,
+    /// Updates between hard copies to the target network; 0 for soft updates.
+    pub target_every: u64,
+    /// Share of the online network that each soft update mixes in.
+    pub target_tau: f64,
+    /// Rewards are divided by the scenario's objective unit and multiplied by this.
+    pub reward_scale: f64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            env_steps: 200_000,
+            max_minutes: 0.0,
+            seed: 0,
+            env_copies: 16,
+            round_steps: 4,
+            steps_per_update: 4.0,
+            warm_up_steps: 2_000,
+            replay_capacity: 100_000,
+            evaluate_every: 20_000,
+            evaluate_episodes: 32,
+            checkpoint_every: 50_000,
+            keep_checkpoints: 0,
+            paired_baseline: String::new(),
+            network: NetworkConfig::default(),
+            exploration: ExplorationConfig::default(),
+            learner: LearnerConfig::default(),
+        }
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self { architecture: Architecture::Relational, hidden: 64, head_hidden: 32, dueling: true }
+    }
+}
+
+impl Default for ExplorationConfig {
+    fn default() -> Self {
+        Self {
+            epsilon: Schedule { from: 1.0, to: 0.05, share: 0.3 },
+            greedy_share: 0.5,
+            stay_share: 0.1,
+        }
+    }
+}
+
+impl Default for LearnerConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 64,
+            gamma: 0.99,
+            n_step: 5,
+            double: true,
+            huber_delta: 1.0,
+            learning_rate: Schedule { from: 5e-4, to: 5e-5, share: 1.0 },
+            weight_decay: 0.0,
+            max_gradient_norm: 10.0,
+            target_every: 0,
+            target_tau: 0.01,
+            reward_scale: 1.0,
+        }
+    }
+}
+
+/// A setting that is out of its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{field}: expected {expected}, got {got}")]
+pub struct ConfigError {
+    /// Path of the setting.
+    pub field: &'static str,
+    /// What would have been accepted.
+    pub expected: &'static str,
+    /// What was given.
+    pub got: String,
+}
+
+impl TrainConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let (e, l) = (&self.exploration, &self.learner);
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let checks: &[(&'static str, bool, &'static str, String)] = &[
+            ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
+            ("max_minutes", self.max_minutes >= 0.0, "0 or more", self.max_minutes.to_string()),
+            ("env_copies", (1..=4096).contains(&self.env_copies), "1 to 4096", self.env_copies.to_string()),
+            ("round_steps", (1..=4096).contains(&self.round_steps), "1 to 4096", self.round_steps.to_string()),
+            ("steps_per_update", positive(self.steps_per_update), "more than 0", self.steps_per_update.to_string()),
+            (
+                "replay_capacity",
+                self.replay_capacity >= self.env_copies * (l.n_step + 8),
+                "room for at least n_step + 8 states per environment copy",
+                self.replay_capacity.to_string(),
+            ),
+            ("evaluate_episodes", self.evaluate_episodes > 0, "at least 1", self.evaluate_episodes.to_string()),
+            ("network.hidden", (1..=4096).contains(&self.network.hidden), "1 to 4096", self.network.hidden.to_string()),
+            (
+                "network.head_hidden",
+                (1..=4096).contains(&self.network.head_hidden),
+                "1 to 4096",
+                self.network.head_hidden.to_string(),
+            ),
+            (
+                "exploration.epsilon",
+                share(e.epsilon.from) && share(e.epsilon.to) && share(e.epsilon.share),
+                "from, to and share within 0 to 1",
+                format!("{:?}", e.epsilon),
+            ),
+            ("exploration.greedy_share", share(e.greedy_share), "0 to 1", e.greedy_share.to_string()),
+            ("exploration.stay_share", share(e.stay_share), "0 to 1", e.stay_share.to_string()),
+            ("learner.batch_size", (1..=65_536).contains(&l.batch_size), "1 to 65536", l.batch_size.to_string()),
+            ("learner.gamma", share(l.gamma), "0 to 1", l.gamma.to_string()),
+            ("learner.n_step", (1..=1000).contains(&l.n_step), "1 to 1000", l.n_step.to_string()),
+            ("learner.huber_delta", positive(l.huber_delta), "more than 0", l.huber_delta.to_string()),
+            (
+                "learner.learning_rate",
+                positive(l.learning_rate.from) && l.learning_rate.to >= 0.0 && share(l.learning_rate.share),
+                "from above 0, to at least 0, share within 0 to 1",
+                format!("{:?}", l.learning_rate),
+            ),
+            ("learner.weight_decay", l.weight_decay >= 0.0, "0 or more", l.weight_decay.to_string()),
+            ("learner.max_gradient_norm", positive(l.max_gradient_norm), "more than 0", l.max_gradient_norm.to_string()),
+            ("learner.target_tau", share(l.target_tau), "0 to 1", l.target_tau.to_string()),
+            ("learner.reward_scale", positive(l.reward_scale), "more than 0", l.reward_scale.to_string()),
+        ];
+        match checks.iter().find(|(_, good, _, _)| !good) {
+            Some((field, _, expected, got)) => Err(ConfigError { field, expected, got: got.clone() }),
+            None => Ok(()),
+        }
+    }
+}

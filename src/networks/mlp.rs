@@ -1,0 +1,29 @@
+//! The founding network: two hidden layers on the flattened observation, one output per fixed
+//! (workload, destination) pair. Output 0 is the value of `Stay`, the dueling split's reference.
+
+use crate::batch::StateBatch;
+use godwit_models::net::NetworkSpec;
+use tch::{Kind, Tensor};
+
+pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
+    let [hidden1_weight, hidden1_bias, hidden2_weight, hidden2_bias, output_weight, output_bias] = p
+    else {
+        unreachable!("an mlp specification lists 6 parameters")
+    };
+    let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
+    // [B K] node within the state -> [B, K N] one-hot
+    let node = batch.placement.remainder(n);
+    let one_hot = node.one_hot(n).to_kind(Kind::Float).view([b, k * n]);
+    let input = Tensor::cat(
+        &[batch.nodes.view([b, -1]), batch.workloads.view([b, -1]), batch.globals.shallow_clone(), one_hot],
+        1,
+    );
+    let hidden = hidden1_bias.addmm(&input, hidden1_weight).relu_();
+    let hidden = hidden2_bias.addmm(&hidden, hidden2_weight).relu_();
+    // [B, A]
+    let output = output_bias.addmm(&hidden, output_weight);
+    let value = output.select(1, 0);
+    let advantage = output.reshape([-1]).index_select(0, &batch.row_action);
+    let q = if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
+    (value, q)
+}

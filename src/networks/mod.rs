@@ -1,0 +1,110 @@
+//! The networks in their training form: libtorch tensors over one flat parameter vector.
+//!
+//! The names, shapes and order of the parameters come from [`NetworkSpec::parameters`]; the native
+//! form in `godwit-models` and the TorchScript form beside each file here compute the same.
+
+mod mlp;
+mod relational;
+
+use crate::batch::StateBatch;
+use godwit_models::net::{Architecture, NetworkSpec};
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tch::{Device, Kind, Tensor};
+
+/// Weights of one network: a flat vector and, sharing its memory, one tensor per parameter.
+#[derive(Debug)]
+pub struct Parameters {
+    spec: NetworkSpec,
+    /// All parameters, `[P]`.
+    pub flat: Tensor,
+    tensors: Vec<Tensor>,
+}
+
+impl Parameters {
+    /// Zero weights.
+    pub fn zeros(spec: &NetworkSpec, device: Device) -> Self {
+        let flat = Tensor::zeros([spec.parameter_count() as i64], (Kind::Float, device));
+        let mut at = 0;
+        let tensors = spec
+            .parameters()
+            .iter()
+            .map(|(_, shape)| {
+                let size: usize = shape.iter().product();
+                let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+                let tensor = flat.narrow(0, at as i64, size as i64).view(shape.as_slice()).detach();
+                at += size;
+                tensor
+            })
+            .collect();
+        Self { spec: spec.clone(), flat, tensors }
+    }
+
+    /// Fresh weights: uniform in +-sqrt(1 / inputs) (PyTorch's default for linear layers), with
+    /// the output layers a tenth of that, so that first values are near zero.
+    pub fn fresh(spec: &NetworkSpec, device: Device, rng: &mut Xoshiro256PlusPlus) -> Self {
+        let mut values = Vec::with_capacity(spec.parameter_count());
+        for (name, shape) in spec.parameters() {
+            let size: usize = shape.iter().product();
+            let inputs = if shape.len() == 2 { shape[0] } else { shape[0].max(64) };
+            let last = ["advantage", "value_out", "output"].iter().any(|p| name.starts_with(p));
+            let bound = (1.0 / inputs as f32).sqrt() * if last { 0.1 } else { 1.0 };
+            values.extend((0..size).map(|_| rng.random_range(-bound..bound)));
+        }
+        let mut parameters = Self::zeros(spec, device);
+        parameters.load(&values);
+        parameters
+    }
+
+    /// The network's shape.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Overwrites the weights.
+    pub fn load(&mut self, values: &[f32]) {
+        let source = Tensor::from_slice(values);
+        tch::no_grad(|| self.flat.copy_(&source));
+    }
+
+    /// Copies the weights to host memory.
+    pub fn save(&self, out: &mut Vec<f32>) {
+        out.resize(self.flat.size()[0] as usize, 0.0);
+        let length = out.len();
+        self.flat.to_device(Device::Cpu).copy_data(out, length);
+    }
+
+    /// Name and tensor of every parameter.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.spec.parameters().into_iter().map(|(name, _)| name).zip(&self.tensors)
+    }
+
+    /// The parameters as leaves that collect gradients; they share this memory.
+    pub fn leaves(&self) -> Vec<Tensor> {
+        self.tensors.iter().map(|tensor| tensor.detach().set_requires_grad(true)).collect()
+    }
+
+    /// `Q(s, Stay)` of each state `[B]`, and `Q(s, a)` of each candidate row `[R]`.
+    pub fn forward(&self, batch: &StateBatch) -> (Tensor, Tensor) {
+        forward(&self.spec, &self.tensors, batch)
+    }
+}
+
+/// The forward pass with explicit parameters (see [`Parameters::leaves`]).
+pub fn forward(spec: &NetworkSpec, parameters: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
+    match spec.architecture {
+        Architecture::Relational => relational::forward(spec, parameters, batch),
+        Architecture::Mlp => mlp::forward(spec, parameters, batch),
+    }
+}
+
+/// TorchScript source of the exported module: methods `forward` and `act`.
+pub fn script(spec: &NetworkSpec) -> String {
+    let source = match spec.architecture {
+        Architecture::Relational => include_str!("relational.torchscript"),
+        Architecture::Mlp => include_str!("mlp.torchscript"),
+    };
+    let dueling = if spec.dueling { "value + advantage" } else { "advantage" };
+    let source = source.replace("DUELING_VALUE", dueling);
+    format!("{source}\n{}", include_str!("act.torchscript"))
+}

@@ -1,0 +1,70 @@
+//! The size-free network. `Q(s, Stay)` is the state's value, and every other candidate adds its
+//! advantage over `Stay`: a dueling split (Wang et al., ICML 2016) whose reference action is
+//! `Stay` instead of the mean over actions, so that a candidate's value needs no other candidate.
+
+use crate::batch::StateBatch;
+use godwit_models::net::NetworkSpec;
+use tch::{Kind, Tensor};
+
+/// Scale of the sum over a node's workloads.
+const POOL_SCALE: f64 = 0.125;
+
+pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
+    let [
+        workload_encoder_weight, workload_encoder_bias,
+        node_encoder_weight, node_pool_weight, node_encoder_bias,
+        global_encoder_weight, global_nodes_weight, global_workloads_weight, global_encoder_bias,
+        candidate_workload_weight, candidate_source_weight, candidate_destination_weight,
+        candidate_feature_weight, candidate_global_weight, candidate_bias,
+        head_weight, head_bias, advantage_weight, advantage_bias,
+        value_weight, value_bias, value_out_weight, value_out_bias,
+    ] = p
+    else {
+        unreachable!("a relational specification lists 23 parameters")
+    };
+    let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
+    let hidden = spec.hidden as i64;
+
+    // [B K, H]
+    let workloads = workload_encoder_bias.addmm(&batch.workloads, workload_encoder_weight).relu_();
+    // [B N, H]: what the workloads on each node add up to
+    let pooled = Tensor::zeros([b * n, hidden], (Kind::Float, workloads.device()))
+        .index_add(0, &batch.placement, &workloads)
+        * POOL_SCALE;
+    // [B N, H]
+    let nodes = (node_encoder_bias.addmm(&batch.nodes, node_encoder_weight)
+        + pooled.matmul(node_pool_weight))
+    .relu_();
+    // [B, H]
+    let mean = |rows: &Tensor, each: i64| {
+        rows.view([b, each, hidden]).mean_dim(1, false, Kind::Float)
+    };
+    let global = (global_encoder_bias.addmm(&batch.globals, global_encoder_weight)
+        + mean(&nodes, n).matmul(global_nodes_weight)
+        + mean(&workloads, k).matmul(global_workloads_weight))
+    .relu_();
+    // [B]
+    let value = value_out_bias
+        .addmm(&value_bias.addmm(&global, value_weight).relu_(), value_out_weight)
+        .squeeze_dim(1);
+
+    // [R, H]: per entity first where there are more rows than entities, then gathered
+    let gather = |entities: &Tensor, weight: &Tensor, index: &Tensor| {
+        if index.size()[0] > entities.size()[0] {
+            entities.matmul(weight).index_select(0, index)
+        } else {
+            entities.index_select(0, index).matmul(weight)
+        }
+    };
+    let mut hidden_rows = candidate_bias.addmm(&batch.candidates, candidate_feature_weight)
+        + gather(&workloads, candidate_workload_weight, &batch.row_workload)
+        + gather(&nodes, candidate_source_weight, &batch.row_source)
+        + gather(&nodes, candidate_destination_weight, &batch.row_destination)
+        + gather(&global, candidate_global_weight, &batch.row_state);
+    // [R]
+    let advantage = advantage_bias
+        .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight)
+        .squeeze_dim(1);
+    let q = if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
+    (value, q)
+}

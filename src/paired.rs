@@ -1,0 +1,103 @@
+//! Paired-baseline reward: what the learner is paid beyond what a baseline would have earned in
+//! the same tick of the same episode.
+//!
+//! Demand fluctuates far more than one migration changes, and it does not depend on the actions.
+//! A twin of the environment, driven by the same exogenous random numbers, is stepped by a
+//! baseline, and its reward per tick is subtracted. That part does not depend on the learner's
+//! actions, so the optimal policy stays the same (input-dependent baselines: Mao et al., ICLR
+//! 2019).
+
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::{ActionError, Env, ResetError, Step};
+use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_models::policy::Policy;
+use godwit_models::rollout::{RolloutError, tick_rewards};
+
+/// A cluster environment that may subtract a twin's reward.
+pub struct PairedEnv {
+    env: ClusterEnv,
+    twin: Option<Twin>,
+}
+
+struct Twin {
+    env: ClusterEnv,
+    baseline: Box<dyn Policy>,
+    /// Reward that the baseline earns in each tick of the current episode.
+    rewards: Vec<f32>,
+}
+
+impl PairedEnv {
+    /// The environment as it is.
+    pub fn plain(env: ClusterEnv) -> Self {
+        Self { env, twin: None }
+    }
+
+    /// The environment minus what `baseline` earns in it.
+    pub fn paired(env: ClusterEnv, baseline: Box<dyn Policy>) -> Self {
+        let twin = Some(Twin { env: env.clone(), baseline, rewards: Vec::new() });
+        Self { env, twin }
+    }
+
+    /// The environment inside.
+    pub fn inner(&self) -> &ClusterEnv {
+        &self.env
+    }
+
+    fn run_twin(&mut self) -> Result<(), ResetError> {
+        if let Some(twin) = &mut self.twin {
+            let rewards = tick_rewards(&mut twin.env, twin.baseline.as_mut(), self.env.seed());
+            twin.rewards = rewards.map_err(|error| match error {
+                RolloutError::Reset(error) => error,
+                // A baseline that breaks its contract is a defect, not a condition to handle.
+                RolloutError::Infeasible { .. } => unreachable!("{error}"),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Env for PairedEnv {
+    fn observation_space(&self) -> &ObservationSpace {
+        self.env.observation_space()
+    }
+
+    fn reset(&mut self, seed: u64) -> Result<(), ResetError> {
+        self.env.reset(seed)?;
+        self.run_twin()
+    }
+
+    fn step(&mut self, action: usize) -> Result<Step, ActionError> {
+        let tick = self.env.state().tick as usize;
+        let mut step = self.env.step(action)?;
+        if let (Some(twin), 1..) = (&self.twin, step.elapsed_ticks) {
+            step.reward -= twin.rewards.get(tick).copied().unwrap_or(0.0);
+        }
+        Ok(step)
+    }
+
+    fn observe(&self, out: &mut ObservationBuffer) {
+        self.env.observe(out);
+    }
+
+    fn compact_len(&self) -> usize {
+        self.env.compact_len()
+    }
+
+    fn write_compact(&self, out: &mut [u8]) {
+        self.env.write_compact(out);
+    }
+
+    fn read_compact(&mut self, state: &[u8]) {
+        self.env.read_compact(state);
+    }
+
+    fn save(&self) -> serde_json::Value {
+        self.env.save()
+    }
+
+    fn restore(&mut self, saved: &serde_json::Value) -> Result<(), String> {
+        self.env.restore(saved)?;
+        self.run_twin().map_err(|error| error.to_string())
+    }
+}
+

@@ -1,0 +1,262 @@
+//! The training loop: rounds in which acting and learning run side by side.
+//!
+//! In a round the actors step their environments with the weights of the round's start, while the
+//! learner makes its updates from the experience of the rounds before. Weights and experience are
+//! exchanged between rounds only, so that results do not depend on which thread was faster.
+
+use crate::actor::Actor;
+use crate::config::TrainConfig;
+use crate::dqn::{Learner, UpdateStats};
+use crate::replay::{Entry, Replay};
+use godwit_envs::env::{Env, EpisodeEnd};
+use godwit_envs::objective::{TERMS, Terms};
+use godwit_envs::rng::{child_seed, stream};
+use godwit_envs::vector_env::{VectorEnv, VectorError};
+use godwit_models::net::NetworkSpec;
+use std::sync::Mutex;
+use tch::Device;
+
+/// A training run in memory. Between rounds it can be saved and restored whole.
+pub struct Trainer<E> {
+    /// Settings of the run.
+    pub config: TrainConfig,
+    /// Networks and optimiser.
+    pub learner: Learner,
+    /// Experience.
+    pub replay: Replay,
+    /// The environments that are stepped.
+    pub vector: VectorEnv<E>,
+    /// One per environment copy.
+    pub actors: Vec<Mutex<Actor>>,
+    /// Where the run stands.
+    pub counters: Counters,
+    decoder: E,
+    staged: Vec<Staged>,
+    weights: Vec<f32>,
+    reward_factor: f32,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Counters {
+    /// Env steps made.
+    pub env_steps: u64,
+    /// Updates made.
+    pub updates: u64,
+    /// Rounds made.
+    pub rounds: u64,
+    /// Episodes finished.
+    pub episodes: u64,
+    /// Return of each copy's current episode so far, as paid to the learner, in objective units.
+    pub running_return: Vec<f64>,
+    /// Terms of each copy's current episode so far.
+    pub running_terms: Vec<Terms>,
+    /// Updates owed because rounds do not divide evenly.
+    pub owed_updates: f64,
+}
+
+/// A finished episode.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FinishedEpisode {
+    /// Undiscounted return as paid to the learner.
+    pub episode_return: f64,
+    /// Sum of the step terms.
+    pub terms: Terms,
+}
+
+/// What a round brought.
+#[derive(Debug, Clone, Default)]
+pub struct RoundReport {
+    /// Episodes that ended in it.
+    pub finished: Vec<FinishedEpisode>,
+    /// Figures of its last update, if there was one.
+    pub stats: Option<UpdateStats>,
+}
+
+struct Staged {
+    ring: usize,
+    state: Vec<u8>,
+    action: u32,
+    reward: f32,
+    discount: f32,
+    kind: Entry,
+}
+
+impl<E: Env> Trainer<E> {
+    /// A run at its start. `reward_unit` is what rewards are divided by; `decoder` is one more
+    /// environment of the same kind.
+    ///
+    /// # Errors
+    /// When an environment has no feasible start.
+    pub fn new(
+        config: &TrainConfig,
+        spec: &NetworkSpec,
+        envs: Vec<E>,
+        decoder: E,
+        reward_unit: f32,
+        device: Device,
+    ) -> Result<Self, VectorError> {
+        let space = decoder.observation_space().clone();
+        let copies = envs.len();
+        let actors = (0..copies)
+            .map(|i| {
+                let rng = stream(child_seed(config.seed, i as u64), "exploration");
+                Mutex::new(Actor::new(spec, &space, &config.exploration, rng))
+            })
+            .collect();
+        let learner = Learner::new(&config.learner, spec, &decoder, device, child_seed(config.seed, 1 << 32));
+        Ok(Self {
+            replay: Replay::new(copies, config.replay_capacity, decoder.compact_len()),
+            vector: VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?,
+            counters: Counters {
+                running_return: vec![0.0; copies],
+                running_terms: vec![[0.0; TERMS]; copies],
+                ..Counters::default()
+            },
+            reward_factor: config.learner.reward_scale as f32 / reward_unit,
+            config: config.clone(),
+            learner,
+            actors,
+            decoder,
+            staged: Vec::new(),
+            weights: Vec::new(),
+        })
+    }
+
+    /// Share of the run that is behind, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        (self.counters.env_steps as f64 / self.config.env_steps as f64).min(1.0)
+    }
+
+    /// Whether the run is complete.
+    pub fn finished(&self) -> bool {
+        self.counters.env_steps >= self.config.env_steps
+    }
+
+    /// The current epsilon.
+    pub fn epsilon(&self) -> f64 {
+        self.config.exploration.epsilon.at(self.progress())
+    }
+
+    /// The current learning rate.
+    pub fn learning_rate(&self) -> f64 {
+        self.config.learner.learning_rate.at(self.progress())
+    }
+
+    /// The online network's weights, flat.
+    pub fn weights(&mut self) -> &[f32] {
+        self.learner.online.save(&mut self.weights);
+        &self.weights
+    }
+
+    /// Acts and learns for one round.
+    ///
+    /// # Errors
+    /// When an environment fails.
+    pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, VectorError> {
+        self.learner.online.save(&mut self.weights);
+        for actor in &mut self.actors {
+            actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
+        }
+        let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
+        let updates = self.due_updates();
+        let mut report = RoundReport::default();
+        let Self { config, learner, replay, vector, actors, counters, decoder, staged, reward_factor, .. } = self;
+        let replay_now: &Replay = replay;
+        let (stats, collected) = rayon::join(
+            || {
+                // libtorch's setting is per thread, and this may be any thread of the pool.
+                tch::set_num_threads(1);
+                let mut stats = None;
+                for update in 0..updates {
+                    let batch = learner.draw(replay_now, decoder);
+                    let last = update + 1 == updates;
+                    stats = learner.update(&batch, learning_rate, want_stats && last);
+                }
+                stats
+            },
+            || collect(config, vector, actors, counters, staged, epsilon, *reward_factor),
+        );
+        report.finished = collected?;
+        report.stats = stats;
+        for entry in staged.drain(..) {
+            let Staged { ring, state, action, reward, discount, kind } = entry;
+            replay.push(ring, &state, action, reward, discount, kind);
+        }
+        counters.updates += updates;
+        counters.rounds += 1;
+        Ok(report)
+    }
+
+    /// Updates that this round owes for the env steps of the round before.
+    fn due_updates(&mut self) -> u64 {
+        if self.counters.env_steps < self.config.warm_up_steps
+            || !self.replay.can_sample(self.config.learner.n_step)
+        {
+            return 0;
+        }
+        let steps = self.config.round_steps * self.config.env_copies;
+        let owed = self.counters.owed_updates + steps as f64 / self.config.steps_per_update;
+        self.counters.owed_updates = owed.fract();
+        owed as u64
+    }
+}
+
+fn collect<E: Env>(
+    config: &TrainConfig,
+    vector: &mut VectorEnv<E>,
+    actors: &[Mutex<Actor>],
+    counters: &mut Counters,
+    staged: &mut Vec<Staged>,
+    epsilon: f64,
+    reward_factor: f32,
+) -> Result<Vec<FinishedEpisode>, VectorError> {
+    let mut finished = Vec::new();
+    let mut before: Vec<Vec<u8>> = vector.slots().iter().map(|slot| slot.state.clone()).collect();
+    let chosen: Vec<std::sync::atomic::AtomicU32> = actors.iter().map(|_| Default::default()).collect();
+    for _ in 0..config.round_steps {
+        for (before, slot) in before.iter_mut().zip(vector.slots()) {
+            before.copy_from_slice(&slot.state);
+        }
+        vector.step(|i, observation| {
+            let mut actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let action = actor.act(observation, epsilon);
+            chosen[i].store(action as u32, std::sync::atomic::Ordering::Relaxed);
+            action
+        })?;
+        for (i, slot) in vector.slots().iter().enumerate() {
+            let Some(step) = slot.step else { continue };
+            staged.push(Staged {
+                ring: i,
+                state: before[i].clone(),
+                action: chosen[i].load(std::sync::atomic::Ordering::Relaxed),
+                reward: step.reward * reward_factor,
+                discount: config.learner.gamma.powi(step.elapsed_ticks as i32) as f32,
+                kind: if step.end == Some(EpisodeEnd::Terminated) { Entry::Terminal } else { Entry::Step },
+            });
+            counters.running_return[i] += f64::from(step.reward);
+            for (sum, term) in counters.running_terms[i].iter_mut().zip(step.terms) {
+                *sum += term;
+            }
+            if step.end == Some(EpisodeEnd::Truncated) {
+                staged.push(Staged {
+                    ring: i,
+                    state: slot.final_state.clone(),
+                    action: 0,
+                    reward: 0.0,
+                    discount: 1.0,
+                    kind: Entry::Last,
+                });
+            }
+            if step.end.is_some() {
+                finished.push(FinishedEpisode {
+                    episode_return: std::mem::take(&mut counters.running_return[i]),
+                    terms: std::mem::replace(&mut counters.running_terms[i], [0.0; TERMS]),
+                });
+                counters.episodes += 1;
+            }
+        }
+        counters.env_steps += vector.slots().len() as u64;
+    }
+    Ok(finished)
+}
