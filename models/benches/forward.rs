@@ -3,7 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use godwit_envs::observation::{LANES, ObservationBuffer};
+use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::schema::{Feature, ObservationSchema};
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 
 /// One benchmark: a name, N, K, A and every how many candidates one is allowed.
@@ -39,23 +40,32 @@ fn observation(
     spec: &NetworkSpec,
     (_, nodes, workloads, actions, every): Case,
 ) -> ObservationBuffer {
-    let stride = (actions + LANES).next_multiple_of(LANES);
     // Pairs in order while all of them have a place, spread over the workloads otherwise.
     let step = if actions > nodes * workloads { 1 } else { 1009 };
     let pair = |a: usize| a.saturating_sub(1) * step % (nodes * workloads);
-    let index = |f: &dyn Fn(usize) -> usize| (0..actions).map(|a| f(pair(a)) as u32).collect();
-    ObservationBuffer {
-        nodes: numbers(nodes * spec.node_features),
-        workloads: numbers(workloads * spec.workload_features),
-        globals: numbers(spec.global_features),
-        candidates: numbers(spec.candidate_features * stride),
-        candidate_stride: stride,
-        candidate_workload: index(&|pair| pair / nodes),
-        candidate_source: index(&|pair| pair / nodes % nodes),
-        candidate_destination: index(&|pair| pair % nodes),
-        placement: (0..workloads).map(|k| (k % nodes) as u32).collect(),
-        mask: (0..stride).map(|a| a < actions && a % every == 0).collect(),
+    let feature = |i| Feature { name: format!("{i}"), unit: "1".to_owned(), scale: 1.0 };
+    let features = |count| (0..count).map(feature).collect();
+    let schema = ObservationSchema {
+        version: 1,
+        node: features(spec.node_features),
+        workload: features(spec.workload_features),
+        global: features(spec.global_features),
+        candidate: features(spec.candidate_features),
+    };
+    let space = ObservationSpace { nodes, workloads, actions, fixed_pairs: true, schema };
+    let mut o = ObservationBuffer::new(&space);
+    for part in [&mut o.nodes, &mut o.workloads, &mut o.globals, &mut o.candidates] {
+        *part = numbers(part.len());
     }
+    o.placement = (0..workloads).map(|k| (k % nodes) as u32).collect();
+    for a in 0..actions {
+        let pair = pair(a);
+        o.candidate_workload[a] = (pair / nodes) as u32;
+        o.candidate_source[a] = (pair / nodes % nodes) as u32;
+        o.candidate_destination[a] = (pair % nodes) as u32;
+        o.mask[a] = a % every == 0;
+    }
+    o
 }
 
 fn forward(c: &mut Criterion) {

@@ -6,6 +6,7 @@
 
 mod kernels;
 mod mlp;
+mod policy;
 mod relational;
 mod spec;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 use godwit_envs::observation::ObservationBuffer;
 
 pub use mlp::Mlp;
+pub use policy::NetworkPolicy;
 pub use relational::Relational;
 pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};
 

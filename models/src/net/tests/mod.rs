@@ -2,7 +2,8 @@
 
 mod reference;
 
-use godwit_envs::observation::{LANES, ObservationBuffer};
+use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::schema::{Feature, ObservationSchema};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -32,19 +33,31 @@ fn spec(architecture: Architecture, hidden: usize, head_hidden: usize) -> Networ
     }
 }
 
+/// A zeroed observation, only `Stay` allowed.
 fn empty_observation(spec: &NetworkSpec, sizes: Sizes) -> ObservationBuffer {
-    let stride = (sizes.actions + LANES).next_multiple_of(LANES);
-    ObservationBuffer {
-        nodes: vec![0.0; sizes.nodes * spec.node_features],
-        workloads: vec![0.0; sizes.workloads * spec.workload_features],
-        globals: vec![0.0; spec.global_features],
-        candidates: vec![0.0; spec.candidate_features * stride],
-        candidate_stride: stride,
-        candidate_workload: vec![0; sizes.actions],
-        candidate_source: vec![0; sizes.actions],
-        candidate_destination: vec![0; sizes.actions],
-        placement: vec![0; sizes.workloads],
-        mask: vec![false; stride],
+    let mut o = ObservationBuffer::new(&ObservationSpace {
+        nodes: sizes.nodes,
+        workloads: sizes.workloads,
+        actions: sizes.actions,
+        fixed_pairs: spec.fixed.is_some(),
+        schema: schema(spec),
+    });
+    o.mask[0] = true;
+    o
+}
+
+/// Features without meaning, as many as the network reads.
+fn schema(spec: &NetworkSpec) -> ObservationSchema {
+    let features = |count| {
+        let feature = |i| Feature { name: format!("{i}"), unit: "1".to_owned(), scale: 1.0 };
+        (0..count).map(feature).collect()
+    };
+    ObservationSchema {
+        version: 1,
+        node: features(spec.node_features),
+        workload: features(spec.workload_features),
+        global: features(spec.global_features),
+        candidate: features(spec.candidate_features),
     }
 }
 
@@ -62,7 +75,6 @@ fn random_observation(spec: &NetworkSpec, sizes: Sizes, seed: u64) -> Observatio
         o.candidate_destination[a] = rng.random_range(0..sizes.nodes as u32);
         o.mask[a] = rng.random_range(0..100) < sizes.allowed_percent;
     }
-    o.mask[0] = true;
     o
 }
 
