@@ -1,0 +1,102 @@
+//! What an artifact says about itself.
+
+use std::collections::BTreeMap;
+
+use godwit_envs::schema::ObservationSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::net::NetworkSpec;
+
+/// Format that this version reads and writes.
+pub const FORMAT: &str = "godwit-artifact/1";
+
+/// `extra/manifest.json` of an artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// Version of godwit that exported it.
+    pub producer: String,
+    /// Version of libtorch that exported it.
+    pub libtorch: String,
+    /// Shape of the network.
+    pub network: NetworkSpec,
+    /// The features that the network was trained on.
+    pub schema: ObservationSchema,
+    /// [`ObservationSchema::hash`] of `schema`.
+    pub schema_hash: String,
+    /// Name of the training scenario.
+    pub scenario_name: String,
+    /// The decision rules of the training scenario, as it states them.
+    pub rules: serde_json::Value,
+    /// SHA-256, in hex, of the training scenario's file.
+    pub scenario_sha256: String,
+    /// Where the weights come from: seed, env steps, updates, wall seconds, configuration.
+    pub training: serde_json::Value,
+    /// How well the network does, one row for each scenario.
+    pub evaluation: Vec<Evaluation>,
+    /// SHA-256, in hex, of `extra/weights.safetensors`.
+    pub weights_sha256: String,
+    /// SHA-256, in hex, of `extra/golden.safetensors`.
+    pub golden_sha256: String,
+}
+
+/// Results of a policy on one scenario, over episodes with paired seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// `network`, or the name of the baseline it is compared with.
+    pub policy: String,
+    /// Number of episodes, one for each seed.
+    pub seeds: u64,
+    /// First seed; the others follow it.
+    pub first_seed: u64,
+    /// Mean undiscounted return.
+    pub mean_return: f64,
+    /// Standard error of `mean_return`.
+    pub standard_error: f64,
+    /// Mean of each objective term over an episode, by name.
+    pub terms: BTreeMap<String, f64>,
+}
+
+/// The part of a manifest that every format has.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+}
+
+impl Manifest {
+    /// Reads JSON. The format comes first: another format has other fields, and its version is
+    /// the better message.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Failure> {
+        let header: Header = serde_json::from_slice(bytes).map_err(Failure::Manifest)?;
+        if header.format != FORMAT {
+            return Err(Failure::Format { expected: FORMAT, got: header.format });
+        }
+        serde_json::from_slice(bytes).map_err(Failure::Manifest)
+    }
+
+    /// Checks what the manifest says about itself: schema hash, sizes of the network.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let computed = self.schema.hash();
+        if computed != self.schema_hash {
+            return Err(Failure::SchemaHash { expected: self.schema_hash.clone(), computed });
+        }
+        self.network.validate().map_err(Failure::Network)?;
+        for (group, schema, network) in [
+            ("node", self.schema.node.len(), self.network.node_features),
+            ("workload", self.schema.workload.len(), self.network.workload_features),
+            ("global", self.schema.global.len(), self.network.global_features),
+            ("candidate", self.schema.candidate.len(), self.network.candidate_features),
+        ] {
+            if schema != network {
+                return Err(Failure::Features { group, schema, network });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Artifacts: trained networks as exported files.
+//!
+//! An artifact is a TorchScript archive (a zip file) that libtorch writes and loads. For readers
+//! without libtorch it carries three more entries below `<archive>/extra/`:
+//!
+//! - `manifest.json`: [`Manifest`],
+//! - `weights.safetensors`: what the native forward pass reads,
+//! - `golden.safetensors`: a few observations with the values that the exporter computed.
+//!
+//! libtorch checks no checksums when it loads a file; [`Artifact::read`] checks everything, and
+//! every changed byte of the file is an error (see [`seal`]).
+
+mod archive;
+mod error;
+mod manifest;
+mod tensors;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use archive::seal;
+pub use error::{ArtifactError, Failure};
+pub use manifest::{Evaluation, FORMAT, Manifest};
+pub use tensors::{Golden, golden_bytes, weights_bytes};
+
+use crate::net::Network;
+
+/// Entry of the manifest, below the archive's folder.
+const MANIFEST: &str = "extra/manifest.json";
+
+/// Entry of the weights, below the archive's folder.
+const WEIGHTS: &str = "extra/weights.safetensors";
+
+/// Entry of the golden vectors, below the archive's folder.
+const GOLDEN: &str = "extra/golden.safetensors";
+
+/// Largest difference between a golden value and the native forward pass.
+pub const TOLERANCE: f32 = 1e-4;
+
+/// An artifact that has passed every check.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// What it says about itself.
+    pub manifest: Manifest,
+    /// The network with its weights.
+    pub network: Network,
+    /// All weights, flat, in the order of `NetworkSpec::parameters`.
+    pub weights: Vec<f32>,
+    /// The golden vectors; the network agrees with each of them.
+    pub golden: Vec<Golden>,
+}
+
+impl Artifact {
+    /// Reads a file and checks, in this order: that it is a zip file, the CRC-32 of every entry,
+    /// the seal over all bytes, format and fields of the manifest, the digests of weights and
+    /// golden vectors, the schema hash, the sizes of the network, names and shapes of its
+    /// parameters, that all weights are finite, and that the native forward pass gives the
+    /// golden values within [`TOLERANCE`].
+    pub fn read(path: &Path) -> Result<Self, ArtifactError> {
+        let fail = |failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) };
+        let bytes = std::fs::read(path).map_err(|error| fail(Failure::File(error)))?;
+        Self::from_bytes(path, &bytes).map_err(fail)
+    }
+
+    fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+        let [manifest, weights, golden] =
+            archive::read_entries(bytes, [MANIFEST, WEIGHTS, GOLDEN])?;
+        let manifest = Manifest::parse(&manifest)?;
+        for (entry, bytes, expected) in [
+            (WEIGHTS, &weights, &manifest.weights_sha256),
+            (GOLDEN, &golden, &manifest.golden_sha256),
+        ] {
+            let computed = archive::sha256(bytes);
+            if computed != *expected {
+                return Err(Failure::Digest { entry, expected: expected.clone(), computed });
+            }
+        }
+        manifest.check()?;
+        let spec = &manifest.network;
+        let weights = tensors::read_weights(spec, &weights)?;
+        // Only now: the stated sizes may be absurd until the weights are known to fill them.
+        let mut network = Network::new(spec);
+        network.load_flat(&weights);
+        let golden = tensors::read_golden(spec, &manifest.schema, &golden)?;
+        for (i, golden) in golden.iter().enumerate() {
+            check_parity(&mut network, i, golden)?;
+        }
+        Ok(Self { path: path.to_owned(), manifest, network, weights, golden })
+    }
+}
+
+/// Compares the native values of one golden observation with the stored ones.
+fn check_parity(network: &mut Network, observation: usize, golden: &Golden) -> Result<(), Failure> {
+    let mut q = vec![0.0; golden.q.len()];
+    network.q_values(&golden.observation, &mut q);
+    for (candidate, (got, expected)) in q.into_iter().zip(&golden.q).enumerate() {
+        // Equal covers masked candidates: the difference of two infinities is not a number.
+        let agrees = got == *expected || (got - expected).abs() <= TOLERANCE;
+        if !agrees {
+            return Err(Failure::Parity {
+                observation,
+                candidate,
+                expected: *expected,
+                got,
+                tolerance: TOLERANCE,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The entries that make a TorchScript archive an artifact, as (name below `extra/`, contents),
+/// for the writer of the archive. `weights` and `golden` come from [`weights_bytes`] and
+/// [`golden_bytes`]; format, schema hash and digests of `manifest` are filled in here. Once the
+/// archive is written, [`seal`] completes it.
+pub fn extra_files(
+    mut manifest: Manifest,
+    weights: Vec<u8>,
+    golden: Vec<u8>,
+) -> [(String, Vec<u8>); 3] {
+    manifest.format = FORMAT.to_owned();
+    manifest.schema_hash = manifest.schema.hash();
+    manifest.weights_sha256 = archive::sha256(&weights);
+    manifest.golden_sha256 = archive::sha256(&golden);
+    let json = serde_json::to_vec_pretty(&manifest)
+        .expect("a manifest has text keys only, and serde_json writes any number");
+    [(MANIFEST, json), (WEIGHTS, weights), (GOLDEN, golden)]
+        .map(|(name, bytes)| (name.trim_start_matches("extra/").to_owned(), bytes))
+}
