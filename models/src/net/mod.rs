@@ -6,7 +6,6 @@
 
 mod kernels;
 mod mlp;
-mod policy;
 mod relational;
 mod spec;
 #[cfg(test)]
@@ -15,7 +14,6 @@ mod tests;
 use godwit_envs::observation::ObservationBuffer;
 
 pub use mlp::Mlp;
-pub use policy::NetworkPolicy;
 pub use relational::Relational;
 pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};
 
