@@ -1,12 +1,13 @@
 //! Prints what the baselines earn on the embedded scenarios.
 //!
 //! `cargo run --release -p godwit-models --example baselines [SCENARIO [EPISODES]]`: a table per
-//! scenario over evaluation seeds. With `sweep-single`, `sweep-swap` or `sweep-rules` in front:
-//! parameters of a baseline over training seeds, which is how the defaults were chosen.
+//! scenario over evaluation seeds. With `sweep-single`, `sweep-present` (the same without
+//! forecast), `sweep-swap` or `sweep-rules` in front: parameters of a baseline over training
+//! seeds, which is how the defaults were chosen.
 
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::objective::LEVEL_TERMS;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{ForecastRules, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::best_move_or_swap::{BestMoveOrSwap, BestMoveOrSwapRules};
 use godwit_models::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};
 use godwit_models::baselines::load_balancer::LoadBalancer;
@@ -30,7 +31,11 @@ fn main() -> Result<()> {
     let episodes = args.next().map_or(Ok(100), |text| text.parse())?;
     for name in names {
         let phase = if sweep.is_some() { Phase::Train } else { Phase::Evaluate };
-        let template = Arc::new(WorldTemplate::new(&Scenario::resolve(&name)?));
+        let mut scenario = Scenario::resolve(&name)?;
+        if sweep.as_deref() == Some("sweep-present") {
+            scenario.rules.forecast = ForecastRules::default();
+        }
+        let template = Arc::new(WorldTemplate::new(&scenario));
         let mut env = ClusterEnv::new(template, phase)?;
         println!("{name}, {episodes} episodes of {phase:?}");
         println!(
@@ -44,7 +49,7 @@ fn main() -> Result<()> {
                     report(name, &mut env, &mut *policy, episodes)?;
                 }
             }
-            Some("sweep-single") => sweep_single(&mut env, episodes)?,
+            Some("sweep-single" | "sweep-present") => sweep_single(&mut env, episodes)?,
             Some("sweep-swap") => sweep_swap(&mut env, episodes)?,
             Some("sweep-rules") => sweep_rules(&mut env, episodes)?,
             Some(other) => return Err(format!("expected a known sweep, got {other}").into()),
@@ -79,9 +84,9 @@ fn sweep_rules(env: &mut ClusterEnv, episodes: u64) -> Result<()> {
         let label = format!("load-balancer, least improvement {min_improvement}");
         report(&label, env, &mut LoadBalancer::new(min_improvement), episodes)?;
     }
-    for high in [0.8, 0.9, 0.95, 1.0] {
-        for release in [0.7, 0.8, 0.9] {
-            for low in [0.6, 0.7, 0.8] {
+    for high in [0.8, 0.85, 0.9] {
+        for release in [0.75, 0.8, 0.85] {
+            for low in [0.75, 0.8, 0.85] {
                 if low <= release && release <= high {
                     let label = format!("threshold-rules, {high} / {release} / {low}");
                     let mut policy = ThresholdRules::new(Marks { high, release, low });

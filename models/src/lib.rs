@@ -2,7 +2,12 @@
 
 pub mod artifact;
 pub mod baselines;
+pub mod guard;
 pub mod net;
 pub mod network_policy;
+pub mod plan;
 pub mod policy;
 pub mod rollout;
+
+#[cfg(test)]
+mod testing;

@@ -13,7 +13,7 @@
 //! Source: the "shift" and "swap" neighbourhoods of machine reassignment (Gavranovic, Buljubasic and
 //! Demirovic, "Variable neighborhood search for Google machine reassignment problem", 2012).
 
-use crate::baselines::best_single_move::{BestSingleMoveRules, ROUNDING};
+use crate::baselines::best_single_move::BestSingleMoveRules;
 use crate::baselines::scan::{Scan, demand_at, move_cost, outlook_of, shift_gain};
 use crate::policy::Policy;
 use godwit_envs::cluster::NO_GROUP;
@@ -36,7 +36,7 @@ pub struct BestMoveOrSwapRules {
 
 impl Default for BestMoveOrSwapRules {
     fn default() -> Self {
-        Self { single: BestSingleMoveRules::default(), swap_factor: 1.5, ends: 8 }
+        Self { single: BestSingleMoveRules::default(), swap_factor: 2.0, ends: 8 }
     }
 }
 
@@ -122,7 +122,7 @@ impl Policy for BestMoveOrSwap {
             return action;
         }
         let online = state.rules.episode.mode == Mode::Online;
-        let min_gain = if online { self.rules.single.min_gain.max(ROUNDING) } else { ROUNDING };
+        let min_gain = self.rules.single.least_gain(state);
         let single = self.scan.best(state, min_gain);
         // A swap needs two moves: of the episode's budget, or of this tick's and the next one's.
         if online || state.moves_left >= 2 {

@@ -15,8 +15,19 @@ use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
 
-/// A gain below this is rounding, in units of the weighted objective.
-pub(crate) const ROUNDING: f32 = 1e-5;
+/// Gains up to this share of the weighted objective (or of 1, if that is more) are rounding.
+const ROUNDING: f32 = 1e-5;
+
+impl BestSingleMoveRules {
+    /// What a move has to gain in this state: in a static world any true improvement.
+    pub(crate) fn least_gain(&self, state: &ClusterState) -> f32 {
+        let rounding = ROUNDING * state.level().abs().max(1.0);
+        match state.rules.episode.mode {
+            Mode::Rebalance => rounding,
+            Mode::Online => self.min_gain.max(rounding),
+        }
+    }
+}
 
 /// Parameters of [`BestSingleMove`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,10 +41,7 @@ pub struct BestSingleMoveRules {
 
 impl Default for BestSingleMoveRules {
     fn default() -> Self {
-        Self {
-            persistence: Persistence { forecast_ticks: 12, present_ticks: 6 },
-            min_gain: ROUNDING,
-        }
+        Self { persistence: Persistence { forecast_ticks: 12, present_ticks: 6 }, min_gain: 0.1 }
     }
 }
 
@@ -59,12 +67,8 @@ impl Policy for BestSingleMove {
     fn reset(&mut self, _seed: u64) {}
 
     fn act(&mut self, state: &ClusterState) -> Action {
-        let min_gain = match state.rules.episode.mode {
-            Mode::Rebalance => ROUNDING,
-            Mode::Online => self.rules.min_gain.max(ROUNDING),
-        };
         self.scan.prepare(state, self.rules.persistence);
-        match self.scan.best(state, min_gain) {
+        match self.scan.best(state, self.rules.least_gain(state)) {
             Some(best) => {
                 Action::Migrate { workload: best.workload, destination: best.destination }
             }

@@ -37,7 +37,7 @@ impl LoadBalancer {
 
 impl Default for LoadBalancer {
     fn default() -> Self {
-        Self::new(0.1)
+        Self::new(0.05)
     }
 }
 

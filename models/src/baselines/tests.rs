@@ -2,15 +2,12 @@
 
 use super::*;
 use crate::rollout::rollout;
+use crate::testing::{cluster, env, random_state, rules};
 use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{Mode, Phase};
 use godwit_envs::state::{Action, ClusterState};
-use std::sync::Arc;
-
-pub(crate) fn env(name: &str, phase: Phase) -> ClusterEnv {
-    let scenario = Scenario::embedded(name).unwrap();
-    ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), phase).unwrap()
-}
+use proptest::prelude::*;
+use serde_json::json;
 
 /// Actions of a policy on an episode, up to and without the final `Stay`.
 fn moves(name: &str, env: &mut ClusterEnv) -> Vec<(usize, usize)> {
@@ -133,6 +130,130 @@ fn the_value_of_a_move_in_a_static_world_is_its_reward() {
         assert!((step.reward - value).abs() < 1e-5, "expected {value}, got {}", step.reward);
         if step.end.is_some() {
             return;
+        }
+    }
+}
+
+#[test]
+fn the_gain_of_a_tick_is_interpolated_between_the_horizons() {
+    let rules = rules(json!({
+        "episode": {"mode": "online", "ticks": 20},
+        "forecast": {"horizons": [1, 3], "period_ticks": 10},
+    }));
+    let mut state = cluster(rules, (2, 10.0), &[(1.0, 0)], |_| {});
+    let mut scan = scan::Scan::default();
+    // Ticks 0, 1 and 3 are outlooks of their own, tick 2 is half of each of its neighbours.
+    let mut ticks = |state: &ClusterState, forecast_ticks| {
+        scan.prepare(state, scan::Persistence { forecast_ticks, present_ticks: 1 });
+        scan.ticks.clone()
+    };
+    assert_eq!(ticks(&state, 4), [1.0, 1.5, 1.5]);
+    assert_eq!(ticks(&state, 6), [1.0, 1.5, 3.5]);
+    // Three ticks are left.
+    state.tick = 17;
+    assert_eq!(ticks(&state, 6), [1.0, 1.5, 0.5]);
+}
+
+#[test]
+fn a_cost_that_no_gain_makes_up_for_keeps_the_move_from_being_made() {
+    // Moving 4 of 8 halves max_load: 0.8 to 0.4. The move carries 1 GiB.
+    for (price, expected) in [(0.3, vec![(0, 1)]), (0.5, vec![])] {
+        let weights = json!({"weights": {"max_load": 1.0, "moved_gib": price}});
+        let state =
+            cluster(rules(json!({"objective": weights})), (2, 10.0), &[(4.0, 0), (4.0, 0)], |_| {});
+        assert_eq!(play("best-single-move", state, 10), expected);
+    }
+}
+
+#[test]
+fn the_load_balancer_solves_the_founding_example_as_by_hand() {
+    // The largest workload (1.3) to an empty node, then the larger of the others (0.8).
+    let mut env = env("founding-3x3", Phase::Evaluate);
+    assert_eq!(moves("load-balancer", &mut env), [(2, 1), (1, 2)]);
+}
+
+#[test]
+fn the_load_balancer_takes_the_largest_that_helps() {
+    // Loads 0.9 (6 + 3) and 0.4: the 6 would make 1.0 and does not fit under 0.9; the 3 makes 0.7.
+    let placed = [(6.0, 0), (3.0, 0), (4.0, 1)];
+    let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
+    assert_eq!(play("load-balancer", state, 10), [(1, 1)]);
+}
+
+#[test]
+fn threshold_rules_move_the_smallest_that_suffices_and_remember_what_is_hot() {
+    // Node 0 is at 0.95: without the 1.75 it is at 0.775, under the release mark. Node 1 would
+    // be at 0.825, over the low mark; node 2 is at 0.775 with it.
+    let placed = [(5.0, 0), (2.75, 0), (1.75, 0), (6.5, 1), (6.0, 2)];
+    let marks = threshold_rules::Marks { high: 0.9, release: 0.8, low: 0.78 };
+    let mut policy = threshold_rules::ThresholdRules::new(marks);
+    let mut state = cluster(rules(json!({})), (3, 10.0), &placed, |_| {});
+    let first = Action::Migrate { workload: 2, destination: 2 };
+    assert_eq!(policy.act(&state), first);
+    // At 0.85 the node is between the marks: still hot, but cold for a policy that starts here.
+    state.demand[0] = 4.0;
+    state.rebuild();
+    assert_eq!(policy.act(&state), first);
+    policy.reset(0);
+    assert_eq!(policy.act(&state), Action::Stay);
+}
+
+#[test]
+fn two_workloads_are_exchanged_where_no_single_move_helps() {
+    // Loads 11 (7 + 4) and 7 (5 + a pinned 2) of 14. Moving 7 or 4 makes the other node the
+    // fuller one; exchanging 7 and 5 gives 9 and 9. First 7 goes (7 + 7 just fits), then 5.
+    let placed = [(7.0, 0), (4.0, 0), (5.0, 1), (2.0, 1)];
+    let build = || cluster(rules(json!({})), (2, 14.0), &placed, |w| w[3].movable = false);
+    assert_eq!(play("best-single-move", build(), 10), []);
+    assert_eq!(play("best-move-or-swap", build(), 10), [(0, 1), (2, 0)]);
+    let mut last = build();
+    last.moves_left = 1;
+    assert_eq!(play("best-move-or-swap", last, 10), [], "one move is not enough for a swap");
+}
+
+/// Lets a policy play by hand for this many moves, checking that each is feasible.
+fn play(name: &str, mut state: ClusterState, most: usize) -> Vec<(usize, usize)> {
+    let online = state.rules.episode.mode == Mode::Online;
+    let mut policy = baseline(name).unwrap();
+    policy.reset(1);
+    let mut out = Vec::new();
+    let mut stays = 0;
+    while out.len() < most && state.moves_left > 0 && stays < 5 {
+        let moves_left = state.moves_left;
+        match policy.act(&state) {
+            Action::Migrate { workload, destination } => {
+                assert_eq!(state.check(workload, destination), Ok(()), "{name}");
+                state.migrate(workload, destination).unwrap();
+                out.push((workload, destination));
+                if !online {
+                    state.start_tick();
+                    state.moves_left = moves_left - 1;
+                }
+            }
+            Action::Stay if online => stays += 1,
+            Action::Stay => break,
+        }
+        if online && (state.moves_left == 0 || out.len() % 2 == 0) {
+            state.run_transfers(60.0);
+            state.start_tick();
+        }
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn every_baseline_only_chooses_feasible_moves(seed: u64, online: bool) {
+        for name in NAMES {
+            play(name, random_state(seed, online, 8), 20);
+        }
+    }
+
+    #[test]
+    fn static_worlds_come_to_rest(seed: u64) {
+        for name in NAMES.iter().filter(|name| **name != "random") {
+            let moves = play(name, random_state(seed, false, 500), 400).len();
+            prop_assert!(moves < 400, "{name} still moves after {moves} moves");
         }
     }
 }

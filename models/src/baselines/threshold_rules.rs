@@ -34,7 +34,7 @@ pub struct Marks {
 
 impl Default for Marks {
     fn default() -> Self {
-        Self { high: 0.9, release: 0.8, low: 0.75 }
+        Self { high: 0.85, release: 0.8, low: 0.8 }
     }
 }
 

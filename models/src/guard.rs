@@ -1,0 +1,345 @@
+//! Hard constraints, checked on a finished plan.
+//!
+//! This is the last word before a plan leaves the scorer. It trusts neither the policy nor the
+//! planner: it starts from the cluster's state, plays the waves one after the other with every
+//! moved workload held on both of its nodes, and recounts everything in the plainest way.
+
+use crate::plan::PlannedMove;
+use godwit_envs::cluster::NO_GROUP;
+use godwit_envs::outlook::fits;
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::ClusterState;
+use serde::Serialize;
+
+/// A broken constraint. `at` is the position of the move in the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Violation {
+    /// More moves than the budget allows.
+    #[error("plan: expected at most {budget} moves, got {moves}")]
+    Budget {
+        /// Moves left in the state.
+        budget: u32,
+        /// Moves of the plan.
+        moves: usize,
+    },
+    /// No such workload, or another name under this index.
+    #[error("move {at}: expected a workload of the cluster, got {index} ({name:?})")]
+    UnknownWorkload {
+        /// Position in the plan.
+        at: usize,
+        /// Its workload index.
+        index: usize,
+        /// Its workload name.
+        name: String,
+    },
+    /// No such node, or another name under this index.
+    #[error("move {at}: expected a node of the cluster, got {index} ({name:?})")]
+    UnknownNode {
+        /// Position in the plan.
+        at: usize,
+        /// Its node index.
+        index: usize,
+        /// Its node name.
+        name: String,
+    },
+    /// The workload is somewhere else when the wave starts.
+    #[error("move {at}: expected source node {expected}, got {got}")]
+    WrongSource {
+        /// Position in the plan.
+        at: usize,
+        /// Where the workload is.
+        expected: usize,
+        /// Where the plan takes it from.
+        got: usize,
+    },
+    /// Source and destination are the same.
+    #[error("move {at}: expected another node than the source, got node {node} for both")]
+    SameNode {
+        /// Position in the plan.
+        at: usize,
+        /// The node.
+        node: usize,
+    },
+    /// The wave is earlier than the one before it, or skips one.
+    #[error("move {at}: expected wave {expected} or the next, got {got}")]
+    WaveOrder {
+        /// Position in the plan.
+        at: usize,
+        /// Wave of the move before it.
+        expected: u32,
+        /// Its wave.
+        got: u32,
+    },
+    /// The workload moves twice within a wave.
+    #[error("move {at}: expected workload {workload} once in wave {wave}, got it again")]
+    Duplicate {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// The wave.
+        wave: u32,
+    },
+    /// The workload is pinned.
+    #[error("move {at}: expected a movable workload, got {workload}, which is pinned")]
+    Pinned {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+    },
+    /// The workload's transfer is under way already.
+    #[error("move {at}: expected a workload at rest, got {workload}, which is in transfer")]
+    InTransfer {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+    },
+    /// The workload moved too recently.
+    #[error("move {at}: expected a rested workload, got {workload} with {ticks} ticks to wait")]
+    Cooldown {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// Ticks it still has to wait.
+        ticks: u32,
+    },
+    /// The destination's class is not among the workload's.
+    #[error("move {at}: expected a node class that workload {workload} allows, got node {node}")]
+    Class {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// The destination.
+        node: usize,
+    },
+    /// A member of the workload's anti-affinity group is on the destination.
+    #[error(
+        "move {at}: expected no group member of workload {workload} on node {node}, got {other}"
+    )]
+    AntiAffinity {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// The destination.
+        node: usize,
+        /// The other member.
+        other: usize,
+    },
+    /// The destination would hold more than its supply.
+    #[error("move {at}: expected at most {supply} of {resource} on node {node}, got {held}")]
+    Capacity {
+        /// Position in the plan.
+        at: usize,
+        /// The destination.
+        node: usize,
+        /// Name of the resource kind.
+        resource: String,
+        /// What it would hold in transit, in the resource's unit.
+        held: f32,
+        /// What it has.
+        supply: f32,
+    },
+    /// A node takes part in more transfers than allowed.
+    #[error("move {at}: expected at most {limit} transfers on node {node}, got {count}")]
+    NodeTransfers {
+        /// Position in the plan.
+        at: usize,
+        /// The node.
+        node: usize,
+        /// The limit.
+        limit: u32,
+        /// How many there would be.
+        count: u32,
+    },
+    /// More transfers in flight than allowed.
+    #[error("move {at}: expected at most {limit} transfers in flight, got {count}")]
+    TransfersInFlight {
+        /// Position in the plan.
+        at: usize,
+        /// The limit.
+        limit: u32,
+        /// How many there would be.
+        count: usize,
+    },
+}
+
+/// Everything that is wrong with a plan's moves for a cluster in this state; empty if nothing is.
+pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if moves.len() > state.moves_left as usize {
+        found.push(Violation::Budget { budget: state.moves_left, moves: moves.len() });
+    }
+    let mut replay = Replay {
+        state,
+        placement: state.placement.iter().map(|&node| node as usize).collect(),
+        under_way: Vec::new(),
+        rested_at: state.cooldown.iter().map(|&ticks| u32::from(ticks)).collect(),
+    };
+    let mut wave = 0;
+    for (at, planned) in moves.iter().enumerate() {
+        if !(wave..=wave + u32::from(at > 0)).contains(&planned.wave) {
+            found.push(Violation::WaveOrder { at, expected: wave, got: planned.wave });
+        }
+        if planned.wave != wave {
+            wave = planned.wave;
+            replay.end_wave();
+        }
+        if replay.names_match(at, planned, &mut found) {
+            replay.check(at, planned, &mut found);
+            replay.under_way.push((planned.workload, planned.source, planned.destination));
+        }
+    }
+    found
+}
+
+struct Replay<'a> {
+    state: &'a ClusterState,
+    /// Node of each workload at the start of the wave.
+    placement: Vec<usize>,
+    /// Workload, source and destination of the wave's moves so far.
+    under_way: Vec<(usize, usize, usize)>,
+    /// Tick, counted from the plan's start, from which each workload may move.
+    rested_at: Vec<u32>,
+}
+
+impl Replay<'_> {
+    fn end_wave(&mut self) {
+        for (workload, _, destination) in self.under_way.drain(..) {
+            self.placement[workload] = destination;
+        }
+    }
+
+    fn names_match(&self, at: usize, planned: &PlannedMove, found: &mut Vec<Violation>) -> bool {
+        let spec = &*self.state.spec;
+        let before = found.len();
+        if spec.workload_names.get(planned.workload) != Some(&planned.workload_name) {
+            let (index, name) = (planned.workload, planned.workload_name.clone());
+            found.push(Violation::UnknownWorkload { at, index, name });
+        }
+        for (index, name) in [
+            (planned.source, &planned.source_name),
+            (planned.destination, &planned.destination_name),
+        ] {
+            if spec.node_names.get(index) != Some(name) {
+                found.push(Violation::UnknownNode { at, index, name: name.clone() });
+            }
+        }
+        found.len() == before
+    }
+
+    fn check(&mut self, at: usize, planned: &PlannedMove, found: &mut Vec<Violation>) {
+        let (state, spec) = (self.state, &*self.state.spec);
+        let &PlannedMove { workload, source, destination: node, wave, .. } = planned;
+        if self.placement[workload] != source {
+            let expected = self.placement[workload];
+            found.push(Violation::WrongSource { at, expected, got: source });
+        }
+        if source == node {
+            found.push(Violation::SameNode { at, node });
+        }
+        if self.under_way.iter().any(|moved| moved.0 == workload) {
+            found.push(Violation::Duplicate { at, workload, wave });
+        }
+        if !spec.movable[workload] {
+            found.push(Violation::Pinned { at, workload });
+        }
+        if state.transfers.iter().any(|transfer| transfer.workload as usize == workload) {
+            found.push(Violation::InTransfer { at, workload });
+        }
+        if !spec.class_allows(workload, node) {
+            found.push(Violation::Class { at, workload, node });
+        }
+        self.check_cooldown(at, workload, found);
+        self.check_group(at, workload, node, found);
+        self.check_capacity(at, workload, node, found);
+        self.check_transfers(at, source, node, found);
+    }
+
+    fn check_cooldown(&mut self, at: usize, workload: usize, found: &mut Vec<Violation>) {
+        let rules = &self.state.rules;
+        // A static world counts each move as a tick; an online plan lies within one.
+        let now = if rules.episode.mode == Mode::Rebalance { at as u32 } else { 0 };
+        let ticks = self.rested_at[workload].saturating_sub(now);
+        if ticks > 0 {
+            found.push(Violation::Cooldown { at, workload, ticks });
+        }
+        self.rested_at[workload] = now + rules.limits.cooldown_ticks;
+    }
+
+    /// Whoever leaves the destination in this wave is still there, and whoever comes is there too.
+    fn check_group(&self, at: usize, workload: usize, node: usize, found: &mut Vec<Violation>) {
+        let group = &self.state.spec.group;
+        if group[workload] == NO_GROUP {
+            return;
+        }
+        let there = self.placement.iter().enumerate().filter(|on| *on.1 == node).map(|on| on.0);
+        let coming = self.under_way.iter().filter(|moved| moved.2 == node).map(|moved| moved.0);
+        for other in there.chain(coming) {
+            if other != workload && group[other] == group[workload] {
+                found.push(Violation::AntiAffinity { at, workload, node, other });
+            }
+        }
+    }
+
+    fn check_capacity(&self, at: usize, workload: usize, node: usize, found: &mut Vec<Violation>) {
+        let (state, spec) = (self.state, &*self.state.spec);
+        for (j, kind) in state.rules.resources.iter().enumerate() {
+            let demand = |k: usize| state.demand_of(k)[j];
+            if demand(workload) <= 0.0 {
+                continue;
+            }
+            let placed: f32 =
+                (0..self.placement.len()).filter(|&k| self.placement[k] == node).map(demand).sum();
+            let coming: f32 =
+                self.under_way.iter().filter(|moved| moved.2 == node).map(|m| demand(m.0)).sum();
+            let leaving: f32 = state
+                .transfers
+                .iter()
+                .filter(|transfer| transfer.source as usize == node)
+                .map(|transfer| demand(transfer.workload as usize))
+                .sum();
+            let (held, supply) = (placed + coming + leaving, spec.supply_of(node, j));
+            if !fits(held, demand(workload), supply) {
+                let (resource, held) = (kind.name.clone(), held + demand(workload));
+                found.push(Violation::Capacity { at, node, resource, held, supply });
+            }
+        }
+    }
+
+    fn check_transfers(
+        &self,
+        at: usize,
+        source: usize,
+        destination: usize,
+        found: &mut Vec<Violation>,
+    ) {
+        let (state, limits) = (self.state, &self.state.rules.limits);
+        let count = state.transfers.len() + self.under_way.len() + 1;
+        if count > limits.transfers_in_flight as usize {
+            let limit = limits.transfers_in_flight;
+            found.push(Violation::TransfersInFlight { at, limit, count });
+        }
+        for node in [source, destination] {
+            let before = state.transfers.iter().filter(|transfer| {
+                transfer.source as usize == node
+                    || state.placement[transfer.workload as usize] as usize == node
+            });
+            let now = self.under_way.iter().filter(|moved| moved.1 == node || moved.2 == node);
+            let (count, limit) =
+                ((before.count() + now.count()) as u32 + 1, limits.transfers_per_node);
+            if count > limit {
+                found.push(Violation::NodeTransfers { at, node, limit, count });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

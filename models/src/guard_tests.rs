@@ -1,0 +1,137 @@
+use super::*;
+use crate::plan::{LevelChange, ReasonCode};
+use crate::testing::{cluster, rules};
+use serde_json::json;
+
+fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32) -> PlannedMove {
+    let spec = &*state.spec;
+    let source = state.placement[workload] as usize;
+    PlannedMove {
+        workload,
+        workload_name: spec.workload_names[workload].clone(),
+        source,
+        source_name: spec.node_names[source].clone(),
+        destination,
+        destination_name: spec.node_names[destination].clone(),
+        predicted_gain: 0.0,
+        change: LevelChange::default(),
+        cost: 0.0,
+        moved_gib: 0.0,
+        transfer_s: 0.0,
+        downtime_s: 0.0,
+        wave,
+        reason: ReasonCode::MakesRoom,
+    }
+}
+
+/// Three nodes of 10; w0 = 8 on n0, w1 = 7 on n1, w2 = 1 on n1 (pinned), w3 = 1 on n2 and
+/// w4 = 1 on n0 (one group).
+fn state() -> ClusterState {
+    let placed = [(8.0, 0), (7.0, 1), (1.0, 1), (1.0, 2), (1.0, 0)];
+    cluster(rules(json!({})), (3, 10.0), &placed, |workloads| {
+        workloads[2].movable = false;
+        workloads[3].anti_affinity = Some("g".into());
+        workloads[4].anti_affinity = Some("g".into());
+    })
+}
+
+#[test]
+fn a_good_plan_breaks_nothing() {
+    let state = state();
+    let moves = [planned(&state, 0, 2, 0), planned(&state, 1, 0, 1)];
+    assert_eq!(violations(&state, &moves), []);
+    assert_eq!(violations(&state, &[]), []);
+}
+
+#[test]
+fn room_that_only_the_end_of_the_wave_frees_does_not_count() {
+    let state = state();
+    let moves = [planned(&state, 0, 2, 0), planned(&state, 1, 0, 0)];
+    let found = violations(&state, &moves);
+    // Node 0 would hold 8 + 1 and the arriving 7.
+    let (resource, held, supply) = ("cpu".to_owned(), 16.0, 10.0);
+    assert_eq!(found, [Violation::Capacity { at: 1, node: 0, resource, held, supply }]);
+    assert_eq!(found[0].to_string(), "move 1: expected at most 10 of cpu on node 0, got 16");
+    assert_eq!(serde_json::to_value(&found[0]).unwrap()["kind"], "capacity");
+}
+
+#[test]
+fn constraints_of_the_workload_are_checked() {
+    let state = state();
+    let found =
+        |workload, destination| violations(&state, &[planned(&state, workload, destination, 0)]);
+    assert_eq!(found(2, 0), [Violation::Pinned { at: 0, workload: 2 }]);
+    let group = Violation::AntiAffinity { at: 0, workload: 4, node: 2, other: 3 };
+    assert_eq!(found(4, 2), [group]);
+    assert_eq!(found(3, 2), [Violation::SameNode { at: 0, node: 2 }]);
+    // A member that leaves in the same wave is still there; a wave later it is not.
+    let leaves = planned(&state, 3, 1, 0);
+    let group = Violation::AntiAffinity { at: 1, workload: 4, node: 2, other: 3 };
+    assert_eq!(violations(&state, &[leaves.clone(), planned(&state, 4, 2, 0)]), [group]);
+    assert_eq!(violations(&state, &[leaves, planned(&state, 4, 2, 1)]), []);
+}
+
+#[test]
+fn a_class_that_is_not_allowed_is_found() {
+    let state = cluster(rules(json!({})), (2, 10.0), &[(1.0, 0)], |workloads| {
+        workloads[0].classes = vec!["other".into()];
+    });
+    let found = violations(&state, &[planned(&state, 0, 1, 0)]);
+    assert_eq!(found, [Violation::Class { at: 0, workload: 0, node: 1 }]);
+}
+
+#[test]
+fn unknown_names_and_wrong_sources_are_found() {
+    let state = state();
+    let mut moves = vec![planned(&state, 3, 1, 0); 3];
+    moves[0].workload = 99;
+    moves[1].destination_name = "elsewhere".into();
+    moves[2].source = 0;
+    moves[2].source_name = "n0".into();
+    let [a, b, c] = &violations(&state, &moves)[..] else { panic!("expected three") };
+    assert!(matches!(a, Violation::UnknownWorkload { at: 0, index: 99, .. }), "{a}");
+    assert!(matches!(b, Violation::UnknownNode { at: 1, index: 1, .. }), "{b}");
+    assert_eq!(c, &Violation::WrongSource { at: 2, expected: 2, got: 0 });
+}
+
+#[test]
+fn duplicates_wave_order_and_budget_are_found() {
+    let mut state = state();
+    state.moves_left = 1;
+    let found = violations(&state, &[planned(&state, 3, 1, 1), planned(&state, 3, 1, 1)]);
+    assert_eq!(
+        found,
+        [
+            Violation::Budget { budget: 1, moves: 2 },
+            Violation::WaveOrder { at: 0, expected: 0, got: 1 },
+            Violation::Duplicate { at: 1, workload: 3, wave: 1 },
+        ]
+    );
+    state.moves_left = 9;
+    let backwards = [planned(&state, 3, 1, 0), planned(&state, 4, 1, 1), planned(&state, 0, 2, 0)];
+    let found = violations(&state, &backwards);
+    assert!(found.contains(&Violation::WaveOrder { at: 2, expected: 1, got: 0 }), "{found:?}");
+}
+
+#[test]
+fn transfer_limits_and_cooldowns_are_found() {
+    let limits = json!({"transfers_per_node": 1, "transfers_in_flight": 1, "cooldown_ticks": 3});
+    let placed = [(1.0, 0), (1.0, 1), (1.0, 2)];
+    let mut state = cluster(rules(json!({"limits": limits})), (3, 10.0), &placed, |_| {});
+    let moves = [planned(&state, 0, 1, 0), planned(&state, 1, 2, 0)];
+    assert_eq!(
+        violations(&state, &moves),
+        [
+            Violation::TransfersInFlight { at: 1, limit: 1, count: 2 },
+            Violation::NodeTransfers { at: 1, node: 1, limit: 1, count: 2 },
+        ]
+    );
+    // A workload that has just moved waits three ticks, and each move counts as one.
+    let mut back = planned(&state, 0, 0, 1);
+    (back.source, back.source_name) = (1, "n1".into());
+    let found = violations(&state, &[planned(&state, 0, 1, 0), back]);
+    assert_eq!(found, [Violation::Cooldown { at: 1, workload: 0, ticks: 2 }]);
+    state.cooldown[2] = 1;
+    let found = violations(&state, &[planned(&state, 2, 1, 0)]);
+    assert_eq!(found, [Violation::Cooldown { at: 0, workload: 2, ticks: 1 }]);
+}
