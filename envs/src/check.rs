@@ -179,8 +179,7 @@ impl<E: Env> Episode<'_, E> {
 
     fn bounded(&self, part: &str, values: impl Iterator<Item = f32>) -> Result<(), CheckError> {
         for value in values {
-            // Written so that NaN fails.
-            if !(value.abs() <= CLIP) {
+            if value.is_nan() || value.abs() > CLIP {
                 return self.fail(format!("{part} within [-{CLIP}, {CLIP}]"), value.to_string());
             }
         }
@@ -252,6 +251,8 @@ impl<E: Env> Episode<'_, E> {
 
     /// Takes an allowed action in the environment, its twin and a copy of its saved state.
     fn advance(&mut self, env: &mut E, action: usize) -> Result<Step, CheckError> {
+        // The reader still stands where its compact state was: somewhere else again.
+        let _ = self.reader.reset(child_seed(self.seed, 1));
         if let Err(error) = self.reader.restore(&env.save()) {
             return self.fail("a saved state to be restored", error);
         }
@@ -280,6 +281,7 @@ impl<E: Env> Episode<'_, E> {
         env.observe(&mut self.seen);
         self.observation(env)?;
         self.compact(env)?;
+        let _ = self.reader.reset(child_seed(self.seed, 1));
         if let Err(error) = self.reader.restore(&env.save()) {
             return self.fail("a saved ended state to be restored", error);
         }

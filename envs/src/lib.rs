@@ -1,13 +1,16 @@
 //! The world that godwit trains in: a cluster of nodes, the workloads on them, their changing
 //! demand, and the migrations between nodes. No libtorch, no terminal, no network.
 
+pub mod bench;
 pub mod candidates;
+pub mod check;
 pub mod cluster;
 pub mod cluster_env;
 pub mod compact;
 pub mod demand;
 pub mod encoder;
 pub mod env;
+pub mod exact;
 pub mod features;
 pub mod importers;
 pub mod input;
@@ -16,6 +19,7 @@ pub mod objective;
 pub mod observation;
 pub mod outlook;
 pub mod placement;
+pub mod probes;
 pub mod resources;
 pub mod rng;
 pub mod scenario;

@@ -1,0 +1,116 @@
+//! How fast an environment is on this machine, and how fast it could be at all.
+
+use crate::cluster_env::ClusterEnv;
+use crate::env::{Env, ResetError};
+use crate::observation::ObservationBuffer;
+use crate::rng::stream;
+use rand::RngExt;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Speed of one environment on one core.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnvSpeed {
+    /// Env steps a second, each followed by an observation; resets are included.
+    pub steps_per_s: f64,
+    /// Env steps that were taken.
+    pub steps: u64,
+    /// Episodes that ended meanwhile.
+    pub episodes: u64,
+    /// Bytes of one observation.
+    pub bytes_per_observation: usize,
+    /// Bytes of one compact state.
+    pub bytes_per_state: usize,
+    /// Mean number of allowed actions.
+    pub mean_open: f64,
+}
+
+/// Bytes that an observation of this buffer's size fills.
+pub fn observation_bytes(buffer: &ObservationBuffer) -> usize {
+    let floats = buffer.nodes.len()
+        + buffer.workloads.len()
+        + buffer.globals.len()
+        + buffer.candidates.len();
+    let indices = 3 * buffer.candidate_workload.len() + buffer.placement.len();
+    4 * (floats + indices) + buffer.mask.len()
+}
+
+/// Steps `env` with uniformly random allowed actions for about `seconds` and observes after each
+/// step. `Stay` is chosen only where nothing else is allowed, so that the work of migrations is
+/// in the figure.
+///
+/// # Errors
+/// When an episode has no feasible start.
+pub fn steps_per_second(env: &mut ClusterEnv, seconds: f64) -> Result<EnvSpeed, ResetError> {
+    let mut buffer = ObservationBuffer::new(env.observation_space());
+    let mut rng = stream(0, "bench");
+    let mut open: Vec<usize> = Vec::with_capacity(buffer.actions());
+    let (mut steps, mut episodes, mut offered) = (0_u64, 0_u64, 0_u64);
+    env.reset(0)?;
+    env.observe(&mut buffer);
+    let start = Instant::now();
+    while start.elapsed().as_secs_f64() < seconds {
+        // The clock is read once per batch: it would be a visible share of a step.
+        for _ in 0..64 {
+            open.clear();
+            open.extend((1..buffer.actions()).filter(|&a| buffer.mask[a]));
+            let action = match open.len() {
+                0 => 0,
+                count => open[rng.random_range(0..count)],
+            };
+            offered += open.len() as u64 + 1;
+            // An offered action is never refused (the env checker proves it); if it ever were,
+            // the episode would end here instead of the benchmark.
+            let ended = env.step(action).map_or(true, |step| step.end.is_some());
+            steps += 1;
+            if ended {
+                episodes += 1;
+                env.reset(episodes)?;
+            }
+            env.observe(&mut buffer);
+            black_box(&buffer);
+        }
+    }
+    Ok(EnvSpeed {
+        steps_per_s: steps as f64 / start.elapsed().as_secs_f64(),
+        steps,
+        episodes,
+        bytes_per_observation: observation_bytes(&buffer),
+        bytes_per_state: env.compact_len(),
+        mean_open: offered as f64 / steps as f64,
+    })
+}
+
+/// Observations a second if an observation of `bytes` cost nothing but writing them: the same
+/// number of bytes, filled into the same memory over and over. No encoder can be faster.
+pub fn memory_write_limit(bytes: usize, seconds: f64) -> f64 {
+    let mut memory = vec![0_u8; bytes];
+    let mut count = 0_u64;
+    let start = Instant::now();
+    while start.elapsed().as_secs_f64() < seconds {
+        for _ in 0..64 {
+            memory.fill(count as u8);
+            black_box(&mut memory);
+            count += 1;
+        }
+    }
+    count as f64 / start.elapsed().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Phase, Scenario, WorldTemplate};
+    use std::sync::Arc;
+
+    #[test]
+    fn speeds_are_positive_and_sizes_match() {
+        let scenario = Scenario::embedded("founding-3x3").unwrap();
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let mut env = ClusterEnv::new(template, Phase::Train).unwrap();
+        let speed = steps_per_second(&mut env, 0.02).unwrap();
+        assert!(speed.steps_per_s > 0.0 && speed.episodes > 0 && speed.mean_open >= 1.0);
+        assert_eq!(speed.bytes_per_state, env.compact_len());
+        assert!(memory_write_limit(speed.bytes_per_observation, 0.02) > 0.0);
+    }
+}
