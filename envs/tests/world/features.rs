@@ -1,0 +1,95 @@
+//! Features against the naive recomputation.
+
+use crate::build::*;
+use crate::naive::Naive;
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::encoder::CLIP;
+use godwit_envs::env::Env;
+use godwit_envs::rng::stream;
+use godwit_envs::scenario::{EMBEDDED, Phase};
+use godwit_envs::schema::Feature;
+use proptest::prelude::*;
+
+/// f32 sums, the fast logarithm (0.01 x ln 2 / 4) and the square root of small variances.
+const TOLERANCE: f64 = 2e-3;
+
+fn compare(what: &str, got: f32, naive: f64) -> Result<(), TestCaseError> {
+    let clip = f64::from(CLIP);
+    let expected = naive.clamp(-clip, clip);
+    let error = (f64::from(got) - expected).abs();
+    prop_assert!(error <= TOLERANCE, "{}: encoded {}, recomputed {}", what, got, expected);
+    Ok(())
+}
+
+fn names(features: &[Feature]) -> Vec<&str> {
+    features.iter().map(|feature| feature.name.as_str()).collect()
+}
+
+fn compare_all(env: &ClusterEnv) -> Result<(), TestCaseError> {
+    let (seen, space, naive) = (observe(env), env.observation_space(), Naive::new(env.state()));
+    let schema = &space.schema;
+    for (f, name) in names(&schema.global).iter().enumerate() {
+        compare(name, seen.globals[f], naive.global(name))?;
+    }
+    for (f, name) in names(&schema.node).iter().enumerate() {
+        for i in 0..space.nodes {
+            let got = seen.nodes[i * schema.node.len() + f];
+            compare(&format!("node {i} {name}"), got, naive.node(name, i))?;
+        }
+    }
+    for (f, name) in names(&schema.workload).iter().enumerate() {
+        for k in 0..space.workloads {
+            let got = seen.workloads[k * schema.workload.len() + f];
+            compare(&format!("workload {k} {name}"), got, naive.workload(name, k))?;
+        }
+    }
+    let names = names(&schema.candidate);
+    for a in (1..space.actions).filter(|&a| seen.mask[a]) {
+        let (k, node) =
+            (seen.candidate_workload[a] as usize, seen.candidate_destination[a] as usize);
+        for (f, expected) in naive.candidate(&names, k, node).into_iter().enumerate() {
+            compare(&format!("{k} to {node} {}", names[f]), seen.candidate(a, f), expected)?;
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_feature_equals_its_naive_recomputation(shape in shapes()) {
+        let Some(mut env) = env(&shape) else { return Err(TestCaseError::reject("no start")) };
+        let rng = &mut stream(shape.seed, "actions");
+        for _ in 0..8 {
+            compare_all(&env)?;
+            let action = random_action(&observe(&env), rng);
+            if env.step(action).unwrap().end.is_some() {
+                break;
+            }
+        }
+        compare_all(&env)?;
+    }
+}
+
+#[test]
+fn embedded_scenarios_observe_the_naive_features_and_stay_within_the_clip() {
+    for scenario in EMBEDDED {
+        let mut env = embedded(scenario.name, Phase::Train);
+        let rng = &mut stream(7, "actions");
+        for episode in 0..3 {
+            env.reset(episode).unwrap();
+            for _ in 0..12 {
+                let seen = observe(&env);
+                let floats = seen.nodes.iter().chain(&seen.workloads).chain(&seen.globals);
+                for x in floats.chain(&seen.candidates) {
+                    assert!(x.is_finite() && x.abs() <= CLIP, "{}: {x}", scenario.name);
+                }
+                compare_all(&env).unwrap_or_else(|e| panic!("{}: {e}", scenario.name));
+                if env.step(random_action(&seen, rng)).unwrap().end.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Property tests of the world, over random scenarios and the embedded ones.
+
+#![allow(clippy::unwrap_used)]
+
+mod build;
+mod checked;
+mod episodes;
+mod exact;
+mod features;
+mod naive;
+mod replay;
+mod rules;

@@ -1,0 +1,310 @@
+//! The features again, recomputed from demands and placement in f64, one number at a time and by
+//! name: slow, and independent of the encoder's arithmetic and order.
+
+use godwit_envs::migration::MigrationMode;
+use godwit_envs::objective::Term;
+use godwit_envs::state::{ClusterState, Transfer, full_budget};
+
+/// All nodes at one point in time.
+pub struct Point {
+    pub utilisation: Vec<Vec<f64>>,
+    pub load: Vec<f64>,
+    pub mean: f64,
+    pub free: Vec<f64>,
+    pub slots: Vec<f64>,
+    pub terms: [f64; 4],
+}
+
+/// What the nodes carry under a placement.
+pub fn point(
+    state: &ClusterState,
+    demand: &[f32],
+    placement: &[u32],
+    transfers: &[Transfer],
+) -> Point {
+    let spec = &*state.spec;
+    let (n, m) = (spec.nodes(), spec.resources);
+    let mut held = vec![vec![0.0; m]; n];
+    for (k, &node) in placement.iter().enumerate() {
+        for j in 0..m {
+            held[node as usize][j] += f64::from(demand[k * m + j]);
+        }
+    }
+    for transfer in transfers {
+        for j in 0..m {
+            held[transfer.source as usize][j] +=
+                f64::from(demand[transfer.workload as usize * m + j]);
+        }
+    }
+    let utilisation: Vec<Vec<f64>> = (0..n)
+        .map(|i| {
+            (0..m)
+                .map(|j| match spec.supply_of(i, j) {
+                    0.0 => 0.0,
+                    supply => held[i][j] / f64::from(supply),
+                })
+                .collect()
+        })
+        .collect();
+    let load: Vec<f64> = utilisation.iter().map(|u| u.iter().sum()).collect();
+    let mean = load.iter().sum::<f64>() / n as f64;
+    let variance = load.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / n as f64;
+    let over = utilisation.iter().flatten().map(|u| (u - 1.0).max(0.0)).sum();
+    let (mut free, mut slots, mut fragmentation) = (Vec::new(), Vec::new(), 0.0);
+    if let Some(slot) = state.objective.slot {
+        free = (0..n)
+            .map(|i| {
+                (f64::from(spec.supply_of(i, slot.resource)) - held[i][slot.resource]).max(0.0)
+            })
+            .collect();
+        let size = f64::from(slot.size);
+        slots = free.iter().map(|free| (free / size + 1e-4).floor()).collect();
+        let total: f64 = free.iter().sum();
+        if total > 0.0 {
+            fragmentation = 1.0 - slots.iter().sum::<f64>() * size / total;
+        }
+    }
+    let imbalance = if mean > 0.0 { variance.sqrt() / mean } else { 0.0 };
+    let terms = [load.iter().copied().fold(0.0, f64::max), imbalance, over, fragmentation];
+    Point { utilisation, load, mean, free, slots, terms }
+}
+
+/// Fewest departures that complete the next slot of a node, at most 8.
+fn removals(state: &ClusterState, placement: &[u32], node: usize, free: f64) -> f64 {
+    let Some(slot) = state.objective.slot else { return 0.0 };
+    let mut sizes: Vec<f64> = (0..placement.len())
+        .filter(|&k| placement[k] as usize == node && state.spec.movable[k])
+        .map(|k| f64::from(state.demand_of(k)[slot.resource]))
+        .filter(|&size| size > 0.0)
+        .collect();
+    sizes.sort_by(|a, b| b.total_cmp(a));
+    let size = f64::from(slot.size);
+    let missing = ((free / size + 1e-4).floor() + 1.0) * size - free;
+    (1..=sizes.len().min(8))
+        .find(|&count| sizes[..count].iter().sum::<f64>() >= missing - size * 1e-4)
+        .map_or(8.0, |count| count as f64)
+}
+
+/// (GiB moved, seconds of transfer, seconds of downtime).
+fn cost(state: &ClusterState, workload: usize, destination: usize) -> (f64, f64, f64) {
+    let (spec, rules) = (&*state.spec, &state.rules.migration);
+    let source = state.placement[workload] as usize;
+    let share = |node: usize| {
+        let transfers = state.transfers.iter().filter(|t| {
+            t.source as usize == node || state.placement[t.workload as usize] as usize == node
+        });
+        f64::from(spec.bandwidth_gib_s[node]) / (transfers.count() + 1) as f64
+    };
+    let b = share(source).min(share(destination));
+    let state_gib = f64::from(spec.state_gib[workload]);
+    let ratio = (f64::from(spec.dirty_gib_s[workload]) / b).min(1.0);
+    let (mut rounds, mut last, mut moved) = (0, state_gib, state_gib);
+    while rules.mode == MigrationMode::Live
+        && rounds < rules.max_rounds
+        && last / b > f64::from(rules.downtime_target_s)
+    {
+        rounds += 1;
+        last = state_gib * ratio.powi(rounds as i32);
+        moved += last;
+    }
+    let switch = f64::from(rules.switch_over_s);
+    (moved, moved / b + switch, last / b + switch)
+}
+
+/// A feature's name without brackets, the resource in them and the position of the horizon.
+fn parse<'a>(state: &ClusterState, name: &'a str) -> (&'a str, usize, Option<usize>) {
+    let Some((base, inside)) = name.trim_end_matches(']').split_once('[') else {
+        return (name, 0, None);
+    };
+    match inside.strip_prefix('+') {
+        Some(ticks) => {
+            let ticks: u32 = ticks.parse().unwrap();
+            (base, 0, state.rules.forecast.horizons.iter().position(|&h| h == ticks))
+        }
+        None => {
+            (base, state.rules.resources.iter().position(|kind| kind.name == inside).unwrap(), None)
+        }
+    }
+}
+
+/// Recomputes observations of one state.
+pub struct Naive<'a> {
+    state: &'a ClusterState,
+    now: Point,
+    horizons: Vec<Point>,
+}
+
+impl<'a> Naive<'a> {
+    pub fn new(state: &'a ClusterState) -> Self {
+        let now = point(state, &state.demand, &state.placement, &state.transfers);
+        let horizons = (0..state.rules.forecast.horizons.len())
+            .map(|h| point(state, Self::forecast(state, h), &state.placement, &[]))
+            .collect();
+        Self { state, now, horizons }
+    }
+
+    fn forecast(state: &ClusterState, h: usize) -> &[f32] {
+        let width = state.demand.len();
+        &state.forecast_demand[h * width..(h + 1) * width]
+    }
+
+    fn at(&self, h: Option<usize>) -> &Point {
+        h.map_or(&self.now, |h| &self.horizons[h])
+    }
+
+    pub fn global(&self, name: &str) -> f64 {
+        let (state, m) = (self.state, self.state.spec.resources as f64);
+        let (base, _, h) = parse(state, name);
+        let terms = self.at(h).terms;
+        let period = f64::from(state.rules.forecast.period_ticks.max(1));
+        let angle = std::f64::consts::TAU * f64::from(state.tick) / period;
+        match base {
+            "max_load" => terms[0] / m,
+            "imbalance" => terms[1],
+            "overload" => terms[2],
+            "fragmentation" => terms[3],
+            "mean_load_per_resource" => self.now.mean / m,
+            "time_of_period_sin" => angle.sin(),
+            "time_of_period_cos" => angle.cos(),
+            "moves_left" => f64::from(state.moves_left) / 10.0,
+            "moves_left_share" => {
+                f64::from(state.moves_left) / f64::from(full_budget(&state.rules))
+            }
+            other => panic!("unknown global feature {other}"),
+        }
+    }
+
+    pub fn node(&self, name: &str, i: usize) -> f64 {
+        let (state, m) = (self.state, self.state.spec.resources as f64);
+        let (base, j, h) = parse(state, name);
+        let spec = &*state.spec;
+        let at = self.at(h);
+        if let Some(bin) = base.strip_prefix("workloads_of_size_") {
+            let slot = state.objective.slot.unwrap();
+            let edges = [0.0, 0.125, 0.25, 0.5, 1.0, f32::INFINITY];
+            let bin: usize = bin.parse().unwrap();
+            let count = (0..spec.workloads()).filter(|&k| {
+                let size = state.demand_of(k)[slot.resource] / slot.size;
+                state.placement[k] as usize == i
+                    && spec.movable[k]
+                    && size > edges[bin]
+                    && size <= edges[bin + 1]
+            });
+            return count.count() as f64 / 4.0;
+        }
+        match base {
+            "utilisation" => at.utilisation[i][j],
+            "supply_share" => {
+                let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
+                f64::from(spec.supply_of(i, j) / most)
+            }
+            "load_per_resource" => at.load[i] / m,
+            "load_above_mean" => (at.load[i] - at.mean) / m,
+            "workload_count" => {
+                let count = state.placement.iter().filter(|&&node| node as usize == i).count();
+                (1.0 + count as f64).ln() / 4.0
+            }
+            "transfers" => {
+                let ends = state.transfers.iter().filter(|t| {
+                    t.source as usize == i || state.placement[t.workload as usize] as usize == i
+                });
+                ends.count() as f64 / 4.0
+            }
+            "slots" => at.slots[i] / 4.0,
+            "slot_remainder" => {
+                at.free[i] / f64::from(state.objective.slot.unwrap().size) - at.slots[i]
+            }
+            "removals_to_next_slot" => removals(state, &state.placement, i, at.free[i]) / 8.0,
+            other => panic!("unknown node feature {other}"),
+        }
+    }
+
+    pub fn workload(&self, name: &str, k: usize) -> f64 {
+        let (state, m) = (self.state, self.state.spec.resources as f64);
+        let (base, j, h) = parse(state, name);
+        let spec = &*state.spec;
+        let source = state.placement[k] as usize;
+        let share = |d: f32, j: usize| match spec.supply_of(source, j) {
+            0.0 => 0.0,
+            supply => f64::from(d) / f64::from(supply),
+        };
+        let load =
+            |demand: &[f32]| demand.iter().enumerate().map(|(j, &d)| share(d, j)).sum::<f64>();
+        match base {
+            "demand_share" => {
+                let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
+                f64::from(state.demand_of(k)[j]) / f64::from(most)
+            }
+            "utilisation_on_source" => share(state.demand_of(k)[j], j),
+            "state" => f64::from(1.0 + spec.state_gib[k]).ln() / 4.0,
+            "priority" => f64::from(spec.priority[k]),
+            "movable" => f64::from(u8::from(spec.movable[k])),
+            "cooldown" => f64::from(state.cooldown[k]) / 8.0,
+            "in_transfer" => {
+                let moving = state.transfers.iter().any(|t| t.workload as usize == k);
+                f64::from(u8::from(moving))
+            }
+            "load_change_on_source" => {
+                (load(state.forecast_of(h.unwrap(), k)) - load(state.demand_of(k))) / m / 0.5
+            }
+            other => panic!("unknown workload feature {other}"),
+        }
+    }
+
+    /// The features of moving `k` to `destination`, in the order of `names`.
+    pub fn candidate(&self, names: &[&str], k: usize, destination: usize) -> Vec<f64> {
+        let (state, m) = (self.state, self.state.spec.resources as f64);
+        let source = state.placement[k] as usize;
+        let mut placement = state.placement.clone();
+        placement[k] = destination as u32;
+        let after = point(state, &state.demand, &placement, &state.transfers);
+        let horizons: Vec<Point> = (0..self.horizons.len())
+            .map(|h| point(state, Self::forecast(state, h), &placement, &[]))
+            .collect();
+        let weights = state.objective.weights.map(f64::from);
+        let unit = f64::from(state.objective.unit);
+        let (moved, transfer, downtime) = cost(state, k, destination);
+        let size = state.objective.slot.map_or(1.0, |slot| f64::from(slot.size));
+        let remainder = |free: f64| free / size - (free / size + 1e-4).floor();
+        let value = |name: &str| {
+            let (base, j, h) = parse(state, name);
+            let (before, after) = (self.at(h), h.map_or(&after, |h| &horizons[h]));
+            let change: Vec<f64> =
+                (0..4).map(|t| weights[t] * (after.terms[t] - before.terms[t]) / unit).collect();
+            if let Some(term) = base.strip_suffix("_change").and_then(Term::from_name) {
+                return change[term as usize];
+            }
+            match base {
+                "destination_utilisation" => after.utilisation[destination][j],
+                "source_utilisation" => after.utilisation[source][j],
+                // Above the mean of before the move.
+                "destination_load_above_mean" => (after.load[destination] - before.mean) / m,
+                "source_load_above_mean" => (after.load[source] - before.mean) / m,
+                "objective_change" => change.iter().sum(),
+                "cost" => {
+                    let priority = f64::from(state.spec.priority[k]);
+                    (weights[4] * moved + weights[5] * downtime * priority) / unit
+                }
+                "transfer" => (1.0 + transfer).ln() / 4.0,
+                "source_slots_gained" => after.slots[source] - before.slots[source],
+                "destination_slots_gained" => after.slots[destination] - before.slots[destination],
+                "source_slot_remainder" => remainder(after.free[source]),
+                "destination_slot_remainder" => remainder(after.free[destination]),
+                "source_removals_before" => {
+                    removals(state, &state.placement, source, before.free[source]) / 8.0
+                }
+                "source_removals_after" => {
+                    removals(state, &placement, source, after.free[source]) / 8.0
+                }
+                "destination_removals_before" => {
+                    removals(state, &state.placement, destination, before.free[destination]) / 8.0
+                }
+                "destination_removals_after" => {
+                    removals(state, &placement, destination, after.free[destination]) / 8.0
+                }
+                other => panic!("unknown candidate feature {other}"),
+            }
+        };
+        names.iter().map(|name| value(name)).collect()
+    }
+}
