@@ -1,8 +1,7 @@
 //! Lays observations out as the tensors that the networks read.
 //!
-//! Candidates are ragged: only the rows that matter are laid out (the taken action of a state to
-//! learn from, the unmasked actions of a next state), one after the other, with the index of what
-//! each row refers to.
+//! Candidates are ragged: only the rows that matter are laid out (the action taken in a state, or
+//! all that it allows), one after the other, with the index of what each row refers to.
 
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use tch::{Device, Kind, Tensor};
@@ -36,10 +35,6 @@ pub struct StateBatch {
     pub row_destination: Tensor,
     /// `b A + a` of each row, `[R]`.
     pub row_action: Tensor,
-    /// `b W + w` of each row, where w counts the state's rows from 1 and W is `width`, `[R]`.
-    pub row_slot: Tensor,
-    /// One more than the most rows of a state, W.
-    pub width: i64,
 }
 
 /// Host memory in which a batch is laid out, reused from batch to batch.
@@ -51,10 +46,9 @@ pub struct BatchBuilder {
     globals: Vec<f32>,
     placement: Vec<i64>,
     candidates: Vec<f32>,
-    // state, workload, source, destination, action, rank within the state
-    index: [Vec<i64>; 6],
+    // state, workload, source, destination, action
+    index: [Vec<i64>; 5],
     states: i64,
-    width: i64,
 }
 
 impl BatchBuilder {
@@ -69,7 +63,6 @@ impl BatchBuilder {
             candidates: Vec::new(),
             index: Default::default(),
             states: 0,
-            width: 1,
         }
     }
 
@@ -82,29 +75,24 @@ impl BatchBuilder {
         self.candidates.clear();
         self.index.iter_mut().for_each(Vec::clear);
         self.states = 0;
-        self.width = 1;
     }
 
     /// Adds a state with one candidate row, that of `action` (none for `Stay`).
     pub fn add_with_action(&mut self, observation: &ObservationBuffer, action: usize) {
         let first = self.add_entities(observation);
         if action > 0 {
-            self.add_row(observation, action, 1, first);
-            self.width = self.width.max(2);
+            self.add_row(observation, action, first);
         }
     }
 
     /// Adds a state with a row for each unmasked candidate but `Stay`.
     pub fn add_with_all(&mut self, observation: &ObservationBuffer) {
         let first = self.add_entities(observation);
-        let mut rank = 0;
         for action in 1..observation.actions() {
             if observation.mask[action] {
-                rank += 1;
-                self.add_row(observation, action, rank, first);
+                self.add_row(observation, action, first);
             }
         }
-        self.width = self.width.max(rank + 1);
     }
 
     /// Rows added so far.
@@ -127,7 +115,6 @@ impl BatchBuilder {
         &mut self,
         observation: &ObservationBuffer,
         action: usize,
-        rank: i64,
         [b, first_node, first_workload]: [i64; 3],
     ) {
         let stride = observation.candidate_stride;
@@ -139,7 +126,6 @@ impl BatchBuilder {
             first_node + i64::from(observation.candidate_source[action]),
             first_node + i64::from(observation.candidate_destination[action]),
             b * self.space.actions as i64 + action as i64,
-            rank,
         ];
         for (list, value) in self.index.iter_mut().zip(row) {
             list.push(value);
@@ -147,16 +133,13 @@ impl BatchBuilder {
     }
 
     /// Copies the batch to a device.
-    pub fn build(&mut self, device: Device) -> StateBatch {
+    pub fn build(&self, device: Device) -> StateBatch {
         let schema = &self.space.schema;
         let matrix = |values: &[f32], width: usize| {
             Tensor::from_slice(values).view([-1, width as i64]).to_device(device)
         };
         let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        let (width, [state, workload, source, destination, action, rank]) = (self.width, &mut self.index);
-        for (rank, state) in rank.iter_mut().zip(state.iter()) {
-            *rank += state * width;
-        }
+        let [state, workload, source, destination, action] = &self.index;
         StateBatch {
             states: self.states,
             nodes_per_state: self.space.nodes as i64,
@@ -175,8 +158,6 @@ impl BatchBuilder {
             row_source: list(source),
             row_destination: list(destination),
             row_action: list(action),
-            row_slot: list(rank),
-            width,
         }
     }
 }

@@ -91,10 +91,12 @@ pub fn new_trainer(
         Ok(PairedEnv::paired(env, baseline))
     };
     let envs = (0..config.env_copies).map(|_| make()).collect::<anyhow::Result<Vec<_>>>()?;
-    let decoder = PairedEnv::plain(ClusterEnv::new(Arc::clone(&template), Phase::Train)?);
-    let spec = network_spec(config, decoder.inner())?;
+    let decoders = (0..rayon::current_num_threads())
+        .map(|_| Ok(PairedEnv::plain(ClusterEnv::new(Arc::clone(&template), Phase::Train)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let spec = network_spec(config, decoders[0].inner())?;
     let unit = scenario.rules.objective.unit;
-    Ok(Trainer::new(config, &spec, envs, decoder, unit, device)?)
+    Ok(Trainer::new(config, &spec, envs, decoders, unit, device)?)
 }
 
 /// Trains until the run is complete, `stop` is set, or something fails; writes checkpoints and

@@ -21,7 +21,7 @@ pub struct Trainer<E> {
     /// Settings of the run.
     pub config: TrainConfig,
     /// Networks and optimiser.
-    pub learner: Learner,
+    pub learner: Learner<E>,
     /// Experience.
     pub replay: Replay,
     /// The environments that are stepped.
@@ -30,7 +30,6 @@ pub struct Trainer<E> {
     pub actors: Vec<Mutex<Actor>>,
     /// Where the run stands.
     pub counters: Counters,
-    decoder: E,
     staged: Vec<Staged>,
     weights: Vec<f32>,
     reward_factor: f32,
@@ -83,8 +82,8 @@ struct Staged {
 }
 
 impl<E: Env> Trainer<E> {
-    /// A run at its start. `reward_unit` is what rewards are divided by; `decoder` is one more
-    /// environment of the same kind.
+    /// A run at its start. `reward_unit` is what rewards are divided by; `decoders` are more
+    /// environments of the same kind, one for each thread that may value next states.
     ///
     /// # Errors
     /// When an environment has no feasible start.
@@ -92,11 +91,12 @@ impl<E: Env> Trainer<E> {
         config: &TrainConfig,
         spec: &NetworkSpec,
         envs: Vec<E>,
-        decoder: E,
+        decoders: Vec<E>,
         reward_unit: f32,
         device: Device,
     ) -> Result<Self, VectorError> {
-        let space = decoder.observation_space().clone();
+        let space = decoders[0].observation_space().clone();
+        let state_bytes = decoders[0].compact_len();
         let copies = envs.len();
         let actors = (0..copies)
             .map(|i| {
@@ -104,9 +104,10 @@ impl<E: Env> Trainer<E> {
                 Mutex::new(Actor::new(spec, &space, &config.exploration, rng))
             })
             .collect();
-        let learner = Learner::new(&config.learner, spec, &decoder, device, child_seed(config.seed, 1 << 32));
+        let seed = child_seed(config.seed, 1 << 32);
+        let learner = Learner::new(&config.learner, spec, decoders, &space, device, seed);
         Ok(Self {
-            replay: Replay::new(copies, config.replay_capacity, decoder.compact_len()),
+            replay: Replay::new(copies, config.replay_capacity, state_bytes),
             vector: VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?,
             counters: Counters {
                 running_return: vec![0.0; copies],
@@ -117,7 +118,6 @@ impl<E: Env> Trainer<E> {
             config: config.clone(),
             learner,
             actors,
-            decoder,
             staged: Vec::new(),
             weights: Vec::new(),
         })
@@ -161,7 +161,7 @@ impl<E: Env> Trainer<E> {
         let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
         let updates = self.due_updates();
         let mut report = RoundReport::default();
-        let Self { config, learner, replay, vector, actors, counters, decoder, staged, reward_factor, .. } = self;
+        let Self { config, learner, replay, vector, actors, counters, staged, reward_factor, .. } = self;
         let replay_now: &Replay = replay;
         let (stats, collected) = rayon::join(
             || {
@@ -169,7 +169,7 @@ impl<E: Env> Trainer<E> {
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let batch = learner.draw(replay_now, decoder);
+                    let batch = learner.draw(replay_now);
                     let last = update + 1 == updates;
                     stats = learner.update(&batch, learning_rate, want_stats && last);
                 }
