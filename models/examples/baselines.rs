@@ -1,13 +1,12 @@
 //! Prints what the baselines earn on the embedded scenarios.
 //!
 //! `cargo run --release -p godwit-models --example baselines [SCENARIO [EPISODES]]`: a table per
-//! scenario over evaluation seeds. With `sweep-single`, `sweep-present` (the same without
-//! forecast), `sweep-swap` or `sweep-rules` in front: parameters of a baseline over training
-//! seeds, which is how the defaults were chosen.
+//! scenario over evaluation seeds. With `sweep-single`, `sweep-swap` or `sweep-rules` in front:
+//! parameters of a baseline over training seeds, which is how the defaults were chosen.
 
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::objective::LEVEL_TERMS;
-use godwit_envs::scenario::{ForecastRules, Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::best_move_or_swap::{BestMoveOrSwap, BestMoveOrSwapRules};
 use godwit_models::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};
 use godwit_models::baselines::load_balancer::LoadBalancer;
@@ -31,11 +30,7 @@ fn main() -> Result<()> {
     let episodes = args.next().map_or(Ok(100), |text| text.parse())?;
     for name in names {
         let phase = if sweep.is_some() { Phase::Train } else { Phase::Evaluate };
-        let mut scenario = Scenario::resolve(&name)?;
-        if sweep.as_deref() == Some("sweep-present") {
-            scenario.rules.forecast = ForecastRules::default();
-        }
-        let template = Arc::new(WorldTemplate::new(&scenario));
+        let template = Arc::new(WorldTemplate::new(&Scenario::resolve(&name)?));
         let mut env = ClusterEnv::new(template, phase)?;
         println!("{name}, {episodes} episodes of {phase:?}");
         println!(
@@ -49,7 +44,7 @@ fn main() -> Result<()> {
                     report(name, &mut env, &mut *policy, episodes)?;
                 }
             }
-            Some("sweep-single" | "sweep-present") => sweep_single(&mut env, episodes)?,
+            Some("sweep-single") => sweep_single(&mut env, episodes)?,
             Some("sweep-swap") => sweep_swap(&mut env, episodes)?,
             Some("sweep-rules") => sweep_rules(&mut env, episodes)?,
             Some(other) => return Err(format!("expected a known sweep, got {other}").into()),
@@ -59,12 +54,14 @@ fn main() -> Result<()> {
 }
 
 fn sweep_single(env: &mut ClusterEnv, episodes: u64) -> Result<()> {
-    for min_gain in [0.0, 0.1, 0.3, 1.0] {
-        for ticks in [3, 6, 9, 12, 18, 24, 36, 48] {
-            let persistence = Persistence { forecast_ticks: ticks, present_ticks: ticks };
-            let rules = BestSingleMoveRules { persistence, min_gain, ..Default::default() };
-            let label = format!("{ticks} ticks, min gain {min_gain}");
-            report(&label, env, &mut BestSingleMove::new(rules), episodes)?;
+    for forecast_share in [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] {
+        for min_gain in [0.0, 0.1, 0.2, 0.4] {
+            for ticks in [6, 9, 12, 18, 24] {
+                let persistence = Persistence { ticks, forecast_share };
+                let rules = BestSingleMoveRules { persistence, min_gain };
+                let label = format!("forecast {forecast_share}, {ticks} ticks, least {min_gain}");
+                report(&label, env, &mut BestSingleMove::new(rules), episodes)?;
+            }
         }
     }
     Ok(())

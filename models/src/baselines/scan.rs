@@ -23,14 +23,15 @@ pub struct ValuedMove {
     pub gain: f32,
 }
 
-/// For how long a gain counts.
+/// For how long a gain counts in online scenarios.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Persistence {
-    /// Online scenarios with forecast horizons: ticks over which the gain is summed; the gain at a
-    /// tick is interpolated between the horizons, and stays what it is after the last.
-    pub forecast_ticks: u32,
-    /// Online scenarios without forecast: ticks for which the present gain is assumed to last.
-    pub present_ticks: u32,
+    /// Ticks over which the gain is summed.
+    pub ticks: u32,
+    /// Share of the gain (0 to 1) that is looked up in the forecast, where the scenario has one:
+    /// the gain at a tick is interpolated between the horizons, and stays what it is after the
+    /// last. The rest is the present gain, taken to last.
+    pub forecast_share: f32,
 }
 
 /// Scratch of a scan; kept between decisions so that deciding does not allocate.
@@ -82,6 +83,8 @@ impl Scan {
     }
 }
 
+// Lanes are indexed side by side: the compiler turns such loops into vectors.
+#[allow(clippy::needless_range_loop)]
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma",
@@ -200,22 +203,25 @@ fn tick_weights(state: &ClusterState, persistence: Persistence, out: &mut Vec<f3
     }
     // What happens after the episode's end is not paid for.
     let left = rules.episode.ticks.saturating_sub(state.tick).max(1);
-    let horizons = &rules.forecast.horizons;
-    if horizons.is_empty() {
-        out.push(persistence.present_ticks.min(left) as f32);
+    let ticks = persistence.ticks.min(left);
+    let horizons: &[u32] = &rules.forecast.horizons;
+    let share = persistence.forecast_share;
+    if horizons.is_empty() || share <= 0.0 {
+        out.push(ticks as f32);
         return;
     }
     out.resize(1 + horizons.len(), 0.0);
-    for tick in 0..persistence.forecast_ticks.min(left) {
+    out[0] = (1.0 - share) * ticks as f32;
+    for tick in 0..ticks {
         let next = horizons.partition_point(|&horizon| horizon < tick);
         let Some(&after) = horizons.get(next) else {
-            out[horizons.len()] += 1.0;
+            out[horizons.len()] += share;
             continue;
         };
         let before = if next == 0 { 0 } else { horizons[next - 1] };
-        let share = (tick - before) as f32 / (after - before).max(1) as f32;
-        out[next] += 1.0 - share;
-        out[next + 1] += share;
+        let later = (tick - before) as f32 / (after - before).max(1) as f32;
+        out[next] += share * (1.0 - later);
+        out[next + 1] += share * later;
     }
 }
 

@@ -100,7 +100,7 @@ fn brute_force(state: &ClusterState, scan: &scan::Scan) -> f32 {
 
 #[test]
 fn the_scan_finds_what_brute_force_finds() {
-    let persistence = scan::Persistence { forecast_ticks: 9, present_ticks: 4 };
+    let persistence = scan::Persistence { ticks: 9, forecast_share: 0.7 };
     for name in ["quickstart", "founding-10x50"] {
         let mut env = env(name, Phase::Train);
         let (mut scan, mut policy) = (scan::Scan::default(), baseline("random").unwrap());
@@ -124,7 +124,7 @@ fn the_value_of_a_move_in_a_static_world_is_its_reward() {
     loop {
         let action = policy.act(env.state());
         let Action::Migrate { workload, destination } = action else { continue };
-        scan.prepare(env.state(), scan::Persistence { forecast_ticks: 1, present_ticks: 1 });
+        scan.prepare(env.state(), scan::Persistence { ticks: 1, forecast_share: 1.0 });
         let value = scan.value(env.state(), workload, destination);
         let step = env.apply(action).unwrap();
         assert!((step.reward - value).abs() < 1e-5, "expected {value}, got {}", step.reward);
@@ -143,15 +143,17 @@ fn the_gain_of_a_tick_is_interpolated_between_the_horizons() {
     let mut state = cluster(rules, (2, 10.0), &[(1.0, 0)], |_| {});
     let mut scan = scan::Scan::default();
     // Ticks 0, 1 and 3 are outlooks of their own, tick 2 is half of each of its neighbours.
-    let mut ticks = |state: &ClusterState, forecast_ticks| {
-        scan.prepare(state, scan::Persistence { forecast_ticks, present_ticks: 1 });
+    let mut ticks = |state: &ClusterState, ticks, forecast_share| {
+        scan.prepare(state, scan::Persistence { ticks, forecast_share });
         scan.ticks.clone()
     };
-    assert_eq!(ticks(&state, 4), [1.0, 1.5, 1.5]);
-    assert_eq!(ticks(&state, 6), [1.0, 1.5, 3.5]);
+    assert_eq!(ticks(&state, 4, 1.0), [1.0, 1.5, 1.5]);
+    assert_eq!(ticks(&state, 6, 1.0), [1.0, 1.5, 3.5]);
+    assert_eq!(ticks(&state, 4, 0.5), [2.5, 0.75, 0.75]);
+    assert_eq!(ticks(&state, 4, 0.0), [4.0]);
     // Three ticks are left.
     state.tick = 17;
-    assert_eq!(ticks(&state, 6), [1.0, 1.5, 0.5]);
+    assert_eq!(ticks(&state, 6, 1.0), [1.0, 1.5, 0.5]);
 }
 
 #[test]
