@@ -190,6 +190,7 @@ impl Imported {
             snapshot: Some(snapshot_name(name)),
             nodes: Vec::new(),
             workloads: Vec::new(),
+            train: None,
             cluster: Some(Arc::new(snapshot.clone())),
         };
         scenario.validate(&format!("{name} (imported)"))?;

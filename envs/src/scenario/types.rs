@@ -32,6 +32,10 @@ pub struct Scenario {
     /// Groups of workloads drawn alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadGroup>,
+    /// Learner settings that suit this scenario, in the shape of a training configuration. The
+    /// world neither reads nor checks them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<toml::Table>,
     /// What the file named by `snapshot` holds, once loaded; not part of the scenario's own text.
     #[serde(skip)]
     pub cluster: Option<Arc<Snapshot>>,
