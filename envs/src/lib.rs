@@ -14,6 +14,7 @@ pub mod exact;
 pub mod features;
 pub mod importers;
 pub mod input;
+pub mod live;
 pub mod migration;
 pub mod objective;
 pub mod observation;

@@ -15,11 +15,12 @@ use godwit_envs::observation::LANES;
 use godwit_envs::outlook::{Tile, fits};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState, Infeasible};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// What to migrate, in order, or why nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The migrations in order; waves ascend.
@@ -35,7 +36,7 @@ pub struct Plan {
 }
 
 /// One migration of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedMove {
     /// Workload index in the snapshot.
@@ -71,7 +72,7 @@ pub struct PlannedMove {
 }
 
 /// Change of each level term; units as in [`Term`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LevelChange {
     /// See [`Term::MaxLoad`].
@@ -85,7 +86,7 @@ pub struct LevelChange {
 }
 
 /// The weighted term that a move improves most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
     /// Mostly lowers the highest load.
@@ -101,7 +102,7 @@ pub enum ReasonCode {
 }
 
 /// Why a plan ends where it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// The policy prefers to move nothing more.
@@ -118,6 +119,21 @@ pub enum StopReason {
     InfeasibleChoice,
     /// The policy's moves would not have improved the objective by what they cost.
     NoGain,
+}
+
+impl StopReason {
+    /// The reason in a sentence.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::PolicyStays => "the policy values staying above every migration it was offered",
+            Self::NoFeasibleMove => "no migration is feasible: capacity, class, anti-affinity, cooldown or transfer limits forbid each",
+            Self::BudgetSpent => "the move budget is spent",
+            Self::MaxMoves => "as many migrations as were asked for",
+            Self::Deadline => "the deadline has passed",
+            Self::InfeasibleChoice => "the policy chose a migration that is not allowed",
+            Self::NoGain => "no migrations that the policy chose improve the objective by more than they cost",
+        }
+    }
 }
 
 /// Plans from a state. `max_moves` caps the number of moves further than the state's own budget;

@@ -1,1 +1,34 @@
-fn main(){}
+//! godwit-scorer: live migration decisions from cluster snapshots, without libtorch.
+
+mod cli;
+mod decide;
+mod inspect;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use godwit_envs::input::InputError;
+use godwit_models::artifact::ArtifactError;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Decide(args) => decide::decide(&args),
+        Command::Stream(args) => decide::stream(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Schema(args) => inspect::schema(args.format),
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    // Whoever reads our output has read enough.
+    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    // One line, whatever the parts of the message hold.
+    let message = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    // Nothing is left to be done when standard error is closed.
+    let _ = writeln!(io::stderr(), "error: {message}");
+    let bad_input = error.is::<InputError>() || error.is::<ArtifactError>();
+    ExitCode::from(if bad_input { 2 } else { 1 })
+}

@@ -147,4 +147,15 @@ pub enum Failure {
         /// Largest accepted difference.
         tolerance: f32,
     },
+    /// The decision rules are none that this version knows.
+    #[error("rules: {0}")]
+    Rules(serde_json::Error),
+    /// Under the artifact's rules this version observes other features than it was trained on.
+    #[error("schema: expected hash {expected}, got {computed} from this version's features")]
+    OtherSchema {
+        /// Stated in the manifest.
+        expected: String,
+        /// Of the features that this version observes.
+        computed: String,
+    },
 }

@@ -12,6 +12,7 @@
 
 mod archive;
 mod error;
+mod live;
 mod manifest;
 mod tensors;
 #[cfg(test)]
@@ -43,6 +44,8 @@ pub const TOLERANCE: f32 = 1e-4;
 pub struct Artifact {
     /// Where it was read from.
     pub path: PathBuf,
+    /// SHA-256 of the whole file, in lower-case hex.
+    pub sha256: String,
     /// What it says about itself.
     pub manifest: Manifest,
     /// The network with its weights.
@@ -88,7 +91,8 @@ impl Artifact {
         for (i, golden) in golden.iter().enumerate() {
             check_parity(&mut network, i, golden)?;
         }
-        Ok(Self { path: path.to_owned(), manifest, network, weights, golden })
+        let sha256 = archive::sha256(bytes);
+        Ok(Self { path: path.to_owned(), sha256, manifest, network, weights, golden })
     }
 }
 

@@ -1,0 +1,196 @@
+//! From a snapshot to the state that a policy decides on.
+
+use crate::cluster::ClusterSpec;
+use crate::input::InputError;
+use crate::scenario::Rules;
+use crate::snapshot::Snapshot;
+use crate::state::{ClusterState, Transfer};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl ClusterState {
+    /// The state that a valid snapshot shows, under these rules, with the full move budget.
+    /// `label` is what errors call the snapshot.
+    ///
+    /// Resource kinds are matched by name, in any order. A workload without forecast is expected
+    /// to keep its present demand. Of the tick, only the time within the season counts.
+    ///
+    /// # Errors
+    /// When the snapshot's resource kinds or forecast horizons are not those of the rules.
+    pub fn from_snapshot(
+        rules: Arc<Rules>,
+        snapshot: &Snapshot,
+        label: &str,
+    ) -> Result<Self, InputError> {
+        let order = resource_order(&rules, snapshot, label)?;
+        let horizons = rules.forecast.horizons.len();
+        check_horizons(snapshot, horizons, label)?;
+        let (spec, placement) = match order {
+            None => snapshot.to_spec(),
+            Some(ref order) => reordered(snapshot, order).to_spec(),
+        };
+        let spec: Arc<ClusterSpec> = Arc::new(spec);
+        let mut state = Self::new(rules, spec, placement);
+
+        let m = state.spec.resources;
+        let width = snapshot.workloads.len() * m;
+        for (k, workload) in snapshot.workloads.iter().enumerate() {
+            state.cooldown[k] = u16::try_from(workload.cooldown_ticks).unwrap_or(u16::MAX);
+            for (h, demand) in workload.forecast.iter().enumerate() {
+                let out = &mut state.forecast_demand[h * width + k * m..][..m];
+                for (j, out) in out.iter_mut().enumerate() {
+                    *out = demand[order.as_ref().map_or(j, |order| order[j])];
+                }
+            }
+        }
+        let nodes: HashMap<&str, u32> =
+            snapshot.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
+        let workloads: HashMap<&str, u32> =
+            snapshot.workloads.iter().map(|workload| workload.name.as_str()).zip(0..).collect();
+        state.transfers.extend(snapshot.transfers.iter().map(|transfer| Transfer {
+            workload: workloads[transfer.workload.as_str()],
+            source: nodes[transfer.source.as_str()],
+            remaining_s: transfer.remaining_s,
+        }));
+        let period = u64::from(state.rules.forecast.period_ticks.max(1));
+        // Less than a u32 by the remainder.
+        state.tick = (snapshot.tick.unwrap_or(0) % period) as u32;
+        state.rebuild();
+        Ok(state)
+    }
+}
+
+/// For each resource kind of the rules its place in the snapshot; `None` where the orders agree.
+fn resource_order(
+    rules: &Rules,
+    snapshot: &Snapshot,
+    label: &str,
+) -> Result<Option<Vec<usize>>, InputError> {
+    let wanted: Vec<&str> = rules.resources.iter().map(|kind| kind.name.as_str()).collect();
+    let given: Vec<&str> = snapshot.resources.iter().map(String::as_str).collect();
+    if wanted == given {
+        return Ok(None);
+    }
+    let order: Vec<usize> =
+        wanted.iter().filter_map(|name| given.iter().position(|other| other == name)).collect();
+    if order.len() != wanted.len() || given.len() != wanted.len() {
+        let expected = format!("{wanted:?} in any order");
+        return Err(InputError::field(label, "resources", expected, format!("{given:?}")));
+    }
+    Ok(Some(order))
+}
+
+fn check_horizons(snapshot: &Snapshot, horizons: usize, label: &str) -> Result<(), InputError> {
+    let wrong = |given: usize| given != 0 && given != horizons;
+    match snapshot.workloads.iter().position(|workload| wrong(workload.forecast.len())) {
+        None => Ok(()),
+        Some(k) => Err(InputError::field(
+            label,
+            format!("workloads[{k}].forecast"),
+            match horizons {
+                0 => "no forecast, as the rules look at none".to_owned(),
+                _ => format!("{horizons} horizons, as in the rules, or none"),
+            },
+            snapshot.workloads[k].forecast.len().to_string(),
+        )),
+    }
+}
+
+/// The snapshot with its supply and demand vectors in another order of resource kinds.
+fn reordered(snapshot: &Snapshot, order: &[usize]) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    let pick = |values: &mut Vec<f32>| *values = order.iter().map(|&j| values[j]).collect();
+    snapshot.nodes.iter_mut().for_each(|node| pick(&mut node.supply));
+    snapshot.workloads.iter_mut().for_each(|workload| pick(&mut workload.demand));
+    snapshot
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+    use super::*;
+    use serde_json::json;
+
+    fn rules() -> Arc<Rules> {
+        let rules = json!({
+            "resources": [{"name": "cpu"}, {"name": "memory"}],
+            "episode": {"mode": "online", "moves_per_tick": 2},
+            "objective": {"weights": {"max_load": 1.0}},
+            "forecast": {"horizons": [1, 4], "period_ticks": 24},
+        });
+        Arc::new(serde_json::from_value(rules).unwrap())
+    }
+
+    fn snapshot(resources: [&str; 2], change: impl FnOnce(&mut serde_json::Value)) -> Snapshot {
+        let flip = resources[0] == "memory";
+        let pair = |cpu: f32, memory: f32| if flip { [memory, cpu] } else { [cpu, memory] };
+        let mut value = json!({
+            "format": "godwit-snapshot/1",
+            "tick": 49,
+            "resources": resources,
+            "nodes": [
+                {"name": "a", "supply": pair(8.0, 32.0)},
+                {"name": "b", "supply": pair(16.0, 64.0)},
+            ],
+            "workloads": [
+                {"name": "x", "node": "a", "demand": pair(2.0, 4.0),
+                 "forecast": [pair(3.0, 4.0), pair(5.0, 6.0)]},
+                {"name": "y", "node": "b", "demand": pair(1.0, 8.0), "cooldown_ticks": 70000},
+            ],
+            "transfers": [{"workload": "x", "source": "b", "remaining_s": 12.0}],
+        });
+        change(&mut value);
+        Snapshot::from_json(&value.to_string(), "live.json").unwrap()
+    }
+
+    #[test]
+    fn everything_in_the_snapshot_reaches_the_state() {
+        let state =
+            ClusterState::from_snapshot(rules(), &snapshot(["cpu", "memory"], |_| {}), "live.json")
+                .unwrap();
+        assert_eq!(state.demand, [2.0, 4.0, 1.0, 8.0]);
+        assert_eq!(state.forecast_of(0, 0), [3.0, 4.0]);
+        assert_eq!(state.forecast_of(1, 0), [5.0, 6.0]);
+        // Persistence where there is no forecast.
+        assert_eq!(state.forecast_of(1, 1), [1.0, 8.0]);
+        assert_eq!(state.placement, [0, 1]);
+        assert_eq!(state.cooldown, [0, u16::MAX]);
+        assert_eq!((state.tick, state.moves_left), (1, 2));
+        assert!(state.is_in_transfer(0));
+        assert_eq!((state.transfers_of(0), state.transfers_of(1)), (1, 1));
+        // The source still holds what is in transfer.
+        assert_eq!(state.now.held[1], 3.0);
+    }
+
+    #[test]
+    fn resources_are_matched_by_name() {
+        let states = [["cpu", "memory"], ["memory", "cpu"]].map(|resources| {
+            ClusterState::from_snapshot(rules(), &snapshot(resources, |_| {}), "live.json").unwrap()
+        });
+        let [straight, flipped] = &states;
+        assert_eq!(straight.demand, flipped.demand);
+        assert_eq!(straight.forecast_demand, flipped.forecast_demand);
+        assert_eq!(straight.spec.supply, flipped.spec.supply);
+        assert_eq!(straight.now, flipped.now);
+    }
+
+    #[test]
+    fn other_resources_and_horizons_are_refused() {
+        let refuse = |snapshot: &Snapshot| {
+            ClusterState::from_snapshot(rules(), snapshot, "live.json").unwrap_err().to_string()
+        };
+        let other = snapshot(["cpu", "memory"], |value| value["resources"][1] = "gpu".into());
+        assert_eq!(
+            refuse(&other),
+            r#"live.json: resources: expected ["cpu", "memory"] in any order, got ["cpu", "gpu"]"#
+        );
+        let short = snapshot(["cpu", "memory"], |value| {
+            value["workloads"][0]["forecast"] = json!([[1.0, 1.0]]);
+        });
+        assert_eq!(
+            refuse(&short),
+            "live.json: workloads[0].forecast: expected 2 horizons, as in the rules, or none, got 1"
+        );
+    }
+}
