@@ -1,0 +1,117 @@
+//! The directory of a run.
+
+use super::error::CheckpointError;
+use super::stage::{rename, sync_directory};
+use super::state::State;
+use super::write::{config_text, scenario_files};
+use super::names;
+use crate::config::TrainConfig;
+use godwit_envs::scenario::Scenario;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// The checkpoint that training goes on from.
+pub(super) const LAST: &str = "last";
+/// The one before it.
+pub(super) const PREVIOUS: &str = "previous";
+/// The weights with the best validation return.
+pub(super) const BEST: &str = "best";
+/// Where the best weights wait while they are replaced.
+pub(super) const BEST_BEFORE: &str = "best.before";
+const LOCK: &str = ".lock";
+
+/// The directory of one run, held by this process: two processes never train in the same one.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    // The lock goes with the process, however it ends.
+    _lock: File,
+}
+
+impl RunDirectory {
+    /// Makes the directory of a new run and writes its `config.toml`, `scenario.toml` and, where
+    /// the scenario has a snapshot, `scenario.snapshot.json`.
+    ///
+    /// # Errors
+    /// When something is there already, or the directory cannot be written.
+    pub fn create(
+        path: impl AsRef<Path>,
+        scenario: &Scenario,
+        config: &TrainConfig,
+    ) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        fs::create_dir_all(path).map_err(CheckpointError::io(path, "create"))?;
+        let mut entries = fs::read_dir(path).map_err(CheckpointError::io(path, "list"))?;
+        // A lock file alone is what a run that failed before its start leaves.
+        if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
+            let run = path.join(names::CONFIG).exists();
+            let holds = if run { "a run (resume it, or choose another directory)" } else { "other files" };
+            return Err(CheckpointError::NotEmpty { path: path.to_owned(), holds });
+        }
+        let directory = Self::lock(path)?;
+        let config = config_text(config, &path.join(names::CONFIG))?;
+        let mut files = scenario_files(scenario);
+        files.push((names::CONFIG, config));
+        for (name, text) in files {
+            let path = path.join(name);
+            fs::write(&path, text).map_err(CheckpointError::io(&path, "write"))?;
+        }
+        sync_directory(path)?;
+        Ok(directory)
+    }
+
+    /// Takes hold of an existing run, to resume it, and tidies what a kill has left behind.
+    ///
+    /// # Errors
+    /// When it is no run, another process holds it, or it cannot be written.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        if !path.join(names::CONFIG).is_file() {
+            return Err(CheckpointError::NoCheckpoint { path: path.to_owned() });
+        }
+        let directory = Self::lock(path)?;
+        directory.tidy()?;
+        Ok(directory)
+    }
+
+    fn lock(path: &Path) -> Result<Self, CheckpointError> {
+        let file = path.join(LOCK);
+        let lock = File::create(&file).map_err(CheckpointError::io(&file, "create"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(CheckpointError::Locked { path: path.to_owned() }),
+            // Some network file systems have no locks; that is no reason not to train there.
+            Err(TryLockError::Error(_)) => Ok(Self { path: path.to_owned(), _lock: lock }),
+        }
+    }
+
+    /// Removes temporaries; this process holds the lock, so nobody is writing them.
+    fn tidy(&self) -> Result<(), CheckpointError> {
+        let (best, before) = (self.path.join(BEST), self.path.join(BEST_BEFORE));
+        if before.exists() && !best.exists() {
+            rename(&before, &best)?;
+        }
+        let failed = |_| CheckpointError::io(&self.path, "list");
+        let entries = fs::read_dir(&self.path).map_err(|error| failed(())(error))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().contains(".tmp-") {
+                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                removed.map_err(CheckpointError::io(&path, "remove"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Mean validation return of `best`; `None` where there is no readable one.
+    pub fn best_return(&self) -> Option<f64> {
+        let best = self.path.join(BEST);
+        super::stage::verify(&best).ok()?;
+        State::read(&best).ok()?.mean_return()
+    }
+}

@@ -1,0 +1,231 @@
+//! Reading checkpoints: for their weights, or to go on training.
+
+use super::directory::{BEST, LAST, PREVIOUS, RunDirectory};
+use super::error::CheckpointError;
+use super::stage::{read, rename, verify};
+use super::state::State;
+use super::{names, replay_file, weights};
+use crate::config::TrainConfig;
+use crate::run::{ClusterTrainer, network_spec, new_trainer};
+use crate::trainer::Counters;
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::Env;
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::net::NetworkSpec;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tch::{Device, Tensor};
+
+/// A checkpoint that has passed every check, as far as its policy goes.
+#[derive(Debug, Clone)]
+pub struct LoadedCheckpoint {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// Shape of the network.
+    pub spec: NetworkSpec,
+    /// The online weights, flat, in the order of [`NetworkSpec::parameters`].
+    pub weights: Vec<f32>,
+    /// Hash of the features that the weights belong to.
+    pub schema_hash: String,
+    /// What it was trained on.
+    pub scenario: Scenario,
+    /// The settings of its run.
+    pub config: TrainConfig,
+    /// Where the run stood.
+    pub counters: Counters,
+    /// Mean validation return, for `best`.
+    pub mean_return: Option<f64>,
+    /// Whether training can go on from it.
+    pub resumable: bool,
+}
+
+/// A run that goes on.
+pub struct Resumed {
+    /// What it trains on.
+    pub scenario: Scenario,
+    /// Its settings.
+    pub config: TrainConfig,
+    /// The trainer as it was when the checkpoint was written.
+    pub trainer: ClusterTrainer,
+    /// The checkpoint that was used.
+    pub path: PathBuf,
+    /// What people should know, for example that a damaged checkpoint was passed over.
+    pub notes: Vec<String>,
+}
+
+/// Loads the policy of a checkpoint, or of a run directory: its `best`, or where it has none its
+/// `last` (or, if that is missing, `previous`).
+///
+/// # Errors
+/// The first file that is missing, damaged, or of another version.
+pub fn load(path: impl AsRef<Path>) -> Result<LoadedCheckpoint, CheckpointError> {
+    let path = path.as_ref();
+    let is_checkpoint = |path: &Path| path.join(names::MANIFEST).exists();
+    if is_checkpoint(path) {
+        return load_checkpoint(path).map(|(loaded, _)| loaded);
+    }
+    match [BEST, LAST, PREVIOUS].iter().map(|name| path.join(name)).find(|path| path.is_dir()) {
+        Some(path) => load_checkpoint(&path).map(|(loaded, _)| loaded),
+        None if path.join(names::STATE).exists() => {
+            Err(CheckpointError::Missing { path: path.join(names::MANIFEST) })
+        }
+        None => Err(CheckpointError::NoCheckpoint { path: path.to_owned() }),
+    }
+}
+
+/// Rebuilds the trainer of a run from `last`, or where that is damaged or missing from
+/// `previous`. On the device that wrote it, training goes on with the same bits (CPU).
+///
+/// # Errors
+/// When neither can be used; the message says why for each.
+pub fn resume(directory: &RunDirectory, device: Device) -> Result<Resumed, CheckpointError> {
+    let (last, previous) = (directory.path().join(LAST), directory.path().join(PREVIOUS));
+    let damage = match resume_from(&last, device) {
+        Ok(resumed) => return Ok(resumed),
+        Err(damage) => damage,
+    };
+    if !previous.is_dir() {
+        let none = !last.is_dir();
+        let path = directory.path().to_owned();
+        return Err(if none { CheckpointError::NoCheckpoint { path } } else { damage });
+    }
+    let mut resumed = match resume_from(&previous, device) {
+        Ok(resumed) => resumed,
+        Err(error) => {
+            let (last, previous) = (Box::new(damage), Box::new(error));
+            return Err(CheckpointError::BothDamaged { last, previous });
+        }
+    };
+    resumed.notes.push(format!("{damage}; going on from {} instead", previous.display()));
+    if last.is_dir() {
+        // Out of the way, so that the next checkpoint does not push the good one out.
+        let aside = directory.path().join("last.damaged");
+        let moved = match std::fs::remove_dir_all(&aside) {
+            Err(error) if aside.exists() => Err(CheckpointError::io(&aside, "remove")(error)),
+            _ => rename(&last, &aside),
+        };
+        resumed.notes.push(match moved {
+            Ok(()) => format!("the damaged checkpoint is kept as {}", aside.display()),
+            Err(error) => error.to_string(),
+        });
+    }
+    Ok(resumed)
+}
+
+fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointError> {
+    let manifest = verify(path)?;
+    let mut needed = vec![names::STATE, names::WEIGHTS, names::CONFIG, names::SCENARIO];
+    if manifest.resumable {
+        needed.push(names::REPLAY);
+    }
+    if let Some(name) = needed.into_iter().find(|&name| !manifest.files.contains_key(name)) {
+        let path = path.join(names::MANIFEST);
+        return Err(CheckpointError::content(&path, format!("an entry for {name}"), "none"));
+    }
+    let scenario_path = path.join(names::SCENARIO);
+    let scenario = Scenario::load(&scenario_path)
+        .map_err(|error| CheckpointError::content(&scenario_path, "a valid scenario", error))?;
+    let config = read_config(&path.join(names::CONFIG))?;
+    let state = State::read(path)?;
+    check_schema(&path.join(names::STATE), &scenario, &config, &state)?;
+    let weights_path = path.join(names::WEIGHTS);
+    let weights = weights::flat(&state.spec, &read(&weights_path)?, "online", &weights_path)?;
+    let loaded = LoadedCheckpoint {
+        path: path.to_owned(),
+        spec: state.spec.clone(),
+        weights,
+        schema_hash: state.schema_hash.clone(),
+        scenario,
+        config,
+        counters: Counters::from(&state.counters),
+        mean_return: state.mean_return(),
+        resumable: manifest.resumable,
+    };
+    Ok((loaded, state))
+}
+
+/// Reads a `config.toml`.
+fn read_config(path: &Path) -> Result<TrainConfig, CheckpointError> {
+    let wrong = |got: String| CheckpointError::content(path, "a training configuration", got);
+    let text = String::from_utf8(read(path)?).map_err(|error| wrong(error.to_string()))?;
+    let config: TrainConfig = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+    config.validate().map_err(|error| wrong(error.to_string()))?;
+    Ok(config)
+}
+
+/// Weights are only ever applied to the features that they were trained on.
+fn check_schema(
+    path: &Path,
+    scenario: &Scenario,
+    config: &TrainConfig,
+    state: &State,
+) -> Result<(), CheckpointError> {
+    let wrong = |expected: String, got: String| CheckpointError::content(path, expected, got);
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)
+        .map_err(|error| wrong("a scenario with a feasible start".into(), error.to_string()))?;
+    let hash = env.observation_space().schema.hash();
+    if hash != state.schema_hash {
+        return Err(wrong(format!("schema hash {hash}"), state.schema_hash.clone()));
+    }
+    let spec = network_spec(config, &env)
+        .map_err(|error| wrong("a network for this scenario".into(), format!("{error:#}")))?;
+    if spec != state.spec {
+        return Err(wrong(format!("the network {spec:?}"), format!("{:?}", state.spec)));
+    }
+    Ok(())
+}
+
+fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> {
+    if !path.is_dir() {
+        return Err(CheckpointError::Missing { path: path.to_owned() });
+    }
+    let (loaded, state) = load_checkpoint(path)?;
+    let Some(saved) = state.resume.filter(|_| loaded.resumable) else {
+        return Err(CheckpointError::NotResumable { path: path.to_owned() });
+    };
+    let state_path = path.join(names::STATE);
+    let wrong = |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
+    let LoadedCheckpoint { spec, scenario, config, counters, .. } = loaded;
+    let mut trainer = new_trainer(&scenario, &config, device)
+        .map_err(|error| wrong("a run that can be set up".into(), format!("{error:#}")))?;
+
+    let copies = trainer.vector.slots().len();
+    for (what, got) in [
+        ("actor streams", saved.actor_rngs.len()),
+        ("environments", saved.environments.len()),
+        ("running returns", counters.running_return.len()),
+        ("running terms", counters.running_terms.len()),
+    ] {
+        if got != copies {
+            return Err(wrong(format!("{copies} {what}"), got.to_string()));
+        }
+    }
+    let weights_path = path.join(names::WEIGHTS);
+    let bytes = read(&weights_path)?;
+    let learner = &mut trainer.learner;
+    for (group, tensor) in [
+        ("online", &mut learner.online.flat),
+        ("target", &mut learner.target.flat),
+        ("adam_mean", &mut learner.adam.mean),
+        ("adam_square", &mut learner.adam.square),
+    ] {
+        let values = weights::flat(&spec, &bytes, group, &weights_path)?;
+        // In place: the named parameters share the flat vector's memory.
+        tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
+    }
+    learner.adam.updates = saved.adam_updates;
+    learner.rng = saved.learner_rng;
+    for (actor, rng) in trainer.actors.iter_mut().zip(saved.actor_rngs) {
+        actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).rng = rng;
+    }
+    for (slot, environment) in trainer.vector.slots_mut().iter_mut().zip(saved.environments) {
+        slot.env
+            .restore(&environment.state)
+            .map_err(|error| wrong("an environment of this scenario".into(), error))?;
+        slot.episodes = environment.episodes;
+    }
+    trainer.vector.refresh();
+    trainer.counters = counters;
+    replay_file::read(&mut trainer.replay, &path.join(names::REPLAY))?;
+    Ok(Resumed { scenario, config, trainer, path: path.to_owned(), notes: Vec::new() })
+}

@@ -1,0 +1,37 @@
+//! Checkpoints: a training run on disk that survives a kill at any moment.
+//!
+//! A run directory holds `last/` (everything needed to go on), `previous/` (the one before it),
+//! `best/` (the weights with the best validation return) and, if asked for, `step-N/`. Each is a
+//! directory with a `manifest.json` of sizes and SHA-256 digests. A checkpoint is written to a
+//! temporary directory, synced, and renamed; at every moment a complete one exists under `last` or
+//! `previous`. Resuming gives the same bits as never having stopped (CPU).
+
+mod directory;
+mod error;
+mod load;
+mod replay_file;
+mod stage;
+mod state;
+#[cfg(test)]
+mod tests;
+mod weights;
+mod write;
+
+pub use directory::RunDirectory;
+pub use error::CheckpointError;
+pub use load::{LoadedCheckpoint, Resumed, load, resume};
+pub use write::{write_best, write_last};
+
+/// Version of the files of a checkpoint.
+pub const FORMAT: u32 = 1;
+
+/// Names of the files of a checkpoint.
+mod names {
+    pub const MANIFEST: &str = "manifest.json";
+    pub const STATE: &str = "state.json";
+    pub const WEIGHTS: &str = "weights.safetensors";
+    pub const REPLAY: &str = "replay.bin";
+    pub const CONFIG: &str = "config.toml";
+    pub const SCENARIO: &str = "scenario.toml";
+    pub const SNAPSHOT: &str = "scenario.snapshot.json";
+}

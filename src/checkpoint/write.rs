@@ -1,0 +1,172 @@
+//! Writing checkpoints.
+
+use super::directory::{BEST, BEST_BEFORE, LAST, PREVIOUS, RunDirectory};
+use super::error::CheckpointError;
+use super::stage::{Stage, rename, sync_directory};
+use super::state::{ResumeState, SavedCounters, SavedEnvironment, State};
+use super::{names, replay_file, weights};
+use crate::config::TrainConfig;
+use crate::run::ClusterTrainer;
+use godwit_envs::env::Env;
+use godwit_envs::scenario::Scenario;
+use std::fs;
+use std::path::Path;
+use tch::Tensor;
+
+/// Writes a checkpoint that training can go on from; the one before it is kept as `previous`.
+///
+/// # Errors
+/// When the disk refuses: the checkpoints before it are still there, the failed one is removed.
+pub fn write_last(
+    directory: &RunDirectory,
+    scenario: &Scenario,
+    trainer: &mut ClusterTrainer,
+) -> Result<(), CheckpointError> {
+    let run = directory.path();
+    let mut stage = Stage::new(run, LAST, true)?;
+    let learner = &trainer.learner;
+    let [online, target, mean, square] =
+        [&learner.online.flat, &learner.target.flat, &learner.adam.mean, &learner.adam.square]
+            .map(to_host);
+    let groups: [(&str, &[f32]); 4] =
+        [("online", &online), ("target", &target), ("adam_mean", &mean), ("adam_square", &square)];
+    let resume = ResumeState {
+        adam_updates: learner.adam.updates,
+        learner_rng: learner.rng.clone(),
+        actor_rngs: trainer
+            .actors
+            .iter_mut()
+            .map(|actor| actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).rng.clone())
+            .collect(),
+        environments: trainer
+            .vector
+            .slots()
+            .iter()
+            .map(|slot| SavedEnvironment { episodes: slot.episodes, state: slot.env.save() })
+            .collect(),
+    };
+    write_common(&mut stage, run, scenario, trainer, &groups, None, Some(resume))?;
+    stage.file(names::REPLAY, |out| replay_file::write(&trainer.replay, out))?;
+    stage.seal()?;
+    stage.place(run, LAST, PREVIOUS)?;
+    if trainer.config.keep_checkpoints > 0 {
+        keep_numbered(run, trainer.counters.env_steps, trainer.config.keep_checkpoints)?;
+    }
+    Ok(())
+}
+
+/// Writes the online weights as the best so far, with the mean validation return they reached.
+///
+/// # Errors
+/// When the disk refuses: the best before it is still there.
+pub fn write_best(
+    directory: &RunDirectory,
+    scenario: &Scenario,
+    trainer: &mut ClusterTrainer,
+    mean_return: f64,
+) -> Result<(), CheckpointError> {
+    let run = directory.path();
+    let mut stage = Stage::new(run, BEST, false)?;
+    let online = trainer.weights().to_vec();
+    let groups: [(&str, &[f32]); 1] = [("online", &online)];
+    write_common(&mut stage, run, scenario, trainer, &groups, Some(mean_return), None)?;
+    stage.seal()?;
+    stage.place(run, BEST, BEST_BEFORE)?;
+    let before = run.join(BEST_BEFORE);
+    if before.exists() {
+        fs::remove_dir_all(&before).map_err(CheckpointError::io(&before, "remove"))?;
+    }
+    Ok(())
+}
+
+fn write_common(
+    stage: &mut Stage,
+    run: &Path,
+    scenario: &Scenario,
+    trainer: &ClusterTrainer,
+    groups: &[(&str, &[f32])],
+    mean_return: Option<f64>,
+    resume: Option<ResumeState>,
+) -> Result<(), CheckpointError> {
+    let spec = trainer.learner.online.spec();
+    let weights = weights::to_bytes(spec, groups, &run.join(names::WEIGHTS))?;
+    stage.file(names::WEIGHTS, |out| out.write_all(&weights))?;
+    let config = config_text(&trainer.config, &run.join(names::CONFIG))?;
+    stage.file(names::CONFIG, |out| out.write_all(config.as_bytes()))?;
+    for (name, text) in scenario_files(scenario) {
+        stage.file(name, |out| out.write_all(text.as_bytes()))?;
+    }
+    let state = State {
+        producer: concat!("godwit ", env!("CARGO_PKG_VERSION")).to_owned(),
+        spec: spec.clone(),
+        // A trainer has at least one environment: the configuration demands it.
+        schema_hash: trainer.vector.slots()[0].env.observation_space().schema.hash(),
+        counters: SavedCounters::from(&trainer.counters),
+        mean_return_bits: mean_return.map(f64::to_bits),
+        resume,
+    };
+    stage.file(names::STATE, |out| Ok(serde_json::to_writer(out, &state)?))
+}
+
+/// The resolved configuration as a file.
+pub(super) fn config_text(config: &TrainConfig, path: &Path) -> Result<String, CheckpointError> {
+    // TOML's integers end at 2^63 - 1; a larger seed is the only way here.
+    toml::to_string(config)
+        .map_err(|error| CheckpointError::content(path, "settings that TOML can express", error))
+}
+
+/// The scenario as files that can be read on their own: the snapshot lies beside it.
+pub(super) fn scenario_files(scenario: &Scenario) -> Vec<(&'static str, String)> {
+    let Some(cluster) = &scenario.cluster else {
+        return vec![(names::SCENARIO, scenario.to_toml())];
+    };
+    let local = Scenario { snapshot: Some(names::SNAPSHOT.into()), ..scenario.clone() };
+    vec![(names::SCENARIO, local.to_toml()), (names::SNAPSHOT, cluster.to_json())]
+}
+
+fn to_host(tensor: &Tensor) -> Vec<f32> {
+    let mut values = vec![0.0; tensor.numel()];
+    let length = values.len();
+    tensor.to_device(tch::Device::Cpu).copy_data(&mut values, length);
+    values
+}
+
+/// Keeps `last` as `step-N` as well, and only the newest `keep` of those.
+fn keep_numbered(run: &Path, env_steps: u64, keep: usize) -> Result<(), CheckpointError> {
+    let (last, numbered) = (run.join(LAST), run.join(format!("step-{env_steps}")));
+    if !numbered.exists() {
+        let temporary = run.join(format!("step-{env_steps}.tmp-{}", std::process::id()));
+        let copied = copy_files(&last, &temporary).and_then(|()| rename(&temporary, &numbered));
+        if copied.is_err() {
+            let _ = fs::remove_dir_all(&temporary);
+        }
+        copied?;
+        sync_directory(run)?;
+    }
+    let number = |name: &str| name.strip_prefix("step-")?.parse::<u64>().ok();
+    let entries = fs::read_dir(run).map_err(CheckpointError::io(run, "list"))?;
+    let mut steps: Vec<u64> = entries
+        .flatten()
+        .filter_map(|entry| number(&entry.file_name().to_string_lossy()))
+        .collect();
+    steps.sort_unstable();
+    for step in &steps[..steps.len().saturating_sub(keep)] {
+        let path = run.join(format!("step-{step}"));
+        fs::remove_dir_all(&path).map_err(CheckpointError::io(&path, "remove"))?;
+    }
+    Ok(())
+}
+
+/// Links (or, where the file system has no links, copies) the files of a checkpoint: they are
+/// never changed once written.
+fn copy_files(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    fs::create_dir(to).map_err(CheckpointError::io(to, "create"))?;
+    for entry in fs::read_dir(from).map_err(CheckpointError::io(from, "list"))? {
+        let path = entry.map_err(CheckpointError::io(from, "list"))?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if fs::hard_link(&path, &target).is_err() {
+            fs::copy(&path, &target).map_err(CheckpointError::io(&target, "write"))?;
+        }
+    }
+    sync_directory(to)
+}

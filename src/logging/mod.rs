@@ -1,0 +1,316 @@
+//! What a run says about itself: `metrics.jsonl`, TensorBoard events, and a progress bar or plain
+//! lines on standard error.
+//!
+//! Each line of `metrics.jsonl` has `kind` (`round`, `evaluation`, `note`, `warning`), `env_steps`,
+//! `updates` and `seconds` (of training, over all parts of a resumed run).
+
+mod metrics;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
+
+use crate::checkpoint::RunDirectory;
+use crate::config::TrainConfig;
+use crate::dqn::UpdateStats;
+use crate::run::{ClusterTrainer, mean_return};
+use crate::trainer::{FinishedEpisode, RoundReport};
+use godwit_envs::objective::Term;
+use godwit_models::rollout::Outcome;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use metrics::Metrics;
+use serde_json::{Map, Value, json};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tensorboard::TensorBoard;
+
+/// Between two lines in `metrics.jsonl`.
+const METRICS_EVERY: Duration = Duration::from_secs(2);
+
+/// Between two lines on standard error that is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// The log of a run.
+pub struct RunLog {
+    metrics: Metrics,
+    tensorboard: TensorBoard,
+    bar: Option<ProgressBar>,
+    // Of the whole run, parts before a resume included.
+    seconds_before: f64,
+    started: Instant,
+    line_at: Option<Mark>,
+    plain_at: Option<Instant>,
+    finished: Vec<FinishedEpisode>,
+    last_return: Option<f64>,
+    best: Option<f64>,
+    now: (u64, u64),
+    warned_of_disk: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    env_steps: u64,
+    updates: u64,
+}
+
+impl RunLog {
+    /// Opens the log. Lines later than `resumed_at_env_steps`, from a part of the run that was
+    /// lost, are removed; the run makes those steps again.
+    ///
+    /// # Errors
+    /// When the log cannot be written at all; later failures only warn.
+    pub fn open(
+        directory: &RunDirectory,
+        config: &TrainConfig,
+        resumed_at_env_steps: u64,
+    ) -> anyhow::Result<Self> {
+        let (metrics, kept) = Metrics::open(directory.path(), resumed_at_env_steps)?;
+        let tensorboard = TensorBoard::create(directory.path())?;
+        Ok(Self {
+            metrics,
+            tensorboard,
+            bar: std::io::stderr().is_terminal().then(|| bar(config, resumed_at_env_steps)),
+            seconds_before: kept.seconds,
+            started: Instant::now(),
+            line_at: None,
+            plain_at: None,
+            finished: Vec::new(),
+            last_return: None,
+            best: directory.best_return(),
+            now: (resumed_at_env_steps, kept.updates),
+            warned_of_disk: false,
+        })
+    }
+
+    /// Whether the next round should read the update's figures back: a line is due.
+    pub fn wants_stats(&self) -> bool {
+        self.line_at.is_none_or(|mark| mark.at.elapsed() >= METRICS_EVERY)
+    }
+
+    /// Takes note of a round, and writes a line where one is due.
+    ///
+    /// # Errors
+    /// None today; a full disk only warns.
+    pub fn round(&mut self, trainer: &ClusterTrainer, report: &RoundReport) -> anyhow::Result<()> {
+        self.finished.extend_from_slice(&report.finished);
+        self.now = (trainer.counters.env_steps, trainer.counters.updates);
+        if self.wants_stats() {
+            self.round_line(trainer, report);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(trainer.counters.env_steps);
+        }
+        Ok(())
+    }
+
+    fn round_line(&mut self, trainer: &ClusterTrainer, report: &RoundReport) {
+        let (env_steps, updates) = self.now;
+        let now = Instant::now();
+        // Rates over the time since the line before; the first line has no such time.
+        let rate = |now_count: u64, of: fn(&Mark) -> u64| {
+            let mark = self.line_at?;
+            let seconds = now.duration_since(mark.at).as_secs_f64();
+            Some((now_count - of(&mark)) as f64 / seconds)
+        };
+        let env_rate = rate(env_steps, |mark| mark.env_steps);
+        let update_rate = rate(updates, |mark| mark.updates);
+        self.line_at = Some(Mark { at: now, env_steps, updates });
+
+        let episodes = std::mem::take(&mut self.finished);
+        let mean = |of: &dyn Fn(&FinishedEpisode) -> f64| {
+            let sum: f64 = episodes.iter().map(of).sum();
+            (!episodes.is_empty()).then(|| sum / episodes.len() as f64)
+        };
+        let episode_return = mean(&|episode| episode.episode_return);
+        self.last_return = episode_return.or(self.last_return);
+        let terms: Map<String, Value> = Term::ALL
+            .into_iter()
+            .map(|term| {
+                (term.name().to_owned(), json!(mean(&|episode| f64::from(episode.terms[term as usize]))))
+            })
+            .collect();
+        let stats = report.stats;
+        let figure = |of: fn(&UpdateStats) -> f64| stats.as_ref().map(of);
+        let line = json!({
+            "episodes": trainer.counters.episodes,
+            "return": episode_return,
+            "terms": terms,
+            "loss": figure(|stats| stats.loss),
+            "mean_q": figure(|stats| stats.mean_q),
+            "td_error": {
+                "q10": figure(|stats| stats.td_error[0]),
+                "q50": figure(|stats| stats.td_error[1]),
+                "q90": figure(|stats| stats.td_error[2]),
+            },
+            "gradient_norm": figure(|stats| stats.gradient_norm),
+            "epsilon": trainer.epsilon(),
+            "learning_rate": trainer.learning_rate(),
+            "replay_fill": trainer.replay.len() as f64 / trainer.replay.capacity() as f64,
+            "env_steps_per_s": env_rate,
+            "updates_per_s": update_rate,
+        });
+        self.write("round", line);
+        self.show(trainer, env_rate, update_rate);
+    }
+
+    /// Writes the result of an evaluation.
+    ///
+    /// # Errors
+    /// None today; a full disk only warns.
+    pub fn evaluation(&mut self, trainer: &ClusterTrainer, outcomes: &[Outcome]) -> anyhow::Result<()> {
+        let mean = |of: &dyn Fn(&Outcome) -> f64| {
+            outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
+        };
+        let value = mean_return(outcomes);
+        let variance = mean(&|outcome| (outcome.episode_return - value).powi(2));
+        let error = (variance / (outcomes.len() as f64 - 1.0).max(1.0)).sqrt();
+        let moves = mean(&|outcome| f64::from(outcome.moves));
+        let decisions = mean(&|outcome| f64::from(outcome.decisions)).max(1.0);
+        let mut level = Map::new();
+        let mut paid = Map::new();
+        for term in Term::ALL {
+            let at = term as usize;
+            paid.insert(term.name().to_owned(), json!(mean(&|outcome| outcome.terms_paid[at])));
+            if at < godwit_envs::objective::LEVEL_TERMS {
+                let value = mean(&|outcome| f64::from(outcome.level_terms_mean[at]));
+                level.insert(term.name().to_owned(), json!(value));
+            }
+        }
+        self.now = (trainer.counters.env_steps, trainer.counters.updates);
+        let is_best = self.best.is_none_or(|best| value > best);
+        if is_best {
+            self.best = Some(value);
+        }
+        let line = json!({
+            "return": value,
+            "return_standard_error": error,
+            "terms_paid": paid,
+            "level_terms_mean": level,
+            "moves": moves,
+            "moved_gib": mean(&|outcome| outcome.moved_gib),
+            "downtime_s": mean(&|outcome| outcome.downtime_s),
+            "decision_us": 1e6 * mean(&|outcome| outcome.decision_seconds) / decisions,
+            "episodes": outcomes.len(),
+            "best": self.best,
+        });
+        self.write("evaluation", line);
+        let mark = if is_best { ", the best so far" } else { "" };
+        self.say(&format!(
+            "step {}: evaluation return {value:.4} +- {error:.4}, {moves:.1} moves{mark}",
+            self.now.0
+        ));
+        Ok(())
+    }
+
+    /// Something people should know.
+    pub fn note(&mut self, text: &str) {
+        self.write("note", json!({ "text": text }));
+        self.say(text);
+    }
+
+    /// Something that went wrong and did not end the run.
+    pub fn warn(&mut self, text: &str) {
+        self.write("warning", json!({ "text": text }));
+        self.say(&format!("warning: {text}"));
+    }
+
+    /// Ends the log.
+    pub fn finish(mut self) {
+        if let Err(error) = self.metrics.sync() {
+            self.disk_warning(self.metrics.path().to_owned().as_path(), &error);
+        }
+        if let Some(bar) = self.bar.take() {
+            bar.abandon();
+        }
+    }
+
+    /// A line of `metrics.jsonl`, and its numbers to TensorBoard.
+    fn write(&mut self, kind: &str, fields: Value) {
+        let mut line = Map::new();
+        line.insert("kind".to_owned(), json!(kind));
+        line.insert("env_steps".to_owned(), json!(self.now.0));
+        line.insert("updates".to_owned(), json!(self.now.1));
+        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        line.insert("seconds".to_owned(), json!(seconds));
+        if kind == "round" || kind == "evaluation" {
+            let mut scalars = Vec::new();
+            flatten(kind, &fields, &mut scalars);
+            if let Err(error) = self.tensorboard.scalars(self.now.0, &scalars) {
+                self.disk_warning(self.tensorboard.path().to_owned().as_path(), &error);
+            }
+        }
+        if let Value::Object(fields) = fields {
+            line.extend(fields);
+        }
+        if let Err(error) = self.metrics.line(&Value::Object(line)) {
+            self.disk_warning(self.metrics.path().to_owned().as_path(), &error);
+        }
+    }
+
+    /// A full disk must not end the run, and one warning is enough.
+    fn disk_warning(&mut self, path: &Path, error: &std::io::Error) {
+        if !self.warned_of_disk {
+            self.warned_of_disk = true;
+            let path = path.display();
+            self.say(&format!("warning: {path}: cannot write: {error}; training goes on, its log has gaps"));
+        }
+    }
+
+    /// Progress for people.
+    fn show(&mut self, trainer: &ClusterTrainer, env_rate: Option<f64>, update_rate: Option<f64>) {
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let rate = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
+        let text = format!(
+            "return {}, best evaluation {}, {} env steps/s, {} updates/s",
+            number(self.last_return),
+            number(self.best),
+            rate(env_rate),
+            rate(update_rate)
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_message(text);
+        } else if self.plain_at.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
+            self.plain_at = Some(Instant::now());
+            let (step, all) = (trainer.counters.env_steps, trainer.config.env_steps);
+            let left = env_rate.filter(|&rate| rate > 0.0).map_or(String::new(), |rate| {
+                format!(", {} left", clock(all.saturating_sub(step) as f64 / rate))
+            });
+            let percent = 100.0 * trainer.progress();
+            self.say(&format!("step {step} of {all} ({percent:.0} %): {text}{left}"));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+}
+
+/// Every number below `value`, named by its path.
+fn flatten(name: &str, value: &Value, out: &mut Vec<(String, f64)>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| flatten(&format!("{name}/{key}"), value, out));
+        }
+        Value::Number(number) => out.extend(number.as_f64().map(|number| (name.to_owned(), number))),
+        _ => {}
+    }
+}
+
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.min(1e9) as u64;
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn bar(config: &TrainConfig, resumed_at: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(config.env_steps), ProgressDrawTarget::stderr_with_hz(4));
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {eta_precise} left, {msg}");
+    // The template is a constant; a wrong one shows in every run at a terminal.
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_position(resumed_at);
+    bar.reset_eta();
+    bar
+}
