@@ -2,8 +2,14 @@
 //!
 //! Candidates are ragged: only the rows that matter are laid out (the action taken in a state, or
 //! all that it allows), one after the other, with the index of what each row refers to.
+//!
+//! Workloads that look alike are laid out once: the encoder of the relational network sees D
+//! distinct feature rows per state, and a table counts how many of each kind a node holds. In a
+//! cluster of a few thousand machines of seven sizes that is a dozen rows instead of thousands.
 
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
 /// B states and R candidate rows as tensors.
@@ -13,16 +19,16 @@ pub struct StateBatch {
     pub states: i64,
     /// N.
     pub nodes_per_state: i64,
-    /// K.
+    /// Rows of `workloads` per state: K, or the most distinct ones of a state, D.
     pub workloads_per_state: i64,
     /// `[B N, F_n]`.
     pub nodes: Tensor,
-    /// `[B K, F_w]`.
+    /// `[B K, F_w]`, or `[B D, F_w]` with zero rows for states that have fewer distinct ones.
     pub workloads: Tensor,
     /// `[B, F_g]`.
     pub globals: Tensor,
-    /// Row of `nodes` that each workload is on, `[B K]`.
-    pub placement: Tensor,
+    /// Where the workloads are.
+    pub placement: Placement,
     /// `[R, F_c]`.
     pub candidates: Tensor,
     /// State of each row, `[R]`.
@@ -37,12 +43,23 @@ pub struct StateBatch {
     pub row_action: Tensor,
 }
 
+/// Where the workloads of a batch are.
+#[derive(Debug)]
+pub enum Placement {
+    /// Node of each workload within its state, `[B, K]`.
+    Nodes(Tensor),
+    /// How many workloads of each distinct row are on each node, `[B, N, D]`.
+    Counts(Tensor),
+}
+
 /// Host memory in which a batch is laid out, reused from batch to batch.
 #[derive(Debug)]
 pub struct BatchBuilder {
     space: ObservationSpace,
     nodes: Vec<f32>,
     workloads: Vec<f32>,
+    /// Distinct rows of each state, when alike workloads are laid out once.
+    distinct: Option<Distinct>,
     globals: Vec<f32>,
     placement: Vec<i64>,
     candidates: Vec<f32>,
@@ -51,10 +68,23 @@ pub struct BatchBuilder {
     states: i64,
 }
 
+#[derive(Debug, Default)]
+struct Distinct {
+    /// Row within the state of each feature row seen in it.
+    rows: HashMap<Vec<u32>, i64>,
+    key: Vec<u32>,
+    /// First row in `workloads` of each state.
+    first: Vec<usize>,
+    /// Row within the state of each workload, `[B][K]`.
+    row_of: Vec<i64>,
+}
+
 impl BatchBuilder {
-    /// An empty batch for this space.
-    pub fn new(space: &ObservationSpace) -> Self {
+    /// An empty batch for this space; `merge_alike` lays workloads that look alike out once, for
+    /// networks that do not tell them apart by position.
+    pub fn new(space: &ObservationSpace, merge_alike: bool) -> Self {
         Self {
+            distinct: merge_alike.then(Distinct::default),
             space: space.clone(),
             nodes: Vec::new(),
             workloads: Vec::new(),
@@ -75,6 +105,10 @@ impl BatchBuilder {
         self.candidates.clear();
         self.index.iter_mut().for_each(Vec::clear);
         self.states = 0;
+        if let Some(distinct) = &mut self.distinct {
+            distinct.first.clear();
+            distinct.row_of.clear();
+        }
     }
 
     /// Adds a state with one candidate row, that of `action` (none for `Stay`).
@@ -100,29 +134,55 @@ impl BatchBuilder {
         self.index[0].len()
     }
 
-    fn add_entities(&mut self, observation: &ObservationBuffer) -> [i64; 3] {
-        let b = self.states;
-        let first_node = b * self.space.nodes as i64;
+    /// Index of the state.
+    fn add_entities(&mut self, observation: &ObservationBuffer) -> i64 {
         self.nodes.extend_from_slice(&observation.nodes);
-        self.workloads.extend_from_slice(&observation.workloads);
         self.globals.extend_from_slice(&observation.globals);
-        self.placement.extend(observation.placement.iter().map(|&node| first_node + i64::from(node)));
+        self.placement.extend(observation.placement.iter().map(|&node| i64::from(node)));
+        let width = self.space.schema.workload.len();
+        match &mut self.distinct {
+            None => self.workloads.extend_from_slice(&observation.workloads),
+            Some(distinct) => {
+                distinct.rows.clear();
+                distinct.first.push(self.workloads.len() / width);
+                for features in observation.workloads.chunks_exact(width) {
+                    distinct.key.clear();
+                    distinct.key.extend(features.iter().map(|value| value.to_bits()));
+                    let row = match distinct.rows.get(&distinct.key) {
+                        Some(&row) => row,
+                        None => {
+                            let row = distinct.rows.len() as i64;
+                            distinct.rows.insert(distinct.key.clone(), row);
+                            self.workloads.extend_from_slice(features);
+                            row
+                        }
+                    };
+                    distinct.row_of.push(row);
+                }
+            }
+        }
         self.states += 1;
-        [b, first_node, b * self.space.workloads as i64]
+        self.states - 1
     }
 
     fn add_row(
         &mut self,
         observation: &ObservationBuffer,
         action: usize,
-        [b, first_node, first_workload]: [i64; 3],
+        b: i64,
     ) {
         let stride = observation.candidate_stride;
         let features = self.space.schema.candidate.len();
         self.candidates.extend((0..features).map(|f| observation.candidates[f * stride + action]));
+        let workload = observation.candidate_workload[action] as usize;
+        let first_node = b * self.space.nodes as i64;
         let row = [
             b,
-            first_workload + i64::from(observation.candidate_workload[action]),
+            // Within the state; `build` adds the state's offset, which may not be known yet.
+            match &self.distinct {
+                None => workload as i64,
+                Some(distinct) => distinct.row_of[b as usize * self.space.workloads + workload],
+            },
             first_node + i64::from(observation.candidate_source[action]),
             first_node + i64::from(observation.candidate_destination[action]),
             b * self.space.actions as i64 + action as i64,
@@ -140,24 +200,95 @@ impl BatchBuilder {
         };
         let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
         let [state, workload, source, destination, action] = &self.index;
+        let (workloads, workloads_per_state, placement) = self.build_workloads();
+        let workload: Vec<i64> =
+            workload.iter().zip(state).map(|(row, b)| b * workloads_per_state as i64 + row).collect();
         StateBatch {
             states: self.states,
             nodes_per_state: self.space.nodes as i64,
-            workloads_per_state: self.space.workloads as i64,
+            workloads_per_state: workloads_per_state as i64,
             nodes: matrix(&self.nodes, schema.node.len()),
-            workloads: matrix(&self.workloads, schema.workload.len()),
+            workloads: matrix(&workloads, schema.workload.len()),
             globals: matrix(&self.globals, schema.global.len()),
-            placement: list(&self.placement),
+            placement: match placement {
+                Placement::Nodes(tensor) => Placement::Nodes(tensor.to_device(device)),
+                Placement::Counts(tensor) => Placement::Counts(tensor.to_device(device)),
+            },
             candidates: if state.is_empty() {
                 Tensor::zeros([0, schema.candidate.len() as i64], (Kind::Float, device))
             } else {
                 matrix(&self.candidates, schema.candidate.len())
             },
             row_state: list(state),
-            row_workload: list(workload),
+            row_workload: list(&workload),
             row_source: list(source),
             row_destination: list(destination),
             row_action: list(action),
         }
+    }
+
+    /// Workload rows, rows per state, and where they are.
+    fn build_workloads(&self) -> (Cow<'_, [f32]>, usize, Placement) {
+        let (b, k, n) = (self.states as usize, self.space.workloads, self.space.nodes);
+        let Some(distinct) = &self.distinct else {
+            let nodes = Tensor::from_slice(&self.placement).view([b as i64, k as i64]);
+            return (Cow::Borrowed(&self.workloads), k, Placement::Nodes(nodes));
+        };
+        let width = self.space.schema.workload.len();
+        let all = self.workloads.len() / width;
+        let ends = distinct.first.iter().skip(1).copied().chain([all]);
+        let most = distinct.first.iter().zip(ends.clone()).map(|(first, end)| end - first).max().unwrap_or(1);
+        let mut rows = vec![0.0; b * most * width];
+        let mut counts = vec![0.0_f32; b * n * most];
+        for (state, (&first, end)) in distinct.first.iter().zip(ends).enumerate() {
+            let from = &self.workloads[first * width..end * width];
+            rows[state * most * width..][..from.len()].copy_from_slice(from);
+            for at in state * k..(state + 1) * k {
+                let node = self.placement[at] as usize;
+                counts[(state * n + node) * most + distinct.row_of[at] as usize] += 1.0;
+            }
+        }
+        let counts = Tensor::from_slice(&counts).view([b as i64, n as i64, most as i64]);
+        (Cow::Owned(rows), most, Placement::Counts(counts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::Parameters;
+    use godwit_envs::cluster_env::ClusterEnv;
+    use godwit_envs::env::Env;
+    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+    use godwit_models::net::{Architecture, NetworkSpec};
+    use std::sync::Arc;
+
+    #[test]
+    fn merging_alike_workloads_changes_no_value() {
+        let scenario = Scenario::resolve("quickstart").expect("an embedded scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let mut env = ClusterEnv::new(template, Phase::Train).expect("a start");
+        let space = env.observation_space().clone();
+        let spec = NetworkSpec::new(Architecture::Relational, &space.schema, None);
+        let mut rng = godwit_envs::rng::stream(3, "weights");
+        let parameters = Parameters::fresh(&spec, Device::Cpu, &mut rng);
+        let mut observation = ObservationBuffer::new(&space);
+        let mut plain = BatchBuilder::new(&space, false);
+        let mut merged = BatchBuilder::new(&space, true);
+        for seed in 0..3 {
+            env.reset(seed).expect("a start");
+            env.observe(&mut observation);
+            // Two workloads that look alike but stand on different nodes.
+            let width = space.schema.workload.len();
+            let (first, rest) = observation.workloads.split_at_mut(width);
+            rest[..width].copy_from_slice(first);
+            plain.add_with_all(&observation);
+            merged.add_with_all(&observation);
+        }
+        let (stay, rows) = parameters.forward(&plain.build(Device::Cpu));
+        let (merged_stay, merged_rows) = parameters.forward(&merged.build(Device::Cpu));
+        assert!(merged.build(Device::Cpu).workloads_per_state < space.workloads as i64);
+        assert!((stay - merged_stay).abs().max().double_value(&[]) < 1e-5);
+        assert!((rows - merged_rows).abs().max().double_value(&[]) < 1e-5);
     }
 }

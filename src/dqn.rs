@@ -12,7 +12,7 @@ use crate::networks::{self, Parameters};
 use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_models::net::{Network, NetworkSpec};
+use godwit_models::net::{Architecture, Network, NetworkSpec};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -106,7 +106,7 @@ impl<E: Env> Learner<E> {
             transitions: vec![nothing; config.batch_size],
             observations: vec![ObservationBuffer::new(space); config.batch_size],
             targets: vec![0.0; config.batch_size],
-            states: BatchBuilder::new(space),
+            states: BatchBuilder::new(space, spec.architecture == Architecture::Relational),
             weights: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! The founding network: two hidden layers on the flattened observation, one output per fixed
 //! (workload, destination) pair. Output 0 is the value of `Stay`, the dueling split's reference.
 
-use crate::batch::StateBatch;
+use crate::batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
 use tch::{Kind, Tensor};
 
@@ -11,8 +11,10 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         unreachable!("an mlp specification lists 6 parameters")
     };
     let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
-    // [B K] node within the state -> [B, K N] one-hot
-    let node = batch.placement.remainder(n);
+    let Placement::Nodes(node) = &batch.placement else {
+        unreachable!("batches for an mlp keep every workload in its place")
+    };
+    // [B, K] -> [B, K N]
     let one_hot = node.one_hot(n).to_kind(Kind::Float).view([b, k * n]);
     let input = Tensor::cat(
         &[batch.nodes.view([b, -1]), batch.workloads.view([b, -1]), batch.globals.shallow_clone(), one_hot],

@@ -2,7 +2,7 @@
 //! advantage over `Stay`: a dueling split (Wang et al., ICML 2016) whose reference action is
 //! `Stay` instead of the mean over actions, so that a candidate's value needs no other candidate.
 
-use crate::batch::StateBatch;
+use crate::batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
 use tch::{Kind, Tensor};
 
@@ -25,23 +25,26 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
     let hidden = spec.hidden as i64;
 
-    // [B K, H]
+    // [B K, H], or [B D, H] where alike workloads are merged
     let workloads = workload_encoder_bias.addmm(&batch.workloads, workload_encoder_weight).relu_();
-    // [B N, H]: what the workloads on each node add up to
-    let pooled = Tensor::zeros([b * n, hidden], (Kind::Float, workloads.device()))
-        .index_add(0, &batch.placement, &workloads)
-        * POOL_SCALE;
+    // [B, N, K or D]: which workloads are on each node
+    let counts = match &batch.placement {
+        Placement::Nodes(nodes) => nodes.one_hot(n).to_kind(Kind::Float).transpose(1, 2),
+        Placement::Counts(counts) => counts.shallow_clone(),
+    };
+    // [B, N, H]: what the workloads on each node add up to
+    let sums = counts.bmm(&workloads.view([b, k, hidden]));
     // [B N, H]
     let nodes = (node_encoder_bias.addmm(&batch.nodes, node_encoder_weight)
-        + pooled.matmul(node_pool_weight))
+        + (&sums * POOL_SCALE).view([b * n, hidden]).matmul(node_pool_weight))
     .relu_();
-    // [B, H]
-    let mean = |rows: &Tensor, each: i64| {
-        rows.view([b, each, hidden]).mean_dim(1, false, Kind::Float)
-    };
+    // [B, H]: means over nodes and over workloads
+    let mean_node = nodes.view([b, n, hidden]).mean_dim(1, false, Kind::Float);
+    let total = counts.sum_dim_intlist([1, 2].as_slice(), false, Kind::Float).view([b, 1]);
+    let mean_workload = sums.sum_dim_intlist([1].as_slice(), false, Kind::Float) / total;
     let global = (global_encoder_bias.addmm(&batch.globals, global_encoder_weight)
-        + mean(&nodes, n).matmul(global_nodes_weight)
-        + mean(&workloads, k).matmul(global_workloads_weight))
+        + mean_node.matmul(global_nodes_weight)
+        + mean_workload.matmul(global_workloads_weight))
     .relu_();
     // [B]
     let value = value_out_bias
