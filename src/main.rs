@@ -1,1 +1,25 @@
-fn main(){}
+//! The `godwit` program: train migration policies, compare them, export them.
+
+#![warn(missing_docs)]
+
+use clap::Parser;
+use godwit::cli::{self, Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Scenarios(args) => cli::scenarios::run(&args),
+        Command::Train(args) => cli::train::run(&args),
+        Command::Evaluate(args) => cli::evaluate::run(&args),
+        Command::Export(args) => cli::export::run(&args),
+        Command::Verify(args) => cli::verify::run(&args),
+        Command::Snapshot(args) => cli::snapshot::run(&args),
+        Command::Import(args) => cli::import::run(&args),
+        Command::Bench(args) => cli::bench::run(&args),
+        Command::Doctor(args) => cli::doctor::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {}", cli::one_line(&error));
+        cli::exit_code(&error)
+    })
+}

@@ -1,0 +1,172 @@
+//! `godwit bench`: how fast this machine is at the three things that training does.
+
+use super::{output, train};
+use crate::config::TrainConfig;
+use crate::device::DeviceChoice;
+use crate::run::{network_spec, new_trainer};
+use clap::Subcommand;
+use godwit_envs::bench::{memory_write_limit, steps_per_second};
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::Env;
+use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::net::Network;
+use serde::Serialize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Measure speeds on this machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  godwit bench env founding-10x50
+  godwit bench act quickstart --json
+  godwit bench learn --device cuda")]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Env steps per second of one core, observation included, next to the memory-write limit
+    #[command(after_help = "Example:\n  godwit bench env founding-10x50")]
+    Env(Options),
+    /// Microseconds of one native forward pass on one core
+    #[command(after_help = "Example:\n  godwit bench act founding-10x50")]
+    Act(Options),
+    /// Env steps and updates per second of a training run with default settings
+    #[command(after_help = "Example:\n  godwit bench learn quickstart --device cpu")]
+    Learn {
+        #[command(flatten)]
+        options: Options,
+        /// Where to compute updates: auto, cpu, cuda or cuda:INDEX
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// Embedded scenario or scenario file
+    #[arg(default_value = "founding-10x50")]
+    scenario: String,
+    /// Measure for about this long
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// A measured number.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the scenario or the device cannot be used.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (options, device) = match &args.what {
+        What::Env(options) | What::Act(options) => (options, DeviceChoice::Cpu),
+        What::Learn { options, device } => (options, *device),
+    };
+    let scenario = super::scenario(&options.scenario)?;
+    let seconds = options.seconds.clamp(0.01, 3600.0);
+    let figures = match &args.what {
+        What::Env(_) => env(&scenario, seconds)?,
+        What::Act(_) => act(&scenario, seconds)?,
+        What::Learn { .. } => learn(&scenario, seconds, device)?,
+    };
+    if options.json {
+        output::print_json(&serde_json::json!({ "scenario": scenario.name, "figures": figures }))?;
+    } else {
+        let width = figures.iter().map(|figure| figure.name.len()).max().unwrap_or(0);
+        let lines: Vec<String> = figures
+            .iter()
+            .map(|Figure { name, value, unit }| {
+                let digits = if *value < 100.0 { 2 } else { 0 };
+                format!("{name:width$}  {value:>12.digits$} {unit}")
+            })
+            .collect();
+        eprintln!("{}", scenario.name);
+        output::print(&lines.join("\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn figure(name: &'static str, value: f64, unit: &'static str) -> Figure {
+    Figure { name, value, unit }
+}
+
+fn env(scenario: &Scenario, seconds: f64) -> anyhow::Result<Vec<Figure>> {
+    let mut env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
+    let speed = steps_per_second(&mut env, seconds)?;
+    let limit = memory_write_limit(speed.bytes_per_observation, (seconds / 4.0).min(1.0));
+    Ok(vec![
+        figure("env steps", speed.steps_per_s, "per second and core"),
+        figure("memory-write limit", limit, "observations per second and core"),
+        figure("share of the limit", 100.0 * speed.steps_per_s / limit, "%"),
+        figure("observation", speed.bytes_per_observation as f64, "bytes"),
+        figure("replay state", speed.bytes_per_state as f64, "bytes"),
+        figure("allowed actions", speed.mean_open, "mean per step"),
+    ])
+}
+
+fn act(scenario: &Scenario, seconds: f64) -> anyhow::Result<Vec<Figure>> {
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
+    let spec = network_spec(&TrainConfig::default(), &env)?;
+    let mut network = Network::new(&spec);
+    // Speed does not depend on the weights, but zeros would let shortcuts show.
+    let weights: Vec<f32> =
+        (0..spec.parameter_count()).map(|i| ((i as f32) * 0.618).fract() * 0.2 - 0.1).collect();
+    network.load_flat(&weights);
+    let mut observation = ObservationBuffer::new(env.observation_space());
+    let mut q = vec![0.0; env.action_space()];
+    let measure = |work: &mut dyn FnMut()| {
+        let (start, mut count) = (Instant::now(), 0_u32);
+        while start.elapsed().as_secs_f64() < seconds / 2.0 {
+            (0..16).for_each(|_| work());
+            count += 16;
+        }
+        1e6 * start.elapsed().as_secs_f64() / f64::from(count)
+    };
+    let observe = measure(&mut || env.observe(&mut observation));
+    let forward = measure(&mut || {
+        std::hint::black_box(network.best_action(&observation, &mut q));
+    });
+    Ok(vec![
+        figure("observe", observe, "us"),
+        figure("forward pass", forward, "us"),
+        figure("decisions", 1e6 / (observe + forward), "per second and core"),
+    ])
+}
+
+fn learn(scenario: &Scenario, seconds: f64, device: DeviceChoice) -> anyhow::Result<Vec<Figure>> {
+    let device = train::compute_device(device)?;
+    let config = TrainConfig { env_steps: u64::MAX, ..TrainConfig::default() };
+    let mut trainer = new_trainer(scenario, &config, device)?;
+    // Until the replay is warm there are no updates; the first rounds also allocate.
+    while trainer.counters.updates < 64 {
+        trainer.round(false)?;
+    }
+    let before = trainer.counters.clone();
+    let start = Instant::now();
+    while start.elapsed().as_secs_f64() < seconds {
+        trainer.round(false)?;
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    let rate = |now: u64, then: u64| (now - then) as f64 / elapsed;
+    Ok(vec![
+        figure("env steps", rate(trainer.counters.env_steps, before.env_steps), "per second"),
+        figure("updates", rate(trainer.counters.updates, before.updates), "per second"),
+        figure("batch", config.learner.batch_size as f64, "transitions per update"),
+        figure("threads", rayon::current_num_threads() as f64, ""),
+    ])
+}

@@ -1,0 +1,174 @@
+//! `godwit evaluate`: policies and baselines side by side.
+
+use super::{BadInput, OrBadInput, output};
+use crate::evaluate::{Contender, Factory, evaluate, table};
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::Env;
+use godwit_envs::observation::ObservationSpace;
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::artifact::Artifact;
+use godwit_models::baselines::{NAMES, baseline, describe};
+use godwit_models::net::{FixedSize, Network};
+use godwit_models::network_policy::NetworkPolicy;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Compare policies and baselines on the same held-out episodes.
+///
+/// Every policy plays the same episodes, which training never draws. The table shows the mean
+/// undiscounted return with a 95 % bootstrap interval, by how much the first --policy is ahead of
+/// each other row (paired, with its interval), every objective term, and what the moves cost.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
+  godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json")]
+pub struct Args {
+    /// Embedded scenario or scenario file
+    scenario: String,
+    /// An artifact (FILE.pt), a run's folder (its best checkpoint) or a checkpoint's folder; may
+    /// be repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    policy: Vec<PathBuf>,
+    /// `all`, `none`, or names separated by commas
+    #[arg(long, default_value = "all", value_name = "NAMES")]
+    baselines: String,
+    /// Episodes that each policy plays (one where the scenario has a single start)
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    episodes: u32,
+    /// Seed of the first episode; the others follow it
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads to use; 0 for one per core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Print one JSON document instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the scenario or a policy cannot be used, or an episode cannot be played.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    super::use_threads(args.threads)?;
+    let scenario = super::scenario(&args.scenario)?;
+    let mut contenders = contenders(&scenario, &args.policy)?;
+    for name in baseline_names(&args.baselines)? {
+        contenders.push(Contender {
+            name: name.to_owned(),
+            trained: false,
+            factory: Box::new(move || baseline(name).expect("the names were checked")),
+        });
+    }
+    if contenders.is_empty() {
+        let message = "expected at least one --policy or baseline, got none";
+        return Err(BadInput(message.into()).into());
+    }
+    let evaluation =
+        evaluate(&scenario, &contenders, args.episodes as usize, args.seed, !args.json)?;
+    if args.json {
+        output::print_json(&evaluation)?;
+    } else {
+        eprintln!("{}\n", table::heading(&evaluation));
+        output::print(&table::table(&evaluation))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn baseline_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
+    match list {
+        "all" => return Ok(NAMES.to_vec()),
+        "none" => return Ok(Vec::new()),
+        _ => {}
+    }
+    let find = |name: &str| {
+        NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
+            let known: Vec<String> = NAMES
+                .iter()
+                .map(|name| format!("{name} ({})", describe(name).unwrap_or_default()))
+                .collect();
+            BadInput(format!(
+                "--baselines: expected all, none, or some of {}, got {name:?}",
+                known.join(", ")
+            ))
+        })
+    };
+    Ok(list.split(',').map(|name| find(name.trim())).collect::<Result<_, _>>()?)
+}
+
+/// The trained policies, each checked against the scenario.
+pub(super) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Contender>> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
+    let space = env.observation_space();
+    let mut contenders = Vec::new();
+    for path in paths {
+        let network = load(path, scenario, space)?;
+        let name = name_of(path, paths);
+        let policy = NetworkPolicy::new(&name, network);
+        let factory: Factory = Box::new(move || Box::new(policy.clone()));
+        contenders.push(Contender { name, trained: true, factory });
+    }
+    Ok(contenders)
+}
+
+/// The network of an artifact or a checkpoint, once it is known to fit the scenario.
+fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyhow::Result<Network> {
+    let label = path.display();
+    if !path.exists() {
+        let message =
+            format!("--policy {label}: expected an artifact or a checkpoint, got nothing");
+        return Err(BadInput(message).into());
+    }
+    let (network, schema_hash) = if path.is_dir() {
+        let loaded = crate::checkpoint::load(path).or_bad_input()?;
+        let mut network = Network::new(&loaded.spec);
+        network.load_flat(&loaded.weights);
+        (network, loaded.schema_hash)
+    } else {
+        let artifact = Artifact::read(path)?;
+        (artifact.network, artifact.manifest.schema_hash)
+    };
+    let refused = |expected: String, got: String| {
+        let name = &scenario.name;
+        BadInput(format!("--policy {label}: expected {expected} of scenario {name}, got {got}"))
+    };
+    let expected = space.schema.hash();
+    if schema_hash != expected {
+        let short = |hash: &str| hash.chars().take(12).collect::<String>();
+        return Err(refused(
+            format!("a policy for the feature schema {}", short(&expected)),
+            format!("one for schema {}", short(&schema_hash)),
+        )
+        .into());
+    }
+    if let Some(FixedSize { nodes, workloads }) = network.spec().fixed
+        && (nodes, workloads) != (space.nodes, space.workloads)
+    {
+        return Err(refused(
+            format!("a policy for the {} nodes and {} workloads", space.nodes, space.workloads),
+            format!("one for {nodes} and {workloads}"),
+        )
+        .into());
+    }
+    Ok(network)
+}
+
+/// File stem or folder name; the whole path where another policy is called the same.
+fn name_of(path: &Path, all: &[PathBuf]) -> String {
+    let short = |path: &Path| {
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        name.map(|name| name.to_string_lossy().into_owned())
+    };
+    let name = short(path);
+    let unique = all.iter().filter(|other| short(other) == name).count() == 1;
+    match name {
+        Some(name) if unique && !NAMES.contains(&name.as_str()) => name,
+        _ => path.display().to_string(),
+    }
+}

@@ -1,0 +1,45 @@
+//! `godwit export`: a checkpoint becomes an artifact.
+
+use super::{BadInput, output};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write a checkpoint's network as a TorchScript artifact.
+///
+/// The artifact is one immutable file that `torch.jit.load`, C++, tch and `godwit-scorer` read. It
+/// is loaded again and compared with the native forward pass before it gets its name.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  godwit export checkpoints/quickstart/best --out policy.pt")]
+pub struct Args {
+    /// A checkpoint's folder (`best`, `last`, `step-N`) or a run's folder (its best checkpoint)
+    checkpoint: PathBuf,
+    /// Where to write the artifact
+    #[arg(long, value_name = "FILE.pt")]
+    out: PathBuf,
+    /// Print one JSON document instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the checkpoint cannot be used, the file cannot be written, or the two forms of the
+/// network differ.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if !args.checkpoint.is_dir() {
+        let label = args.checkpoint.display();
+        let message = format!("{label}: expected the folder of a checkpoint, got none");
+        return Err(BadInput(message).into());
+    }
+    output::writable_file(&args.out)?;
+    let report = crate::export::export(&args.checkpoint, &args.out)?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        eprintln!("{}", report.to_string().trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}

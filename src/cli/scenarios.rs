@@ -1,0 +1,99 @@
+//! `godwit scenarios`: what ships inside the program.
+
+use super::output;
+use clap::Subcommand;
+use comfy_table::{Table, presets};
+use godwit_envs::scenario::{EMBEDDED, Mode, Scenario, WorldTemplate};
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// List the embedded scenarios, or print one.
+///
+/// A printed scenario is a complete file, comments included: save it, change it, and give its path
+/// wherever a command takes SCENARIO.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  godwit scenarios
+  godwit scenarios show quickstart > mine.toml")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Show>,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// Print a scenario as the file that it is
+    #[command(after_help = "Example:\n  godwit scenarios show quickstart > mine.toml")]
+    Show {
+        /// Embedded scenario or scenario file
+        scenario: String,
+    },
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    mode: Mode,
+    nodes: usize,
+    workloads: usize,
+    description: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such scenario.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Some(Show::Show { scenario: name }) => {
+            let scenario = super::scenario(name)?;
+            let embedded = EMBEDDED.iter().find(|embedded| embedded.name == name);
+            if args.json {
+                output::print_json(&scenario)?;
+            } else if let Some(embedded) = embedded {
+                output::print(embedded.toml)?;
+            } else {
+                output::print(&std::fs::read_to_string(name)?)?;
+            }
+        }
+        None => list(args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(json: bool) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for embedded in EMBEDDED {
+        let scenario = Scenario::embedded(embedded.name)?;
+        let template = WorldTemplate::new(&scenario);
+        rows.push(Row {
+            name: embedded.name,
+            mode: scenario.rules.episode.mode,
+            nodes: template.spec().nodes(),
+            workloads: template.spec().workloads(),
+            description: scenario.description,
+        });
+    }
+    if json {
+        return output::print_json(&rows);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["scenario", "mode", "nodes", "workloads", ""]);
+    for row in rows {
+        let mode = match row.mode {
+            Mode::Rebalance => "rebalance",
+            Mode::Online => "online",
+        };
+        let (nodes, workloads) = (row.nodes.to_string(), row.workloads.to_string());
+        table.add_row([row.name, mode, &nodes, &workloads, &row.description]);
+    }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    output::print(&table.trim_fmt())
+}

@@ -1,0 +1,196 @@
+//! Training settings from many sources, merged in a fixed order.
+//!
+//! Defaults, the scenario's own `[train]` table, `--config` file, `--set`, flags: each later one
+//! wins. They are merged as TOML tables and read as a whole after each source, so that a mistake
+//! is reported with the source that it came from.
+
+use super::BadInput;
+use crate::config::TrainConfig;
+use anyhow::Context;
+use godwit_envs::scenario::Scenario;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Where settings may come from, besides the defaults and the scenario.
+#[derive(Debug, Default)]
+pub(super) struct Sources<'a> {
+    /// `--config FILE`.
+    pub file: Option<&'a Path>,
+    /// `--set KEY=VALUE`, in order.
+    pub set: &'a [String],
+    /// Flags that stand for a setting: flag, key, value.
+    pub flags: Vec<(&'static str, &'static str, Value)>,
+}
+
+/// The settings of a run.
+pub(super) fn resolve(scenario: &Scenario, sources: &Sources) -> anyhow::Result<TrainConfig> {
+    let mut merged = Merged::new()?;
+    if let Some(table) = &scenario.train {
+        merged.add(&format!("scenario {}: train", scenario.name), table.clone())?;
+    }
+    if let Some(path) = sources.file {
+        merged.add(&path.display().to_string(), read(path)?)?;
+    }
+    for text in sources.set {
+        merged.add("--set", parse_set(text)?)?;
+    }
+    for (flag, key, value) in &sources.flags {
+        merged.add(flag, nested(key, value.clone()))?;
+    }
+    merged.config.validate()?;
+    Ok(merged.config)
+}
+
+struct Merged {
+    table: Table,
+    config: TrainConfig,
+}
+
+impl Merged {
+    fn new() -> anyhow::Result<Self> {
+        let config = TrainConfig::default();
+        Ok(Self { table: Table::try_from(&config).context("the default settings")?, config })
+    }
+
+    fn add(&mut self, source: &str, table: Table) -> anyhow::Result<()> {
+        merge(&mut self.table, table);
+        self.config = serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(
+            |error: serde_path_to_error::Error<toml::de::Error>| {
+                let path = match error.path().to_string() {
+                    root if root == "." => String::new(),
+                    path => format!("{path}: "),
+                };
+                BadInput(format!("{source}: {path}{}", error.inner().message().trim_end()))
+            },
+        )?;
+        Ok(())
+    }
+}
+
+/// Tables are merged, everything else is replaced.
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Table> {
+    let label = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| BadInput(format!("{label}: expected a readable file, got {error}")))?;
+    let table = text.parse().map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+        BadInput(format!("{label}: line {line}: expected valid TOML, got {}", error.message()))
+    })?;
+    Ok(table)
+}
+
+/// `learner.gamma=0.9`: a dotted key and a TOML value; a bare word is taken as text.
+fn parse_set(text: &str) -> anyhow::Result<Table> {
+    let refused = |got: &str| {
+        BadInput(format!("--set: expected KEY=VALUE such as learner.gamma=0.99, got {got:?}"))
+    };
+    let (key, value) = text.split_once('=').ok_or_else(|| refused(text))?;
+    let (key, value) = (key.trim(), value.trim());
+    let is_name = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if !key.split('.').all(is_name) {
+        return Err(refused(text).into());
+    }
+    // A line break could smuggle in a second key.
+    let parsed = format!("value = {value}").parse().ok().filter(|table: &Table| table.len() == 1);
+    let value = match parsed.and_then(|mut table| table.remove("value")) {
+        Some(parsed) => parsed,
+        None if is_word(value) => Value::String(value.to_owned()),
+        None => return Err(refused(text).into()),
+    };
+    Ok(nested(key, value))
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// A table that holds `value` at a dotted key.
+fn nested(key: &str, value: Value) -> Table {
+    let mut parts = key.rsplit('.');
+    let last = parts.next().unwrap_or_default();
+    let innermost = Table::from_iter([(last.to_owned(), value)]);
+    parts.fold(innermost, |inner, part| Table::from_iter([(part.to_owned(), Value::Table(inner))]))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+    use super::*;
+    use godwit_models::net::Architecture;
+
+    fn quickstart(train: &str) -> Scenario {
+        let mut scenario = Scenario::embedded("quickstart").unwrap();
+        scenario.train = Some(train.parse().unwrap());
+        scenario
+    }
+
+    fn message(scenario: &Scenario, set: &[&str]) -> String {
+        let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+        let error = resolve(scenario, &Sources { set: &set, ..Sources::default() }).unwrap_err();
+        super::super::one_line(&error)
+    }
+
+    #[test]
+    fn later_sources_win_and_tables_are_merged() {
+        let scenario =
+            quickstart("env_steps = 1\nseed = 1\nlearner.gamma = 0.5\nlearner.n_step = 2");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, "seed = 2\nenv_copies = 3\n[learner]\nn_step = 3\n").unwrap();
+        let set = ["env_copies = 4", "network.architecture=mlp", "exploration.epsilon.to=0.25"]
+            .map(String::from);
+        let flags = vec![("--seed", "seed", Value::Integer(5))];
+        let config = resolve(&scenario, &Sources { file: Some(&file), set: &set, flags }).unwrap();
+        assert_eq!((config.env_steps, config.seed, config.env_copies), (1, 5, 4));
+        assert_eq!((config.learner.gamma, config.learner.n_step), (0.5, 3));
+        assert_eq!(config.network.architecture, Architecture::Mlp);
+        assert_eq!(config.exploration.epsilon.to, 0.25);
+        let defaults = TrainConfig::default();
+        assert_eq!(config.exploration.epsilon.from, defaults.exploration.epsilon.from);
+        assert_eq!(config.learner.batch_size, defaults.learner.batch_size);
+    }
+
+    #[test]
+    fn a_misspelt_key_names_its_source_and_the_valid_ones() {
+        let scenario = quickstart("");
+        let text = message(&scenario, &["learner.gama=0.9"]);
+        assert!(
+            text.starts_with("--set: learner.gama: unknown field `gama`, expected one of"),
+            "{text}"
+        );
+        assert!(text.contains("`gamma`"), "{text}");
+        let text = message(&quickstart("batch_size = 3"), &[]);
+        assert!(
+            text.starts_with("scenario quickstart: train: batch_size: unknown field"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn values_of_the_wrong_kind_or_range_are_refused() {
+        let scenario = quickstart("");
+        let text = message(&scenario, &["learner.n_step=many"]);
+        assert!(text.starts_with("--set: learner.n_step: invalid type: string"), "{text}");
+        let text = message(&scenario, &["learner.gamma=1.5"]);
+        assert_eq!(text, "learner.gamma: expected 0 to 1, got 1.5");
+        for bad in ["learner.gamma", "=3", "a..b=3", "seed=[1", "seed=1\nenv_steps=2"] {
+            assert!(message(&scenario, &[bad]).starts_with("--set: expected KEY=VALUE"), "{bad}");
+        }
+    }
+}

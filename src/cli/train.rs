@@ -1,0 +1,171 @@
+//! `godwit train`: a new run, or one that goes on.
+
+use super::settings::{self, Sources};
+use super::{BadInput, OrBadInput};
+use crate::checkpoint::{self, RunDirectory};
+use crate::device::DeviceChoice;
+use crate::run::{self, ClusterTrainer, RunEnd};
+use crate::signals::stop_flag;
+use godwit_envs::scenario::Scenario;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tch::Device;
+use toml::Value;
+
+/// Train a policy on a scenario.
+///
+/// Settings are merged in this order, later ones win: defaults, the scenario's [train] table,
+/// --config, --set, the flags below. The run's folder holds the resolved config.toml, the
+/// checkpoints last/ and best/, metrics.jsonl and TensorBoard events. Ctrl-C or SIGTERM writes a
+/// checkpoint and ends the run; --resume goes on from there, with the same results as if it had
+/// never stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  godwit train quickstart
+  godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet
+  godwit train --resume checkpoints/fleet")]
+pub struct Args {
+    /// Embedded scenario or scenario file
+    #[arg(required_unless_present = "resume")]
+    scenario: Option<String>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// A setting by its dotted key, with a TOML value; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
+    set: Vec<String>,
+    /// Length of the run in env steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    env_steps: Option<i64>,
+    /// Stop after this many minutes at the latest; 0 for no limit
+    #[arg(long, value_name = "M")]
+    minutes: Option<f64>,
+    /// Seed of everything that is drawn
+    #[arg(long, conflicts_with = "resume", value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
+    /// Where to compute updates: auto, cpu, cuda or cuda:INDEX
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+    /// Folder of the run, new or empty [default: checkpoints/<scenario name>]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder; only --env-steps and --minutes may change
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Threads that step environments; 0 for one per core
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    threads: usize,
+}
+
+/// Runs the command; exit code 130 or 143 when a signal ended the run.
+///
+/// # Errors
+/// When the settings, the device or the folder cannot be used, or training fails.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let scenario = args.scenario.as_deref().map(super::scenario).transpose()?;
+    if args.minutes.is_some_and(|minutes| !(minutes >= 0.0 && minutes.is_finite())) {
+        return Err(BadInput("--minutes: expected 0 or more, got something else".into()).into());
+    }
+    super::use_threads(args.threads)?;
+    // Before the run's folder is there: a signal never leaves it without a checkpoint. The exit
+    // code tells which signal it was.
+    let received = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
+    }
+    let stop = stop_flag()?;
+    let (scenario, mut trainer, directory) = match (&args.resume, scenario) {
+        (Some(folder), asked) => resume(args, folder, asked.as_ref())?,
+        (None, Some(scenario)) => begin(args, scenario)?,
+        (None, None) => unreachable!("clap asks for a scenario or --resume"),
+    };
+    let summary = run::train(&scenario, &mut trainer, &directory, &stop)?;
+    let folder = directory.path().display();
+    let best = summary.best_return.map_or("none".into(), |best| format!("{best:.4}"));
+    eprintln!(
+        "{}: {} env steps, {} updates, best validation return {best}, {:.1} s",
+        scenario.name, summary.env_steps, summary.updates, summary.seconds
+    );
+    match summary.end {
+        RunEnd::Interrupted => {
+            eprintln!("interrupted; go on with: godwit train --resume {folder}");
+            let signal = received.load(Ordering::Relaxed);
+            Ok(ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)))
+        }
+        RunEnd::Complete => {
+            eprintln!(
+                "compare it: godwit evaluate {} --policy {folder}",
+                args.scenario.as_deref().unwrap_or(&scenario.name)
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+type Run = (Scenario, ClusterTrainer, RunDirectory);
+
+/// A new run. Everything is checked before anything is written.
+fn begin(args: &Args, scenario: Scenario) -> anyhow::Result<Run> {
+    let integer = |value: Option<i64>| value.map(Value::Integer);
+    let flags = [
+        ("--env-steps", "env_steps", integer(args.env_steps)),
+        ("--minutes", "max_minutes", args.minutes.map(Value::Float)),
+        ("--seed", "seed", integer(args.seed)),
+    ];
+    let flags = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));
+    let sources = Sources { file: args.config.as_deref(), set: &args.set, flags: flags.collect() };
+    let config = settings::resolve(&scenario, &sources)?;
+    let device = compute_device(args.device)?;
+    let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(&scenario.name));
+    // What new_trainer refuses are settings that do not fit the scenario.
+    let trainer = run::new_trainer(&scenario, &config, device).or_bad_input()?;
+    let directory = RunDirectory::create(&out, &scenario, &config).or_bad_input()?;
+    Ok((scenario, trainer, directory))
+}
+
+fn resume(args: &Args, folder: &Path, asked: Option<&Scenario>) -> anyhow::Result<Run> {
+    let device = compute_device(args.device)?;
+    let directory = RunDirectory::open(folder).or_bad_input()?;
+    let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
+    if let Some(asked) = asked
+        && (asked.name != resumed.scenario.name || asked.rules != resumed.scenario.rules)
+    {
+        let message = format!(
+            "--resume {}: expected a run on scenario {} as it is now, got one on {}",
+            folder.display(),
+            asked.name,
+            resumed.scenario.name
+        );
+        return Err(BadInput(message).into());
+    }
+    for note in &resumed.notes {
+        eprintln!("warning: {note}");
+    }
+    let mut trainer = resumed.trainer;
+    if let Some(env_steps) = args.env_steps {
+        trainer.config.env_steps = env_steps.unsigned_abs();
+    }
+    if let Some(minutes) = args.minutes {
+        trainer.config.max_minutes = minutes;
+    }
+    eprintln!(
+        "going on from {} at env step {}",
+        resumed.path.display(),
+        trainer.counters.env_steps
+    );
+    Ok((resumed.scenario, trainer, directory))
+}
+
+/// The device of the updates. This comes before any other use of libtorch, which looks for its
+/// CUDA half once only.
+pub(super) fn compute_device(choice: DeviceChoice) -> anyhow::Result<Device> {
+    let device = choice.resolve()?;
+    // Networks are narrow: more threads inside one operation gain nothing, and they would fight
+    // with the threads that step environments.
+    tch::set_num_threads(1);
+    Ok(device)
+}

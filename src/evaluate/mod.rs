@@ -1,0 +1,292 @@
+//! Compares policies on the same held-out episodes.
+
+pub mod stats;
+pub mod table;
+
+use anyhow::Context;
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::Env;
+use godwit_envs::objective::{LEVEL_TERMS, Term};
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_models::policy::Policy;
+use godwit_models::rollout::{Outcome, rollout};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use serde::Serialize;
+use stats::{Estimate, bootstrap, mean};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Makes a policy for one worker thread.
+pub type Factory = Box<dyn Fn() -> Box<dyn Policy> + Send + Sync>;
+
+/// A policy that takes part.
+pub struct Contender {
+    /// Name in the table.
+    pub name: String,
+    /// Whether it is a trained policy, and no baseline.
+    pub trained: bool,
+    /// Makes it; each worker thread has its own.
+    pub factory: Factory,
+}
+
+/// What all policies came to on the same episodes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Whether the clock runs (terms are means over ticks) or not (terms are those at the end).
+    pub online: bool,
+    /// Episodes that each policy played.
+    pub episodes: usize,
+    /// Seed of the first episode; the others follow it.
+    pub first_seed: u64,
+    /// Whether the scenario has one start only, so that one episode says all.
+    pub single_start: bool,
+    /// What every policy found at the start, mean over the episodes.
+    pub start: State,
+    /// Name of the policy that the others are compared with: the first trained one.
+    pub reference: Option<String>,
+    /// Highest mean return first.
+    pub policies: Vec<PolicyResult>,
+}
+
+/// Level terms of a state, or their mean over several.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct State {
+    /// Each level term that the scenario defines, by name.
+    pub terms: BTreeMap<&'static str, f64>,
+    /// Deployable slots, where the scenario says what a slot is.
+    pub slots: Option<f64>,
+}
+
+/// What one policy came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyResult {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a trained policy, and no baseline.
+    pub trained: bool,
+    /// Mean undiscounted return.
+    pub mean_return: Estimate,
+    /// Inter-quartile mean of the returns.
+    pub interquartile_mean: Estimate,
+    /// The reference policy against this one; none for the reference itself.
+    pub comparison: Option<Comparison>,
+    /// Terms and slots: at the end (rebalance), or terms as mean over ticks (online).
+    pub state: State,
+    /// Migrations per episode.
+    pub moves: f64,
+    /// Migration traffic per episode, GiB.
+    pub moved_gib: f64,
+    /// Seconds in which workloads did not run per episode, not weighted by priority.
+    pub downtime_s: f64,
+    /// Decisions per second of one core.
+    pub decisions_per_s: f64,
+    /// Return of each episode, in the order of their seeds.
+    pub returns: Vec<f64>,
+}
+
+/// The reference policy against another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Mean paired difference, reference minus other.
+    pub difference: Estimate,
+    /// Share of the episodes in which the reference is better; ties count half.
+    pub probability_of_improvement: f64,
+}
+
+/// Plays every policy through the same episodes. Results do not depend on the number of threads,
+/// but for the decisions per second.
+///
+/// # Errors
+/// When an episode has no feasible start, or a policy breaks its contract.
+pub fn evaluate(
+    scenario: &Scenario,
+    contenders: &[Contender],
+    episodes: usize,
+    first_seed: u64,
+    progress: bool,
+) -> anyhow::Result<Evaluation> {
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let single_start = template.has_single_start();
+    let episodes = if single_start { 1 } else { episodes };
+    let env = ClusterEnv::new(template, Phase::Evaluate)?;
+    let seeds: Vec<u64> = (0..episodes as u64).map(|i| first_seed.wrapping_add(i)).collect();
+    let bar = progress_bar(progress, episodes * contenders.len());
+
+    let starts = seeds
+        .par_iter()
+        .map_init(
+            || env.clone(),
+            |env, &seed| {
+                env.reset(seed)?;
+                Ok(Played::start(env))
+            },
+        )
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut played = Vec::new();
+    for contender in contenders {
+        bar.set_message(contender.name.clone());
+        let episodes = seeds
+            .par_iter()
+            .map_init(
+                || (env.clone(), (contender.factory)()),
+                |(env, policy), &seed| {
+                    let outcome = rollout(env, policy.as_mut(), seed)?;
+                    bar.inc(1);
+                    Ok(Played::end(env, outcome))
+                },
+            )
+            .collect::<anyhow::Result<Vec<_>>>()
+            .with_context(|| format!("policy {}", contender.name))?;
+        played.push(episodes);
+    }
+    bar.finish_and_clear();
+
+    let returns: Vec<Vec<f64>> = played
+        .iter()
+        .map(|episodes| episodes.iter().map(|played| played.outcome.episode_return).collect())
+        .collect();
+    let reference = contenders.iter().position(|contender| contender.trained);
+    let mut policies: Vec<PolicyResult> = contenders
+        .iter()
+        .enumerate()
+        .map(|(i, contender)| {
+            let of = |figure: fn(&Outcome) -> f64| {
+                mean(&played[i].iter().map(|played| figure(&played.outcome)).collect::<Vec<_>>())
+            };
+            let decision_s = of(|outcome| outcome.decision_seconds);
+            PolicyResult {
+                name: contender.name.clone(),
+                trained: contender.trained,
+                mean_return: bootstrap(&returns[i], mean, first_seed),
+                interquartile_mean: bootstrap(&returns[i], stats::interquartile_mean, first_seed),
+                comparison: reference
+                    .filter(|&reference| reference != i)
+                    .map(|reference| compare(&returns[reference], &returns[i], first_seed)),
+                state: Played::mean(&env, &played[i]),
+                moves: of(|outcome| f64::from(outcome.moves)),
+                moved_gib: of(|outcome| outcome.moved_gib),
+                downtime_s: of(|outcome| outcome.downtime_s),
+                decisions_per_s: of(|outcome| f64::from(outcome.decisions)) / decision_s.max(1e-9),
+                returns: returns[i].clone(),
+            }
+        })
+        .collect();
+    policies.sort_by(|a, b| b.mean_return.value.total_cmp(&a.mean_return.value));
+    Ok(Evaluation {
+        scenario: scenario.name.clone(),
+        online: scenario.rules.episode.mode == Mode::Online,
+        episodes,
+        first_seed,
+        single_start,
+        start: Played::mean(&env, &starts),
+        reference: reference.map(|reference| contenders[reference].name.clone()),
+        policies,
+    })
+}
+
+fn compare(reference: &[f64], other: &[f64], seed: u64) -> Comparison {
+    Comparison {
+        difference: bootstrap(&stats::paired_difference(reference, other), mean, seed),
+        probability_of_improvement: stats::probability_of_improvement(reference, other),
+    }
+}
+
+/// One policy's episode, or the start of one.
+struct Played {
+    outcome: Outcome,
+    slots: f32,
+}
+
+impl Played {
+    fn start(env: &ClusterEnv) -> Self {
+        let level_terms_mean = env.state().level_terms();
+        Self::end(env, Outcome { level_terms_mean, ..Outcome::default() })
+    }
+
+    fn end(env: &ClusterEnv, outcome: Outcome) -> Self {
+        Self { outcome, slots: env.state().now.total_slots() }
+    }
+
+    fn mean(env: &ClusterEnv, played: &[Self]) -> State {
+        let has_slots = env.state().objective.slot.is_some();
+        let terms = Term::ALL[..LEVEL_TERMS]
+            .iter()
+            .filter(|&&term| has_slots || term != Term::Fragmentation)
+            .map(|&term| {
+                let values = played
+                    .iter()
+                    .map(|played| f64::from(played.outcome.level_terms_mean[term as usize]));
+                (term.name(), mean(&values.collect::<Vec<_>>()))
+            })
+            .collect();
+        let slots: Vec<f64> = played.iter().map(|played| f64::from(played.slots)).collect();
+        State { terms, slots: has_slots.then(|| mean(&slots)) }
+    }
+}
+
+fn progress_bar(shown: bool, length: usize) -> ProgressBar {
+    if !shown {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left, {msg}");
+    let bar = ProgressBar::new(length as u64);
+    // The template is a constant; if it were wrong, the default style would do.
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+    use super::*;
+    use godwit_models::baselines::{NAMES, baseline};
+
+    fn baselines(names: &[&'static str]) -> Vec<Contender> {
+        names
+            .iter()
+            .map(|&name| Contender {
+                name: name.to_owned(),
+                trained: name == "best-single-move",
+                factory: Box::new(move || baseline(name).unwrap()),
+            })
+            .collect()
+    }
+
+    /// What must not depend on the machine.
+    fn numbers(mut evaluation: Evaluation) -> Evaluation {
+        evaluation.policies.iter_mut().for_each(|policy| policy.decisions_per_s = 0.0);
+        evaluation
+    }
+
+    #[test]
+    fn numbers_do_not_depend_on_the_number_of_threads() {
+        let scenario = Scenario::embedded("quickstart").unwrap();
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| evaluate(&scenario, &baselines(NAMES), 12, 5, false)).unwrap()
+        };
+        let (one, three) = (numbers(run(1)), numbers(run(3)));
+        assert_eq!(one, three);
+        assert_eq!(one.policies.len(), NAMES.len());
+        assert!(one.policies.is_sorted_by(|a, b| a.mean_return.value >= b.mean_return.value));
+        let stay = one.policies.iter().find(|policy| policy.name == "stay").unwrap();
+        assert_eq!((stay.moves, stay.mean_return.value), (0.0, 0.0));
+        assert_eq!(stay.state, one.start, "who moves nothing ends where it began");
+        let comparison = stay.comparison.unwrap();
+        assert!(comparison.difference.low > 0.0, "{comparison:?}");
+    }
+
+    #[test]
+    fn a_scenario_with_one_start_is_evaluated_once() {
+        let scenario = Scenario::embedded("founding-3x3").unwrap();
+        let evaluation =
+            evaluate(&scenario, &baselines(&["stay", "best-single-move"]), 100, 0, false).unwrap();
+        assert!(evaluation.single_start && evaluation.episodes == 1);
+        // The founding example: 2.8 at the start, 1.3 at best.
+        assert!((evaluation.start.terms["max_load"] - 2.8).abs() < 1e-6);
+        assert!((evaluation.policies[0].state.terms["max_load"] - 1.3).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,159 @@
+//! An evaluation as a table for people.
+
+use super::stats::Estimate;
+use super::{Evaluation, PolicyResult};
+use comfy_table::{CellAlignment, Table, presets};
+use godwit_envs::objective::Term;
+
+/// The lines above the table: what was compared, and what all policies started from.
+pub fn heading(evaluation: &Evaluation) -> String {
+    let Evaluation { scenario, episodes, first_seed, .. } = evaluation;
+    let mut lines = vec![if evaluation.single_start {
+        format!("{scenario}: 1 episode, since every episode of it starts and runs alike")
+    } else {
+        let last = first_seed.wrapping_add(*episodes as u64 - 1);
+        format!(
+            "{scenario}: {episodes} held-out episodes (seeds {first_seed} to {last}), the same for every policy"
+        )
+    }];
+    let mut start: Vec<String> = Term::ALL
+        .iter()
+        .filter_map(|term| Some((term.name(), evaluation.start.terms.get(term.name())?)))
+        .map(|(name, value)| format!("{name} {value:.4}"))
+        .collect();
+    start.extend(evaluation.start.slots.map(|slots| format!("slots {}", count(slots))));
+    lines.push(format!("at the start: {}", start.join(", ")));
+    lines.push(format!(
+        "terms are {}; brackets hold 95 % bootstrap intervals",
+        if evaluation.online { "means over the ticks" } else { "those at the end" }
+    ));
+    if let Some(reference) = &evaluation.reference {
+        lines.push(format!(
+            "`ahead` is the mean paired difference in return, {reference} minus the row's policy"
+        ));
+    }
+    lines.join("\n")
+}
+
+/// The table, best return first.
+pub fn table(evaluation: &Evaluation) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let intervals = evaluation.episodes > 1;
+    let compared = evaluation.reference.is_some();
+    let terms: Vec<&str> = Term::ALL
+        .iter()
+        .map(|term| term.name())
+        .filter(|name| evaluation.start.terms.contains_key(name))
+        .collect();
+    let mut header = vec!["policy", "return"];
+    header.extend(intervals.then_some("95 %"));
+    if compared {
+        header.push("ahead");
+        header.extend(intervals.then_some("95 %"));
+    }
+    header.extend(&terms);
+    header.extend(evaluation.start.slots.map(|_| "slots"));
+    header.extend(["moves", "GiB moved", "downtime s", "decisions/s"]);
+    table.set_header(header);
+    for policy in &evaluation.policies {
+        table.add_row(row(policy, intervals, compared, &terms));
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if i > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+fn row(policy: &PolicyResult, intervals: bool, compared: bool, terms: &[&str]) -> Vec<String> {
+    let mut row = vec![policy.name.clone(), format!("{:.4}", policy.mean_return.value)];
+    row.extend(intervals.then(|| interval(&policy.mean_return)));
+    if compared {
+        let difference = policy.comparison.map(|comparison| comparison.difference);
+        row.push(difference.map_or("-".into(), |difference| format!("{:+.4}", difference.value)));
+        row.extend(intervals.then(|| {
+            difference
+                .map_or("-".into(), |Estimate { low, high, .. }| format!("[{low:+.4}, {high:+.4}]"))
+        }));
+    }
+    row.extend(terms.iter().map(|&term| format!("{:.4}", policy.state.terms[term])));
+    row.extend(policy.state.slots.map(count));
+    row.extend([
+        count(policy.moves),
+        format!("{:.1}", policy.moved_gib),
+        format!("{:.2}", policy.downtime_s),
+        format!("{:.0}", policy.decisions_per_s),
+    ]);
+    row
+}
+
+fn interval(Estimate { low, high, .. }: &Estimate) -> String {
+    format!("[{low:.4}, {high:.4}]")
+}
+
+/// A mean count: whole where it is whole.
+fn count(x: f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.2}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Comparison, State};
+    use super::*;
+
+    fn evaluation() -> Evaluation {
+        let state = |load, slots| State {
+            terms: [("max_load", load), ("fragmentation", 0.5)].into(),
+            slots: Some(slots),
+        };
+        let result = |name: &str, trained, value: f64, comparison| PolicyResult {
+            name: name.into(),
+            trained,
+            mean_return: Estimate { value, low: value - 0.25, high: value + 0.25 },
+            interquartile_mean: Estimate { value, low: value, high: value },
+            comparison,
+            state: state(1.5 - value / 2.0, 2.0 + value),
+            moves: value * 2.5,
+            moved_gib: value * 40.0,
+            downtime_s: value,
+            decisions_per_s: 12_345.6,
+            returns: vec![value; 4],
+        };
+        let comparison = Some(Comparison {
+            difference: Estimate { value: 1.0, low: 0.5, high: 1.5 },
+            probability_of_improvement: 0.875,
+        });
+        Evaluation {
+            scenario: "example".into(),
+            online: false,
+            episodes: 4,
+            first_seed: 7,
+            single_start: false,
+            start: state(2.0, 2.0),
+            reference: Some("trained".into()),
+            policies: vec![
+                result("trained", true, 1.0, None),
+                result("stay", false, 0.0, comparison),
+            ],
+        }
+    }
+
+    #[test]
+    fn fixed_numbers_give_a_fixed_table() {
+        let evaluation = evaluation();
+        insta::assert_snapshot!(format!("{}\n\n{}", heading(&evaluation), table(&evaluation)));
+    }
+
+    #[test]
+    fn one_episode_has_no_intervals() {
+        let mut evaluation = evaluation();
+        evaluation.episodes = 1;
+        evaluation.single_start = true;
+        let text = format!("{}\n{}", heading(&evaluation), table(&evaluation));
+        assert!(text.starts_with("example: 1 episode, since"), "{text}");
+        assert!(!text.contains("0.7500"), "{text}");
+    }
+}
