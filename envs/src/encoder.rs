@@ -67,7 +67,7 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
     w.put(state.moves_left.min(50) as f32 / 10.0);
     w.put(state.moves_left as f32 / full_budget(rules).max(1) as f32);
     for outlook in &state.forecast {
-        let terms = outlook.terms(&state.spec, &state.objective);
+        let terms = outlook.terms(&state.objective);
         w.put(terms[Term::MaxLoad as usize] / m);
         w.put(terms[Term::Overload as usize]);
     }

@@ -6,6 +6,7 @@
 //! `moved = V (1 - r^(n+1)) / (1 - r)` and `downtime = V r^n / b + switch-over`: the last round
 //! is the stop-and-copy one.
 
+use crate::observation::LANES;
 use crate::outlook::Lanes;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +95,7 @@ pub struct MigrationCostLanes {
 }
 
 impl MigrationRules {
-    /// [`MigrationRules::cost`] for several bandwidths at once, without branches.
+    /// [`MigrationRules::cost`] for several bandwidths at once.
     #[inline(always)]
     pub fn cost_lanes(
         &self,
@@ -103,20 +104,32 @@ impl MigrationRules {
         bandwidth_gib_s: &Lanes,
         out: &mut MigrationCostLanes,
     ) {
+        if bandwidth_gib_s.iter().all(|&b| b == bandwidth_gib_s[0]) {
+            // Links are mostly alike: one price for all.
+            let cost = self.cost(state_gib, dirty_gib_s, bandwidth_gib_s[0]);
+            out.moved_gib = [cost.moved_gib; LANES];
+            out.transfer_s = [cost.transfer_s; LANES];
+            out.downtime_s = [cost.downtime_s; LANES];
+            return;
+        }
         let lanes = bandwidth_gib_s.len();
-        let mut moved = [state_gib; crate::observation::LANES];
+        let mut moved = [state_gib; LANES];
         let mut last = moved;
         if self.mode == MigrationMode::Live {
+            let mut ratio = [0.0; LANES];
+            for l in 0..lanes {
+                ratio[l] = (dirty_gib_s / bandwidth_gib_s[l].max(1e-6)).min(1.0);
+            }
             for _ in 0..self.max_rounds {
+                let mut any = false;
                 for l in 0..lanes {
                     let b = bandwidth_gib_s[l].max(1e-6);
-                    let ratio = (dirty_gib_s / b).min(1.0);
                     let again = last[l] / b > self.downtime_target_s;
-                    last[l] = if again { last[l] * ratio } else { last[l] };
+                    last[l] = if again { last[l] * ratio[l] } else { last[l] };
                     moved[l] = if again { moved[l] + last[l] } else { moved[l] };
+                    any |= again;
                 }
-                if dirty_gib_s == 0.0 {
-                    // One round leaves nothing dirty.
+                if !any {
                     break;
                 }
             }

@@ -30,6 +30,7 @@ pub struct Outlook {
     pub mean_load: f32,
     /// Sum over nodes of (L_i - mean)^2: kept around the mean so that f32 suffices.
     square_dev: f32,
+    imbalance: f32,
     over_total: f32,
     slots_total: f32,
     free_total: f32,
@@ -139,27 +140,39 @@ impl Outlook {
         for (i, &load) in self.load[..n].iter().enumerate() {
             let dev = load - self.mean_load;
             self.square_dev += dev * dev;
-            if load > self.top[2].0 {
-                self.top[2] = (load, i as u32);
-                if load > self.top[1].0 {
-                    self.top.swap(1, 2);
-                    if load > self.top[0].0 {
-                        self.top.swap(0, 1);
-                    }
-                }
-            }
+            // Selections instead of branches: which way they go is anyone's guess.
+            let entry = (load, i as u32);
+            let above = self.top.map(|(top, _)| load > top);
+            let [first, second, third] = self.top;
+            self.top = [
+                if above[0] { entry } else { first },
+                if above[0] {
+                    first
+                } else if above[1] {
+                    entry
+                } else {
+                    second
+                },
+                if above[1] {
+                    second
+                } else if above[2] {
+                    entry
+                } else {
+                    third
+                },
+            ];
         }
+        self.imbalance = imbalance(self.square_dev / n as f32, self.mean_load);
         self.over_total = sum(&self.over[..n]);
         self.slots_total = sum(&self.slots[..n]);
         self.free_total = sum(&self.free[..n]);
     }
 
     /// The level terms: max_load, imbalance, overload, fragmentation.
-    pub fn terms(&self, spec: &ClusterSpec, objective: &Objective) -> [f32; LEVEL_TERMS] {
-        let n = spec.nodes() as f32;
+    pub fn terms(&self, objective: &Objective) -> [f32; LEVEL_TERMS] {
         [
             self.top[0].0.max(0.0),
-            imbalance(self.square_dev / n, self.mean_load),
+            self.imbalance,
             self.over_total,
             objective
                 .slot
@@ -268,22 +281,31 @@ impl Outlook {
         tile: &Tile,
         out: &mut Arrivals,
     ) {
+        // Each sum is a local array that is stored once: kept in `out`, it would travel through
+        // memory between terms, which takes longer than the arithmetic.
         let mut load = tile.load;
         let mut over = [0.0; LANES];
         for (j, &d) in demand.iter().enumerate() {
-            let utilisation = &mut out.utilisation[j];
+            let mut utilisation = [0.0; LANES];
             for l in 0..LANES {
-                let u = (tile.held[j][l] + d) * tile.inverse_supply[j][l];
-                utilisation[l] = u;
+                utilisation[l] = (tile.held[j][l] + d) * tile.inverse_supply[j][l];
                 load[l] += d * tile.inverse_supply[j][l];
-                over[l] += (u - 1.0).max(0.0);
+                over[l] += (utilisation[l] - 1.0).max(0.0);
             }
+            out.utilisation[j] = utilisation;
         }
         out.load = load;
-        out.objective = [0.0; LANES];
+        let mut total = [0.0; LANES];
+        let mut add = |term: Term, lanes: &Lanes| {
+            let weight = objective.weights[term as usize];
+            for l in 0..LANES {
+                total[l] += weight * lanes[l];
+            }
+            out.terms[term as usize] = *lanes;
+        };
+        let mut lanes = [0.0; LANES];
         if objective.uses(Term::MaxLoad) {
             let before = self.top[0].0;
-            let lanes = &mut out.terms[Term::MaxLoad as usize];
             for l in 0..LANES {
                 let others = if tile.node[l] == departure.top_node {
                     departure.second
@@ -292,50 +314,48 @@ impl Outlook {
                 };
                 lanes[l] = others.max(load[l]).max(departure.load) - before;
             }
-            add_weighted(&mut out.objective, objective.weights[Term::MaxLoad as usize], lanes);
+            add(Term::MaxLoad, &lanes);
         }
         if objective.uses(Term::Imbalance) {
             let n = nodes as f32;
             let center = self.mean_load;
-            let before = imbalance(self.square_dev / n, center);
+            let before = self.imbalance;
             let (source_before, source_after) =
                 (departure.load_before - center, departure.load - center);
             let square =
                 self.square_dev - source_before * source_before + source_after * source_after;
             let shift = source_after - source_before;
             let inverse_n = 1.0 / n;
-            let lanes = &mut out.terms[Term::Imbalance as usize];
             for l in 0..LANES {
                 let (b, a) = (tile.load[l] - center, load[l] - center);
                 let mean_shift = (shift + a - b) * inverse_n;
                 let variance = (square - b * b + a * a) * inverse_n - mean_shift * mean_shift;
                 lanes[l] = imbalance(variance, center + mean_shift) - before;
             }
-            add_weighted(&mut out.objective, objective.weights[Term::Imbalance as usize], lanes);
+            add(Term::Imbalance, &lanes);
         }
         if objective.uses(Term::Overload) {
-            let lanes = &mut out.terms[Term::Overload as usize];
             for l in 0..LANES {
                 lanes[l] = over[l] - tile.over[l] + departure.over_change;
             }
-            add_weighted(&mut out.objective, objective.weights[Term::Overload as usize], lanes);
+            add(Term::Overload, &lanes);
         }
         if let Some(slot) = objective.slot {
             let before = fragmentation(self.slots_total, slot.size, self.free_total);
             let d = demand[slot.resource];
             let (held, supply) = (&tile.held[slot.resource], &tile.supply[slot.resource]);
-            let lanes = &mut out.terms[Term::Fragmentation as usize];
+            let (mut free, mut gained) = ([0.0; LANES], [0.0; LANES]);
             for l in 0..LANES {
-                let free = (supply[l] - held[l] - d).max(0.0);
-                out.free[l] = free;
-                out.slots_gained[l] = whole_slots(free, slot.size) - tile.slots[l];
-                let slots = self.slots_total + departure.slots_gained + out.slots_gained[l];
-                let total = self.free_total + departure.free_change + free - tile.free[l];
+                free[l] = (supply[l] - held[l] - d).max(0.0);
+                gained[l] = whole_slots(free[l], slot.size) - tile.slots[l];
+                let slots = self.slots_total + departure.slots_gained + gained[l];
+                let total = self.free_total + departure.free_change + free[l] - tile.free[l];
                 lanes[l] = fragmentation(slots, slot.size, total) - before;
             }
-            let weight = objective.weights[Term::Fragmentation as usize];
-            add_weighted(&mut out.objective, weight, lanes);
+            (out.free, out.slots_gained) = (free, gained);
+            add(Term::Fragmentation, &lanes);
         }
+        out.objective = total;
     }
 }
 
@@ -372,13 +392,6 @@ fn fragmentation(slots: f32, size: f32, free: f32) -> f32 {
 #[inline(always)]
 fn imbalance(variance: f32, mean: f32) -> f32 {
     if mean > 0.0 { variance.max(0.0).sqrt() / mean } else { 0.0 }
-}
-
-#[inline(always)]
-fn add_weighted(sum: &mut Lanes, weight: f32, term: &Lanes) {
-    for l in 0..LANES {
-        sum[l] += weight * term[l];
-    }
 }
 
 fn sum(values: &[f32]) -> f32 {

@@ -104,6 +104,8 @@ pub struct ClusterState {
     pub slots: SlotView,
     /// Transfers that each node takes part in, `[P]`.
     node_transfers: Vec<u16>,
+    /// Bandwidth that one more transfer would get on each node's link, `[N]`.
+    link_share: Vec<f32>,
     /// Members of each anti-affinity group per node, `[G][P]`.
     group_count: Vec<u16>,
     in_transfer: Vec<bool>,
@@ -128,6 +130,7 @@ impl ClusterState {
             forecast: vec![Outlook::new(&spec); horizons],
             slots: SlotView::new(&spec, &objective),
             node_transfers: vec![0; spec.padded_nodes()],
+            link_share: vec![0.0; spec.nodes()],
             group_count: vec![0; spec.groups * spec.padded_nodes()],
             in_transfer: vec![false; spec.workloads()],
             workload_count: vec![0; spec.padded_nodes()],
@@ -158,7 +161,7 @@ impl ClusterState {
 
     /// The level terms now.
     pub fn level_terms(&self) -> [f32; LEVEL_TERMS] {
-        self.now.terms(&self.spec, &self.objective)
+        self.now.terms(&self.objective)
     }
 
     /// The weighted objective now, without flow costs.
@@ -211,6 +214,9 @@ impl ClusterState {
                 self.now.held[j * padded + source] += self.demand[k * m + j];
             }
         }
+        for (i, share) in self.link_share.iter_mut().enumerate() {
+            *share = link_share(spec, &self.node_transfers, i);
+        }
         for (h, outlook) in self.forecast.iter_mut().enumerate() {
             outlook.held.fill(0.0);
             let at = h * self.placement.len() * m;
@@ -231,11 +237,13 @@ impl ClusterState {
     }
 
     /// Recomputes what two nodes hold, from the workloads on them: exact, where adding and
-    /// subtracting would drift.
-    fn refresh_pair(&mut self, a: usize, b: usize) {
+    /// subtracting would drift. Forecasts know no transfers: the end of one leaves them as they
+    /// are.
+    fn refresh_pair(&mut self, a: usize, b: usize, forecasts: bool) {
         let spec = &*self.spec;
         let (m, padded) = (spec.resources, spec.padded_nodes());
-        for outlook in std::iter::once(&mut self.now).chain(&mut self.forecast) {
+        let forecast = if forecasts { &mut self.forecast[..] } else { &mut [] };
+        for outlook in std::iter::once(&mut self.now).chain(&mut *forecast) {
             for j in 0..m {
                 outlook.held[j * padded + a] = 0.0;
                 outlook.held[j * padded + b] = 0.0;
@@ -249,7 +257,7 @@ impl ClusterState {
             }
             for j in 0..m {
                 self.now.held[j * padded + node] += self.demand[k * m + j];
-                for (h, outlook) in self.forecast.iter_mut().enumerate() {
+                for (h, outlook) in forecast.iter_mut().enumerate() {
                     outlook.held[j * padded + node] +=
                         self.forecast_demand[(h * workloads + k) * m + j];
                 }
@@ -264,13 +272,16 @@ impl ClusterState {
                 }
             }
         }
-        for outlook in std::iter::once(&mut self.now).chain(&mut self.forecast) {
+        for outlook in std::iter::once(&mut self.now).chain(forecast) {
             outlook.refresh_node(spec, &self.objective, a);
             outlook.refresh_node(spec, &self.objective, b);
             outlook.refresh_totals(spec);
         }
-        self.slots.refresh(spec, &self.objective, &self.demand, &self.placement, &self.now.free, a);
-        self.slots.refresh(spec, &self.objective, &self.demand, &self.placement, &self.now.free, b);
+        for node in [a, b] {
+            self.link_share[node] = link_share(spec, &self.node_transfers, node);
+            let free = &self.now.free;
+            self.slots.refresh(spec, &self.objective, &self.demand, &self.placement, free, node);
+        }
     }
 
     /// Whether the workload may leave its node now.
@@ -359,10 +370,7 @@ impl ClusterState {
 
     /// Bandwidth that a transfer started now would get: the smaller of the two links' shares.
     fn bandwidth(&self, source: usize, destination: usize) -> f32 {
-        let share = |node: usize| {
-            self.spec.bandwidth_gib_s[node] / f32::from(self.node_transfers[node] + 1)
-        };
-        share(source).min(share(destination))
+        self.link_share[source].min(self.link_share[destination])
     }
 
     /// Price of this migration if it started now.
@@ -379,11 +387,13 @@ impl ClusterState {
     #[inline(always)]
     pub fn migration_cost_lanes(&self, workload: usize, tile: &Tile, out: &mut MigrationCostLanes) {
         let source = self.placement[workload] as usize;
-        let mut bandwidth: Lanes = [1.0; LANES];
+        let most = self.link_share[source];
+        // Unused lanes take the last node's share: they must not make the lanes differ.
+        let mut share = most;
+        let mut bandwidth: Lanes = [most; LANES];
         for l in 0..LANES {
-            if tile.node[l] != u32::MAX {
-                bandwidth[l] = self.bandwidth(source, tile.node[l] as usize);
-            }
+            share = self.link_share.get(tile.node[l] as usize).copied().unwrap_or(share);
+            bandwidth[l] = most.min(share);
         }
         let spec = &*self.spec;
         self.rules.migration.cost_lanes(
@@ -435,7 +445,7 @@ impl ClusterState {
             self.node_transfers[destination] += 1;
             self.in_transfer[workload] = true;
         }
-        self.refresh_pair(source, destination);
+        self.refresh_pair(source, destination, true);
         Ok(cost)
     }
 
@@ -463,7 +473,7 @@ impl ClusterState {
                     self.node_transfers[source] -= 1;
                     self.node_transfers[destination] -= 1;
                     self.in_transfer[transfer.workload as usize] = false;
-                    self.refresh_pair(source, destination);
+                    self.refresh_pair(source, destination, false);
                 }
                 None => return mean,
             }
@@ -481,6 +491,11 @@ impl ClusterState {
             *cooldown = cooldown.saturating_sub(1);
         }
     }
+}
+
+/// Bandwidth that one more transfer would get on a node's link.
+fn link_share(spec: &ClusterSpec, node_transfers: &[u16], node: usize) -> f32 {
+    spec.bandwidth_gib_s[node] / f32::from(node_transfers[node] + 1)
 }
 
 /// Moves that a fresh episode (rebalance) or tick (online) allows.
