@@ -1,0 +1,238 @@
+//! The `godwit` program as its users meet it: exit codes, one-line messages, the whole way from
+//! training to a verified artifact.
+
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn godwit(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
+    command.args(args).timeout(Duration::from_secs(300));
+    command
+}
+
+/// Exit code 2, nothing on standard output, and one line that says all of `parts`.
+fn refuses(args: &[&str], parts: &[&str]) {
+    let output = godwit(args).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert!(text.starts_with("error: ") && text.lines().count() == 1, "{args:?}: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{args:?}: expected {part:?} in {text}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The embedded scenario with `from` replaced by `to`, as a file.
+fn edited(folder: &Path, name: &str, from: &str, to: &str) -> String {
+    let output = godwit(&["scenarios", "show", name]).output().unwrap();
+    let scenario = String::from_utf8(output.stdout).unwrap();
+    assert!(scenario.contains(from), "{name} has no {from:?}");
+    let path = folder.join("edited.toml");
+    fs::write(&path, scenario.replacen(from, to, 1)).unwrap();
+    text(&path).to_owned()
+}
+
+/// Trains for a moment.
+fn tiny_run(scenario: &str, out: &Path) {
+    godwit(&["train", scenario, "--env-steps", "256", "--device", "cpu", "--out", text(out)])
+        .args(["--set", "warm_up_steps=64", "--set", "env_copies=4", "--threads", "1"])
+        .args(["--set", "evaluate_episodes=2", "--set", "network.hidden=8"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("best validation return"));
+}
+
+#[test]
+fn every_help_shows_an_example() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["scenarios"],
+        &["train"],
+        &["evaluate"],
+        &["export"],
+        &["verify"],
+        &["snapshot"],
+        &["import"],
+        &["import", "openb"],
+        &["import", "vm-snapshot"],
+        &["bench"],
+        &["bench", "env"],
+        &["bench", "act"],
+        &["bench", "learn"],
+        &["doctor"],
+    ];
+    for command in commands {
+        godwit(&[command, &["--help"][..]].concat())
+            .assert()
+            .success()
+            .stdout(predicate::str::contains("Example").and(predicate::str::contains("  godwit ")));
+    }
+}
+
+#[test]
+fn a_mistake_in_a_scenario_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to, parts) in [
+        ("move_budget = 4", "move_bugdet = 4", &["edited.toml", "move_bugdet", "move_budget"][..]),
+        ("{ cpu = 100,", "{ cpu = -100,", &["supply.cpu", "-100"]),
+        ("{ cpu = 20,", "{ cpus = 20,", &["cpus"]),
+        ("{ cpu = 20,", "{ cpu = 101,", &["workloads[0]", "101"]),
+        ("[rules.episode]", "[rules.episode", &["line ", "TOML"]),
+    ] {
+        let path = edited(folder.path(), "founding-3x3", from, to);
+        refuses(&["evaluate", &path], parts);
+        let out = folder.path().join("run");
+        refuses(&["train", &path, "--out", text(&out)], parts);
+        assert!(!out.exists(), "nothing is written for {to:?}");
+    }
+    refuses(&["evaluate", "quickstrat"], &["quickstrat", "quickstart", "founding-10x50"]);
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let train = |more: &[&str], parts: &[&str]| {
+        refuses(&[&["train", "quickstart", "--out", text(&out)], more].concat(), parts);
+        assert!(!out.exists(), "nothing is written for {more:?}");
+    };
+    train(&["--set", "learner.gama=0.9"], &["--set: learner.gama", "`gamma`"]);
+    train(&["--set", "learner.gamma=1.5"], &["learner.gamma: expected 0 to 1, got 1.5"]);
+    train(&["--set", "learner.gamma"], &["KEY=VALUE"]);
+    train(&["--device", "cuda:99"], &["cuda:99", "CUDA"]);
+    train(&["--config", "/nonexistent.toml"], &["/nonexistent.toml"]);
+    train(&["--set", "paired_baseline=best"], &["paired_baseline", "best-single-move"]);
+    let config = folder.path().join("config.toml");
+    fs::write(&config, "seed = 1\n[learner]\nbatch = 3\n").unwrap();
+    train(&["--config", text(&config)], &["config.toml: learner.batch", "`batch_size`"]);
+
+    let scenario =
+        edited(folder.path(), "founding-3x3", "[[nodes]]", "[train]\nenv_step = 5\n\n[[nodes]]");
+    refuses(&["train", &scenario, "--out", text(&out)], &["train: env_step", "`env_steps`"]);
+    refuses(&["evaluate", "quickstart", "--baselines", "greedy"], &["greedy", "best-single-move"]);
+    refuses(&["evaluate", "quickstart", "--baselines", "none"], &["--policy"]);
+}
+
+#[test]
+fn an_unwritable_output_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    // Below a file, since permissions do not stop a superuser.
+    let below = file.join("out");
+    refuses(&["train", "quickstart", "--device", "cpu", "--out", text(&below)], &["file/out"]);
+    refuses(&["snapshot", "quickstart", "--out", text(&below)], &["file/out"]);
+    refuses(&["import", "vm-snapshot", "x.json", "--out", text(&below)], &["file/out"]);
+    refuses(&["snapshot", "quickstart", "--out", text(folder.path())], &["a folder"]);
+}
+
+#[test]
+fn a_damaged_snapshot_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = folder.path().join("state.json");
+    godwit(&["snapshot", "founding-3x3", "--out", text(&snapshot)]).assert().success();
+    let shown = godwit(&["scenarios", "show", "founding-3x3"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let (rules, _) = shown.split_once("[[nodes]]").unwrap();
+    let path = folder.path().join("live.toml");
+    let reference = "snapshot = \"state.json\"\n\n[rules]\n";
+    fs::write(&path, rules.replacen("[rules]\n", reference, 1)).unwrap();
+    let evaluate = ["evaluate", text(&path), "--baselines", "stay,best-single-move"];
+    godwit(&evaluate).assert().success().stderr(predicate::str::contains("1 episode"));
+
+    let good = fs::read_to_string(&snapshot).unwrap();
+    fs::write(&snapshot, &good[..good.len() / 2]).unwrap();
+    refuses(&evaluate, &["state.json", "the end of the input"]);
+    fs::write(&snapshot, good.replacen("100.0", "NaN", 1)).unwrap();
+    refuses(&evaluate, &["state.json", "supply", "NaN"]);
+    fs::remove_file(&snapshot).unwrap();
+    refuses(&evaluate, &["state.json"]);
+}
+
+#[test]
+fn a_run_becomes_a_verified_artifact_and_damage_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, artifact) = (folder.path().join("run"), folder.path().join("policy.pt"));
+    tiny_run("quickstart", &run);
+    refuses(&["train", "quickstart", "--out", text(&run)], &["resume it"]);
+    godwit(&["export", text(&run), "--out", text(&artifact)]).assert().success();
+    godwit(&["verify", text(&artifact)]).assert().success();
+
+    let (run, file) = (text(&run), text(&artifact));
+    let evaluate = ["evaluate", "quickstart", "--episodes", "3", "--baselines", "stay"];
+    let both = [&evaluate[..], &["--policy", file, "--policy", run, "--json"]].concat();
+    let json = godwit(&both).output().unwrap().stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["reference"], "policy");
+    let returns = |name: &str| {
+        let policies = json["policies"].as_array().unwrap();
+        policies.iter().find(|policy| policy["name"] == name).unwrap()["returns"].clone()
+    };
+    assert_eq!(returns("policy"), returns("run"), "the same weights play the same");
+    refuses(&["evaluate", "founding-3x3", "--policy", file], &["policy.pt", "schema"]);
+    refuses(&["evaluate", "founding-3x3", "--policy", run], &["run", "schema"]);
+
+    let mut bytes = fs::read(&artifact).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&artifact, bytes).unwrap();
+    refuses(&[&evaluate[..], &["--policy", file]].concat(), &["policy.pt"]);
+    refuses(&["verify", file], &["policy.pt"]);
+
+    let best = Path::new(run).join("best");
+    fs::remove_file(best.join("weights.safetensors")).unwrap();
+    refuses(&[&evaluate[..], &["--policy", run]].concat(), &["weights.safetensors"]);
+    let out = folder.path().join("other.pt");
+    refuses(&["export", text(&best), "--out", text(&out)], &["weights.safetensors"]);
+    assert!(!out.exists());
+    refuses(&["evaluate", "quickstart", "--policy", "/nonexistent.pt"], &["/nonexistent.pt"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_run_with_a_checkpoint_that_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_godwit"))
+        .args(["train", "quickstart", "--device", "cpu", "--out", text(&run)])
+        .args(["--env-steps", "100000000", "--set", "env_copies=4"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    while !run.join("metrics.jsonl").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "the run does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143), "{stderr}");
+    let advice = format!("godwit train --resume {}", text(&run));
+    assert!(stderr.contains(&advice), "{stderr}");
+
+    // Where it stood is more than one env step: the run is complete at once.
+    godwit(&["train", "--resume", text(&run), "--env-steps", "1", "--device", "cpu"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("going on from"));
+}
+
+#[test]
+fn one_json_document_goes_to_standard_output() {
+    for args in [&["scenarios", "--json"][..], &["bench", "env", "--seconds", "0.05", "--json"]] {
+        let output = godwit(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok(), "{args:?}");
+    }
+}
