@@ -1,9 +1,11 @@
-//! From a snapshot to the state that a policy decides on.
+//! From a snapshot to the state that a policy decides on, and back.
 
-use crate::cluster::ClusterSpec;
+use crate::cluster::{ClusterSpec, NO_GROUP};
 use crate::input::InputError;
 use crate::scenario::Rules;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{
+    SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotTransfer, SnapshotWorkload,
+};
 use crate::state::{ClusterState, Transfer};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,6 +60,57 @@ impl ClusterState {
         state.rebuild();
         Ok(state)
     }
+
+    /// This state as a live cluster would send it.
+    pub fn to_snapshot(&self) -> Snapshot {
+        let spec = &*self.spec;
+        let node_name = |node: u32| spec.node_names[node as usize].clone();
+        let nodes = (0..spec.nodes()).map(|i| SnapshotNode {
+            name: spec.node_names[i].clone(),
+            class: spec.class_names[usize::from(spec.node_class[i])].clone(),
+            zone: spec.zone_names.get(spec.node_zone[i] as usize).cloned().unwrap_or_default(),
+            supply: (0..spec.resources).map(|j| spec.supply[j * spec.padded_nodes() + i]).collect(),
+            bandwidth_gib_s: spec.bandwidth_gib_s[i],
+        });
+        let workloads = (0..spec.workloads()).map(|k| SnapshotWorkload {
+            name: spec.workload_names[k].clone(),
+            node: node_name(self.placement[k]),
+            demand: self.demand_of(k).to_vec(),
+            state_gib: spec.state_gib[k],
+            dirty_gib_s: spec.dirty_gib_s[k],
+            priority: spec.priority[k],
+            classes: classes(spec, k),
+            anti_affinity: (spec.group[k] != NO_GROUP).then(|| format!("group-{}", spec.group[k])),
+            movable: spec.movable[k],
+            cooldown_ticks: u32::from(self.cooldown[k]),
+            forecast: (0..self.forecast.len()).map(|h| self.forecast_of(h, k).to_vec()).collect(),
+        });
+        let transfers = self.transfers.iter().map(|transfer| SnapshotTransfer {
+            workload: spec.workload_names[transfer.workload as usize].clone(),
+            source: node_name(transfer.source),
+            remaining_s: transfer.remaining_s,
+        });
+        Snapshot {
+            format: SNAPSHOT_FORMAT.to_owned(),
+            tick: Some(u64::from(self.tick)),
+            resources: self.rules.resources.iter().map(|kind| kind.name.clone()).collect(),
+            nodes: nodes.collect(),
+            workloads: workloads.collect(),
+            transfers: transfers.collect(),
+        }
+    }
+}
+
+/// The classes that a workload may run on; empty where it may run on all.
+fn classes(spec: &ClusterSpec, workload: usize) -> Vec<String> {
+    let allowed = |class: &usize| spec.class_mask[workload] >> class & 1 == 1;
+    let all = 0..spec.class_names.len();
+    if all.clone().all(|class| allowed(&class)) {
+        return Vec::new();
+    }
+    let names: Vec<_> = all.filter(allowed).map(|class| spec.class_names[class].clone()).collect();
+    // An empty list would mean all; a state does not keep the name of a class that no node has.
+    if names.is_empty() { vec!["(a class that no node has)".to_owned()] } else { names }
 }
 
 /// For each resource kind of the rules its place in the snapshot; `None` where the orders agree.
@@ -161,6 +214,25 @@ mod tests {
         assert_eq!((state.transfers_of(0), state.transfers_of(1)), (1, 1));
         // The source still holds what is in transfer.
         assert_eq!(state.now.held[1], 3.0);
+    }
+
+    #[test]
+    fn a_state_comes_back_from_its_own_snapshot() {
+        let start = snapshot(["cpu", "memory"], |value| {
+            value["workloads"][0]["classes"] = json!(["gpu"]);
+            value["workloads"][1]["anti_affinity"] = "alone".into();
+        });
+        let state = ClusterState::from_snapshot(rules(), &start, "live.json").unwrap();
+        let text = state.to_snapshot().to_json();
+        let read = Snapshot::from_json(&text, "again.json").unwrap();
+        let again = ClusterState::from_snapshot(rules(), &read, "again.json").unwrap();
+        assert_eq!(again.to_snapshot(), read);
+        assert_eq!(again.now, state.now);
+        assert_eq!(again.forecast_demand, state.forecast_demand);
+        assert_eq!(again.transfers, state.transfers);
+        assert_eq!((&again.cooldown, again.tick), (&state.cooldown, state.tick));
+        assert_eq!(again.check(0, 1), state.check(0, 1));
+        assert_eq!(again.spec.class_mask, state.spec.class_mask);
     }
 
     #[test]

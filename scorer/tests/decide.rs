@@ -1,0 +1,129 @@
+//! Snapshots in, plans out.
+
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+mod support;
+
+use godwit_models::net::Architecture;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use support::{Fixture, scorer, write_artifact, write_snapshot};
+
+fn output(command: &mut assert_cmd::Command) -> Value {
+    let output = command.assert().success().get_output().stdout.clone();
+    serde_json::from_slice(&output).unwrap()
+}
+
+#[test]
+fn a_plan_improves_the_objective_and_says_who_made_it() {
+    let fixture = Fixture::new("quickstart");
+    let decision = output(&mut fixture.decide(&fixture.model(), &fixture.snapshot()));
+    let plan = &decision["plan"];
+    let moves = plan["moves"].as_array().unwrap();
+    assert!(!moves.is_empty() && moves.len() <= 10, "{decision}");
+    assert!(plan["objective_after"].as_f64() < plan["objective_before"].as_f64(), "{decision}");
+    for field in ["workload_name", "source_name", "destination_name", "predicted_gain", "transfer_s"] {
+        assert!(!moves[0][field].is_null(), "{field} in {}", moves[0]);
+    }
+    assert!(!decision["reason"].as_str().unwrap().is_empty());
+    let file = std::fs::read(fixture.model()).unwrap();
+    assert_eq!(decision["artifact"]["sha256"], godwit_envs::hex(&Sha256::digest(file)));
+    assert_eq!(decision["artifact"]["scenario"], "quickstart");
+    let timing = &decision["timing_us"];
+    let stage = |name: &str| timing[name].as_u64().unwrap();
+    assert!(stage("total") >= stage("artifact") + stage("snapshot") + stage("plan"), "{timing}");
+}
+
+#[test]
+fn standard_input_gives_the_same_plan_as_a_file() {
+    let fixture = Fixture::new("founding-10x50");
+    let file = output(&mut fixture.decide(&fixture.model(), &fixture.snapshot()));
+    let text = std::fs::read(fixture.snapshot()).unwrap();
+    let piped = output(fixture.decide(&fixture.model(), "-".as_ref()).write_stdin(text));
+    assert_eq!(file["plan"], piped["plan"]);
+}
+
+#[test]
+fn an_mlp_decides_for_its_own_size() {
+    let fixture = Fixture::new("founding-3x3");
+    let model = fixture.path("mlp.pt");
+    write_artifact(&model, &fixture.scenario, Architecture::Mlp, |_| {});
+    output(&mut fixture.decide(&model, &fixture.snapshot()));
+}
+
+#[test]
+fn moving_nothing_has_a_reason() {
+    let fixture = Fixture::new("quickstart");
+    let mut no_moves = fixture.decide(&fixture.model(), &fixture.snapshot());
+    let decision = output(no_moves.args(["--max-moves", "0", "--pretty"]));
+    assert_eq!(decision["plan"]["stop_reason"], "max_moves");
+    assert_eq!(decision["plan"]["moves"], json!([]));
+
+    let mut late = fixture.decide(&fixture.model(), &fixture.snapshot());
+    assert_eq!(output(late.args(["--deadline-ms", "0"]))["plan"]["stop_reason"], "deadline");
+
+    let pinned = fixture.path("pinned.json");
+    write_snapshot(&pinned, &fixture.scenario, |json| {
+        for workload in json["workloads"].as_array_mut().unwrap() {
+            workload["movable"] = false.into();
+        }
+    });
+    let decision = output(&mut fixture.decide(&fixture.model(), &pinned));
+    assert_eq!(decision["plan"]["stop_reason"], "no_feasible_move");
+    assert!(decision["reason"].as_str().unwrap().starts_with("no migration is feasible"));
+
+    let empty = fixture.path("empty.json");
+    write_snapshot(&empty, &fixture.scenario, |json| json["workloads"] = json!([]));
+    let decision = output(&mut fixture.decide(&fixture.model(), &empty));
+    assert_eq!(decision["plan"]["stop_reason"], "no_feasible_move");
+}
+
+#[test]
+fn a_stream_outlives_a_bad_line() {
+    let fixture = Fixture::new("founding-10x50");
+    let good = std::fs::read_to_string(fixture.snapshot()).unwrap();
+    let input = format!("{good}\n{}\n\n{good}\n", &good[..200]);
+    let mut command = scorer();
+    let command = command.arg("stream").arg("--model").arg(fixture.model()).write_stdin(input);
+    let out = command.assert().success().get_output().stdout.clone();
+    let lines: Vec<Value> = String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["plan"], lines[2]["plan"]);
+    assert_eq!(lines[1]["line"], 2);
+    let error = lines[1]["error"].as_str().unwrap();
+    assert!(error.starts_with("line 2: ") && error.ends_with("the end of the input"), "{error}");
+}
+
+#[test]
+fn an_artifact_describes_itself() {
+    let fixture = Fixture::new("founding-10x50");
+    let command = || {
+        let mut command = scorer();
+        command.arg("inspect").arg(fixture.model());
+        command
+    };
+    let manifest = output(command().arg("--json"));
+    assert_eq!(manifest["network"]["architecture"], "relational");
+    let text = command().assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(text).unwrap();
+    for expected in
+        ["relational", "founding-10x50", "objective_change", "config.learner.batch", "states no results"]
+    {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    assert!(text.contains(manifest["schema_hash"].as_str().unwrap()));
+}
+
+#[test]
+fn formats_are_published() {
+    let snapshot = output(scorer().arg("schema"));
+    assert_eq!(snapshot["title"], "Snapshot");
+    assert_eq!(snapshot["additionalProperties"], false);
+    let plan = output(scorer().args(["schema", "plan"]));
+    assert!(plan["properties"]["plan"].is_object(), "{plan}");
+    assert!(plan["$defs"]["PlannedMove"]["properties"]["predicted_gain"].is_object(), "{plan}");
+}
