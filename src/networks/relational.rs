@@ -32,16 +32,23 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         Placement::Nodes(nodes) => nodes.one_hot(n).to_kind(Kind::Float).transpose(1, 2),
         Placement::Counts(counts) => counts.shallow_clone(),
     };
-    // [B, N, H]: what the workloads on each node add up to
-    let sums = counts.bmm(&workloads.view([b, k, hidden]));
+    // [B, N, H]: what the workloads on each node add up to, projected before or after adding up,
+    // whichever has fewer rows
+    let pooled = if k < n {
+        counts.bmm(&(workloads.matmul(node_pool_weight) * POOL_SCALE).view([b, k, hidden]))
+    } else {
+        (counts.bmm(&workloads.view([b, k, hidden])) * POOL_SCALE).matmul(node_pool_weight)
+    };
     // [B N, H]
     let nodes = (node_encoder_bias.addmm(&batch.nodes, node_encoder_weight)
-        + (&sums * POOL_SCALE).view([b * n, hidden]).matmul(node_pool_weight))
+        + pooled.view([b * n, hidden]))
     .relu_();
     // [B, H]: means over nodes and over workloads
     let mean_node = nodes.view([b, n, hidden]).mean_dim(1, false, Kind::Float);
-    let total = counts.sum_dim_intlist([1, 2].as_slice(), false, Kind::Float).view([b, 1]);
-    let mean_workload = sums.sum_dim_intlist([1].as_slice(), false, Kind::Float) / total;
+    // [B, 1, K or D]: share of all workloads that each row stands for
+    let share = counts.sum_dim_intlist([1].as_slice(), true, Kind::Float);
+    let share = &share / share.sum_dim_intlist([2].as_slice(), true, Kind::Float);
+    let mean_workload = share.bmm(&workloads.view([b, k, hidden])).squeeze_dim(1);
     let global = (global_encoder_bias.addmm(&batch.globals, global_encoder_weight)
         + mean_node.matmul(global_nodes_weight)
         + mean_workload.matmul(global_workloads_weight))
