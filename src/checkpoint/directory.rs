@@ -1,10 +1,10 @@
 //! The directory of a run.
 
 use super::error::CheckpointError;
+use super::names;
 use super::stage::{rename, sync_directory};
 use super::state::State;
 use super::write::{config_text, scenario_files};
-use super::names;
 use crate::config::TrainConfig;
 use godwit_envs::scenario::Scenario;
 use std::fs::{self, File, TryLockError};
@@ -45,7 +45,8 @@ impl RunDirectory {
         // A lock file alone is what a run that failed before its start leaves.
         if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
             let run = path.join(names::CONFIG).exists();
-            let holds = if run { "a run (resume it, or choose another directory)" } else { "other files" };
+            let holds =
+                if run { "a run (resume it, or choose another directory)" } else { "other files" };
             return Err(CheckpointError::NotEmpty { path: path.to_owned(), holds });
         }
         let directory = Self::lock(path)?;
@@ -96,7 +97,8 @@ impl RunDirectory {
         for entry in entries.flatten() {
             let path = entry.path();
             if entry.file_name().to_string_lossy().contains(".tmp-") {
-                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                let removed =
+                    if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
                 removed.map_err(CheckpointError::io(&path, "remove"))?;
             }
         }

@@ -100,6 +100,10 @@ impl CheckpointError {
         expected: impl std::fmt::Display,
         got: impl std::fmt::Display,
     ) -> Self {
-        Self::Content { path: path.to_owned(), expected: expected.to_string(), got: got.to_string() }
+        Self::Content {
+            path: path.to_owned(),
+            expected: expected.to_string(),
+            got: got.to_string(),
+        }
     }
 }

@@ -148,7 +148,8 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
 fn read_config(path: &Path) -> Result<TrainConfig, CheckpointError> {
     let wrong = |got: String| CheckpointError::content(path, "a training configuration", got);
     let text = String::from_utf8(read(path)?).map_err(|error| wrong(error.to_string()))?;
-    let config: TrainConfig = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+    let config: TrainConfig =
+        toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
     config.validate().map_err(|error| wrong(error.to_string()))?;
     Ok(config)
 }
@@ -184,7 +185,8 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
         return Err(CheckpointError::NotResumable { path: path.to_owned() });
     };
     let state_path = path.join(names::STATE);
-    let wrong = |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
+    let wrong =
+        |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
     let LoadedCheckpoint { spec, scenario, config, counters, .. } = loaded;
     let mut trainer = new_trainer(&scenario, &config, device)
         .map_err(|error| wrong("a run that can be set up".into(), format!("{error:#}")))?;

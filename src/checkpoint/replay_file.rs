@@ -42,7 +42,11 @@ pub(super) fn read(replay: &mut Replay, path: &Path) -> Result<(), CheckpointErr
     file.read_exact(&mut magic).map_err(failed())?;
     if magic != *MAGIC {
         let got = String::from_utf8_lossy(&magic).into_owned();
-        return Err(CheckpointError::content(path, "a replay file", format!("one that starts {got:?}")));
+        return Err(CheckpointError::content(
+            path,
+            "a replay file",
+            format!("one that starts {got:?}"),
+        ));
     }
     let (capacity, state_bytes) = replay.ring_shape();
     for (what, expected) in [

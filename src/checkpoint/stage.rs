@@ -118,7 +118,11 @@ fn write_file(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<FileEntry> {
-    let mut out = Hashed { out: BufWriter::with_capacity(1 << 20, File::create(path)?), hasher: Sha256::new(), bytes: 0 };
+    let mut out = Hashed {
+        out: BufWriter::with_capacity(1 << 20, File::create(path)?),
+        hasher: Sha256::new(),
+        bytes: 0,
+    };
     fill(&mut out)?;
     out.flush()?;
     out.out.get_ref().sync_all()?;

@@ -66,8 +66,15 @@ pub(super) struct SavedCounters {
 impl From<&Counters> for SavedCounters {
     fn from(counters: &Counters) -> Self {
         // No `..`: a new counter must find its way into the file.
-        let Counters { env_steps, updates, rounds, episodes, running_return, running_terms, owed_updates } =
-            counters;
+        let Counters {
+            env_steps,
+            updates,
+            rounds,
+            episodes,
+            running_return,
+            running_terms,
+            owed_updates,
+        } = counters;
         Self {
             env_steps: *env_steps,
             updates: *updates,
@@ -87,8 +94,16 @@ impl From<&SavedCounters> for Counters {
             updates: saved.updates,
             rounds: saved.rounds,
             episodes: saved.episodes,
-            running_return: saved.running_return_bits.iter().map(|&bits| f64::from_bits(bits)).collect(),
-            running_terms: saved.running_terms_bits.iter().map(|bits| bits.map(f32::from_bits)).collect(),
+            running_return: saved
+                .running_return_bits
+                .iter()
+                .map(|&bits| f64::from_bits(bits))
+                .collect(),
+            running_terms: saved
+                .running_terms_bits
+                .iter()
+                .map(|bits| bits.map(f32::from_bits))
+                .collect(),
             owed_updates: f64::from_bits(saved.owed_updates_bits),
         }
     }

@@ -1,14 +1,16 @@
 //! Bit-exact resuming, and every kind of damage.
 
+mod disk;
+
 use super::directory::{BEST, LAST, PREVIOUS};
 use super::*;
 use crate::config::{LearnerConfig, NetworkConfig, TrainConfig};
 use crate::run::{ClusterTrainer, new_trainer};
 use godwit_envs::env::Env;
-use godwit_envs::scenario::{DemandProcess, Mode, Scenario};
+use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::scenario::{DemandProcess, Mode, Scenario, StartPlacement};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use tch::{Device, Tensor};
 use tempfile::TempDir;
 
@@ -57,9 +59,14 @@ fn rounds(trainer: &mut ClusterTrainer, rounds: usize) {
 }
 
 /// A fresh run after some rounds, in a directory of its own.
-fn run(scenario: &Scenario, config: &TrainConfig, made: usize) -> (TempDir, RunDirectory, ClusterTrainer) {
+fn run(
+    scenario: &Scenario,
+    config: &TrainConfig,
+    made: usize,
+) -> (TempDir, RunDirectory, ClusterTrainer) {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let directory = RunDirectory::create(folder.path().join("run"), scenario, config).expect("a run");
+    let directory =
+        RunDirectory::create(folder.path().join("run"), scenario, config).expect("a run");
     let mut trainer = new_trainer(scenario, config, Device::Cpu).expect("a trainer");
     rounds(&mut trainer, made);
     (folder, directory, trainer)
@@ -89,14 +96,32 @@ fn assert_same(a: &mut ClusterTrainer, b: &mut ClusterTrainer) {
     for (a, b) in a.replay.rings().iter().zip(b.replay.rings()) {
         assert_eq!(a.written, b.written);
         assert!(a.states == b.states && a.actions == b.actions && a.kinds == b.kinds);
-        assert!(bytemuck::cast_slice::<f32, u32>(&a.rewards) == bytemuck::cast_slice::<f32, u32>(&b.rewards));
-        assert!(bytemuck::cast_slice::<f32, u32>(&a.discounts) == bytemuck::cast_slice::<f32, u32>(&b.discounts));
+        assert!(
+            bytemuck::cast_slice::<f32, u32>(&a.rewards)
+                == bytemuck::cast_slice::<f32, u32>(&b.rewards)
+        );
+        assert!(
+            bytemuck::cast_slice::<f32, u32>(&a.discounts)
+                == bytemuck::cast_slice::<f32, u32>(&b.discounts)
+        );
     }
     for (a, b) in a.vector.slots().iter().zip(b.vector.slots()) {
         assert_eq!(a.episodes, b.episodes);
         assert_eq!(a.env.save(), b.env.save());
         assert!(a.state == b.state, "states differ");
-        assert!(a.observation.candidates == b.observation.candidates, "observations differ");
+        assert_same_observation(&a.observation, &b.observation);
+    }
+}
+
+fn assert_same_observation(a: &ObservationBuffer, b: &ObservationBuffer) {
+    assert!(a.nodes == b.nodes && a.workloads == b.workloads && a.globals == b.globals);
+    assert!(a.mask == b.mask && a.placement == b.placement, "masks or placements differ");
+    // The features of `Stay` and of masked candidates carry no meaning.
+    for action in (1..a.actions()).filter(|&action| a.mask[action]) {
+        for feature in 0..a.candidates.len() / a.candidate_stride {
+            let values = [a, b].map(|observation| observation.candidate(action, feature).to_bits());
+            assert_eq!(values[0], values[1], "feature {feature} of candidate {action}");
+        }
     }
 }
 
@@ -162,7 +187,10 @@ fn note_after(name: &str, damage: impl Fn(&Path)) -> String {
     // The next checkpoint must not push the good one out for the damaged one.
     write_last(&directory, &founding(), &mut resumed.trainer).expect("a checkpoint");
     fs::remove_dir_all(directory.path().join(LAST)).expect("removable");
-    assert_eq!(resume(&directory, Device::Cpu).expect("the one before").trainer.counters.rounds, 15);
+    assert_eq!(
+        resume(&directory, Device::Cpu).expect("the one before").trainer.counters.rounds,
+        15
+    );
     resumed.notes.swap_remove(0)
 }
 
@@ -274,83 +302,50 @@ fn a_run_directory_is_taken_once() {
     assert!(matches!(nothing, CheckpointError::NoCheckpoint { .. }), "{nothing}");
 }
 
-#[test]
-fn a_write_that_fails_leaves_the_checkpoints_before_it() {
-    let (_folder, directory, mut trainer) = two_checkpoints();
-    // A plain file where the temporary directory should be: fails for every user, root included.
-    let obstacle = directory.path().join(format!("last.tmp-{}", std::process::id()));
-    fs::write(&obstacle, "").expect("a file");
-    rounds(&mut trainer, 1);
-    let error = write_last(&directory, &founding(), &mut trainer).expect_err("an error");
-    assert!(error.to_string().contains("last.tmp-"), "{error}");
-    fs::remove_file(&obstacle).expect("removable");
-    assert_eq!(resume(&directory, Device::Cpu).expect("the run").trainer.counters.rounds, 20);
-}
-
-/// A small file system of its own, unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir(&path).ok()?;
-        let options = format!("size={size}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(&path)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(path))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_leaves_the_checkpoints_before_it_and_no_leftover() {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let Some(disk) = SmallDisk::mount(folder.path().join("disk"), "1m") else {
-        println!("skipped: mounting a small tmpfs needs root");
-        return;
-    };
-    let path = disk.0.join("run");
-    let directory = RunDirectory::create(&path, &founding(), &config()).expect("a run");
-    let mut trainer = new_trainer(&founding(), &config(), Device::Cpu).expect("a trainer");
-    rounds(&mut trainer, 10);
-    write_last(&directory, &founding(), &mut trainer).expect("a checkpoint");
-    fs::write(disk.0.join("filler"), vec![0; 2 << 20]).expect_err("a full disk");
-    rounds(&mut trainer, 10);
-    let error = write_last(&directory, &founding(), &mut trainer).expect_err("an error");
-    assert!(matches!(error, CheckpointError::Io { .. }), "{error}");
-    let entries = fs::read_dir(&path).expect("a directory");
-    let leftovers =
-        entries.flatten().filter(|entry| entry.file_name().to_string_lossy().contains(".tmp-"));
-    assert_eq!(leftovers.count(), 0);
-    assert_eq!(resume(&directory, Device::Cpu).expect("the run").trainer.counters.rounds, 10);
-    // Once there is room again, the next checkpoint is written.
-    fs::remove_file(disk.0.join("filler")).expect("removable");
-    write_last(&directory, &founding(), &mut trainer).expect("a checkpoint");
-    assert_eq!(resume(&directory, Device::Cpu).expect("the run").trainer.counters.rounds, 20);
-}
-
-#[test]
-fn a_scenario_with_a_snapshot_is_written_with_it() {
-    let snapshot = r#"{"version": 1, "resources": ["cpu"], "nodes": [], "workloads": []}"#;
-    // Only where the two files end up is checked here: the scenario itself is never loaded.
-    let Ok(cluster) = serde_json::from_str::<godwit_envs::snapshot::Snapshot>(snapshot) else {
-        panic!("the snapshot format has changed");
-    };
-    let scenario = Scenario {
-        snapshot: Some("elsewhere/cluster.json".into()),
-        cluster: Some(std::sync::Arc::new(cluster)),
+/// A scenario file that names a snapshot file in another folder.
+fn with_snapshot(folder: &Path) -> Scenario {
+    let resources: Vec<String> =
+        founding().rules.resources.iter().map(|kind| kind.name.clone()).collect();
+    let amounts = |value: f32| vec![value; resources.len()];
+    let nodes: Vec<_> = (0..3)
+        .map(|i| serde_json::json!({ "name": format!("node-{i}"), "supply": amounts(10.0) }))
+        .collect();
+    let workloads: Vec<_> = (0..6)
+        .map(|k| {
+            let node = format!("node-{}", k / 3);
+            // Numbers without a short binary form.
+            serde_json::json!({ "name": format!("w-{k}"), "node": node, "demand": amounts(0.7 + 0.1 * k as f32) })
+        })
+        .collect();
+    let snapshot = serde_json::json!({
+        "format": "godwit-snapshot/1", "resources": resources, "nodes": nodes, "workloads": workloads,
+    });
+    fs::create_dir(folder.join("data")).expect("a folder");
+    fs::write(folder.join("data/cluster.json"), snapshot.to_string()).expect("a file");
+    let mut scenario = Scenario {
+        snapshot: Some("data/cluster.json".into()),
+        nodes: Vec::new(),
+        workloads: Vec::new(),
         ..founding()
     };
+    scenario.start.placement = StartPlacement::Random;
+    let path = folder.join("scenario.toml");
+    fs::write(&path, scenario.to_toml()).expect("a file");
+    Scenario::load(path).expect("a valid scenario")
+}
+
+#[test]
+fn a_run_on_a_snapshot_needs_nothing_outside_its_directory() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    RunDirectory::create(folder.path(), &scenario, &config()).expect("a run");
-    let text = fs::read_to_string(folder.path().join(names::SCENARIO)).expect("a scenario");
-    assert!(text.contains("snapshot = \"scenario.snapshot.json\""), "{text}");
-    assert!(folder.path().join(names::SNAPSHOT).is_file());
+    let scenario = with_snapshot(folder.path());
+    let (_run, directory, mut trainer) = run(&scenario, &config(), 15);
+    write_last(&directory, &scenario, &mut trainer).expect("a checkpoint");
+    drop(folder);
+    let mut resumed = resume(&directory, Device::Cpu).expect("the run");
+    assert_eq!(resumed.scenario.cluster, scenario.cluster);
+    rounds(&mut trainer, 10);
+    rounds(&mut resumed.trainer, 10);
+    assert_same(&mut trainer, &mut resumed.trainer);
+    let own = Scenario::load(directory.path().join(names::SCENARIO)).expect("a scenario");
+    assert_eq!(own.cluster, scenario.cluster);
 }

@@ -36,7 +36,9 @@ pub fn write_last(
         actor_rngs: trainer
             .actors
             .iter_mut()
-            .map(|actor| actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).rng.clone())
+            .map(|actor| {
+                actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).rng.clone()
+            })
             .collect(),
         environments: trainer
             .vector

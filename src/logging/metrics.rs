@@ -30,7 +30,8 @@ impl Metrics {
         let path = directory.join(NAME);
         let mut kept = Kept::default();
         if path.exists() {
-            let text = fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
+            let text =
+                fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
             let text = String::from_utf8_lossy(&text);
             let mut lines = String::new();
             for line in text.lines() {

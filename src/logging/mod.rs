@@ -127,7 +127,10 @@ impl RunLog {
         let terms: Map<String, Value> = Term::ALL
             .into_iter()
             .map(|term| {
-                (term.name().to_owned(), json!(mean(&|episode| f64::from(episode.terms[term as usize]))))
+                (
+                    term.name().to_owned(),
+                    json!(mean(&|episode| f64::from(episode.terms[term as usize]))),
+                )
             })
             .collect();
         let stats = report.stats;
@@ -158,7 +161,11 @@ impl RunLog {
     ///
     /// # Errors
     /// None today; a full disk only warns.
-    pub fn evaluation(&mut self, trainer: &ClusterTrainer, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    pub fn evaluation(
+        &mut self,
+        trainer: &ClusterTrainer,
+        outcomes: &[Outcome],
+    ) -> anyhow::Result<()> {
         let mean = |of: &dyn Fn(&Outcome) -> f64| {
             outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
         };
@@ -253,13 +260,16 @@ impl RunLog {
         if !self.warned_of_disk {
             self.warned_of_disk = true;
             let path = path.display();
-            self.say(&format!("warning: {path}: cannot write: {error}; training goes on, its log has gaps"));
+            self.say(&format!(
+                "warning: {path}: cannot write: {error}; training goes on, its log has gaps"
+            ));
         }
     }
 
     /// Progress for people.
     fn show(&mut self, trainer: &ClusterTrainer, env_rate: Option<f64>, update_rate: Option<f64>) {
-        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let number =
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
         let rate = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
         let text = format!(
             "return {}, best evaluation {}, {} env steps/s, {} updates/s",
@@ -295,7 +305,9 @@ fn flatten(name: &str, value: &Value, out: &mut Vec<(String, f64)>) {
         Value::Object(fields) => {
             fields.iter().for_each(|(key, value)| flatten(&format!("{name}/{key}"), value, out));
         }
-        Value::Number(number) => out.extend(number.as_f64().map(|number| (name.to_owned(), number))),
+        Value::Number(number) => {
+            out.extend(number.as_f64().map(|number| (name.to_owned(), number)))
+        }
         _ => {}
     }
 }
@@ -306,7 +318,10 @@ fn clock(seconds: f64) -> String {
 }
 
 fn bar(config: &TrainConfig, resumed_at: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(config.env_steps), ProgressDrawTarget::stderr_with_hz(4));
+    let bar = ProgressBar::with_draw_target(
+        Some(config.env_steps),
+        ProgressDrawTarget::stderr_with_hz(4),
+    );
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {eta_precise} left, {msg}");
     // The template is a constant; a wrong one shows in every run at a terminal.
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

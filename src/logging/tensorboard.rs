@@ -20,9 +20,11 @@ impl TensorBoard {
     /// A new event file in this directory; TensorBoard reads all of them as one run.
     pub fn create(directory: &Path) -> anyhow::Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let name = format!("events.out.tfevents.{:010}.godwit.{}", now.as_secs(), std::process::id());
+        let name =
+            format!("events.out.tfevents.{:010}.godwit.{}", now.as_secs(), std::process::id());
         let path = directory.join(name);
-        let file = File::create(&path).with_context(|| format!("{}: cannot create", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("{}: cannot create", path.display()))?;
         let mut board = Self { path, out: RecordWriter::new(file), broken: false };
         let mut version = Vec::new();
         bytes(&mut version, 3, b"brain.Event:2");

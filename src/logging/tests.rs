@@ -42,7 +42,9 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
     assert_eq!(kinds, ["round", "evaluation", "warning"]);
     let round = &written[0];
     assert_eq!((&round["env_steps"], &round["updates"]), (&json!(160), &json!(20)));
-    for name in ["return", "loss", "mean_q", "gradient_norm", "epsilon", "learning_rate", "replay_fill"] {
+    for name in
+        ["return", "loss", "mean_q", "gradient_norm", "epsilon", "learning_rate", "replay_fill"]
+    {
         assert!(round[name].is_f64(), "{name}: {}", round[name]);
     }
     assert!(round["terms"]["max_load"].is_f64() && round["td_error"]["q90"].is_f64(), "{round}");
@@ -51,7 +53,9 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
     // A kill in the middle of a line, and a resume from an earlier checkpoint.
     let path = directory.path().join("metrics.jsonl");
     let mut text = fs::read_to_string(&path).expect("a file");
-    text.push_str("{\"kind\":\"round\",\"env_steps\":170,\"updates\":21,\"seconds\":2.0}\n{\"kind\":\"ro");
+    text.push_str(
+        "{\"kind\":\"round\",\"env_steps\":170,\"updates\":21,\"seconds\":2.0}\n{\"kind\":\"ro",
+    );
     fs::write(&path, text).expect("writable");
     let mut log = RunLog::open(&directory, &config, 160).expect("a log");
     log.note("resumed");
