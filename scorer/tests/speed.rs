@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use godwit_envs::scenario::Scenario;
 use godwit_models::net::Architecture;
-use support::{Fixture, write_artifact, write_snapshot};
+use support::{Fixture, write_artifact_with, write_snapshot};
 
 #[test]
 #[ignore = "a measurement"]
@@ -19,7 +19,8 @@ fn decide() {
     let name = std::env::var("GODWIT_SCENARIO").unwrap_or_else(|_| "founding-10x50".to_owned());
     let scenario = Scenario::resolve(&name).unwrap();
     let fixture = Fixture::new("founding-3x3");
-    write_artifact(&fixture.model(), &scenario, Architecture::Relational, |_| {});
+    // Never stays: as many decisions as the budget allows.
+    write_artifact_with(&fixture.model(), &scenario, Architecture::Relational, 1.0, |_| {});
     write_snapshot(&fixture.snapshot(), &scenario, |_| {});
     let mut times: Vec<(u128, String)> = (0..21)
         .map(|_| {

@@ -40,12 +40,24 @@ pub fn write_snapshot(
     std::fs::write(path, json.to_string()).unwrap();
 }
 
-/// An artifact whose relational network prefers the greatest decrease of the objective; an mlp
-/// has arbitrary weights. `change` may alter the manifest before it is written.
+/// An artifact whose relational network prefers the greatest decrease of the objective and stays
+/// where there is none; an mlp has arbitrary weights. `change` may alter the manifest before it
+/// is written.
 pub fn write_artifact(
     path: &Path,
     scenario: &Scenario,
     architecture: Architecture,
+    change: impl FnOnce(&mut Manifest),
+) {
+    write_artifact_with(path, scenario, architecture, -1e-4, change);
+}
+
+/// [`write_artifact`], with what a migration is worth by itself.
+pub fn write_artifact_with(
+    path: &Path,
+    scenario: &Scenario,
+    architecture: Architecture,
+    bonus: f32,
     change: impl FnOnce(&mut Manifest),
 ) {
     let env = env(scenario);
@@ -54,7 +66,7 @@ pub fn write_artifact(
         .then_some(FixedSize { nodes: space.nodes, workloads: space.workloads });
     let spec = NetworkSpec::new(architecture, &space.schema, fixed);
     let weights = match architecture {
-        Architecture::Relational => greedy_weights(&spec, &env),
+        Architecture::Relational => greedy_weights(&spec, &env, bonus),
         Architecture::Mlp => {
             (0..spec.parameter_count()).map(|i| 0.05 * (0.7 * i as f32).sin()).collect()
         }
@@ -95,8 +107,8 @@ pub fn write_artifact(
     seal(path).unwrap();
 }
 
-/// Q of a migration: what it takes off the objective, less a little; Q of staying: 0.
-fn greedy_weights(spec: &NetworkSpec, env: &ClusterEnv) -> Vec<f32> {
+/// Q of a migration: what it takes off the objective, and the bonus; Q of staying: 0.
+fn greedy_weights(spec: &NetworkSpec, env: &ClusterEnv, bonus: f32) -> Vec<f32> {
     let schema = &env.observation_space().schema;
     let gain = schema.candidate.iter().position(|f| f.name == "objective_change").unwrap();
     let mut weights = Vec::with_capacity(spec.parameter_count());
@@ -106,7 +118,7 @@ fn greedy_weights(spec: &NetworkSpec, env: &ClusterEnv) -> Vec<f32> {
         match name.as_str() {
             "candidate_feature_weight" => weights[start + gain * spec.hidden] = -1.0,
             "head_weight" | "advantage_weight" => weights[start] = 1.0,
-            "advantage_bias" => weights[start] = -1e-4,
+            "advantage_bias" => weights[start] = bonus,
             _ => {}
         }
     }
