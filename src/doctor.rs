@@ -153,6 +153,11 @@ impl fmt::Display for DoctorReport {
     }
 }
 
+/// Version of the libtorch that this process computes with, if it states one.
+pub fn libtorch_in_use() -> Option<String> {
+    libtorch_version(libtorch_lib_folder().parent()?)
+}
+
 /// What the libtorch folder states: a plain libtorch has `build-version`, one
 /// inside a Python package has `version.py`.
 fn libtorch_version(folder: &Path) -> Option<String> {
