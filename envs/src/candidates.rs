@@ -5,6 +5,7 @@
 //! listed: sources and destinations are ranked apart by a separable score, so that a list costs
 //! about K + N evaluations instead of K N.
 
+use crate::cluster::NO_GROUP;
 use crate::outlook::whole_slots;
 use crate::slots::MOST_REMOVALS;
 use crate::state::{Action, ClusterState};
@@ -22,8 +23,21 @@ pub struct CandidateList {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Scratch {
     sources: Vec<(f32, u32)>,
-    destinations: Vec<(f32, u32)>,
+    rankings: Vec<Ranking>,
 }
+
+/// The nodes that can take a workload, best first; the same for workloads that are alike, apart
+/// from the node that each is on.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Ranking {
+    /// The workload that it was made for.
+    workload: usize,
+    nodes: Vec<(f32, u32)>,
+}
+
+/// Rankings kept while a list is filled. Clusters with more kinds of workload fall back to
+/// ranking anew.
+const RANKINGS: usize = 32;
 
 /// How many actions a cluster of this size offers, and whether pairs have fixed indices.
 pub fn action_space(nodes: usize, workloads: usize, most: usize) -> (usize, bool) {
@@ -50,7 +64,7 @@ impl CandidateList {
     pub fn fill(&mut self, state: &ClusterState, most: usize) {
         self.workload.clear();
         self.destination.clear();
-        let Scratch { sources, destinations } = &mut self.scratch;
+        let Scratch { sources, rankings } = &mut self.scratch;
         sources.clear();
         for k in 0..state.spec.workloads() {
             if state.may_leave(k).is_ok() {
@@ -59,6 +73,7 @@ impl CandidateList {
         }
         sort_best_first(sources);
         let mut equal = EqualRun::default();
+        let mut ranked = 0;
         let mut left = most.div_ceil(DESTINATIONS / 2);
         // In the order of their scores, so that the list is cut at the least promising ones. Only
         // workloads that can go somewhere count, so that the list is empty only if no move is open.
@@ -69,26 +84,67 @@ impl CandidateList {
             if equal.count(score) >= EQUAL_SOURCES {
                 continue;
             }
-            let workload = k as usize;
-            destinations.clear();
-            for node in 0..state.spec.nodes() {
-                if state.check(workload, node).is_ok() {
-                    destinations.push((arrival_score(state, workload, node), node as u32));
+            let source = state.placement[k as usize];
+            let ranking = ranking_of(state, k as usize, rankings, &mut ranked);
+            let mut run = EqualRun::default();
+            let first = self.workload.len();
+            for &(score, node) in ranking.iter().filter(|&&(_, node)| node != source) {
+                let listed = self.workload.len();
+                if listed == most || listed - first == DESTINATIONS {
+                    break;
+                }
+                if run.count(score) < EQUAL_DESTINATIONS {
+                    run.push(score);
+                    self.workload.push(k);
+                    self.destination.push(node);
                 }
             }
-            if destinations.is_empty() {
-                continue;
-            }
-            left -= 1;
-            equal.push(score);
-            keep_best(destinations, DESTINATIONS, EQUAL_DESTINATIONS);
-            for &(_, node) in destinations.iter().take(most - self.workload.len()) {
-                self.workload.push(k);
-                self.destination.push(node);
+            if self.workload.len() > first {
+                left -= 1;
+                equal.push(score);
             }
         }
     }
 }
+
+/// The ranking for a workload: one made for a like workload (`ranked` of `rankings` are of this
+/// state), or a new one.
+fn ranking_of<'a>(
+    state: &ClusterState,
+    workload: usize,
+    rankings: &'a mut Vec<Ranking>,
+    ranked: &mut usize,
+) -> &'a [(f32, u32)] {
+    let spec = &*state.spec;
+    let alike = |other: usize| {
+        spec.group[workload] == NO_GROUP
+            && spec.group[other] == NO_GROUP
+            && spec.class_mask[workload] == spec.class_mask[other]
+            && state.demand_of(workload) == state.demand_of(other)
+    };
+    if let Some(at) = rankings[..*ranked].iter().position(|ranking| alike(ranking.workload)) {
+        return &rankings[at].nodes;
+    }
+    let at = (*ranked).min(RANKINGS - 1);
+    *ranked = at + 1;
+    if rankings.len() == at {
+        rankings.push(Ranking::default());
+    }
+    let ranking = &mut rankings[at];
+    ranking.workload = workload;
+    ranking.nodes.clear();
+    for node in 0..spec.nodes() {
+        if state.accepts(workload, node).is_ok() {
+            ranking.nodes.push((arrival_score(state, workload, node), node as u32));
+        }
+    }
+    sort_best_first(&mut ranking.nodes);
+    &ranking.nodes
+}
+
+/// 0.5^removals, at most a half, and nothing for what cannot be completed.
+const PROGRESS: [f32; MOST_REMOVALS as usize + 1] =
+    [0.5, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.0];
 
 /// The objective of a single node, up to a constant: the part of the weighted objective that a
 /// node adds. Load terms count by the squared distance to the mean, and a slot that few
@@ -100,8 +156,7 @@ fn node_value(state: &ClusterState, load: f32, over: f32, free: f32, removals: f
     let excess = (load - mean) / mean;
     let mut value = overload * over + (max_load + imbalance) * excess * excess.abs() / n;
     if let Some(slot) = state.objective.slot {
-        let progress = 0.5_f32.powf(removals.max(1.0));
-        let progress = if removals < MOST_REMOVALS { progress } else { 0.0 };
+        let progress = PROGRESS[removals.clamp(0.0, MOST_REMOVALS) as usize];
         let slots = whole_slots(free, slot.size) + progress;
         value -= fragmentation * slots * slot.size / state.now.total_free().max(1e-6);
     }
@@ -178,20 +233,4 @@ impl EqualRun {
         self.kept = self.count(score) + 1;
         self.score = score;
     }
-}
-
-/// Keeps the `wanted` highest scores, best first, with at most `equal` of any one score. Ties go
-/// to the lower index.
-fn keep_best(list: &mut Vec<(f32, u32)>, wanted: usize, equal: usize) {
-    sort_best_first(list);
-    let (mut kept, mut run) = (0, EqualRun::default());
-    for at in 0..list.len() {
-        let entry = list[at];
-        if kept < wanted && run.count(entry.0) < equal {
-            run.push(entry.0);
-            list[kept] = entry;
-            kept += 1;
-        }
-    }
-    list.truncate(kept);
 }

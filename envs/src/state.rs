@@ -320,6 +320,16 @@ impl ClusterState {
         if self.placement[workload] as usize == destination {
             return Err(Infeasible::SameNode);
         }
+        self.accepts(workload, destination)
+    }
+
+    /// Whether the node could take the workload now, wherever that is and whether or not it may
+    /// leave.
+    ///
+    /// # Errors
+    /// The first constraint that forbids it.
+    pub fn accepts(&self, workload: usize, destination: usize) -> Result<(), Infeasible> {
+        let spec = &*self.spec;
         if !spec.class_allows(workload, destination) {
             return Err(Infeasible::Class);
         }
