@@ -281,6 +281,20 @@ impl Env for ClusterEnv {
                 saved.placement.len()
             ));
         }
+        let outside = |transfer: &Transfer| {
+            transfer.workload as usize >= workloads || transfer.source as usize >= nodes
+        };
+        if saved.transfers.iter().any(outside) {
+            return Err(
+                "environment state: expected transfers of known workloads and nodes, got others"
+                    .into(),
+            );
+        }
+        let rules = &self.template.rules.episode;
+        if rules.mode == Mode::Online && saved.tick > rules.ticks {
+            let (ticks, tick) = (rules.ticks, saved.tick);
+            return Err(format!("environment state: expected a tick up to {ticks}, got {tick}"));
+        }
         self.start(saved.seed).map_err(|error| error.to_string())?;
         self.ended = saved.ended;
         self.state.tick = saved.tick;

@@ -62,3 +62,20 @@ fn a_saved_state_of_another_environment_is_refused() {
     let message = embedded("quickstart", phase).restore(&saved).unwrap_err();
     assert!(message.contains("expected 32 workloads on 8 nodes"), "{message}");
 }
+
+#[test]
+fn a_damaged_saved_state_is_refused_instead_of_read() {
+    let mut env = embedded("founding-10x50", godwit_envs::scenario::Phase::Train);
+    let saved = env.save();
+    for (field, value) in [
+        ("tick", serde_json::json!(100_000)),
+        ("transfers", serde_json::json!([{ "workload": 50, "source": 0, "remaining_s": 1.0 }])),
+        ("placement", serde_json::json!(vec![10; 50])),
+        ("cooldown", serde_json::json!([])),
+    ] {
+        let mut damaged = saved.clone();
+        damaged[field] = value;
+        assert!(env.restore(&damaged).unwrap_err().contains("expected"), "{field}");
+        assert_eq!(env.save(), saved, "a refusal leaves the state as it is");
+    }
+}
