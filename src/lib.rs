@@ -12,6 +12,7 @@ pub mod dqn;
 pub mod evaluate;
 pub mod export;
 pub mod logging;
+pub mod memory;
 pub mod networks;
 pub mod paired;
 pub mod replay;

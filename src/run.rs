@@ -159,6 +159,13 @@ pub fn train(
     })
 }
 
+/// The network as it is now, as a greedy policy.
+pub fn trained_policy(trainer: &mut ClusterTrainer) -> NetworkPolicy {
+    let mut policy = NetworkPolicy::new("policy", Network::new(trainer.learner.online.spec()));
+    policy.load_flat(trainer.weights());
+    policy
+}
+
 /// Mean of the plain returns.
 pub fn mean_return(outcomes: &[Outcome]) -> f64 {
     outcomes.iter().map(|outcome| outcome.episode_return).sum::<f64>() / outcomes.len() as f64

@@ -1,0 +1,226 @@
+//! Learning, proved on worlds whose Q-values are known, each with a control that must miss them.
+
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+use godwit::config::TrainConfig;
+use godwit::run::{new_trainer, trained_policy};
+use godwit::schedule::Schedule;
+use godwit::trainer::Trainer;
+use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
+use godwit_envs::exact::ExactValues;
+use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::probes::{PROBE_ACTIONS, Probe, ProbeKind};
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
+use godwit_models::rollout::rollout;
+use std::sync::Arc;
+use tch::Device;
+
+const GAMMA: f32 = 0.9;
+
+/// A deliberate mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    /// Truncated episodes are taken for terminated ones.
+    TruncationIsTermination,
+    /// Replayed states show every action as allowed.
+    MaskForgotten,
+    /// Every transition is discounted as if one tick had passed.
+    TicksForgotten,
+}
+
+/// A probe with a mistake.
+struct Flawed(Probe, Mistake);
+
+impl Env for Flawed {
+    fn observation_space(&self) -> &ObservationSpace {
+        self.0.observation_space()
+    }
+    fn reset(&mut self, seed: u64) -> Result<(), ResetError> {
+        self.0.reset(seed)
+    }
+    fn step(&mut self, action: usize) -> Result<Step, ActionError> {
+        let mut step = self.0.step(action)?;
+        if self.1 == Mistake::TruncationIsTermination && step.end.is_some() {
+            step.end = Some(EpisodeEnd::Terminated);
+        }
+        if self.1 == Mistake::TicksForgotten {
+            step.elapsed_ticks = 1;
+        }
+        Ok(step)
+    }
+    fn observe(&self, out: &mut ObservationBuffer) {
+        self.0.observe(out);
+        if self.1 == Mistake::MaskForgotten {
+            out.mask[..PROBE_ACTIONS].fill(true);
+        }
+    }
+    fn compact_len(&self) -> usize {
+        self.0.compact_len()
+    }
+    fn write_compact(&self, out: &mut [u8]) {
+        self.0.write_compact(out);
+    }
+    fn read_compact(&mut self, state: &[u8]) {
+        self.0.read_compact(state);
+    }
+    fn save(&self) -> serde_json::Value {
+        self.0.save()
+    }
+    fn restore(&mut self, saved: &serde_json::Value) -> Result<(), String> {
+        self.0.restore(saved)
+    }
+}
+
+fn config(seed: u64) -> TrainConfig {
+    let mut config = TrainConfig {
+        env_steps: 6_000,
+        seed,
+        env_copies: 4,
+        round_steps: 4,
+        steps_per_update: 2.0,
+        warm_up_steps: 200,
+        replay_capacity: 4_000,
+        ..TrainConfig::default()
+    };
+    // Uniform behaviour and one-step targets: the values to reach are the optimal policy's.
+    config.exploration.epsilon = Schedule { from: 1.0, to: 1.0, share: 1.0 };
+    config.exploration.greedy_share = 0.0;
+    config.exploration.stay_share = 0.0;
+    config.learner.n_step = 1;
+    config.learner.batch_size = 32;
+    // The mean of the targets is asked for, and beyond its delta the Huber loss leads to a median.
+    config.learner.huber_delta = 100.0;
+    config.learner.gamma = f64::from(GAMMA);
+    config.learner.target_tau = 0.05;
+    config.learner.learning_rate = Schedule { from: 5e-3, to: 1e-4, share: 1.0 };
+    config
+}
+
+/// Largest distance of a learnt Q-value from the exact one.
+fn worst_error(kind: ProbeKind, architecture: Architecture, mistake: Mistake, seed: u64) -> f32 {
+    let config = config(seed);
+    let probe = Probe::new(kind);
+    let fixed = FixedSize { nodes: 2, workloads: 1 };
+    let fixed = (architecture == Architecture::Mlp).then_some(fixed);
+    let mut spec = NetworkSpec::new(architecture, &probe.observation_space().schema, fixed);
+    (spec.hidden, spec.head_hidden) = (32, 16);
+    // Masks are forgotten in replayed states only: acting on a masked action would be refused.
+    let acting = if mistake == Mistake::MaskForgotten { Mistake::None } else { mistake };
+    let envs = (0..config.env_copies).map(|_| Flawed(Probe::new(kind), acting)).collect();
+    let decoders = vec![Flawed(Probe::new(kind), mistake)];
+    let mut trainer = Trainer::new(&config, &spec, envs, decoders, 1.0, Device::Cpu).unwrap();
+    while !trainer.finished() {
+        trainer.round(false).unwrap();
+    }
+    let mut network = Network::new(&spec);
+    network.load_flat(trainer.weights());
+    let mut reader = Probe::new(kind);
+    let mut observation = ObservationBuffer::new(reader.observation_space());
+    let mut q = [0.0; PROBE_ACTIONS];
+    let mut worst: f32 = 0.0;
+    for state in probe.q_values(GAMMA) {
+        reader.read_compact(&state.compact);
+        reader.observe(&mut observation);
+        network.q_values(&observation, &mut q);
+        for (learnt, exact) in q.iter().zip(state.q) {
+            if let Some(exact) = exact {
+                worst = worst.max((learnt - exact).abs());
+            }
+        }
+    }
+    worst
+}
+
+/// Median over three fixed seeds.
+fn median_error(kind: ProbeKind, architecture: Architecture, mistake: Mistake) -> f32 {
+    let mut errors = [1, 2, 3].map(|seed| worst_error(kind, architecture, mistake, seed));
+    errors.sort_by(f32::total_cmp);
+    errors[1]
+}
+
+fn tolerance(kind: ProbeKind) -> f32 {
+    // The endless probe's value is 10, reached through a hundred bootstraps.
+    if kind == ProbeKind::Endless { 0.5 } else { 0.05 }
+}
+
+#[test]
+fn the_relational_network_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let error = median_error(kind, Architecture::Relational, Mistake::None);
+        assert!(error < tolerance(kind), "{}: off by {error}", kind.name());
+    }
+}
+
+#[test]
+fn the_mlp_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let error = median_error(kind, Architecture::Mlp, Mistake::None);
+        assert!(error < tolerance(kind), "{}: off by {error}", kind.name());
+    }
+}
+
+#[test]
+fn a_learner_that_takes_truncation_for_an_end_misses_the_endless_value() {
+    let mistake = Mistake::TruncationIsTermination;
+    let error = median_error(ProbeKind::Endless, Architecture::Relational, mistake);
+    assert!(error > 2.0, "off by {error} only");
+}
+
+#[test]
+fn a_learner_whose_target_looks_at_masked_actions_misses_the_masked_value() {
+    let mistake = Mistake::MaskForgotten;
+    let error = median_error(ProbeKind::MaskedBest, Architecture::Relational, mistake);
+    assert!(error > 0.2, "off by {error} only");
+}
+
+#[test]
+fn a_learner_that_forgets_elapsed_ticks_misses_their_discount() {
+    for kind in [ProbeKind::SameTick, ProbeKind::ThreeTicks] {
+        let error = median_error(kind, Architecture::Relational, Mistake::TicksForgotten);
+        assert!(error > 0.06, "{}: off by {error} only", kind.name());
+    }
+}
+
+/// Return of the greedy policy on the founding example after this many env steps, and the optimum.
+fn founding_return(env_steps: u64, seed: u64) -> (f64, f64) {
+    let scenario = Scenario::resolve("founding-3x3").unwrap();
+    let mut config = config(seed);
+    config.env_steps = env_steps;
+    config.exploration.epsilon = Schedule { from: 1.0, to: 0.1, share: 0.5 };
+    config.learner.gamma = 0.99;
+    config.learner.learning_rate = Schedule { from: 2e-3, to: 1e-4, share: 1.0 };
+    let mut trainer = new_trainer(&scenario, &config, Device::Cpu).unwrap();
+    while !trainer.finished() {
+        trainer.round(false).unwrap();
+    }
+    let template = Arc::new(WorldTemplate::new(&scenario));
+    let mut env = ClusterEnv::new(template, Phase::Evaluate).unwrap();
+    let exact = ExactValues::solve(env.state(), 1.0).unwrap();
+    let optimum = exact.value(&env.state().placement, env.state().moves_left);
+    let outcome = rollout(&mut env, &mut trained_policy(&mut trainer), 0).unwrap();
+    (outcome.episode_return, optimum)
+}
+
+#[test]
+fn the_founding_example_is_learnt_to_the_optimum_of_value_iteration() {
+    let mut gaps = [1, 2, 3].map(|seed| {
+        let (earned, optimum) = founding_return(8_000, seed);
+        assert!(earned < optimum + 1e-4, "{earned} beats the optimum {optimum}");
+        optimum - earned
+    });
+    gaps.sort_by(f64::total_cmp);
+    assert!(gaps[1] < 1e-3, "short of the optimum by {}", gaps[1]);
+}
+
+#[test]
+fn an_untrained_policy_is_short_of_the_optimum() {
+    let mut gaps = [1, 2, 3].map(|seed| {
+        let (earned, optimum) = founding_return(64, seed);
+        optimum - earned
+    });
+    gaps.sort_by(f64::total_cmp);
+    assert!(gaps[1] > 0.01, "short of the optimum by {} only", gaps[1]);
+}
