@@ -26,7 +26,10 @@ fn only_the_trainer_depends_on_libtorch() {
         let names = dependencies(package);
         assert!(names.iter().any(|name| name == "serde"), "{package}: nothing listed");
         for forbidden in ["torch-sys", "tch", "godwit"] {
-            assert!(!names.iter().any(|name| name == forbidden), "{package} depends on {forbidden}");
+            assert!(
+                !names.iter().any(|name| name == forbidden),
+                "{package} depends on {forbidden}"
+            );
         }
     }
     // The check would see it.

@@ -121,21 +121,6 @@ pub enum StopReason {
     NoGain,
 }
 
-impl StopReason {
-    /// The reason in a sentence.
-    pub fn explain(self) -> &'static str {
-        match self {
-            Self::PolicyStays => "the policy values staying above every migration it was offered",
-            Self::NoFeasibleMove => "no migration is feasible: capacity, class, anti-affinity, cooldown or transfer limits forbid each",
-            Self::BudgetSpent => "the move budget is spent",
-            Self::MaxMoves => "as many migrations as were asked for",
-            Self::Deadline => "the deadline has passed",
-            Self::InfeasibleChoice => "the policy chose a migration that is not allowed",
-            Self::NoGain => "no migrations that the policy chose improve the objective by more than they cost",
-        }
-    }
-}
-
 /// Plans from a state. `max_moves` caps the number of moves further than the state's own budget;
 /// after `deadline` no further decision is begun.
 ///

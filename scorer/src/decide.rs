@@ -13,7 +13,7 @@ use godwit_models::artifact::Artifact;
 use godwit_models::baselines::baseline;
 use godwit_models::guard::violations;
 use godwit_models::network_policy::NetworkPolicy;
-use godwit_models::plan::{Plan, plan};
+use godwit_models::plan::{Plan, StopReason, plan};
 use godwit_models::policy::Policy;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -119,7 +119,10 @@ impl Scorer {
         let checking = Instant::now();
         let violations = violations(&state, &plan.moves);
         if let Some(first) = violations.first() {
-            bail!("plan: expected to keep every hard constraint, got {} broken: {first}", violations.len());
+            bail!(
+                "plan: expected to keep every hard constraint, got {} broken: {first}",
+                violations.len()
+            );
         }
         timing_us.guard = micros(checking);
         timing_us.total = self.read_us + micros(started);
@@ -127,7 +130,7 @@ impl Scorer {
             format: DECISION_FORMAT,
             artifact: self.name.clone(),
             tick: snapshot.tick,
-            reason: plan.stop_reason.explain(),
+            reason: explain(plan.stop_reason),
             plan,
             timing_us,
         })
@@ -176,6 +179,26 @@ pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// The reason in a sentence.
+fn explain(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::PolicyStays => {
+            "the policy values staying above every migration that it was offered"
+        }
+        StopReason::NoFeasibleMove => {
+            "no migration is feasible: capacity, class, anti-affinity, cooldown or transfer limits \
+             forbid each"
+        }
+        StopReason::BudgetSpent => "the move budget is spent",
+        StopReason::MaxMoves => "as many migrations as were asked for",
+        StopReason::Deadline => "the deadline has passed",
+        StopReason::InfeasibleChoice => "the policy chose a migration that is not allowed",
+        StopReason::NoGain => {
+            "no migrations that the policy chose improve the objective by more than they cost"
+        }
+    }
 }
 
 /// The text of a snapshot and what errors call it.

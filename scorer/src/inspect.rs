@@ -36,13 +36,19 @@ fn describe(artifact: &Artifact) -> String {
     let mut sheet = Sheet::default();
     sheet.row("artifact", artifact.path.display());
     sheet.row("sha256", &artifact.sha256);
-    sheet.row("format", format!("{}, by godwit {} with libtorch {}", m.format, m.producer, m.libtorch));
+    sheet.row(
+        "format",
+        format!("{}, by godwit {} with libtorch {}", m.format, m.producer, m.libtorch),
+    );
 
     let n = &m.network;
     sheet.heading("network");
     let architecture = serde_json::to_value(n.architecture).unwrap_or_default();
     sheet.row("architecture", plain(&architecture));
-    sheet.row("widths", format!("hidden {}, heads {}, dueling {}", n.hidden, n.head_hidden, n.dueling));
+    sheet.row(
+        "widths",
+        format!("hidden {}, heads {}, dueling {}", n.hidden, n.head_hidden, n.dueling),
+    );
     sheet.row("weights", n.parameter_count());
     sheet.row(
         "serves",
@@ -107,7 +113,8 @@ impl Sheet {
 
     /// One row per number or text, named by its path.
     fn value(&mut self, path: &str, value: &Value) {
-        let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        let join =
+            |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match value {
             Value::Object(fields) => fields.iter().for_each(|(key, v)| self.value(&join(key), v)),
             Value::Null => {}

@@ -115,9 +115,7 @@ fn artifacts_for_another_world() {
     });
     let message = refusal(&fixture, &bad, &more);
     assert!(
-        message.ends_with(
-            "nodes: expected 3 nodes, the only size that the network serves, got 4"
-        ),
+        message.ends_with("nodes: expected 3 nodes, the only size that the network serves, got 4"),
         "{message}"
     );
 }

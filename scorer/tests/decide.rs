@@ -22,7 +22,9 @@ fn a_plan_improves_the_objective_and_says_who_made_it() {
     let moves = plan["moves"].as_array().unwrap();
     assert!(!moves.is_empty() && moves.len() <= 10, "{decision}");
     assert!(plan["objective_after"].as_f64() < plan["objective_before"].as_f64(), "{decision}");
-    for field in ["workload_name", "source_name", "destination_name", "predicted_gain", "transfer_s"] {
+    for field in
+        ["workload_name", "source_name", "destination_name", "predicted_gain", "transfer_s"]
+    {
         assert!(!moves[0][field].is_null(), "{field} in {}", moves[0]);
     }
     assert!(!decision["reason"].as_str().unwrap().is_empty());
@@ -110,9 +112,13 @@ fn an_artifact_describes_itself() {
     assert_eq!(manifest["network"]["architecture"], "relational");
     let text = command().assert().success().get_output().stdout.clone();
     let text = String::from_utf8(text).unwrap();
-    for expected in
-        ["relational", "founding-10x50", "objective_change", "config.learner.batch", "states no results"]
-    {
+    for expected in [
+        "relational",
+        "founding-10x50",
+        "objective_change",
+        "config.learner.batch",
+        "states no results",
+    ] {
         assert!(text.contains(expected), "{expected} in\n{text}");
     }
     assert!(text.contains(manifest["schema_hash"].as_str().unwrap()));

@@ -147,7 +147,8 @@ pub fn write(source: &Source, out: &Path) -> anyhow::Result<ExportReport> {
     let parity = compare(&module, &mut network, goldens.chain(seen.iter().rev().take(CHECKED)))?;
     verify::require(&parity, out)?;
 
-    let written = File::open(&draft).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+    let written =
+        File::open(&draft).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
     let bytes = written.with_context(|| format!("{}: cannot be synced", out.display()))?.len();
     std::fs::rename(&draft, out)
         .and_then(|()| File::open(folder)?.sync_all())
@@ -181,6 +182,10 @@ fn golden_vectors(
 }
 
 fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>); 3]> {
+    // By way of text: as a value, a 0.3 of 32 bits would show as 0.30000001192092896.
+    let rules = serde_json::to_string(&source.scenario.rules)
+        .and_then(|text| serde_json::from_str(&text))
+        .context("the rules as JSON")?;
     let manifest = Manifest {
         format: FORMAT.to_owned(),
         producer: env!("CARGO_PKG_VERSION").to_owned(),
@@ -189,7 +194,7 @@ fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>
         schema: features::schema(&source.scenario.rules),
         schema_hash: String::new(),
         scenario_name: source.scenario.name.clone(),
-        rules: serde_json::to_value(&source.scenario.rules).context("the rules as JSON")?,
+        rules,
         scenario_sha256: scenario_sha256(&source.scenario),
         training: source.training.clone(),
         evaluation: source.evaluation.clone(),

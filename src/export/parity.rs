@@ -90,11 +90,24 @@ fn best(q: &[f32]) -> usize {
     (1..q.len()).fold(0, |best, a| if q[a] > q[best] { a } else { best })
 }
 
-/// Values each observation with both forms.
+/// Values each observation with both forms, each on one thread.
 ///
 /// # Errors
 /// When libtorch refuses an observation or returns another number of values.
 pub fn compare<'a>(
+    module: &CModule,
+    network: &mut Network,
+    observations: impl IntoIterator<Item = &'a ObservationBuffer>,
+) -> anyhow::Result<Parity> {
+    // Threads that wait for each other cost a single observation up to a thousand times its work.
+    let threads = tch::get_num_threads();
+    tch::set_num_threads(1);
+    let parity = compare_on_one_thread(module, network, observations);
+    tch::set_num_threads(threads);
+    parity
+}
+
+fn compare_on_one_thread<'a>(
     module: &CModule,
     network: &mut Network,
     observations: impl IntoIterator<Item = &'a ObservationBuffer>,

@@ -18,8 +18,10 @@ impl Artifact {
     /// When this version does not know such rules, or observes other features under them than
     /// the network was trained on.
     pub fn rules(&self) -> Result<Rules, ArtifactError> {
-        self.known_rules()
-            .map_err(|failure| ArtifactError { path: self.path.clone(), failure: Box::new(failure) })
+        self.known_rules().map_err(|failure| ArtifactError {
+            path: self.path.clone(),
+            failure: Box::new(failure),
+        })
     }
 
     fn known_rules(&self) -> Result<Rules, Failure> {
@@ -50,7 +52,8 @@ impl Artifact {
                 ("workloads", fixed.workloads, snapshot.workloads.len()),
             ] {
                 if expected != got {
-                    let expected = format!("{expected} {field}, the only size that the network serves");
+                    let expected =
+                        format!("{expected} {field}, the only size that the network serves");
                     return Err(InputError::field(label, field, expected, got.to_string()));
                 }
             }

@@ -97,8 +97,7 @@ pub fn write_artifact_with(
     let files = extra_files(manifest, weights_bytes(&spec, &weights), golden);
 
     let mut zip = ZipWriter::new(std::fs::File::create(path).unwrap());
-    let stored =
-        SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, contents) in &files {
         zip.start_file(format!("policy/extra/{name}"), stored).unwrap();
         zip.write_all(contents).unwrap();
