@@ -165,12 +165,7 @@ impl BatchBuilder {
         self.states - 1
     }
 
-    fn add_row(
-        &mut self,
-        observation: &ObservationBuffer,
-        action: usize,
-        b: i64,
-    ) {
+    fn add_row(&mut self, observation: &ObservationBuffer, action: usize, b: i64) {
         let stride = observation.candidate_stride;
         let features = self.space.schema.candidate.len();
         self.candidates.extend((0..features).map(|f| observation.candidates[f * stride + action]));
@@ -201,8 +196,11 @@ impl BatchBuilder {
         let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
         let [state, workload, source, destination, action] = &self.index;
         let (workloads, workloads_per_state, placement) = self.build_workloads();
-        let workload: Vec<i64> =
-            workload.iter().zip(state).map(|(row, b)| b * workloads_per_state as i64 + row).collect();
+        let workload: Vec<i64> = workload
+            .iter()
+            .zip(state)
+            .map(|(row, b)| b * workloads_per_state as i64 + row)
+            .collect();
         StateBatch {
             states: self.states,
             nodes_per_state: self.space.nodes as i64,
@@ -237,7 +235,13 @@ impl BatchBuilder {
         let width = self.space.schema.workload.len();
         let all = self.workloads.len() / width;
         let ends = distinct.first.iter().skip(1).copied().chain([all]);
-        let most = distinct.first.iter().zip(ends.clone()).map(|(first, end)| end - first).max().unwrap_or(1);
+        let most = distinct
+            .first
+            .iter()
+            .zip(ends.clone())
+            .map(|(first, end)| end - first)
+            .max()
+            .unwrap_or(1);
         let mut rows = vec![0.0; b * most * width];
         let mut counts = vec![0.0_f32; b * n * most];
         for (state, (&first, end)) in distinct.first.iter().zip(ends).enumerate() {

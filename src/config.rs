@@ -179,17 +179,42 @@ impl TrainConfig {
         let checks: &[(&'static str, bool, &'static str, String)] = &[
             ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
             ("max_minutes", self.max_minutes >= 0.0, "0 or more", self.max_minutes.to_string()),
-            ("env_copies", (1..=4096).contains(&self.env_copies), "1 to 4096", self.env_copies.to_string()),
-            ("round_steps", (1..=4096).contains(&self.round_steps), "1 to 4096", self.round_steps.to_string()),
-            ("steps_per_update", positive(self.steps_per_update), "more than 0", self.steps_per_update.to_string()),
+            (
+                "env_copies",
+                (1..=4096).contains(&self.env_copies),
+                "1 to 4096",
+                self.env_copies.to_string(),
+            ),
+            (
+                "round_steps",
+                (1..=4096).contains(&self.round_steps),
+                "1 to 4096",
+                self.round_steps.to_string(),
+            ),
+            (
+                "steps_per_update",
+                positive(self.steps_per_update),
+                "more than 0",
+                self.steps_per_update.to_string(),
+            ),
             (
                 "replay_capacity",
                 self.replay_capacity >= self.env_copies * (l.n_step + 8),
                 "room for at least n_step + 8 states per environment copy",
                 self.replay_capacity.to_string(),
             ),
-            ("evaluate_episodes", self.evaluate_episodes > 0, "at least 1", self.evaluate_episodes.to_string()),
-            ("network.hidden", (1..=4096).contains(&self.network.hidden), "1 to 4096", self.network.hidden.to_string()),
+            (
+                "evaluate_episodes",
+                self.evaluate_episodes > 0,
+                "at least 1",
+                self.evaluate_episodes.to_string(),
+            ),
+            (
+                "network.hidden",
+                (1..=4096).contains(&self.network.hidden),
+                "1 to 4096",
+                self.network.hidden.to_string(),
+            ),
             (
                 "network.head_hidden",
                 (1..=4096).contains(&self.network.head_hidden),
@@ -202,25 +227,59 @@ impl TrainConfig {
                 "from, to and share within 0 to 1",
                 format!("{:?}", e.epsilon),
             ),
-            ("exploration.greedy_share", share(e.greedy_share), "0 to 1", e.greedy_share.to_string()),
+            (
+                "exploration.greedy_share",
+                share(e.greedy_share),
+                "0 to 1",
+                e.greedy_share.to_string(),
+            ),
             ("exploration.stay_share", share(e.stay_share), "0 to 1", e.stay_share.to_string()),
-            ("learner.batch_size", (1..=65_536).contains(&l.batch_size), "1 to 65536", l.batch_size.to_string()),
+            (
+                "learner.batch_size",
+                (1..=65_536).contains(&l.batch_size),
+                "1 to 65536",
+                l.batch_size.to_string(),
+            ),
             ("learner.gamma", share(l.gamma), "0 to 1", l.gamma.to_string()),
             ("learner.n_step", (1..=1000).contains(&l.n_step), "1 to 1000", l.n_step.to_string()),
-            ("learner.huber_delta", positive(l.huber_delta), "more than 0", l.huber_delta.to_string()),
+            (
+                "learner.huber_delta",
+                positive(l.huber_delta),
+                "more than 0",
+                l.huber_delta.to_string(),
+            ),
             (
                 "learner.learning_rate",
-                positive(l.learning_rate.from) && l.learning_rate.to >= 0.0 && share(l.learning_rate.share),
+                positive(l.learning_rate.from)
+                    && l.learning_rate.to >= 0.0
+                    && share(l.learning_rate.share),
                 "from above 0, to at least 0, share within 0 to 1",
                 format!("{:?}", l.learning_rate),
             ),
-            ("learner.weight_decay", l.weight_decay >= 0.0, "0 or more", l.weight_decay.to_string()),
-            ("learner.max_gradient_norm", positive(l.max_gradient_norm), "more than 0", l.max_gradient_norm.to_string()),
+            (
+                "learner.weight_decay",
+                l.weight_decay >= 0.0,
+                "0 or more",
+                l.weight_decay.to_string(),
+            ),
+            (
+                "learner.max_gradient_norm",
+                positive(l.max_gradient_norm),
+                "more than 0",
+                l.max_gradient_norm.to_string(),
+            ),
             ("learner.target_tau", share(l.target_tau), "0 to 1", l.target_tau.to_string()),
-            ("learner.reward_scale", positive(l.reward_scale), "more than 0", l.reward_scale.to_string()),
+            (
+                "learner.reward_scale",
+                positive(l.reward_scale),
+                "more than 0",
+                l.reward_scale.to_string(),
+            ),
         ];
         match checks.iter().find(|(_, good, _, _)| !good) {
-            Some((field, _, expected, got)) => Err(ConfigError { field, expected, got: got.clone() }),
+            Some((field, _, expected, got)) => {
+                Err(ConfigError { field, expected, got: got.clone() })
+            }
             None => Ok(()),
         }
     }

@@ -129,7 +129,8 @@ impl<E: Env> Learner<E> {
             .zip(self.observations.par_chunks_mut(share))
             .zip(self.targets.par_chunks_mut(share))
             .for_each(|(((worker, transitions), observations), targets)| {
-                for ((t, observation), target) in transitions.iter().zip(observations).zip(targets) {
+                for ((t, observation), target) in transitions.iter().zip(observations).zip(targets)
+                {
                     worker.decoder.read_compact(replay.state(t.state));
                     worker.decoder.observe(observation);
                     *target = worker.td_target(t, replay, double);
@@ -139,7 +140,9 @@ impl<E: Env> Learner<E> {
         self.states.clear();
         let size = self.transitions.len();
         let mut taken = Vec::with_capacity(size);
-        for (b, (transition, observation)) in self.transitions.iter().zip(&self.observations).enumerate() {
+        for (b, (transition, observation)) in
+            self.transitions.iter().zip(&self.observations).enumerate()
+        {
             let row = self.states.rows();
             taken.push(if transition.action == 0 { b } else { size + row } as i64);
             self.states.add_with_action(observation, transition.action as usize);

@@ -100,4 +100,3 @@ impl Env for PairedEnv {
         self.run_twin().map_err(|error| error.to_string())
     }
 }
-

@@ -159,7 +159,8 @@ impl Replay {
     pub fn transition(&self, ring_index: usize, age: usize, n: usize) -> Option<Transition> {
         let ring = &self.rings[ring_index];
         let length = ring.kinds.len();
-        let oldest = if length < self.capacity { 0 } else { (ring.written % length as u64) as usize };
+        let oldest =
+            if length < self.capacity { 0 } else { (ring.written % length as u64) as usize };
         let at = |age: usize| (oldest + age) % length;
         let start = at(age);
         if ring.kinds[start] == Entry::Last as u8 {
@@ -172,17 +173,35 @@ impl Replay {
             // A `Last` entry is where a truncated episode bootstraps from, after fewer steps.
             if ring.kinds[here] == Entry::Last as u8 {
                 let next = position(here);
-                return Some(Transition { state: position(start), action: ring.actions[start], reward, discount, next });
+                return Some(Transition {
+                    state: position(start),
+                    action: ring.actions[start],
+                    reward,
+                    discount,
+                    next,
+                });
             }
             reward += discount * ring.rewards[here];
             discount *= ring.discounts[here];
             if ring.kinds[here] == Entry::Terminal as u8 {
                 let state = position(start);
-                return Some(Transition { state, action: ring.actions[start], reward, discount: 0.0, next: state });
+                return Some(Transition {
+                    state,
+                    action: ring.actions[start],
+                    reward,
+                    discount: 0.0,
+                    next: state,
+                });
             }
         }
         let next = position(at(age + n));
-        Some(Transition { state: position(start), action: ring.actions[start], reward, discount, next })
+        Some(Transition {
+            state: position(start),
+            action: ring.actions[start],
+            reward,
+            discount,
+            next,
+        })
     }
 }
 
@@ -238,6 +257,9 @@ mod tests {
             replay.push(0, &[state], 0, f32::from(state), 1.0, Entry::Step);
         }
         let t = replay.transition(0, 0, 1).expect("a step");
-        assert_eq!((t.reward, replay.state(t.state), replay.state(t.next)), (2.0, &[2][..], &[3][..]));
+        assert_eq!(
+            (t.reward, replay.state(t.state), replay.state(t.next)),
+            (2.0, &[2][..], &[3][..])
+        );
     }
 }

@@ -86,7 +86,10 @@ pub fn new_trainer(
         }
         let name = &config.paired_baseline;
         let baseline = baseline(name).with_context(|| {
-            format!("paired_baseline: expected one of {:?}, got {name:?}", godwit_models::baselines::NAMES)
+            format!(
+                "paired_baseline: expected one of {:?}, got {name:?}",
+                godwit_models::baselines::NAMES
+            )
         })?;
         Ok(PairedEnv::paired(env, baseline))
     };

@@ -161,7 +161,9 @@ impl<E: Env> Trainer<E> {
         let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
         let updates = self.due_updates();
         let mut report = RoundReport::default();
-        let Self { config, learner, replay, vector, actors, counters, staged, reward_factor, .. } = self;
+        let Self {
+            config, learner, replay, vector, actors, counters, staged, reward_factor, ..
+        } = self;
         let replay_now: &Replay = replay;
         let (stats, collected) = rayon::join(
             || {
@@ -213,7 +215,8 @@ fn collect<E: Env>(
 ) -> Result<Vec<FinishedEpisode>, VectorError> {
     let mut finished = Vec::new();
     let mut before: Vec<Vec<u8>> = vector.slots().iter().map(|slot| slot.state.clone()).collect();
-    let chosen: Vec<std::sync::atomic::AtomicU32> = actors.iter().map(|_| Default::default()).collect();
+    let chosen: Vec<std::sync::atomic::AtomicU32> =
+        actors.iter().map(|_| Default::default()).collect();
     for _ in 0..config.round_steps {
         for (before, slot) in before.iter_mut().zip(vector.slots()) {
             before.copy_from_slice(&slot.state);
@@ -232,7 +235,11 @@ fn collect<E: Env>(
                 action: chosen[i].load(std::sync::atomic::Ordering::Relaxed),
                 reward: step.reward * reward_factor,
                 discount: config.learner.gamma.powi(step.elapsed_ticks as i32) as f32,
-                kind: if step.end == Some(EpisodeEnd::Terminated) { Entry::Terminal } else { Entry::Step },
+                kind: if step.end == Some(EpisodeEnd::Terminated) {
+                    Entry::Terminal
+                } else {
+                    Entry::Step
+                },
             });
             counters.running_return[i] += f64::from(step.reward);
             for (sum, term) in counters.running_terms[i].iter_mut().zip(step.terms) {

@@ -24,6 +24,7 @@ pub struct CandidateList {
 struct Scratch {
     sources: Vec<(f32, u32)>,
     rankings: Vec<Ranking>,
+    listed_sources: Vec<u32>,
 }
 
 /// The nodes that can take a workload, best first; the same for workloads that are alike, apart
@@ -48,7 +49,7 @@ pub fn action_space(nodes: usize, workloads: usize, most: usize) -> (usize, bool
 /// Destinations listed per workload.
 const DESTINATIONS: usize = 8;
 /// Candidates whose scores are equal are mostly interchangeable: keep this many.
-const EQUAL_SOURCES: usize = 4;
+const EQUAL_SOURCES: usize = 12;
 const EQUAL_DESTINATIONS: usize = 2;
 
 impl CandidateList {
@@ -64,8 +65,9 @@ impl CandidateList {
     pub fn fill(&mut self, state: &ClusterState, most: usize) {
         self.workload.clear();
         self.destination.clear();
-        let Scratch { sources, rankings } = &mut self.scratch;
+        let Scratch { sources, rankings, listed_sources } = &mut self.scratch;
         sources.clear();
+        listed_sources.clear();
         for k in 0..state.spec.workloads() {
             if state.may_leave(k).is_ok() {
                 sources.push((departure_score(state, k), k as u32));
@@ -85,6 +87,14 @@ impl CandidateList {
                 continue;
             }
             let source = state.placement[k as usize];
+            // Of workloads that look alike on one node, one stands for all: otherwise the twins of
+            // a single node would fill the places that other nodes' workloads should have.
+            let twin = |&other: &u32| {
+                state.placement[other as usize] == source && look_alike(state, other, k)
+            };
+            if listed_sources.iter().any(twin) {
+                continue;
+            }
             let ranking = ranking_of(state, k as usize, rankings, &mut ranked);
             let mut run = EqualRun::default();
             let first = self.workload.len();
@@ -102,9 +112,24 @@ impl CandidateList {
             if self.workload.len() > first {
                 left -= 1;
                 equal.push(score);
+                listed_sources.push(k);
             }
         }
     }
+}
+
+/// Whether moving one of these workloads comes to the same as moving the other.
+fn look_alike(state: &ClusterState, a: u32, b: u32) -> bool {
+    let spec = &*state.spec;
+    let (a, b) = (a as usize, b as usize);
+    spec.group[a] == NO_GROUP
+        && spec.group[b] == NO_GROUP
+        && spec.class_mask[a] == spec.class_mask[b]
+        && spec.state_gib[a] == spec.state_gib[b]
+        && spec.dirty_gib_s[a] == spec.dirty_gib_s[b]
+        && spec.priority[a] == spec.priority[b]
+        && state.demand_of(a) == state.demand_of(b)
+        && (0..state.forecast.len()).all(|h| state.forecast_of(h, a) == state.forecast_of(h, b))
 }
 
 /// The ranking for a workload: one made for a like workload (`ranked` of `rankings` are of this

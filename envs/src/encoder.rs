@@ -1,13 +1,16 @@
 //! The one feature encoder: training, evaluation and the live scorer observe through it. The
 //! order of what it writes is the order of [`crate::features::schema`].
 
+// Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
+#![allow(clippy::needless_range_loop)]
+
 use crate::candidates::{CandidateList, action_space};
 use crate::migration::MigrationCostLanes;
-use crate::objective::{LEVEL_TERMS, Term};
+use crate::objective::{LEVEL_TERMS, Slot, Term};
 use crate::observation::{LANES, ObservationBuffer, ObservationSpace};
-use crate::outlook::{Arrivals, Lanes, Tile};
+use crate::outlook::{Arrivals, Lanes, Outlook, Tile};
 use crate::scenario::Mode;
-use crate::slots::MOST_REMOVALS;
+use crate::slots::{SIZE_BINS, nearness};
 use crate::state::{ClusterState, full_budget};
 use multiversion::multiversion;
 
@@ -94,8 +97,8 @@ fn encode_nodes(state: &ClusterState, out: &mut [f32]) {
         w.put(f32::from(state.transfers_of(i)) / 4.0);
         if let Some(slot) = state.objective.slot {
             w.put(now.slots[i] / 4.0);
-            w.put(now.free[i] / slot.size - now.slots[i]);
-            w.put(state.slots.removals[i] / MOST_REMOVALS);
+            w.put(slot_remainder(now, slot, i));
+            w.put(nearness(state.slots.removals[i]));
             for count in state.slots.size_counts[i] {
                 w.put(count / 4.0);
             }
@@ -283,13 +286,19 @@ fn encode_row(
         let mut remainder: Lanes = [0.0; LANES];
         let mut before: Lanes = [0.0; LANES];
         let mut after: Lanes = [0.0; LANES];
+        let mut remainder_before: Lanes = [0.0; LANES];
+        let mut counts = [[0.0; LANES]; SIZE_BINS];
         for l in 0..LANES {
             let slots = arrivals.free[l] / slot.size;
             remainder[l] = slots - (slots + 1e-4).floor();
             if open[l] {
                 let node = tiles[0].node[l] as usize;
-                before[l] = state.slots.removals[node];
-                after[l] = state.slots.removals_with(slot, node, size, arrivals.free[l]);
+                before[l] = nearness(state.slots.removals[node]);
+                after[l] = nearness(state.slots.removals_with(slot, node, size, arrivals.free[l]));
+                remainder_before[l] = slot_remainder(&state.now, slot, node);
+                for (bin, lanes) in counts.iter_mut().enumerate() {
+                    lanes[l] = state.slots.size_counts[node][bin];
+                }
             }
         }
         let slots = departure.free / slot.size;
@@ -298,10 +307,19 @@ fn encode_row(
         w.put(&arrivals.slots_gained, 1.0, 0.0);
         w.put_all(slots - (slots + 1e-4).floor());
         w.put(&remainder, 1.0, 0.0);
-        w.put_all(state.slots.removals[source] / MOST_REMOVALS);
-        w.put_all(without / MOST_REMOVALS);
-        w.put(&before, 1.0 / MOST_REMOVALS, 0.0);
-        w.put(&after, 1.0 / MOST_REMOVALS, 0.0);
+        w.put_all(slot_remainder(&state.now, slot, source));
+        w.put(&remainder_before, 1.0, 0.0);
+        w.put_all(nearness(state.slots.removals[source]));
+        w.put_all(nearness(without));
+        w.put(&before, 1.0, 0.0);
+        w.put(&after, 1.0, 0.0);
+        w.put_all(size / slot.size);
+        for count in state.slots.size_counts[source] {
+            w.put_all(count / 4.0);
+        }
+        for lanes in &counts {
+            w.put(lanes, 0.25, 0.0);
+        }
     }
     for (h, outlook) in state.forecast.iter().enumerate() {
         let demand = state.forecast_of(h, k);
@@ -311,6 +329,12 @@ fn encode_row(
         w.put_all((departure.load - outlook.mean_load) * inverse_m);
         w.put(&arrivals.objective, inverse_unit, 0.0);
     }
+}
+
+/// Share of a slot that is free on a node beyond its whole slots.
+#[inline(always)]
+fn slot_remainder(now: &Outlook, slot: Slot, node: usize) -> f32 {
+    now.free[node] / slot.size - now.slots[node]
 }
 
 struct Row<'a> {

@@ -26,7 +26,7 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     if slot {
         node.add("slots", "1", 4.0);
         node.add("slot_remainder", "1", 1.0);
-        node.add("removals_to_next_slot", "1", 8.0);
+        node.add("slot_nearness", "2^(1-removals)", 1.0);
         for bin in 0..SIZE_BINS {
             node.add(&format!("workloads_of_size_{bin}"), "1", 4.0);
         }
@@ -83,10 +83,18 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
         candidate.add("destination_slots_gained", "1", 1.0);
         candidate.add("source_slot_remainder", "1", 1.0);
         candidate.add("destination_slot_remainder", "1", 1.0);
-        candidate.add("source_removals_before", "1", 8.0);
-        candidate.add("source_removals_after", "1", 8.0);
-        candidate.add("destination_removals_before", "1", 8.0);
-        candidate.add("destination_removals_after", "1", 8.0);
+        candidate.add("source_slot_remainder_before", "1", 1.0);
+        candidate.add("destination_slot_remainder_before", "1", 1.0);
+        for side in ["source", "destination"] {
+            candidate.add(&format!("{side}_nearness_before"), "2^(1-removals)", 1.0);
+            candidate.add(&format!("{side}_nearness_after"), "2^(1-removals)", 1.0);
+        }
+        candidate.add("slots_demanded", "1", 1.0);
+        for side in ["source", "destination"] {
+            for bin in 0..SIZE_BINS {
+                candidate.add(&format!("{side}_workloads_of_size_{bin}"), "1", 4.0);
+            }
+        }
     }
     for h in horizons {
         candidate.add(&format!("destination_load_above_mean[+{h}]"), "1", 1.0);

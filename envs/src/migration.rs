@@ -6,6 +6,9 @@
 //! `moved = V (1 - r^(n+1)) / (1 - r)` and `downtime = V r^n / b + switch-over`: the last round
 //! is the stop-and-copy one.
 
+// Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
+#![allow(clippy::needless_range_loop)]
+
 use crate::observation::LANES;
 use crate::outlook::Lanes;
 use serde::{Deserialize, Serialize};

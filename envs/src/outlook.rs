@@ -5,6 +5,9 @@
 //! destinations at once. Observation, candidate ranking and the greedy baselines all use these,
 //! so that there is one arithmetic for a move.
 
+// Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
+#![allow(clippy::needless_range_loop)]
+
 use crate::cluster::ClusterSpec;
 use crate::objective::{LEVEL_TERMS, Objective, Term};
 use crate::observation::LANES;

@@ -14,6 +14,13 @@ pub const SIZE_BINS: usize = 5;
 /// The count that stands for "cannot be completed".
 pub const MOST_REMOVALS: f32 = 8.0;
 
+/// How near a slot is that so many removals complete, as a feature: 1 for one removal, half of it
+/// for each further one, 0 where it cannot be completed.
+pub fn nearness(removals: f32) -> f32 {
+    const BY_COUNT: [f32; 9] = [1.0, 1.0, 0.5, 0.25, 0.125, 0.0625, 0.031_25, 0.015_625, 0.0];
+    BY_COUNT[(removals as usize).min(8)]
+}
+
 /// Slot arithmetic of each node; empty where the objective has no slot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SlotView {

@@ -1,5 +1,8 @@
 //! What changes during an episode: demands, placement, transfers in flight, cooldowns, budgets.
 
+// Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
+#![allow(clippy::needless_range_loop)]
+
 use crate::cluster::{ClusterSpec, NO_GROUP};
 use crate::migration::{MigrationCost, MigrationCostLanes};
 use crate::objective::{LEVEL_TERMS, Objective, TERMS, Term, Terms};

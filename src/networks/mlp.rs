@@ -6,7 +6,8 @@ use godwit_models::net::NetworkSpec;
 use tch::{Kind, Tensor};
 
 pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
-    let [hidden1_weight, hidden1_bias, hidden2_weight, hidden2_bias, output_weight, output_bias] = p
+    let [hidden1_weight, hidden1_bias, hidden2_weight, hidden2_bias, output_weight, output_bias] =
+        p
     else {
         unreachable!("an mlp specification lists 6 parameters")
     };
@@ -17,7 +18,12 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     // [B, K] -> [B, K N]
     let one_hot = node.one_hot(n).to_kind(Kind::Float).view([b, k * n]);
     let input = Tensor::cat(
-        &[batch.nodes.view([b, -1]), batch.workloads.view([b, -1]), batch.globals.shallow_clone(), one_hot],
+        &[
+            batch.nodes.view([b, -1]),
+            batch.workloads.view([b, -1]),
+            batch.globals.shallow_clone(),
+            one_hot,
+        ],
         1,
     );
     let hidden = hidden1_bias.addmm(&input, hidden1_weight).relu_();
@@ -26,6 +32,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     let output = output_bias.addmm(&hidden, output_weight);
     let value = output.select(1, 0);
     let advantage = output.reshape([-1]).index_select(0, &batch.row_action);
-    let q = if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
+    let q =
+        if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
     (value, q)
 }

@@ -11,13 +11,29 @@ const POOL_SCALE: f64 = 0.125;
 
 pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
     let [
-        workload_encoder_weight, workload_encoder_bias,
-        node_encoder_weight, node_pool_weight, node_encoder_bias,
-        global_encoder_weight, global_nodes_weight, global_workloads_weight, global_encoder_bias,
-        candidate_workload_weight, candidate_source_weight, candidate_destination_weight,
-        candidate_feature_weight, candidate_global_weight, candidate_bias,
-        head_weight, head_bias, advantage_weight, advantage_bias,
-        value_weight, value_bias, value_out_weight, value_out_bias,
+        workload_encoder_weight,
+        workload_encoder_bias,
+        node_encoder_weight,
+        node_pool_weight,
+        node_encoder_bias,
+        global_encoder_weight,
+        global_nodes_weight,
+        global_workloads_weight,
+        global_encoder_bias,
+        candidate_workload_weight,
+        candidate_source_weight,
+        candidate_destination_weight,
+        candidate_feature_weight,
+        candidate_global_weight,
+        candidate_bias,
+        head_weight,
+        head_bias,
+        advantage_weight,
+        advantage_bias,
+        value_weight,
+        value_bias,
+        value_out_weight,
+        value_out_bias,
     ] = p
     else {
         unreachable!("a relational specification lists 23 parameters")
@@ -75,6 +91,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     let advantage = advantage_bias
         .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight)
         .squeeze_dim(1);
-    let q = if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
+    let q =
+        if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
     (value, q)
 }

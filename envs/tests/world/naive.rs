@@ -69,6 +69,31 @@ pub fn point(
     Point { utilisation, load, mean, free, slots, terms }
 }
 
+/// 2^(1 - removals), 0 for 8 or more.
+fn nearness(removals: f64) -> f64 {
+    if removals < 8.0 { 2.0_f64.powf(1.0 - removals) } else { 0.0 }
+}
+
+/// Demand for the slot's resource in slots.
+fn slots_demanded(state: &ClusterState, workload: usize) -> f64 {
+    let slot = state.objective.slot.unwrap();
+    f64::from(state.demand_of(workload)[slot.resource]) / f64::from(slot.size)
+}
+
+/// Movable workloads on a node whose demand in slots falls in this bin, as a feature.
+fn of_size(state: &ClusterState, node: usize, bin: usize) -> f64 {
+    let edges = [0.0, 0.125, 0.25, 0.5, 1.0, f64::INFINITY];
+    let inside = |size: f64| {
+        // The tolerance of the world: a size on an edge belongs below it.
+        size > edges[bin] * if bin == 0 { 1.0 } else { 1.0001 } && size <= edges[bin + 1] * 1.0001
+    };
+    let count = (0..state.placement.len())
+        .filter(|&k| state.placement[k] as usize == node && state.spec.movable[k])
+        .filter(|&k| inside(slots_demanded(state, k)))
+        .count();
+    count as f64 / 4.0
+}
+
 /// Fewest departures that complete the next slot of a node, at most 8.
 fn removals(state: &ClusterState, placement: &[u32], node: usize, free: f64) -> f64 {
     let Some(slot) = state.objective.slot else { return 0.0 };
@@ -214,7 +239,7 @@ impl<'a> Naive<'a> {
             "slot_remainder" => {
                 at.free[i] / f64::from(state.objective.slot.unwrap().size) - at.slots[i]
             }
-            "removals_to_next_slot" => removals(state, &state.placement, i, at.free[i]) / 8.0,
+            "slot_nearness" => nearness(removals(state, &state.placement, i, at.free[i])),
             other => panic!("unknown node feature {other}"),
         }
     }
@@ -290,18 +315,34 @@ impl<'a> Naive<'a> {
                 "destination_slots_gained" => after.slots[destination] - before.slots[destination],
                 "source_slot_remainder" => remainder(after.free[source]),
                 "destination_slot_remainder" => remainder(after.free[destination]),
-                "source_removals_before" => {
-                    removals(state, &state.placement, source, before.free[source]) / 8.0
+                "source_slot_remainder_before" => remainder(before.free[source]),
+                "destination_slot_remainder_before" => remainder(before.free[destination]),
+                "source_nearness_before" => {
+                    nearness(removals(state, &state.placement, source, before.free[source]))
                 }
-                "source_removals_after" => {
-                    removals(state, &placement, source, after.free[source]) / 8.0
+                "source_nearness_after" => {
+                    nearness(removals(state, &placement, source, after.free[source]))
                 }
-                "destination_removals_before" => {
-                    removals(state, &state.placement, destination, before.free[destination]) / 8.0
+                "destination_nearness_before" => nearness(removals(
+                    state,
+                    &state.placement,
+                    destination,
+                    before.free[destination],
+                )),
+                "destination_nearness_after" => {
+                    nearness(removals(state, &placement, destination, after.free[destination]))
                 }
-                "destination_removals_after" => {
-                    removals(state, &placement, destination, after.free[destination]) / 8.0
-                }
+                "slots_demanded" => slots_demanded(state, k),
+                "source_workloads_of_size_0" => of_size(state, source, 0),
+                "source_workloads_of_size_1" => of_size(state, source, 1),
+                "source_workloads_of_size_2" => of_size(state, source, 2),
+                "source_workloads_of_size_3" => of_size(state, source, 3),
+                "source_workloads_of_size_4" => of_size(state, source, 4),
+                "destination_workloads_of_size_0" => of_size(state, destination, 0),
+                "destination_workloads_of_size_1" => of_size(state, destination, 1),
+                "destination_workloads_of_size_2" => of_size(state, destination, 2),
+                "destination_workloads_of_size_3" => of_size(state, destination, 3),
+                "destination_workloads_of_size_4" => of_size(state, destination, 4),
                 other => panic!("unknown candidate feature {other}"),
             }
         };
