@@ -190,7 +190,7 @@ impl Imported {
             snapshot: Some(snapshot_name(name)),
             nodes: Vec::new(),
             workloads: Vec::new(),
-            train: None,
+            train: Some(learner_settings()),
             cluster: Some(Arc::new(snapshot.clone())),
         };
         scenario.validate(&format!("{name} (imported)"))?;
@@ -284,6 +284,31 @@ fn commit(staged: tempfile::NamedTempFile, path: &Path) -> Result<(), InputError
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Learner settings that suit the rebalancing of one large snapshot within a budget of moves:
+/// half an hour to three quarters on two cores for a few hundred nodes.
+fn learner_settings() -> toml::Table {
+    toml::toml! {
+        env_steps = 240000
+        env_copies = 8
+        steps_per_update = 2.0
+        replay_capacity = 60000
+        evaluate_every = 10000
+        evaluate_episodes = 8
+        checkpoint_every = 60000
+
+        [exploration]
+        epsilon = { from = 1.0, to = 0.03, share = 0.08 }
+        greedy_share = 0.5
+        stay_share = 0.0
+
+        [learner]
+        batch_size = 32
+        n_step = 5
+        gamma = 0.99
+        learning_rate = { from = 1e-3, to = 3e-5, share = 0.6 }
+    }
 }
 
 #[cfg(test)]
