@@ -50,18 +50,18 @@ impl Parity {
             }
             let difference = (l - n).abs();
             self.largest_q = self.largest_q.max(l.abs());
-            // `max` would drop a NaN.
+            // `max` would drop a NaN; an infinite difference is a mask on one side only.
             if difference.is_nan() || difference > self.largest_difference {
                 self.largest_difference = difference;
             }
-            if difference.is_nan() || difference > TOLERANCE * l.abs().max(1.0) {
+            if !difference.is_finite() || difference > TOLERANCE * l.abs().max(1.0) {
                 self.disagreements += 1;
             }
         }
         let (best, other) = (best(libtorch), best(native));
         if best != other {
             let gap = libtorch[best] - libtorch[other];
-            if gap.is_nan() || gap > TOLERANCE * libtorch[best].abs().max(1.0) {
+            if !gap.is_finite() || gap > TOLERANCE * libtorch[best].abs().max(1.0) {
                 self.arg_max_disagreements += 1;
             }
         }
