@@ -6,8 +6,10 @@
 //! Workloads that look alike are laid out once: the encoder of the relational network sees D
 //! distinct feature rows per state, and a table counts how many of each kind a node holds. In a
 //! cluster of a few thousand machines of seven sizes that is a dozen rows instead of thousands.
+//! For the candidate network, which reads neither nodes nor workloads, none are laid out.
 
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_models::net::Architecture;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
@@ -50,22 +52,34 @@ pub enum Placement {
     Nodes(Tensor),
     /// How many workloads of each distinct row are on each node, `[B, N, D]`.
     Counts(Tensor),
+    /// Not laid out, and `nodes` and `workloads` are empty.
+    Omitted,
 }
 
 /// Host memory in which a batch is laid out, reused from batch to batch.
 #[derive(Debug)]
 pub struct BatchBuilder {
     space: ObservationSpace,
+    layout: Layout,
     nodes: Vec<f32>,
     workloads: Vec<f32>,
-    /// Distinct rows of each state, when alike workloads are laid out once.
-    distinct: Option<Distinct>,
     globals: Vec<f32>,
     placement: Vec<i64>,
     candidates: Vec<f32>,
     // state, workload, source, destination, action
     index: [Vec<i64>; 5],
     states: i64,
+}
+
+/// How nodes and workloads are laid out.
+#[derive(Debug)]
+enum Layout {
+    /// Every workload in its place.
+    Plain,
+    /// Workloads that look alike once.
+    Merged(Distinct),
+    /// Not at all.
+    Omitted,
 }
 
 #[derive(Debug, Default)]
@@ -80,11 +94,15 @@ struct Distinct {
 }
 
 impl BatchBuilder {
-    /// An empty batch for this space; `merge_alike` lays workloads that look alike out once, for
-    /// networks that do not tell them apart by position.
-    pub fn new(space: &ObservationSpace, merge_alike: bool) -> Self {
+    /// An empty batch for this space, laid out for this network.
+    pub fn new(space: &ObservationSpace, architecture: Architecture) -> Self {
+        let layout = match architecture {
+            Architecture::Mlp => Layout::Plain,
+            Architecture::Relational => Layout::Merged(Distinct::default()),
+            Architecture::Candidate => Layout::Omitted,
+        };
         Self {
-            distinct: merge_alike.then(Distinct::default),
+            layout,
             space: space.clone(),
             nodes: Vec::new(),
             workloads: Vec::new(),
@@ -105,7 +123,7 @@ impl BatchBuilder {
         self.candidates.clear();
         self.index.iter_mut().for_each(Vec::clear);
         self.states = 0;
-        if let Some(distinct) = &mut self.distinct {
+        if let Layout::Merged(distinct) = &mut self.layout {
             distinct.first.clear();
             distinct.row_of.clear();
         }
@@ -136,13 +154,16 @@ impl BatchBuilder {
 
     /// Index of the state.
     fn add_entities(&mut self, observation: &ObservationBuffer) -> i64 {
-        self.nodes.extend_from_slice(&observation.nodes);
         self.globals.extend_from_slice(&observation.globals);
-        self.placement.extend(observation.placement.iter().map(|&node| i64::from(node)));
+        if !matches!(self.layout, Layout::Omitted) {
+            self.nodes.extend_from_slice(&observation.nodes);
+            self.placement.extend(observation.placement.iter().map(|&node| i64::from(node)));
+        }
         let width = self.space.schema.workload.len();
-        match &mut self.distinct {
-            None => self.workloads.extend_from_slice(&observation.workloads),
-            Some(distinct) => {
+        match &mut self.layout {
+            Layout::Omitted => {}
+            Layout::Plain => self.workloads.extend_from_slice(&observation.workloads),
+            Layout::Merged(distinct) => {
                 distinct.rows.clear();
                 distinct.first.push(self.workloads.len() / width);
                 for features in observation.workloads.chunks_exact(width) {
@@ -174,9 +195,11 @@ impl BatchBuilder {
         let row = [
             b,
             // Within the state; `build` adds the state's offset, which may not be known yet.
-            match &self.distinct {
-                None => workload as i64,
-                Some(distinct) => distinct.row_of[b as usize * self.space.workloads + workload],
+            match &self.layout {
+                Layout::Plain | Layout::Omitted => workload as i64,
+                Layout::Merged(distinct) => {
+                    distinct.row_of[b as usize * self.space.workloads + workload]
+                }
             },
             first_node + i64::from(observation.candidate_source[action]),
             first_node + i64::from(observation.candidate_destination[action]),
@@ -211,6 +234,7 @@ impl BatchBuilder {
             placement: match placement {
                 Placement::Nodes(tensor) => Placement::Nodes(tensor.to_device(device)),
                 Placement::Counts(tensor) => Placement::Counts(tensor.to_device(device)),
+                Placement::Omitted => Placement::Omitted,
             },
             candidates: if state.is_empty() {
                 Tensor::zeros([0, schema.candidate.len() as i64], (Kind::Float, device))
@@ -228,9 +252,13 @@ impl BatchBuilder {
     /// Workload rows, rows per state, and where they are.
     fn build_workloads(&self) -> (Cow<'_, [f32]>, usize, Placement) {
         let (b, k, n) = (self.states as usize, self.space.workloads, self.space.nodes);
-        let Some(distinct) = &self.distinct else {
-            let nodes = Tensor::from_slice(&self.placement).view([b as i64, k as i64]);
-            return (Cow::Borrowed(&self.workloads), k, Placement::Nodes(nodes));
+        let distinct = match &self.layout {
+            Layout::Omitted => return (Cow::Borrowed(&[]), k, Placement::Omitted),
+            Layout::Plain => {
+                let nodes = Tensor::from_slice(&self.placement).view([b as i64, k as i64]);
+                return (Cow::Borrowed(&self.workloads), k, Placement::Nodes(nodes));
+            }
+            Layout::Merged(distinct) => distinct,
         };
         let width = self.space.schema.workload.len();
         let all = self.workloads.len() / width;
@@ -264,7 +292,7 @@ mod tests {
     use godwit_envs::cluster_env::ClusterEnv;
     use godwit_envs::env::Env;
     use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
-    use godwit_models::net::{Architecture, NetworkSpec};
+    use godwit_models::net::NetworkSpec;
     use std::sync::Arc;
 
     #[test]
@@ -277,8 +305,8 @@ mod tests {
         let mut rng = godwit_envs::rng::stream(3, "weights");
         let parameters = Parameters::fresh(&spec, Device::Cpu, &mut rng);
         let mut observation = ObservationBuffer::new(&space);
-        let mut plain = BatchBuilder::new(&space, false);
-        let mut merged = BatchBuilder::new(&space, true);
+        let mut plain = BatchBuilder::new(&space, Architecture::Mlp);
+        let mut merged = BatchBuilder::new(&space, Architecture::Relational);
         for seed in 0..3 {
             env.reset(seed).expect("a start");
             env.observe(&mut observation);

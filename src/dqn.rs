@@ -12,7 +12,7 @@ use crate::networks::{self, Parameters};
 use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_models::net::{Architecture, Network, NetworkSpec};
+use godwit_models::net::{Network, NetworkSpec};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -88,9 +88,11 @@ impl<E: Env> Learner<E> {
         tch::no_grad(|| target.flat.copy_(&online.flat));
         let nothing =
             Transition { state: (0, 0), action: 0, reward: 0.0, discount: 0.0, next: (0, 0) };
+        let mut observation = ObservationBuffer::new(space);
+        observation.entities = spec.reads_entities();
         let worker = |decoder| Worker {
             decoder,
-            observation: ObservationBuffer::new(space),
+            observation: observation.clone(),
             online: Network::new(spec),
             target: Network::new(spec),
             q: vec![0.0; space.actions],
@@ -104,9 +106,9 @@ impl<E: Env> Learner<E> {
             rng,
             workers: decoders.into_iter().map(worker).collect(),
             transitions: vec![nothing; config.batch_size],
-            observations: vec![ObservationBuffer::new(space); config.batch_size],
+            observations: vec![observation.clone(); config.batch_size],
             targets: vec![0.0; config.batch_size],
-            states: BatchBuilder::new(space, spec.architecture == Architecture::Relational),
+            states: BatchBuilder::new(space, spec.architecture),
             weights: Vec::new(),
         }
     }

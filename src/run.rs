@@ -53,12 +53,12 @@ pub type ClusterTrainer = Trainer<PairedEnv>;
 pub fn network_spec(config: &TrainConfig, env: &ClusterEnv) -> anyhow::Result<NetworkSpec> {
     let space = env.observation_space();
     let fixed = match config.network.architecture {
-        Architecture::Relational => None,
+        Architecture::Relational | Architecture::Candidate => None,
         Architecture::Mlp if space.fixed_pairs => {
             Some(FixedSize { nodes: space.nodes, workloads: space.workloads })
         }
         Architecture::Mlp => bail!(
-            "network.architecture: expected `relational`, got `mlp`, which needs a fixed index for \
+            "network.architecture: expected `relational` or `candidate`, got `mlp`, which needs a fixed index for \
              each of {} pairs and candidates.max is {}",
             space.nodes * space.workloads,
             space.actions

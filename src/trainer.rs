@@ -104,11 +104,13 @@ impl<E: Env> Trainer<E> {
                 Mutex::new(Actor::new(spec, &space, &config.exploration, rng))
             })
             .collect();
+        let mut vector = VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?;
+        vector.observe_entities(spec.reads_entities());
         let seed = child_seed(config.seed, 1 << 32);
         let learner = Learner::new(&config.learner, spec, decoders, &space, device, seed);
         Ok(Self {
             replay: Replay::new(copies, config.replay_capacity, state_bytes),
-            vector: VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?,
+            vector,
             counters: Counters {
                 running_return: vec![0.0; copies],
                 running_terms: vec![[0.0; TERMS]; copies],

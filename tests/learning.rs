@@ -155,6 +155,14 @@ fn the_relational_network_learns_every_probe() {
 }
 
 #[test]
+fn the_candidate_network_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let error = median_error(kind, Architecture::Candidate, Mistake::None);
+        assert!(error < tolerance(kind), "{}: off by {error}", kind.name());
+    }
+}
+
+#[test]
 fn the_mlp_learns_every_probe() {
     for kind in ProbeKind::ALL {
         let error = median_error(kind, Architecture::Mlp, Mistake::None);

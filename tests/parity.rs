@@ -36,11 +36,11 @@ fn source(name: &str, architecture: Architecture, seed: u64) -> Source {
     Source { spec, weights, scenario, training, evaluation: Vec::new() }
 }
 
-/// Every embedded scenario with both networks.
+/// Every embedded scenario with every network.
 fn sources() -> Vec<Source> {
     let mut sources = Vec::new();
     for name in ["founding-3x3", "quickstart", "founding-10x50"] {
-        for architecture in [Architecture::Relational, Architecture::Mlp] {
+        for architecture in [Architecture::Relational, Architecture::Candidate, Architecture::Mlp] {
             sources.push(source(name, architecture, sources.len() as u64));
         }
     }
@@ -132,6 +132,7 @@ fn python_and_the_native_forward_pass_agree_on_1000_observations() {
         source("quickstart", Architecture::Relational, 1),
         source("quickstart", Architecture::Mlp, 2),
         source("founding-10x50", Architecture::Relational, 3),
+        source("founding-10x50", Architecture::Candidate, 4),
     ] {
         let (path, data) = (folder.path().join("policy.pt"), folder.path().join("observations"));
         export::write(&source, &path).unwrap();

@@ -5,7 +5,6 @@
 //! listed: sources and destinations are ranked apart by a separable score, so that a list costs
 //! about K + N evaluations instead of K N.
 
-use crate::cluster::NO_GROUP;
 use crate::outlook::whole_slots;
 use crate::slots::MOST_REMOVALS;
 use crate::state::{Action, ClusterState};
@@ -22,7 +21,7 @@ pub struct CandidateList {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Scratch {
-    sources: Vec<(f32, u32)>,
+    sources: Vec<Ranked>,
     rankings: Vec<Ranking>,
     listed_sources: Vec<u32>,
 }
@@ -33,7 +32,21 @@ struct Scratch {
 struct Ranking {
     /// The workload that it was made for.
     workload: usize,
-    nodes: Vec<(f32, u32)>,
+    nodes: Vec<Ranked>,
+}
+
+/// A workload that could leave, or a node that could take one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Ranked {
+    /// What the move would improve on this side.
+    score: f32,
+    /// Free supply of the slot's resource on this side after the move: the tighter fit comes
+    /// first, and sides that leave different room are no substitutes for each other.
+    free: f32,
+    /// Demand of the slot's resource that leaves; 0 for a destination.
+    size: f32,
+    /// Workload or node.
+    id: u32,
 }
 
 /// Rankings kept while a list is filled. Clusters with more kinds of workload fall back to
@@ -48,8 +61,8 @@ pub fn action_space(nodes: usize, workloads: usize, most: usize) -> (usize, bool
 
 /// Destinations listed per workload.
 const DESTINATIONS: usize = 8;
-/// Candidates whose scores are equal are mostly interchangeable: keep this many.
-const EQUAL_SOURCES: usize = 12;
+/// Sides whose scores, room and size are equal are mostly interchangeable: keep this many.
+const EQUAL_SOURCES: usize = 4;
 const EQUAL_DESTINATIONS: usize = 2;
 
 impl CandidateList {
@@ -70,7 +83,7 @@ impl CandidateList {
         listed_sources.clear();
         for k in 0..state.spec.workloads() {
             if state.may_leave(k).is_ok() {
-                sources.push((departure_score(state, k), k as u32));
+                sources.push(departure(state, k));
             }
         }
         sort_best_first(sources);
@@ -79,18 +92,20 @@ impl CandidateList {
         let mut left = most.div_ceil(DESTINATIONS / 2);
         // In the order of their scores, so that the list is cut at the least promising ones. Only
         // workloads that can go somewhere count, so that the list is empty only if no move is open.
-        for &(score, k) in sources.iter() {
+        for &leaving in sources.iter() {
+            let k = leaving.id;
             if left == 0 || self.workload.len() == most {
                 return;
             }
-            if equal.count(score) >= EQUAL_SOURCES {
+            if equal.count(&leaving) >= EQUAL_SOURCES {
                 continue;
             }
             let source = state.placement[k as usize];
             // Of workloads that look alike on one node, one stands for all: otherwise the twins of
             // a single node would fill the places that other nodes' workloads should have.
             let twin = |&other: &u32| {
-                state.placement[other as usize] == source && look_alike(state, other, k)
+                let other = other as usize;
+                state.placement[other] == source && state.look_alike(other, k as usize)
             };
             if listed_sources.iter().any(twin) {
                 continue;
@@ -98,38 +113,24 @@ impl CandidateList {
             let ranking = ranking_of(state, k as usize, rankings, &mut ranked);
             let mut run = EqualRun::default();
             let first = self.workload.len();
-            for &(score, node) in ranking.iter().filter(|&&(_, node)| node != source) {
+            for &ranked in ranking.iter().filter(|ranked| ranked.id != source) {
                 let listed = self.workload.len();
                 if listed == most || listed - first == DESTINATIONS {
                     break;
                 }
-                if run.count(score) < EQUAL_DESTINATIONS {
-                    run.push(score);
+                if run.count(&ranked) < EQUAL_DESTINATIONS {
+                    run.push(ranked);
                     self.workload.push(k);
-                    self.destination.push(node);
+                    self.destination.push(ranked.id);
                 }
             }
             if self.workload.len() > first {
                 left -= 1;
-                equal.push(score);
+                equal.push(leaving);
                 listed_sources.push(k);
             }
         }
     }
-}
-
-/// Whether moving one of these workloads comes to the same as moving the other.
-fn look_alike(state: &ClusterState, a: u32, b: u32) -> bool {
-    let spec = &*state.spec;
-    let (a, b) = (a as usize, b as usize);
-    spec.group[a] == NO_GROUP
-        && spec.group[b] == NO_GROUP
-        && spec.class_mask[a] == spec.class_mask[b]
-        && spec.state_gib[a] == spec.state_gib[b]
-        && spec.dirty_gib_s[a] == spec.dirty_gib_s[b]
-        && spec.priority[a] == spec.priority[b]
-        && state.demand_of(a) == state.demand_of(b)
-        && (0..state.forecast.len()).all(|h| state.forecast_of(h, a) == state.forecast_of(h, b))
 }
 
 /// The ranking for a workload: one made for a like workload (`ranked` of `rankings` are of this
@@ -139,15 +140,9 @@ fn ranking_of<'a>(
     workload: usize,
     rankings: &'a mut Vec<Ranking>,
     ranked: &mut usize,
-) -> &'a [(f32, u32)] {
-    let spec = &*state.spec;
-    let alike = |other: usize| {
-        spec.group[workload] == NO_GROUP
-            && spec.group[other] == NO_GROUP
-            && spec.class_mask[workload] == spec.class_mask[other]
-            && state.demand_of(workload) == state.demand_of(other)
-    };
-    if let Some(at) = rankings[..*ranked].iter().position(|ranking| alike(ranking.workload)) {
+) -> &'a [Ranked] {
+    if let Some(at) = rankings[..*ranked].iter().position(|r| state.fit_alike(r.workload, workload))
+    {
         return &rankings[at].nodes;
     }
     let at = (*ranked).min(RANKINGS - 1);
@@ -158,9 +153,9 @@ fn ranking_of<'a>(
     let ranking = &mut rankings[at];
     ranking.workload = workload;
     ranking.nodes.clear();
-    for node in 0..spec.nodes() {
+    for node in 0..state.spec.nodes() {
         if state.accepts(workload, node).is_ok() {
-            ranking.nodes.push((arrival_score(state, workload, node), node as u32));
+            ranking.nodes.push(arrival(state, workload, node));
         }
     }
     sort_best_first(&mut ranking.nodes);
@@ -171,91 +166,157 @@ fn ranking_of<'a>(
 const PROGRESS: [f32; MOST_REMOVALS as usize + 1] =
     [0.5, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.0];
 
-/// The objective of a single node, up to a constant: the part of the weighted objective that a
-/// node adds. Load terms count by the squared distance to the mean, and a slot that few
-/// departures would complete counts for a part of a slot.
-fn node_value(state: &ClusterState, load: f32, over: f32, free: f32, removals: f32) -> f32 {
-    let [max_load, imbalance, overload, fragmentation, ..] = state.objective.weights;
-    let n = state.spec.nodes() as f32;
-    let mean = state.now.mean_load.max(1e-6);
-    let excess = (load - mean) / mean;
-    let mut value = overload * over + (max_load + imbalance) * excess * excess.abs() / n;
-    if let Some(slot) = state.objective.slot {
-        let progress = PROGRESS[removals.clamp(0.0, MOST_REMOVALS) as usize];
-        let slots = whole_slots(free, slot.size) + progress;
-        value -= fragmentation * slots * slot.size / state.now.total_free().max(1e-6);
-    }
-    value
+/// What a node adds to the objective.
+struct Side {
+    load: f32,
+    over: f32,
+    free: f32,
+    removals: f32,
 }
 
-fn departure_score(state: &ClusterState, k: usize) -> f32 {
+/// How much better the objective of a single node becomes. Load terms count by the squared
+/// distance to the mean, and a slot that few departures would complete counts for a part of a
+/// slot.
+fn gain(state: &ClusterState, before: &Side, after: &Side) -> f32 {
+    let [max_load, imbalance, overload, fragmentation, ..] = state.objective.weights;
+    let mean = state.now.mean_load.max(1e-6);
+    let excess = |side: &Side| {
+        let excess = (side.load - mean) / mean;
+        excess * excess.abs() / state.spec.nodes() as f32
+    };
+    let mut gain = overload * (before.over - after.over)
+        + (max_load + imbalance) * (excess(before) - excess(after));
+    if let Some(slot) = state.objective.slot {
+        // Sums of powers of two: equal changes give equal bits, whatever they started from.
+        let slots = |side: &Side| {
+            whole_slots(side.free, slot.size)
+                + PROGRESS[side.removals.clamp(0.0, MOST_REMOVALS) as usize]
+        };
+        let share = slot.size / state.now.total_free().max(1e-6);
+        gain += fragmentation * (slots(after) - slots(before)) * share;
+    }
+    gain
+}
+
+fn side_now(state: &ClusterState, node: usize) -> Side {
+    Side {
+        load: state.now.load[node],
+        over: state.now.over[node],
+        free: state.now.free[node],
+        removals: state.slots.removals.get(node).copied().unwrap_or(0.0),
+    }
+}
+
+fn departure(state: &ClusterState, k: usize) -> Ranked {
     let node = state.placement[k] as usize;
     let demand = state.demand_of(k);
     let after = state.now.departure(&state.spec, &state.objective, node, demand);
-    let (mut before_removals, mut after_removals) = (0.0, 0.0);
+    let (mut size, mut removals) = (0.0, 0.0);
     if let Some(slot) = state.objective.slot {
-        before_removals = state.slots.removals[node];
-        after_removals =
-            state.slots.removals_without(slot, node, demand[slot.resource], after.free);
+        size = demand[slot.resource];
+        removals = state.slots.removals_without(slot, node, size, after.free);
     }
-    let over: f32 = after.utilisation.iter().map(|u| (u - 1.0).max(0.0)).sum();
-    node_value(
-        state,
-        state.now.load[node],
-        state.now.over[node],
-        state.now.free[node],
-        before_removals,
-    ) - node_value(state, after.load, over, after.free, after_removals)
+    let over = after.utilisation.iter().map(|u| (u - 1.0).max(0.0)).sum();
+    let after = Side { load: after.load, over, free: after.free, removals };
+    let score = gain(state, &side_now(state, node), &after);
+    Ranked { score, free: after.free, size, id: k as u32 }
 }
 
-fn arrival_score(state: &ClusterState, k: usize, node: usize) -> f32 {
+fn arrival(state: &ClusterState, k: usize, node: usize) -> Ranked {
     let spec = &*state.spec;
     let padded = spec.padded_nodes();
     let demand = state.demand_of(k);
-    let (mut load, mut over) = (0.0, 0.0);
+    let mut after = Side { load: 0.0, over: 0.0, free: 0.0, removals: 0.0 };
     for (j, d) in demand.iter().enumerate() {
         let utilisation =
             (state.now.held[j * padded + node] + d) * spec.inverse_supply[j * padded + node];
-        load += utilisation;
-        over += (utilisation - 1.0).max(0.0);
+        after.load += utilisation;
+        after.over += (utilisation - 1.0).max(0.0);
     }
-    let (mut free, mut before_removals, mut after_removals) = (0.0, 0.0, 0.0);
     if let Some(slot) = state.objective.slot {
         let d = demand[slot.resource];
-        free = (state.now.free[node] - d).max(0.0);
-        before_removals = state.slots.removals[node];
-        after_removals = state.slots.removals_with(slot, node, d, free);
+        after.free = (state.now.free[node] - d).max(0.0);
+        after.removals = state.slots.removals_with(slot, node, d, after.free);
     }
-    node_value(
-        state,
-        state.now.load[node],
-        state.now.over[node],
-        state.now.free[node],
-        before_removals,
-    ) - node_value(state, load, over, free, after_removals)
+    let score = gain(state, &side_now(state, node), &after);
+    Ranked { score, free: after.free, size: 0.0, id: node as u32 }
 }
 
-/// Best first; ties go to the lower index.
-fn sort_best_first(list: &mut [(f32, u32)]) {
-    list.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+/// Best first; ties go to the tighter fit, then to the smaller size and the lower index.
+fn sort_best_first(list: &mut [Ranked]) {
+    list.sort_unstable_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then(a.free.total_cmp(&b.free))
+            .then(a.size.total_cmp(&b.size))
+            .then(a.id.cmp(&b.id))
+    });
 }
 
-/// How often the latest score of a descending sequence has been kept.
+/// How often what equals the latest of a ranking has been kept.
 #[derive(Default)]
 struct EqualRun {
-    score: f32,
+    latest: Ranked,
     kept: usize,
 }
 
 impl EqualRun {
-    /// How many scores equal to this one have been kept.
-    fn count(&self, score: f32) -> usize {
-        let equal = (self.score - score).abs() <= 1e-6 * self.score.abs().max(1e-3);
+    /// How many that equal this one have been kept.
+    fn count(&self, other: &Ranked) -> usize {
+        let close = |a: f32, b: f32| (a - b).abs() <= 1e-6 * a.abs().max(1e-3);
+        let equal = close(self.latest.score, other.score)
+            && close(self.latest.free, other.free)
+            && self.latest.size == other.size;
         if equal { self.kept } else { 0 }
     }
 
-    fn push(&mut self, score: f32) {
-        self.kept = self.count(score) + 1;
-        self.score = score;
+    fn push(&mut self, ranked: Ranked) {
+        self.kept = self.count(&ranked) + 1;
+        self.latest = ranked;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster_env::ClusterEnv;
+    use crate::scenario::{Phase, Scenario, WorldTemplate};
+    use std::sync::Arc;
+
+    /// Node `n-0` of 16 cores holds a workload of 4; `full-i` have 1 to 15 free cores and a pinned
+    /// workload, so that an arrival brings none of them nearer to a slot or further from it.
+    fn state() -> ClusterState {
+        let mut text = String::from(
+            r#"
+            name = "test"
+            rules.resources = [{ name = "cpu" }]
+            rules.episode = { mode = "rebalance", move_budget = 2 }
+            rules.objective = { weights = { fragmentation = 1 }, slot = { resource = "cpu", size = 16 } }
+            rules.candidates = { max = 24 }
+            nodes = [{ name = "n", supply = { cpu = 16 } }, { name = "full", count = 30, supply = { cpu = 16 } }]
+            "#,
+        );
+        text.push_str("[[workloads]]\nname = \"w\"\ndemand = { cpu = 4 }\nnode = \"n\"\n");
+        for i in 0..30 {
+            // Each amount of free room twice.
+            let demand = 15 - i / 2;
+            text.push_str(&format!(
+                "[[workloads]]\nname = \"p{i}\"\ndemand = {{ cpu = {demand} }}\nmovable = false\nnode = \"full-{i}\"\n"
+            ));
+        }
+        let scenario = Scenario::parse(&text, "test").expect("a valid scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        ClusterEnv::new(template, Phase::Evaluate).expect("a feasible start").state().clone()
+    }
+
+    #[test]
+    fn destinations_are_listed_from_the_tightest_fit_on_and_differ_in_room() {
+        let state = state();
+        let mut list = CandidateList::default();
+        list.fill(&state, 24);
+        let room: Vec<f32> =
+            list.destination.iter().map(|&node| state.now.free[node as usize]).collect();
+        assert_eq!(list.workload, [0; DESTINATIONS]);
+        assert_eq!(room, [4.0, 4.0, 5.0, 5.0, 6.0, 6.0, 7.0, 7.0]);
     }
 }

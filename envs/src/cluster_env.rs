@@ -12,12 +12,13 @@
 
 use crate::candidates::CandidateList;
 use crate::compact::CompactLayout;
+use crate::constraints::Infeasible;
 use crate::encoder;
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::objective::{LEVEL_TERMS, TERMS};
 use crate::observation::{ObservationBuffer, ObservationSpace};
 use crate::scenario::{Episode, Mode, Phase, WorldTemplate};
-use crate::state::{Action, ClusterState, Infeasible, Transfer, full_budget};
+use crate::state::{Action, ClusterState, Transfer, full_budget};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -39,8 +39,10 @@ pub fn encode(state: &ClusterState, list: Option<&CandidateList>, out: &mut Obse
 ))]
 fn encode_simd(state: &ClusterState, list: Option<&CandidateList>, out: &mut ObservationBuffer) {
     encode_globals(state, &mut out.globals);
-    encode_nodes(state, &mut out.nodes);
-    encode_workloads(state, &mut out.workloads);
+    if out.entities {
+        encode_nodes(state, &mut out.nodes);
+        encode_workloads(state, &mut out.workloads);
+    }
     out.placement.copy_from_slice(&state.placement);
     match list {
         None => encode_all_pairs(state, out),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cluster;
 pub mod cluster_env;
 pub mod compact;
+pub mod constraints;
 pub mod demand;
 pub mod encoder;
 pub mod env;

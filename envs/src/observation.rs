@@ -56,6 +56,9 @@ pub struct ObservationBuffer {
     /// Whether each candidate may be taken now, `[A]`; `mask[0]` is always true. Like
     /// `candidates`, the vector has `stride` elements; those from A on are false.
     pub mask: Vec<bool>,
+    /// Whether `nodes` and `workloads` are written. Whoever feeds a network that does not read them
+    /// may spare the work; they then hold whatever they held.
+    pub entities: bool,
     /// Scratch of the encoder, kept here so that observing does not allocate.
     pub(crate) tiles: Vec<Tile>,
 }
@@ -75,6 +78,7 @@ impl ObservationBuffer {
             candidate_destination: vec![0; space.actions],
             placement: vec![0; space.workloads],
             mask: vec![false; stride],
+            entities: true,
             tiles: Vec::new(),
         }
     }

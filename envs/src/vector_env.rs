@@ -84,6 +84,15 @@ impl<E: Env> VectorEnv<E> {
         self.slots.iter_mut().for_each(Slot::observe);
     }
 
+    /// Whether observations hold the features of nodes and workloads from now on; see
+    /// [`ObservationBuffer::entities`].
+    pub fn observe_entities(&mut self, entities: bool) {
+        for slot in &mut self.slots {
+            slot.observation.entities = entities;
+            slot.final_observation.entities = entities;
+        }
+    }
+
     /// Lets `choose` pick an action for each copy (from its index and observation) and takes it.
     /// A copy whose episode ends keeps the final observation and starts its next episode.
     ///

@@ -41,11 +41,9 @@ impl NetworkPolicy {
             Some(b) if b.space.nodes == nodes && b.space.workloads == workloads => b,
             slot => {
                 let space = observation_space(state);
-                slot.insert(Buffers {
-                    observation: ObservationBuffer::new(&space),
-                    q: vec![0.0; space.actions],
-                    space,
-                })
+                let mut observation = ObservationBuffer::new(&space);
+                observation.entities = self.network.spec().reads_entities();
+                slot.insert(Buffers { observation, q: vec![0.0; space.actions], space })
             }
         };
         let Buffers { space, observation, q } = buffers;

@@ -9,12 +9,13 @@
 
 use crate::policy::Policy;
 use godwit_envs::cluster::NO_GROUP;
+use godwit_envs::constraints::Infeasible;
 use godwit_envs::migration::MigrationCost;
 use godwit_envs::objective::{LEVEL_TERMS, Term};
 use godwit_envs::observation::LANES;
 use godwit_envs::outlook::{Tile, fits};
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::{Action, ClusterState, Infeasible};
+use godwit_envs::state::{Action, ClusterState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;

@@ -2,10 +2,11 @@
 
 use crate::policy::Policy;
 use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::constraints::Infeasible;
 use godwit_envs::env::{Env, ResetError, Step};
 use godwit_envs::objective::{LEVEL_TERMS, TERMS};
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::{Action, Infeasible};
+use godwit_envs::state::Action;
 use std::time::Instant;
 
 /// What one episode under one policy came to.

@@ -71,7 +71,7 @@ pub fn disturbed(
             let share = rng.random::<f32>();
             for a in 1..o.actions() {
                 o.mask[a] = rng.random::<f32>() < share;
-                if spec.architecture == Architecture::Relational && workloads > 0 {
+                if spec.architecture != Architecture::Mlp && workloads > 0 {
                     o.candidate_workload[a] = rng.random_range(0..workloads);
                     o.candidate_source[a] = rng.random_range(0..nodes);
                     o.candidate_destination[a] = rng.random_range(0..nodes);

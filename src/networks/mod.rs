@@ -3,6 +3,7 @@
 //! The names, shapes and order of the parameters come from [`NetworkSpec::parameters`]; the native
 //! form in `godwit-models` and the TorchScript form beside each file here compute the same.
 
+mod candidate;
 mod mlp;
 mod relational;
 
@@ -94,6 +95,7 @@ impl Parameters {
 pub fn forward(spec: &NetworkSpec, parameters: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
     match spec.architecture {
         Architecture::Relational => relational::forward(spec, parameters, batch),
+        Architecture::Candidate => candidate::forward(spec, parameters, batch),
         Architecture::Mlp => mlp::forward(spec, parameters, batch),
     }
 }
@@ -102,6 +104,7 @@ pub fn forward(spec: &NetworkSpec, parameters: &[Tensor], batch: &StateBatch) ->
 pub fn script(spec: &NetworkSpec) -> String {
     let source = match spec.architecture {
         Architecture::Relational => include_str!("relational.torchscript"),
+        Architecture::Candidate => include_str!("candidate.torchscript"),
         Architecture::Mlp => include_str!("mlp.torchscript"),
     };
     let dueling = if spec.dueling { "value + advantage" } else { "advantage" };

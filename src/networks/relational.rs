@@ -47,6 +47,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     let counts = match &batch.placement {
         Placement::Nodes(nodes) => nodes.one_hot(n).to_kind(Kind::Float).transpose(1, 2),
         Placement::Counts(counts) => counts.shallow_clone(),
+        Placement::Omitted => unreachable!("batches for a relational network hold its workloads"),
     };
     // [B, N, H]: what the workloads on each node add up to, projected before or after adding up,
     // whichever has fewer rows

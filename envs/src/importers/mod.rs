@@ -287,16 +287,20 @@ fn commit(staged: tempfile::NamedTempFile, path: &Path) -> Result<(), InputError
 }
 
 /// Learner settings that suit the rebalancing of one large snapshot within a budget of moves:
-/// half an hour to three quarters on two cores for a few hundred nodes.
+/// minutes on two cores for a few hundred nodes. The candidate network's cost does not grow with
+/// the cluster, and a candidate's own features tell what matters on both of its nodes.
 fn learner_settings() -> toml::Table {
     toml::toml! {
-        env_steps = 240000
+        env_steps = 200000
         env_copies = 8
         steps_per_update = 2.0
         replay_capacity = 60000
         evaluate_every = 10000
-        evaluate_episodes = 8
-        checkpoint_every = 60000
+        evaluate_episodes = 16
+        checkpoint_every = 50000
+
+        [network]
+        architecture = "candidate"
 
         [exploration]
         epsilon = { from = 1.0, to = 0.03, share = 0.08 }
@@ -307,7 +311,7 @@ fn learner_settings() -> toml::Table {
         batch_size = 32
         n_step = 5
         gamma = 0.99
-        learning_rate = { from = 1e-3, to = 3e-5, share = 0.6 }
+        learning_rate = { from = 1e-3, to = 3e-5, share = 0.9 }
     }
 }
 

@@ -165,7 +165,7 @@ fn find(bytes: &[u8], needle: &[u8]) -> usize {
 
 #[test]
 fn what_was_written_is_read_back() {
-    for architecture in [Architecture::Relational, Architecture::Mlp] {
+    for architecture in [Architecture::Relational, Architecture::Candidate, Architecture::Mlp] {
         let parts = parts(architecture);
         let artifact = read(&parts.bytes()).expect("an intact artifact is accepted");
         assert_eq!(artifact.weights, parts.weights);

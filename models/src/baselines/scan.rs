@@ -256,20 +256,13 @@ impl Twins {
                     self.slots[at] = k as u32;
                     return false;
                 }
-                other if interchangeable(state, k, other as usize) => return true,
+                other if same_node_and_alike(state, k, other as usize) => return true,
                 _ => at = (at + 1) & mask,
             }
         }
     }
 }
 
-fn interchangeable(state: &ClusterState, a: usize, b: usize) -> bool {
-    let spec = &*state.spec;
-    state.placement[a] == state.placement[b]
-        && spec.state_gib[a] == spec.state_gib[b]
-        && spec.dirty_gib_s[a] == spec.dirty_gib_s[b]
-        && spec.priority[a] == spec.priority[b]
-        && spec.class_mask[a] == spec.class_mask[b]
-        && spec.group[a] == spec.group[b]
-        && (0..=state.forecast.len()).all(|at| demand_at(state, at, a) == demand_at(state, at, b))
+fn same_node_and_alike(state: &ClusterState, a: usize, b: usize) -> bool {
+    state.placement[a] == state.placement[b] && state.look_alike(a, b)
 }

@@ -51,6 +51,11 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// Rows of `stride` elements, all of them in order.
+    pub fn all(data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, index: None }
+    }
+
     #[inline(always)]
     fn row(&self, r: usize, len: usize) -> &'a [f32] {
         let r = self.index.map_or(r, |index| index[r] as usize);

@@ -74,7 +74,7 @@ impl Mlp {
         let mut weight = &self.hidden1_weight.data[..];
         for part in [&observation.nodes, &observation.workloads, &observation.globals] {
             let (front, rest) = weight.split_at(part.len() * h);
-            let rows = Rows { data: part, stride: part.len(), index: None };
+            let rows = Rows::all(part, part.len());
             dense(rows, front, h, Start::Outputs, Finish::Linear, &mut self.hidden1);
             weight = rest;
         }
@@ -86,11 +86,11 @@ impl Mlp {
             }
         }
         self.hidden1.iter_mut().for_each(|value| *value = value.max(0.0));
-        let rows = Rows { data: &self.hidden1, stride: h, index: None };
+        let rows = Rows::all(&self.hidden1, h);
         let weight = &self.hidden2_weight.data;
         let start = Start::Row(&self.hidden2_bias.data);
         dense(rows, weight, h, start, Finish::Relu, &mut self.hidden2);
-        let rows = Rows { data: &self.hidden2, stride: h, index: None };
+        let rows = Rows::all(&self.hidden2, h);
         let start = Start::Row(&self.output_bias.data);
         let stride = self.output_weight.stride;
         dense(rows, &self.output_weight.data, stride, start, Finish::Linear, &mut self.outputs);

@@ -4,6 +4,8 @@
 //! TorchScript export and this form all follow it, so a network is handed over as one flat
 //! slice. All weights are stored `[inputs, outputs]`, row-major, and applied as `x @ W + b`.
 
+mod candidate;
+mod heads;
 mod kernels;
 mod mlp;
 mod relational;
@@ -13,6 +15,7 @@ mod tests;
 
 use godwit_envs::observation::ObservationBuffer;
 
+pub use candidate::Candidate;
 pub use mlp::Mlp;
 pub use relational::Relational;
 pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};
@@ -22,6 +25,8 @@ pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};
 pub enum Network {
     /// Serves any number of nodes, workloads and candidates.
     Relational(Box<Relational>),
+    /// Serves any number of nodes, workloads and candidates, and reads candidates only.
+    Candidate(Box<Candidate>),
     /// Serves one cluster size.
     Mlp(Box<Mlp>),
 }
@@ -38,6 +43,7 @@ impl Network {
         }
         match spec.architecture {
             Architecture::Relational => Self::Relational(Box::new(Relational::new(spec))),
+            Architecture::Candidate => Self::Candidate(Box::new(Candidate::new(spec))),
             Architecture::Mlp => Self::Mlp(Box::new(Mlp::new(spec))),
         }
     }
@@ -46,6 +52,7 @@ impl Network {
     pub fn spec(&self) -> &NetworkSpec {
         match self {
             Self::Relational(network) => network.spec(),
+            Self::Candidate(network) => network.spec(),
             Self::Mlp(network) => network.spec(),
         }
     }
@@ -69,6 +76,9 @@ impl Network {
             Self::Relational(network) => {
                 network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
             }
+            Self::Candidate(network) => {
+                network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
+            }
             Self::Mlp(network) => {
                 network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
             }
@@ -90,6 +100,7 @@ impl Network {
         assert_eq!(q.len(), observation.actions(), "one value for each candidate");
         match self {
             Self::Relational(network) => network.q_values(observation, q),
+            Self::Candidate(network) => network.q_values(observation, q),
             Self::Mlp(network) => network.q_values(observation, q),
         }
     }

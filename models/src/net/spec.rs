@@ -12,6 +12,9 @@ const LARGEST: usize = 1 << 20;
 pub enum Architecture {
     /// Shared encoders for nodes, workloads and candidates: any cluster size.
     Relational,
+    /// Each candidate by its own features and the cluster's: any cluster size, and many times
+    /// faster on a large one.
+    Candidate,
     /// Two hidden layers on the flattened observation: one cluster size.
     Mlp,
 }
@@ -34,7 +37,7 @@ pub struct NetworkSpec {
     pub architecture: Architecture,
     /// Width of the encoders or hidden layers, H.
     pub hidden: usize,
-    /// Width of the two heads, G (relational only).
+    /// Width of the two heads, G (not in an mlp).
     pub head_hidden: usize,
     /// Whether the value of `Stay` is added to the value of every other candidate.
     pub dueling: bool,
@@ -65,8 +68,8 @@ pub enum SpecError {
     /// An mlp without a cluster size.
     #[error("fixed: expected the numbers of nodes and workloads of an mlp, got none")]
     NoFixedSize,
-    /// A relational network with a cluster size.
-    #[error("fixed: expected no cluster size for a relational network, got {0:?}")]
+    /// A network for any cluster size, with a cluster size.
+    #[error("fixed: expected no cluster size for a network that serves any, got {0:?}")]
     FixedSize(FixedSize),
 }
 
@@ -106,8 +109,10 @@ impl NetworkSpec {
                 sizes.push(("fixed.nodes", fixed.nodes));
                 sizes.push(("fixed.workloads", fixed.workloads));
             }
-            (Architecture::Relational, Some(fixed)) => return Err(SpecError::FixedSize(fixed)),
-            (Architecture::Relational, None) => {}
+            (Architecture::Relational | Architecture::Candidate, Some(fixed)) => {
+                return Err(SpecError::FixedSize(fixed));
+            }
+            (Architecture::Relational | Architecture::Candidate, None) => {}
         }
         match sizes.into_iter().find(|(_, value)| !(1..=LARGEST).contains(value)) {
             Some((name, value)) => Err(SpecError::Size { name, value }),
@@ -144,6 +149,21 @@ impl NetworkSpec {
                 ("value_out_weight", vec![g, 1]),
                 ("value_out_bias", vec![1]),
             ],
+            Architecture::Candidate => vec![
+                ("global_encoder_weight", vec![self.global_features, h]),
+                ("global_encoder_bias", vec![h]),
+                ("candidate_feature_weight", vec![self.candidate_features, h]),
+                ("candidate_global_weight", vec![h, h]),
+                ("candidate_bias", vec![h]),
+                ("head_weight", vec![h, g]),
+                ("head_bias", vec![g]),
+                ("advantage_weight", vec![g, 1]),
+                ("advantage_bias", vec![1]),
+                ("value_weight", vec![h, g]),
+                ("value_bias", vec![g]),
+                ("value_out_weight", vec![g, 1]),
+                ("value_out_bias", vec![1]),
+            ],
             Architecture::Mlp => vec![
                 ("hidden1_weight", vec![self.mlp_inputs(), h]),
                 ("hidden1_bias", vec![h]),
@@ -154,6 +174,11 @@ impl NetworkSpec {
             ],
         };
         list.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+    }
+
+    /// Whether the features of nodes and workloads are inputs of the network.
+    pub fn reads_entities(&self) -> bool {
+        self.architecture != Architecture::Candidate
     }
 
     /// Number of weights in all parameters.

@@ -67,7 +67,7 @@ pub fn write_artifact_with(
     let spec = NetworkSpec::new(architecture, &space.schema, fixed);
     let weights = match architecture {
         Architecture::Relational => greedy_weights(&spec, &env, bonus),
-        Architecture::Mlp => {
+        Architecture::Candidate | Architecture::Mlp => {
             (0..spec.parameter_count()).map(|i| 0.05 * (0.7 * i as f32).sin()).collect()
         }
     };

@@ -119,14 +119,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_relational_forward_pass_agrees_with_the_reference(
+    fn the_size_free_forward_passes_agree_with_the_reference(
+        relational: bool,
         (nodes, workloads, actions) in (1usize..14, 1usize..30, 1usize..180),
         (hidden, head_hidden) in (1usize..70, 1usize..40),
         allowed_percent in 0u32..=100,
         dueling: bool,
         seed: u64,
     ) {
-        let mut spec = spec(Architecture::Relational, hidden, head_hidden);
+        let kind = if relational { Architecture::Relational } else { Architecture::Candidate };
+        let mut spec = spec(kind, hidden, head_hidden);
         spec.dueling = dueling;
         let sizes = Sizes { nodes, workloads, actions, allowed_percent };
         assert_agrees(&spec, &random_observation(&spec, sizes, seed), seed);
@@ -245,6 +247,35 @@ fn a_tiny_relational_network_gives_the_numbers_worked_by_hand() {
 }
 
 #[test]
+fn a_tiny_candidate_network_gives_the_numbers_worked_by_hand() {
+    let spec = NetworkSpec {
+        global_features: 1,
+        candidate_features: 1,
+        ..spec(Architecture::Candidate, 1, 1)
+    };
+    let weights = [
+        2.0, 0.5, // global encoder: weight, bias
+        4.0, 0.5, -1.0, // candidate: own, g, bias
+        2.0, -3.0, // head
+        0.5, 1.0, // advantage
+        2.0, 1.0, // value head
+        -1.0, 4.0, // value
+    ];
+    let sizes = Sizes { nodes: 2, workloads: 2, actions: 3, allowed_percent: 0 };
+    let mut o = empty_observation(&spec, sizes);
+    o.globals = vec![0.75];
+    o.candidates[1] = 1.0;
+    o.candidates[2] = -2.0;
+    o.mask[..3].copy_from_slice(&[true, true, true]);
+    let mut q = [0.0; 3];
+    // g = relu(1.5 + 0.5) = 2; value = -relu(4 + 1) + 4 = -1
+    // z[1] = relu(4 + 1 - 1) = 4; adv[1] = 0.5 * relu(8 - 3) + 1 = 3.5
+    // z[2] = relu(-8 + 1 - 1) = 0; adv[2] = 0.5 * relu(-3) + 1 = 1
+    assert_eq!(network(&spec, &weights).best_action(&o, &mut q), 1);
+    assert_eq!(q, [-1.0, 2.5, 0.0]);
+}
+
+#[test]
 fn a_tiny_mlp_gives_the_numbers_worked_by_hand() {
     let spec = NetworkSpec {
         node_features: 1,
@@ -285,10 +316,16 @@ fn equal_values_go_to_the_first_candidate_and_nan_to_stay() {
 fn parameters_and_storage_list_the_same_shapes() {
     let mut mlp = spec(Architecture::Mlp, 20, 3);
     mlp.fixed = Some(FixedSize { nodes: 3, workloads: 5 });
-    for spec in [spec(Architecture::Relational, 20, 3), mlp] {
+    let size_free = [Architecture::Relational, Architecture::Candidate];
+    for spec in size_free.map(|kind| spec(kind, 20, 3)).into_iter().chain([mlp]) {
         let mut network = Network::new(&spec);
         let stored: Vec<usize> = match &mut network {
             Network::Relational(network) => network
+                .parameters_mut()
+                .iter()
+                .map(|p| p.data.len() / p.stride * p.columns)
+                .collect(),
+            Network::Candidate(network) => network
                 .parameters_mut()
                 .iter()
                 .map(|p| p.data.len() / p.stride * p.columns)
@@ -311,6 +348,8 @@ fn a_specification_without_a_network_is_refused() {
     assert_eq!(relational.validate(), Err(SpecError::Size { name: "hidden", value: 0 }));
     assert_eq!(spec(Architecture::Mlp, 8, 3).validate(), Err(SpecError::NoFixedSize));
     let fixed = FixedSize { nodes: 1, workloads: 1 };
-    let relational = NetworkSpec { fixed: Some(fixed), ..spec(Architecture::Relational, 8, 3) };
-    assert_eq!(relational.validate(), Err(SpecError::FixedSize(fixed)));
+    for kind in [Architecture::Relational, Architecture::Candidate] {
+        let size_free = NetworkSpec { fixed: Some(fixed), ..spec(kind, 8, 3) };
+        assert_eq!(size_free.validate(), Err(SpecError::FixedSize(fixed)));
+    }
 }

@@ -1,4 +1,4 @@
-//! The formulas of both networks, written as plainly as possible, in f64.
+//! The formulas of the networks, written as plainly as possible, in f64.
 
 use std::collections::BTreeMap;
 
@@ -58,6 +58,7 @@ pub fn q_values(spec: &NetworkSpec, weights: &[f32], o: &ObservationBuffer) -> V
     let p = named(spec, weights);
     match spec.architecture {
         Architecture::Relational => relational(spec, &p, o),
+        Architecture::Candidate => candidate(spec, &p, o),
         Architecture::Mlp => mlp(spec, &p, o),
     }
 }
@@ -107,6 +108,24 @@ fn relational(spec: &NetworkSpec, p: &Parameters, o: &ObservationBuffer) -> Vec<
             ],
             "candidate_bias",
         ));
+        let hidden = relu(affine(p, &[(&z, "head_weight")], "head_bias"));
+        let advantage = affine(p, &[(&hidden, "advantage_weight")], "advantage_bias")[0];
+        q.push(advantage + if spec.dueling { value } else { 0.0 });
+    }
+    q
+}
+
+fn candidate(spec: &NetworkSpec, p: &Parameters, o: &ObservationBuffer) -> Vec<f64> {
+    let g = relu(affine(p, &[(&wide(&o.globals), "global_encoder_weight")], "global_encoder_bias"));
+    let hidden = relu(affine(p, &[(&g, "value_weight")], "value_bias"));
+    let value = affine(p, &[(&hidden, "value_out_weight")], "value_out_bias")[0];
+    let mut q = vec![value];
+    for a in 1..o.actions() {
+        let own: Vec<f64> =
+            (0..spec.candidate_features).map(|f| f64::from(o.candidate(a, f))).collect();
+        let terms: [(&[f64], _); 2] =
+            [(&own, "candidate_feature_weight"), (&g, "candidate_global_weight")];
+        let z = relu(affine(p, &terms, "candidate_bias"));
         let hidden = relu(affine(p, &[(&z, "head_weight")], "head_bias"));
         let advantage = affine(p, &[(&hidden, "advantage_weight")], "advantage_bias")[0];
         q.push(advantage + if spec.dueling { value } else { 0.0 });
