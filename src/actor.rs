@@ -12,6 +12,8 @@ pub struct Actor {
     network: Network,
     /// Stream of the exploration draws.
     pub rng: Xoshiro256PlusPlus,
+    /// The latest action.
+    pub chosen: usize,
     config: ExplorationConfig,
     /// Candidate features whose sum is the net change of the objective by a move.
     change: Option<(usize, usize)>,
@@ -30,6 +32,7 @@ impl Actor {
         Self {
             network: Network::new(spec),
             rng,
+            chosen: 0,
             config: config.clone(),
             change: feature("objective_change").zip(feature("cost")),
             q: vec![0.0; space.actions],
@@ -43,6 +46,11 @@ impl Actor {
 
     /// The next action.
     pub fn act(&mut self, observation: &ObservationBuffer, epsilon: f64) -> usize {
+        self.chosen = self.choose(observation, epsilon);
+        self.chosen
+    }
+
+    fn choose(&mut self, observation: &ObservationBuffer, epsilon: f64) -> usize {
         if self.rng.random::<f64>() >= epsilon {
             return self.network.best_action(observation, &mut self.q);
         }

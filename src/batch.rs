@@ -84,9 +84,9 @@ enum Layout {
 
 #[derive(Debug, Default)]
 struct Distinct {
-    /// Row within the state of each feature row seen in it.
-    rows: HashMap<Vec<u32>, i64>,
-    key: Vec<u32>,
+    /// Row within the state of each feature row seen in it, by a hash of the features; rows of
+    /// equal hash stand at the next keys.
+    rows: HashMap<u64, i64>,
     /// First row in `workloads` of each state.
     first: Vec<usize>,
     /// Row within the state of each workload, `[B][K]`.
@@ -166,16 +166,24 @@ impl BatchBuilder {
             Layout::Merged(distinct) => {
                 distinct.rows.clear();
                 distinct.first.push(self.workloads.len() / width);
+                let first = self.workloads.len();
                 for features in observation.workloads.chunks_exact(width) {
-                    distinct.key.clear();
-                    distinct.key.extend(features.iter().map(|value| value.to_bits()));
-                    let row = match distinct.rows.get(&distinct.key) {
-                        Some(&row) => row,
-                        None => {
-                            let row = distinct.rows.len() as i64;
-                            distinct.rows.insert(distinct.key.clone(), row);
-                            self.workloads.extend_from_slice(features);
-                            row
+                    let mut key = hash(features);
+                    let row = loop {
+                        match distinct.rows.get(&key) {
+                            None => {
+                                let row = distinct.rows.len() as i64;
+                                distinct.rows.insert(key, row);
+                                self.workloads.extend_from_slice(features);
+                                break row;
+                            }
+                            Some(&row) => {
+                                let at = first + row as usize * width;
+                                if self.workloads[at..at + width] == *features {
+                                    break row;
+                                }
+                                key = key.wrapping_add(1);
+                            }
                         }
                     };
                     distinct.row_of.push(row);
@@ -283,6 +291,13 @@ impl BatchBuilder {
         let counts = Tensor::from_slice(&counts).view([b as i64, n as i64, most as i64]);
         (Cow::Owned(rows), most, Placement::Counts(counts))
     }
+}
+
+/// FNV-1a over the bits of the features, a word at a time.
+fn hash(features: &[f32]) -> u64 {
+    features.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub struct Learner<E> {
     transitions: Vec<Transition>,
     observations: Vec<ObservationBuffer>,
     targets: Vec<f32>,
+    taken: Vec<i64>,
     states: BatchBuilder,
     weights: Vec<f32>,
 }
@@ -108,6 +109,7 @@ impl<E: Env> Learner<E> {
             transitions: vec![nothing; config.batch_size],
             observations: vec![observation.clone(); config.batch_size],
             targets: vec![0.0; config.batch_size],
+            taken: Vec::with_capacity(config.batch_size),
             states: BatchBuilder::new(space, spec.architecture),
             weights: Vec::new(),
         }
@@ -116,12 +118,10 @@ impl<E: Env> Learner<E> {
     /// Draws a batch from the replay and computes its TD targets with the current weights.
     pub fn draw(&mut self, replay: &Replay) -> TransitionBatch {
         replay.sample(self.config.n_step, &mut self.rng, &mut self.transitions);
-        for worker in &mut self.workers {
-            self.online.save(&mut self.weights);
-            worker.online.load_flat(&self.weights);
-            self.target.save(&mut self.weights);
-            worker.target.load_flat(&self.weights);
-        }
+        self.online.save(&mut self.weights);
+        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
+        self.target.save(&mut self.weights);
+        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
         // Each transition's result depends on nothing but itself, so the split does not matter.
         let share = self.transitions.len().div_ceil(self.workers.len());
         let double = self.config.double;
@@ -140,18 +140,18 @@ impl<E: Env> Learner<E> {
             });
 
         self.states.clear();
+        self.taken.clear();
         let size = self.transitions.len();
-        let mut taken = Vec::with_capacity(size);
         for (b, (transition, observation)) in
             self.transitions.iter().zip(&self.observations).enumerate()
         {
             let row = self.states.rows();
-            taken.push(if transition.action == 0 { b } else { size + row } as i64);
+            self.taken.push(if transition.action == 0 { b } else { size + row } as i64);
             self.states.add_with_action(observation, transition.action as usize);
         }
         TransitionBatch {
             states: self.states.build(self.device),
-            taken: Tensor::from_slice(&taken).to_device(self.device),
+            taken: Tensor::from_slice(&self.taken).to_device(self.device),
             target: Tensor::from_slice(&self.targets).to_device(self.device),
         }
     }

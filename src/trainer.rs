@@ -30,7 +30,7 @@ pub struct Trainer<E> {
     pub actors: Vec<Mutex<Actor>>,
     /// Where the run stands.
     pub counters: Counters,
-    staged: Vec<Staged>,
+    staged: Staging,
     weights: Vec<f32>,
     reward_factor: f32,
 }
@@ -72,13 +72,35 @@ pub struct RoundReport {
     pub stats: Option<UpdateStats>,
 }
 
+/// Experience of a round on its way to the replay.
+#[derive(Default)]
+struct Staging {
+    /// Compact states, one after the other.
+    states: Vec<u8>,
+    entries: Vec<Staged>,
+}
+
 struct Staged {
     ring: usize,
-    state: Vec<u8>,
+    /// Where its state starts.
+    state: usize,
     action: u32,
     reward: f32,
     discount: f32,
     kind: Entry,
+}
+
+impl Staging {
+    fn clear(&mut self) {
+        self.states.clear();
+        self.entries.clear();
+    }
+
+    /// Keeps a state and tells where.
+    fn keep(&mut self, state: &[u8]) -> usize {
+        self.states.extend_from_slice(state);
+        self.states.len() - state.len()
+    }
 }
 
 impl<E: Env> Trainer<E> {
@@ -120,7 +142,7 @@ impl<E: Env> Trainer<E> {
             config: config.clone(),
             learner,
             actors,
-            staged: Vec::new(),
+            staged: Staging::default(),
             weights: Vec::new(),
         })
     }
@@ -183,9 +205,9 @@ impl<E: Env> Trainer<E> {
         );
         report.finished = collected?;
         report.stats = stats;
-        for entry in staged.drain(..) {
-            let Staged { ring, state, action, reward, discount, kind } = entry;
-            replay.push(ring, &state, action, reward, discount, kind);
+        let (_, size) = replay.ring_shape();
+        for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
+            replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
         }
         counters.updates += updates;
         counters.rounds += 1;
@@ -211,30 +233,29 @@ fn collect<E: Env>(
     vector: &mut VectorEnv<E>,
     actors: &[Mutex<Actor>],
     counters: &mut Counters,
-    staged: &mut Vec<Staged>,
+    staged: &mut Staging,
     epsilon: f64,
     reward_factor: f32,
 ) -> Result<Vec<FinishedEpisode>, VectorError> {
     let mut finished = Vec::new();
-    let mut before: Vec<Vec<u8>> = vector.slots().iter().map(|slot| slot.state.clone()).collect();
-    let chosen: Vec<std::sync::atomic::AtomicU32> =
-        actors.iter().map(|_| Default::default()).collect();
+    staged.clear();
+    let size = vector.slots().first().map_or(0, |slot| slot.state.len());
     for _ in 0..config.round_steps {
-        for (before, slot) in before.iter_mut().zip(vector.slots()) {
-            before.copy_from_slice(&slot.state);
+        let before = staged.states.len();
+        for slot in vector.slots() {
+            staged.keep(&slot.state);
         }
         vector.step(|i, observation| {
             let mut actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let action = actor.act(observation, epsilon);
-            chosen[i].store(action as u32, std::sync::atomic::Ordering::Relaxed);
-            action
+            actor.act(observation, epsilon)
         })?;
         for (i, slot) in vector.slots().iter().enumerate() {
             let Some(step) = slot.step else { continue };
-            staged.push(Staged {
+            let actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            staged.entries.push(Staged {
                 ring: i,
-                state: before[i].clone(),
-                action: chosen[i].load(std::sync::atomic::Ordering::Relaxed),
+                state: before + i * size,
+                action: actor.chosen as u32,
                 reward: step.reward * reward_factor,
                 discount: config.learner.gamma.powi(step.elapsed_ticks as i32) as f32,
                 kind: if step.end == Some(EpisodeEnd::Terminated) {
@@ -248,9 +269,10 @@ fn collect<E: Env>(
                 *sum += term;
             }
             if step.end == Some(EpisodeEnd::Truncated) {
-                staged.push(Staged {
+                let state = staged.keep(&slot.final_state);
+                staged.entries.push(Staged {
                     ring: i,
-                    state: slot.final_state.clone(),
+                    state,
                     action: 0,
                     reward: 0.0,
                     discount: 1.0,

@@ -164,7 +164,7 @@ fn a_run_becomes_a_verified_artifact_and_damage_is_refused() {
     let (run, artifact) = (folder.path().join("run"), folder.path().join("policy.pt"));
     tiny_run("quickstart", &run);
     refuses(&["train", "quickstart", "--out", text(&run)], &["resume it"]);
-    godwit(&["export", text(&run), "--out", text(&artifact)]).assert().success();
+    godwit(&["export", text(&run), "--out", text(&artifact), "--episodes", "3"]).assert().success();
     godwit(&["verify", text(&artifact)]).assert().success();
 
     let (run, file) = (text(&run), text(&artifact));
@@ -178,6 +178,10 @@ fn a_run_becomes_a_verified_artifact_and_damage_is_refused() {
         policies.iter().find(|policy| policy["name"] == name).unwrap()["returns"].clone()
     };
     assert_eq!(returns("policy"), returns("run"), "the same weights play the same");
+    let stated = godwit_models::artifact::Artifact::read(&artifact).unwrap().manifest.evaluation;
+    assert_eq!(stated.len(), 1 + godwit_models::baselines::NAMES.len());
+    let seen: Vec<f64> = serde_json::from_value(returns("run")).unwrap();
+    assert!((stated[0].mean_return - seen.iter().sum::<f64>() / 3.0).abs() < 1e-9, "{stated:?}");
     refuses(&["evaluate", "founding-3x3", "--policy", file], &["policy.pt", "schema"]);
     refuses(&["evaluate", "founding-3x3", "--policy", run], &["run", "schema"]);
 
@@ -223,6 +227,142 @@ fn a_signal_ends_a_run_with_a_checkpoint_that_resumes() {
 
     // Where it stood is more than one env step: the run is complete at once.
     godwit(&["train", "--resume", text(&run), "--env-steps", "1", "--device", "cpu"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("going on from"));
+}
+
+/// Waits until `path` exists.
+fn await_file(path: &Path) {
+    let begin = Instant::now();
+    while !path.exists() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "{} does not appear", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Names in a folder that belong to a write that was not finished.
+fn half_written(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains(".tmp"))
+        .collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_killed_at_any_moment_resumes_from_a_whole_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let start = |args: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_godwit"))
+            .args(args)
+            .args(["--device", "cpu", "--threads", "1"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    // A checkpoint every few rounds, so that many a kill falls into the writing of one.
+    let mut child = start(&[
+        "train",
+        "quickstart",
+        "--out",
+        text(&run),
+        "--env-steps",
+        "100000000",
+        "--set",
+        "checkpoint_every=64",
+        "--set",
+        "evaluate_every=0",
+        "--set",
+        "env_copies=4",
+        "--set",
+        "warm_up_steps=64",
+        "--set",
+        "replay_capacity=2000",
+    ]);
+    await_file(&run.join("last"));
+    for kill in 0..10_u64 {
+        // Moments spread over the rounds and writes; which is hit differs from machine to machine.
+        std::thread::sleep(Duration::from_millis(30 + 37 * kill));
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        child = start(&["train", "--resume", text(&run)]);
+        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("going on from") {
+            line.clear();
+            let read = std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+            assert!(read > 0, "kill {kill}: the run does not resume");
+            assert!(!line.starts_with("error"), "kill {kill}: {line}");
+        }
+        // Nobody reads on: a full pipe must not hold the run up.
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(half_written(&run), Vec::<String>::new());
+    godwit(&["evaluate", "quickstart", "--policy", text(&run.join("last"))])
+        .args(["--episodes", "2", "--baselines", "none"])
+        .assert()
+        .success();
+}
+
+/// A small file system of its own, unmounted when dropped.
+#[cfg(unix)]
+struct SmallDisk(std::path::PathBuf);
+
+#[cfg(unix)]
+impl SmallDisk {
+    fn mount(path: std::path::PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir(&path).ok()?;
+        let options = format!("size={size}");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(&path)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(path))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn training_says_that_the_disk_is_full_and_keeps_the_checkpoint_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(folder.path().join("disk"), "8m") else {
+        println!("skipped: mounting a small tmpfs needs root");
+        return;
+    };
+    let run = disk.0.join("run");
+    let small = ["--set", "env_copies=4", "--set", "replay_capacity=500", "--threads", "1"];
+    godwit(&["train", "quickstart", "--out", text(&run), "--env-steps", "512", "--device", "cpu"])
+        .args(["--set", "warm_up_steps=64", "--set", "evaluate_episodes=2"])
+        .args(small)
+        .assert()
+        .success();
+    fs::write(disk.0.join("filler"), vec![0; 16 << 20]).unwrap_err();
+    let output = godwit(&["train", "--resume", text(&run), "--env-steps", "1024"])
+        .args(["--device", "cpu", "--threads", "1"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let last = stderr.lines().last().unwrap();
+    assert!(last.starts_with("error: ") && last.contains("No space left"), "{stderr}");
+    assert_eq!(half_written(&run), Vec::<String>::new());
+    fs::remove_file(disk.0.join("filler")).unwrap();
+    godwit(&["train", "--resume", text(&run), "--env-steps", "1024", "--device", "cpu"])
+        .args(["--threads", "1"])
         .assert()
         .success()
         .stderr(predicate::str::contains("going on from"));

@@ -18,6 +18,10 @@ pub struct Args {
     /// Where to write the artifact
     #[arg(long, value_name = "FILE.pt")]
     out: PathBuf,
+    /// Held-out episodes (one where the scenario has a single start) on which the policy and the
+    /// baselines are compared for the table in the artifact's manifest; 0 leaves it empty
+    #[arg(long, default_value_t = 20)]
+    episodes: u32,
     /// Print one JSON document instead of lines
     #[arg(long)]
     json: bool,
@@ -35,7 +39,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(BadInput(message).into());
     }
     output::writable_file(&args.out)?;
-    let report = crate::export::export(&args.checkpoint, &args.out)?;
+    let report =
+        crate::export::export(&args.checkpoint, &args.out, args.episodes as usize, !args.json)?;
     if args.json {
         output::print_json(&report)?;
     } else {

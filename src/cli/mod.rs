@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 use godwit_envs::input::InputError;
 use godwit_envs::scenario::{Scenario, ScenarioError};
 use godwit_models::artifact::ArtifactError;
+use std::io;
 use std::process::ExitCode;
 
 /// Reinforcement-learning trainer for workload migration policies.
@@ -34,8 +35,8 @@ Example, from nothing to a policy that other programs can load:
   godwit export checkpoints/first/best --out policy.pt
 
 SCENARIO is the name of an embedded scenario (`godwit scenarios`) or the path of a scenario file.
-Exit codes: 0 done, 1 failed, 2 bad usage or bad input; 130 or 143 when a signal ended a training
-run after its checkpoint was written."
+Exit codes: 0 done, 1 failed, 2 bad usage, bad input or no place to write to; 130 or 143 when a
+signal ended a training run after its checkpoint was written."
 )]
 pub struct Cli {
     /// What to do.
@@ -97,7 +98,8 @@ pub fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
-/// 2 where the user can mend it by typing something else or by mending a file, otherwise 1.
+/// 2 where the user can mend it by typing something else, by mending a file or by making room for
+/// one, otherwise 1.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let bad_input = error.chain().any(|cause| {
         cause.is::<BadInput>()
@@ -106,13 +108,15 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
             || cause.is::<ConfigError>()
             || cause.is::<DeviceError>()
             || cause.is::<ArtifactError>()
-            || match cause.downcast_ref() {
-                // A full disk is nobody's bad input.
-                Some(CheckpointError::Io { .. }) | None => false,
-                Some(_) => true,
-            }
+            || cause.is::<CheckpointError>()
+            || cause.downcast_ref().is_some_and(cannot_be_written)
     });
     ExitCode::from(if bad_input { 2 } else { 1 })
+}
+
+fn cannot_be_written(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 /// The scenario that the command line names.
@@ -166,7 +170,10 @@ mod tests {
         let code = |error: &anyhow::Error| format!("{:?}", exit_code(error));
         let bad = Err::<(), _>(Scenario::resolve("nosuch").unwrap_err()).context("evaluate");
         assert_eq!(code(&bad.unwrap_err()), format!("{:?}", ExitCode::from(2)));
-        let failed = anyhow::anyhow!("the disk is full").context("the last checkpoint");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = anyhow::Error::from(full).context("the last checkpoint");
+        assert_eq!(code(&full), format!("{:?}", ExitCode::from(2)));
+        let failed = anyhow::anyhow!("libtorch failed").context("train");
         assert_eq!(code(&failed), format!("{:?}", ExitCode::from(1)));
     }
 }

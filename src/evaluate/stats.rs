@@ -23,6 +23,16 @@ pub struct Estimate {
     pub high: f64,
 }
 
+/// Standard error of the mean; 0 of fewer than two values.
+pub fn standard_error(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let (mean, n) = (mean(values), values.len() as f64);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / (n - 1.0) / n).sqrt()
+}
+
 /// Arithmetic mean; 0 of nothing.
 pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
@@ -79,6 +89,13 @@ pub fn probability_of_improvement(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_standard_error_is_that_of_a_sample() {
+        // Variance ((-1)^2 + 0 + 1) / 2 = 1, over three values.
+        assert!((standard_error(&[1.0, 2.0, 3.0]) - (1.0_f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert_eq!(standard_error(&[4.0]), 0.0);
+    }
 
     #[test]
     fn the_interquartile_mean_cuts_a_quarter_at_each_end() {

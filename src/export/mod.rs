@@ -3,11 +3,13 @@
 mod inputs;
 mod observe;
 mod parity;
+mod results;
 mod verify;
 
 pub use inputs::{inputs, module_q};
 pub use observe::{disturbed, observations};
 pub use parity::{Parity, TOLERANCE, compare};
+pub use results::results;
 pub use verify::{VerifyReport, verify, verify_with};
 
 use crate::checkpoint::{self, LoadedCheckpoint};
@@ -92,10 +94,16 @@ impl std::fmt::Display for ExportReport {
 }
 
 /// Exports the policy of a checkpoint, or of a run directory: its best checkpoint, else its last.
+/// The artifact states how it and the baselines do on so many held-out episodes.
 ///
 /// # Errors
 /// When the checkpoint cannot be used, or as for [`write`].
-pub fn export(checkpoint_path: &Path, out: &Path) -> anyhow::Result<ExportReport> {
+pub fn export(
+    checkpoint_path: &Path,
+    out: &Path,
+    episodes: usize,
+    progress: bool,
+) -> anyhow::Result<ExportReport> {
     let LoadedCheckpoint { spec, weights, scenario, config, counters, mean_return, path, .. } =
         checkpoint::load(checkpoint_path)?;
     let training = json!({
@@ -108,7 +116,8 @@ pub fn export(checkpoint_path: &Path, out: &Path) -> anyhow::Result<ExportReport
         "validation_return": mean_return,
         "config": serde_json::to_value(&config).context("the training configuration as JSON")?,
     });
-    write(&Source { spec, weights, scenario, training, evaluation: Vec::new() }, out)
+    let evaluation = results(&scenario, &spec, &weights, episodes, progress)?;
+    write(&Source { spec, weights, scenario, training, evaluation }, out)
 }
 
 /// Writes an artifact: the TorchScript module with manifest, weights and golden vectors, sealed.

@@ -1,0 +1,55 @@
+//! The results that an artifact states about itself.
+
+use crate::evaluate::{Contender, evaluate, stats};
+use godwit_envs::scenario::Scenario;
+use godwit_models::artifact::Evaluation;
+use godwit_models::baselines::{NAMES, baseline};
+use godwit_models::net::{Network, NetworkSpec};
+use godwit_models::network_policy::NetworkPolicy;
+
+/// Name of the exported policy's row.
+const POLICY: &str = "network";
+
+/// Seed of the first episode: that of `godwit evaluate`, which then shows the same numbers.
+const FIRST_SEED: u64 = 0;
+
+/// Plays the network and every baseline through so many held-out episodes of its scenario (one
+/// where the scenario has a single start); nothing for 0.
+///
+/// # Errors
+/// When an episode cannot be played.
+pub fn results(
+    scenario: &Scenario,
+    spec: &NetworkSpec,
+    weights: &[f32],
+    episodes: usize,
+    progress: bool,
+) -> anyhow::Result<Vec<Evaluation>> {
+    if episodes == 0 {
+        return Ok(Vec::new());
+    }
+    let mut network = Network::new(spec);
+    network.load_flat(weights);
+    let policy = NetworkPolicy::new(POLICY, network);
+    let mut contenders = vec![Contender {
+        name: POLICY.to_owned(),
+        trained: true,
+        factory: Box::new(move || Box::new(policy.clone())),
+    }];
+    contenders.extend(NAMES.iter().map(|&name| Contender {
+        name: name.to_owned(),
+        trained: false,
+        factory: Box::new(move || baseline(name).expect("a name of the list")),
+    }));
+    let evaluation = evaluate(scenario, &contenders, episodes, FIRST_SEED, progress)?;
+    let rows = evaluation.policies.iter().map(|row| Evaluation {
+        scenario: scenario.name.clone(),
+        policy: row.name.clone(),
+        seeds: row.returns.len() as u64,
+        first_seed: FIRST_SEED,
+        mean_return: row.mean_return.value,
+        standard_error: stats::standard_error(&row.returns),
+        terms: row.state.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+    });
+    Ok(rows.collect())
+}
