@@ -51,5 +51,8 @@ pub fn results(
         standard_error: stats::standard_error(&row.returns),
         terms: row.state.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
     });
-    Ok(rows.collect())
+    let mut rows: Vec<Evaluation> = rows.collect();
+    // The artifact's own row first; the baselines stay ordered by their returns.
+    rows.sort_by_key(|row| row.policy != POLICY);
+    Ok(rows)
 }
