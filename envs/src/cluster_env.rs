@@ -106,6 +106,9 @@ impl ClusterEnv {
     /// # Errors
     /// The constraint that forbids the action; the state is unchanged.
     pub fn apply(&mut self, action: Action) -> Result<Step, Infeasible> {
+        if self.ended {
+            return Err(Infeasible::Ended);
+        }
         match (action, self.template.rules.episode.mode) {
             (Action::Stay, Mode::Rebalance) => {
                 self.ended = true;

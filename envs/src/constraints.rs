@@ -44,6 +44,9 @@ pub enum Infeasible {
     /// The move budget is spent.
     #[error("the move budget is spent")]
     Budget,
+    /// The episode has ended; the environment waits for a reset.
+    #[error("the episode has ended")]
+    Ended,
 }
 
 impl ClusterState {

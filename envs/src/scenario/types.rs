@@ -124,7 +124,8 @@ pub struct SlotRules {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Ticks for which a migrated workload may not be moved again.
+    /// Ticks for which a migrated workload may not be moved again, the tick of the move included:
+    /// with 1 it may move in the next tick.
     pub cooldown_ticks: u32,
     /// Transfers that a node may take part in at a time.
     pub transfers_per_node: u32,

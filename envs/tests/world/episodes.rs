@@ -2,6 +2,7 @@
 
 use crate::build::*;
 use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::constraints::Infeasible;
 use godwit_envs::env::{Env, EpisodeEnd, Step};
 use godwit_envs::objective::Term;
 use godwit_envs::rng::stream;
@@ -249,4 +250,15 @@ fn a_transfer_that_outlasts_the_tick_goes_on_in_the_next() {
     // 1 s of four still in flight.
     let expected = 0.25 * 0.05 / 0.65 + 0.75 * 0.25 / 0.45;
     close(env.step(0).unwrap().terms[Term::Imbalance as usize], expected);
+}
+
+#[test]
+fn an_episode_that_has_ended_takes_no_action_of_any_kind() {
+    let mut scenario = parse(TWO_NODES);
+    scenario.rules.episode.ticks = 1;
+    let mut env = env_of(&scenario, Phase::Train).unwrap();
+    assert!(env.apply(Action::Stay).unwrap().end.is_some());
+    let migrate = Action::Migrate { workload: 0, destination: 1 };
+    assert_eq!(env.apply(migrate).unwrap_err(), Infeasible::Ended);
+    assert_eq!(env.apply(Action::Stay).unwrap_err(), Infeasible::Ended);
 }
