@@ -24,7 +24,7 @@ pub struct TrainConfig {
     pub warm_up_steps: u64,
     /// States that the replay holds.
     pub replay_capacity: usize,
-    /// Env steps between two evaluations; 0 for none.
+    /// Env steps between two evaluations; 0 for one at the end only.
     pub evaluate_every: u64,
     /// Validation episodes of an evaluation.
     pub evaluate_episodes: usize,
@@ -47,11 +47,11 @@ pub struct TrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// `relational` (any cluster size) or `mlp` (fixed size).
+    /// `relational` or `candidate` (any cluster size), or `mlp` (fixed size).
     pub architecture: Architecture,
     /// Width of encoders or hidden layers.
     pub hidden: usize,
-    /// Width of the two heads (relational).
+    /// Width of the two heads (not in an mlp).
     pub head_hidden: usize,
     /// Dueling split (Wang et al., ICML 2016) with `Stay` as the reference action.
     pub dueling: bool,
@@ -178,7 +178,12 @@ impl TrainConfig {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let checks: &[(&'static str, bool, &'static str, String)] = &[
             ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
-            ("max_minutes", self.max_minutes >= 0.0, "0 or more", self.max_minutes.to_string()),
+            (
+                "max_minutes",
+                (0.0..=1e7).contains(&self.max_minutes),
+                "0 to 1e7",
+                self.max_minutes.to_string(),
+            ),
             (
                 "env_copies",
                 (1..=4096).contains(&self.env_copies),
@@ -252,13 +257,14 @@ impl TrainConfig {
                 "learner.learning_rate",
                 positive(l.learning_rate.from)
                     && l.learning_rate.to >= 0.0
+                    && l.learning_rate.to.is_finite()
                     && share(l.learning_rate.share),
                 "from above 0, to at least 0, share within 0 to 1",
                 format!("{:?}", l.learning_rate),
             ),
             (
                 "learner.weight_decay",
-                l.weight_decay >= 0.0,
+                l.weight_decay >= 0.0 && l.weight_decay.is_finite(),
                 "0 or more",
                 l.weight_decay.to_string(),
             ),

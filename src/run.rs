@@ -5,10 +5,10 @@ use crate::config::TrainConfig;
 use crate::logging::RunLog;
 use crate::paired::PairedEnv;
 use crate::trainer::Trainer;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::baseline;
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 use godwit_models::network_policy::NetworkPolicy;
@@ -91,6 +91,11 @@ pub fn new_trainer(
                 godwit_models::baselines::NAMES
             )
         })?;
+        // A static episode ends with `Stay`: what is subtracted would depend on the actions.
+        ensure!(
+            scenario.rules.episode.mode == Mode::Online,
+            "paired_baseline: expected none for a rebalance scenario, got {name:?}"
+        );
         Ok(PairedEnv::paired(env, baseline))
     };
     let envs = (0..config.env_copies).map(|_| make()).collect::<anyhow::Result<Vec<_>>>()?;
@@ -115,7 +120,7 @@ pub fn train(
 ) -> anyhow::Result<RunSummary> {
     let started = Instant::now();
     let config = trainer.config.clone();
-    let mut log = RunLog::open(directory, &config, trainer.counters.env_steps)?;
+    let mut log = RunLog::open(directory, scenario, &config, trainer.counters.env_steps)?;
     let mut validator = Validator::new(scenario, trainer, config.evaluate_episodes)?;
     let mut best = directory.best_return();
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
@@ -125,16 +130,14 @@ pub fn train(
             end = RunEnd::Interrupted;
             break;
         }
-        if config.max_minutes > 0.0 && started.elapsed() > limit {
-            log.note("the time limit was reached");
-            break;
-        }
         let before = trainer.counters.env_steps;
-        let report = trainer.round(log.wants_stats())?;
+        let due = log.wants_stats();
+        let report = trainer.round(due)?;
         let now = trainer.counters.env_steps;
-        log.round(trainer, &report)?;
+        log.round(trainer, &report, due);
         let passed = |every: u64| every > 0 && before / every != now / every;
-        if passed(config.evaluate_every) || trainer.finished() {
+        let late = config.max_minutes > 0.0 && started.elapsed() > limit;
+        if passed(config.evaluate_every) || trainer.finished() || late {
             let outcomes = validator.run(trainer)?;
             let mean = mean_return(&outcomes);
             log.evaluation(trainer, &outcomes)?;
@@ -144,6 +147,10 @@ pub fn train(
                     log.warn(&format!("{error:#}; the best checkpoint before it is kept"));
                 }
             }
+        }
+        if late && !trainer.finished() {
+            log.note("the time limit was reached");
+            break;
         }
         if passed(config.checkpoint_every)
             && let Err(error) = checkpoint::write_last(directory, scenario, trainer)

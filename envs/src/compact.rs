@@ -6,7 +6,7 @@
 //! list (u16 pairs, where the actions are a list). Loads, slots and features are recomputed.
 
 use crate::candidates::CandidateList;
-use crate::state::{ClusterState, Transfer};
+use crate::state::{ClusterState, Transfer, most_transfers};
 use std::sync::Arc;
 
 /// Which parts of a state vary in an environment.
@@ -29,7 +29,7 @@ impl CompactLayout {
         let horizons = state.forecast.len();
         let floats = usize::from(self.demand) * k * state.spec.resources * (1 + horizons)
             + usize::from(self.state_sizes) * k;
-        16 + TRANSFER_BYTES * state.rules.limits.transfers_in_flight as usize
+        16 + TRANSFER_BYTES * most_transfers(&state.rules, state.spec.workloads())
             + 2 * k * (1 + usize::from(state.rules.limits.cooldown_ticks > 0))
             + 4 * floats
             + 4 * self.candidates
@@ -43,7 +43,7 @@ impl CompactLayout {
         w.u32(state.moves_left);
         w.u32(list.workload.len() as u32);
         w.u32(state.transfers.len() as u32);
-        for at in 0..state.rules.limits.transfers_in_flight as usize {
+        for at in 0..most_transfers(&state.rules, state.spec.workloads()) {
             let transfer = state.transfers.get(at).copied().unwrap_or(Transfer {
                 workload: 0,
                 source: 0,
@@ -80,7 +80,7 @@ impl CompactLayout {
         let candidates = r.u32() as usize;
         let transfers = r.u32() as usize;
         state.transfers.clear();
-        for at in 0..state.rules.limits.transfers_in_flight as usize {
+        for at in 0..most_transfers(&state.rules, state.spec.workloads()) {
             let transfer = Transfer {
                 workload: u32::from(r.u16()),
                 source: u32::from(r.u16()),

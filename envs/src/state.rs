@@ -89,7 +89,7 @@ impl ClusterState {
         let mut state = Self {
             forecast_demand: demand.repeat(horizons),
             cooldown: vec![0; spec.workloads()],
-            transfers: Vec::with_capacity(rules.limits.transfers_in_flight as usize),
+            transfers: Vec::with_capacity(most_transfers(&rules, spec.workloads())),
             tick: 0,
             moves_left: full_budget(&rules),
             now: Outlook::new(&spec),
@@ -378,6 +378,11 @@ impl ClusterState {
 /// Bandwidth that one more transfer would get on a node's link.
 fn link_share(spec: &ClusterSpec, node_transfers: &[u16], node: usize) -> f32 {
     spec.bandwidth_gib_s[node] / f32::from(node_transfers[node] + 1)
+}
+
+/// Transfers that can be in flight at once: one for each workload at most.
+pub fn most_transfers(rules: &Rules, workloads: usize) -> usize {
+    (rules.limits.transfers_in_flight as usize).min(workloads)
 }
 
 /// Moves that a fresh episode (rebalance) or tick (online) allows.

@@ -21,9 +21,7 @@ pub struct Slot<E> {
     pub observation: ObservationBuffer,
     /// Compact form of its current state.
     pub state: Vec<u8>,
-    /// Observation of the last state of the episode that ended last.
-    pub final_observation: ObservationBuffer,
-    /// Compact form of that state.
+    /// Compact form of the last state of the episode that ended last.
     pub final_state: Vec<u8>,
     /// What the last step returned.
     pub step: Option<Step>,
@@ -54,7 +52,6 @@ impl<E: Env> VectorEnv<E> {
             .map(|env| Slot {
                 observation: ObservationBuffer::new(env.observation_space()),
                 state: vec![0; env.compact_len()],
-                final_observation: ObservationBuffer::new(env.observation_space()),
                 final_state: vec![0; env.compact_len()],
                 step: None,
                 episodes: 0,
@@ -89,12 +86,11 @@ impl<E: Env> VectorEnv<E> {
     pub fn observe_entities(&mut self, entities: bool) {
         for slot in &mut self.slots {
             slot.observation.entities = entities;
-            slot.final_observation.entities = entities;
         }
     }
 
     /// Lets `choose` pick an action for each copy (from its index and observation) and takes it.
-    /// A copy whose episode ends keeps the final observation and starts its next episode.
+    /// A copy whose episode ends keeps the final state and starts its next episode.
     ///
     /// # Errors
     /// The first failure of a copy.
@@ -108,7 +104,6 @@ impl<E: Env> VectorEnv<E> {
             let step = slot.env.step(action)?;
             slot.step = Some(step);
             if step.end.is_some() {
-                slot.env.observe(&mut slot.final_observation);
                 slot.env.write_compact(&mut slot.final_state);
                 slot.start_next(seed, i as u64, count)?;
             } else {

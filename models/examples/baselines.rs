@@ -107,7 +107,8 @@ fn report(label: &str, env: &mut ClusterEnv, policy: &mut dyn Policy, episodes: 
     let levels: Vec<String> = (0..LEVEL_TERMS)
         .map(|term| format!("{:.3}", mean(&|o| f64::from(o.level_terms_mean[term]))))
         .collect();
-    let (seconds, decisions) = (mean(&|o| o.decision_seconds), mean(&|o| f64::from(o.decisions)));
+    let seconds = mean(&|o| f64::from(o.decision_seconds.iter().sum::<f32>()));
+    let decisions = mean(&|o| o.decision_seconds.len() as f64);
     println!(
         "{label:<44} {episode_return:>10.3} {:>7.3} {:>7.1} {:>9.1} {:>8.1} {:>9.1}  {}",
         (variance / episodes as f64).sqrt(),

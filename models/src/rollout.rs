@@ -27,10 +27,8 @@ pub struct Outcome {
     pub moved_gib: f64,
     /// Seconds in which workloads did not run, not weighted by priority.
     pub downtime_s: f64,
-    /// Times that the policy was asked.
-    pub decisions: u32,
-    /// Seconds that the policy took in all.
-    pub decision_seconds: f64,
+    /// Seconds that the policy took for each decision.
+    pub decision_seconds: Vec<f32>,
     /// Reward accrued in each clock tick; flow costs count in the tick in which they accrue.
     pub tick_rewards: Vec<f32>,
 }
@@ -98,8 +96,7 @@ fn run(
     loop {
         let asked = Instant::now();
         let action = policy.act(env.state());
-        outcome.decision_seconds += asked.elapsed().as_secs_f64();
-        outcome.decisions += 1;
+        outcome.decision_seconds.push(asked.elapsed().as_secs_f32());
         if let Action::Migrate { workload, destination } = action
             && env.state().check(workload, destination).is_ok()
         {

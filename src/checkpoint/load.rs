@@ -1,6 +1,6 @@
 //! Reading checkpoints: for their weights, or to go on training.
 
-use super::directory::{BEST, LAST, PREVIOUS, RunDirectory};
+use super::directory::{BEST, BEST_BEFORE, LAST, PREVIOUS, RunDirectory};
 use super::error::CheckpointError;
 use super::stage::{read, rename, verify};
 use super::state::State;
@@ -64,7 +64,11 @@ pub fn load(path: impl AsRef<Path>) -> Result<LoadedCheckpoint, CheckpointError>
     if is_checkpoint(path) {
         return load_checkpoint(path).map(|(loaded, _)| loaded);
     }
-    match [BEST, LAST, PREVIOUS].iter().map(|name| path.join(name)).find(|path| path.is_dir()) {
+    match [BEST, BEST_BEFORE, LAST, PREVIOUS]
+        .iter()
+        .map(|name| path.join(name))
+        .find(|path| path.is_dir())
+    {
         Some(path) => load_checkpoint(&path).map(|(loaded, _)| loaded),
         None if path.join(names::STATE).exists() => {
             Err(CheckpointError::Missing { path: path.join(names::MANIFEST) })

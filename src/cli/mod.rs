@@ -16,6 +16,7 @@ use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::device::DeviceError;
 use clap::{Parser, Subcommand};
+use godwit_envs::env::ResetError;
 use godwit_envs::input::InputError;
 use godwit_envs::scenario::{Scenario, ScenarioError};
 use godwit_models::artifact::ArtifactError;
@@ -109,6 +110,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
             || cause.is::<DeviceError>()
             || cause.is::<ArtifactError>()
             || cause.is::<CheckpointError>()
+            || cause.is::<ResetError>()
             || cause.downcast_ref().is_some_and(cannot_be_written)
     });
     ExitCode::from(if bad_input { 2 } else { 1 })

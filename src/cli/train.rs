@@ -67,8 +67,10 @@ pub struct Args {
 /// When the settings, the device or the folder cannot be used, or training fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let scenario = args.scenario.as_deref().map(super::scenario).transpose()?;
-    if args.minutes.is_some_and(|minutes| !(minutes >= 0.0 && minutes.is_finite())) {
-        return Err(BadInput("--minutes: expected 0 or more, got something else".into()).into());
+    if let Some(minutes) = args.minutes
+        && !(0.0..=1e7).contains(&minutes)
+    {
+        return Err(BadInput(format!("--minutes: expected 0 to 1e7, got {minutes}")).into());
     }
     super::use_threads(args.threads)?;
     // Before the run's folder is there: a signal never leaves it without a checkpoint. The exit
@@ -106,6 +108,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Whether two scenarios are the same but for where their files lie and what they recommend.
+fn same_world(a: &Scenario, b: &Scenario) -> bool {
+    a.name == b.name
+        && a.rules == b.rules
+        && a.start == b.start
+        && a.nodes == b.nodes
+        && a.workloads == b.workloads
+        && a.cluster == b.cluster
+}
+
 type Run = (Scenario, ClusterTrainer, RunDirectory);
 
 /// A new run. Everything is checked before anything is written.
@@ -132,7 +144,7 @@ fn resume(args: &Args, folder: &Path, asked: Option<&Scenario>) -> anyhow::Resul
     let directory = RunDirectory::open(folder).or_bad_input()?;
     let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
     if let Some(asked) = asked
-        && (asked.name != resumed.scenario.name || asked.rules != resumed.scenario.rules)
+        && !same_world(asked, &resumed.scenario)
     {
         let message = format!(
             "--resume {}: expected a run on scenario {} as it is now, got one on {}",

@@ -83,6 +83,10 @@ pub struct PolicyResult {
     pub downtime_s: f64,
     /// Decisions per second of one core.
     pub decisions_per_s: f64,
+    /// Time of a decision that half of them do not exceed, microseconds.
+    pub decision_us_p50: f64,
+    /// Time of a decision that 99 % of them do not exceed, microseconds.
+    pub decision_us_p99: f64,
     /// Return of each episode, in the order of their seeds.
     pub returns: Vec<f64>,
 }
@@ -156,7 +160,12 @@ pub fn evaluate(
             let of = |figure: fn(&Outcome) -> f64| {
                 mean(&played[i].iter().map(|played| figure(&played.outcome)).collect::<Vec<_>>())
             };
-            let decision_s = of(|outcome| outcome.decision_seconds);
+            let mut seconds: Vec<f64> = played[i]
+                .iter()
+                .flat_map(|played| &played.outcome.decision_seconds)
+                .map(|&seconds| f64::from(seconds))
+                .collect();
+            seconds.sort_unstable_by(f64::total_cmp);
             PolicyResult {
                 name: contender.name.clone(),
                 trained: contender.trained,
@@ -169,7 +178,9 @@ pub fn evaluate(
                 moves: of(|outcome| f64::from(outcome.moves)),
                 moved_gib: of(|outcome| outcome.moved_gib),
                 downtime_s: of(|outcome| outcome.downtime_s),
-                decisions_per_s: of(|outcome| f64::from(outcome.decisions)) / decision_s.max(1e-9),
+                decisions_per_s: seconds.len() as f64 / seconds.iter().sum::<f64>().max(1e-9),
+                decision_us_p50: 1e6 * stats::quantile(&seconds, 0.5),
+                decision_us_p99: 1e6 * stats::quantile(&seconds, 0.99),
                 returns: returns[i].clone(),
             }
         })
@@ -257,7 +268,10 @@ mod tests {
 
     /// What must not depend on the machine.
     fn numbers(mut evaluation: Evaluation) -> Evaluation {
-        evaluation.policies.iter_mut().for_each(|policy| policy.decisions_per_s = 0.0);
+        for policy in &mut evaluation.policies {
+            policy.decisions_per_s = 0.0;
+            (policy.decision_us_p50, policy.decision_us_p99) = (0.0, 0.0);
+        }
         evaluation
     }
 

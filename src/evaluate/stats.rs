@@ -33,6 +33,12 @@ pub fn standard_error(values: &[f64]) -> f64 {
     (squares / (n - 1.0) / n).sqrt()
 }
 
+/// The smallest of `sorted` that at least this share of them does not exceed; 0 of nothing.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
 /// Arithmetic mean; 0 of nothing.
 pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
@@ -89,6 +95,16 @@ pub fn probability_of_improvement(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(
+            [0.0, 0.5, 0.51, 0.99].map(|share| quantile(&values, share)),
+            [1.0, 2.0, 3.0, 4.0]
+        );
+        assert_eq!(quantile(&[], 0.5), 0.0);
+    }
 
     #[test]
     fn the_standard_error_is_that_of_a_sample() {

@@ -54,7 +54,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     }
     header.extend(&terms);
     header.extend(evaluation.start.slots.map(|_| "slots"));
-    header.extend(["moves", "GiB moved", "downtime s", "decisions/s"]);
+    header.extend(["moves", "GiB moved", "downtime s", "decisions/s", "p50 us", "p99 us"]);
     table.set_header(header);
     for policy in &evaluation.policies {
         table.add_row(row(policy, intervals, compared, &terms));
@@ -86,6 +86,8 @@ fn row(policy: &PolicyResult, intervals: bool, compared: bool, terms: &[&str]) -
         format!("{:.1}", policy.moved_gib),
         format!("{:.2}", policy.downtime_s),
         format!("{:.0}", policy.decisions_per_s),
+        format!("{:.1}", policy.decision_us_p50),
+        format!("{:.1}", policy.decision_us_p99),
     ]);
     row
 }
@@ -120,6 +122,8 @@ mod tests {
             moved_gib: value * 40.0,
             downtime_s: value,
             decisions_per_s: 12_345.6,
+            decision_us_p50: 75.25,
+            decision_us_p99: 210.0,
             returns: vec![value; 4],
         };
         let comparison = Some(Comparison {

@@ -14,7 +14,8 @@ use crate::config::TrainConfig;
 use crate::dqn::UpdateStats;
 use crate::run::{ClusterTrainer, mean_return};
 use crate::trainer::{FinishedEpisode, RoundReport};
-use godwit_envs::objective::Term;
+use godwit_envs::objective::{Objective, Term};
+use godwit_envs::scenario::Scenario;
 use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use metrics::Metrics;
@@ -34,6 +35,8 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 pub struct RunLog {
     metrics: Metrics,
     tensorboard: TensorBoard,
+    // Weighs the terms of an episode: its plain return.
+    objective: Objective,
     bar: Option<ProgressBar>,
     // Of the whole run, parts before a resume included.
     seconds_before: f64,
@@ -62,6 +65,7 @@ impl RunLog {
     /// When the log cannot be written at all; later failures only warn.
     pub fn open(
         directory: &RunDirectory,
+        scenario: &Scenario,
         config: &TrainConfig,
         resumed_at_env_steps: u64,
     ) -> anyhow::Result<Self> {
@@ -70,6 +74,7 @@ impl RunLog {
         Ok(Self {
             metrics,
             tensorboard,
+            objective: Objective::new(&scenario.rules),
             bar: std::io::stderr().is_terminal().then(|| bar(config, resumed_at_env_steps)),
             seconds_before: kept.seconds,
             started: Instant::now(),
@@ -88,20 +93,17 @@ impl RunLog {
         self.line_at.is_none_or(|mark| mark.at.elapsed() >= METRICS_EVERY)
     }
 
-    /// Takes note of a round, and writes a line where one is due.
-    ///
-    /// # Errors
-    /// None today; a full disk only warns.
-    pub fn round(&mut self, trainer: &ClusterTrainer, report: &RoundReport) -> anyhow::Result<()> {
+    /// Takes note of a round, and writes a line where one was due ([`RunLog::wants_stats`]) before
+    /// it began.
+    pub fn round(&mut self, trainer: &ClusterTrainer, report: &RoundReport, due: bool) {
         self.finished.extend_from_slice(&report.finished);
         self.now = (trainer.counters.env_steps, trainer.counters.updates);
-        if self.wants_stats() {
+        if due {
             self.round_line(trainer, report);
         }
         if let Some(bar) = &self.bar {
             bar.set_position(trainer.counters.env_steps);
         }
-        Ok(())
     }
 
     fn round_line(&mut self, trainer: &ClusterTrainer, report: &RoundReport) {
@@ -122,7 +124,9 @@ impl RunLog {
             let sum: f64 = episodes.iter().map(of).sum();
             (!episodes.is_empty()).then(|| sum / episodes.len() as f64)
         };
-        let episode_return = mean(&|episode| episode.episode_return);
+        let paid_return = mean(&|episode| episode.episode_return);
+        let objective = &self.objective;
+        let episode_return = mean(&|episode| -f64::from(objective.value(&episode.terms)));
         self.last_return = episode_return.or(self.last_return);
         let terms: Map<String, Value> = Term::ALL
             .into_iter()
@@ -138,6 +142,7 @@ impl RunLog {
         let line = json!({
             "episodes": trainer.counters.episodes,
             "return": episode_return,
+            "paid_return": paid_return,
             "terms": terms,
             "loss": figure(|stats| stats.loss),
             "mean_q": figure(|stats| stats.mean_q),
@@ -173,7 +178,8 @@ impl RunLog {
         let variance = mean(&|outcome| (outcome.episode_return - value).powi(2));
         let error = (variance / (outcomes.len() as f64 - 1.0).max(1.0)).sqrt();
         let moves = mean(&|outcome| f64::from(outcome.moves));
-        let decisions = mean(&|outcome| f64::from(outcome.decisions)).max(1.0);
+        let decisions: usize = outcomes.iter().map(|outcome| outcome.decision_seconds.len()).sum();
+        let seconds: f32 = outcomes.iter().flat_map(|outcome| &outcome.decision_seconds).sum();
         let mut level = Map::new();
         let mut paid = Map::new();
         for term in Term::ALL {
@@ -197,7 +203,7 @@ impl RunLog {
             "moves": moves,
             "moved_gib": mean(&|outcome| outcome.moved_gib),
             "downtime_s": mean(&|outcome| outcome.downtime_s),
-            "decision_us": 1e6 * mean(&|outcome| outcome.decision_seconds) / decisions,
+            "decision_us": 1e6 * f64::from(seconds) / decisions.max(1) as f64,
             "episodes": outcomes.len(),
             "best": self.best,
         });

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::run::new_trainer;
-use godwit_envs::scenario::Scenario;
 use std::fs;
 
 fn lines(directory: &RunDirectory) -> Vec<Value> {
@@ -24,15 +23,22 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let directory = RunDirectory::create(folder.path(), &scenario, &config).expect("a run");
     let mut trainer = new_trainer(&scenario, &config, tch::Device::Cpu).expect("a trainer");
-    let mut log = RunLog::open(&directory, &config, 0).expect("a log");
+    let mut log = RunLog::open(&directory, &scenario, &config, 0).expect("a log");
     assert!(log.wants_stats(), "the first round is logged");
     let mut first = trainer.round(true).expect("a round");
     let second = trainer.round(true).expect("a round");
     first.finished.extend(second.finished);
     first.stats = second.stats;
-    log.round(&trainer, &first).expect("logged");
+    log.round(&trainer, &first, true);
     assert!(!log.wants_stats(), "the next line is not due yet");
-    let outcome = Outcome { episode_return: 0.5, moves: 2, decisions: 3, ..Outcome::default() };
+    // A round that was not asked for its figures has none to write, however long it took.
+    log.round(&trainer, &RoundReport::default(), false);
+    let outcome = Outcome {
+        episode_return: 0.5,
+        moves: 2,
+        decision_seconds: vec![1e-6; 3],
+        ..Outcome::default()
+    };
     log.evaluation(&trainer, &[outcome.clone(), outcome]).expect("logged");
     log.warn("something");
     log.finish();
@@ -42,9 +48,16 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
     assert_eq!(kinds, ["round", "evaluation", "warning"]);
     let round = &written[0];
     assert_eq!((&round["env_steps"], &round["updates"]), (&json!(160), &json!(20)));
-    for name in
-        ["return", "loss", "mean_q", "gradient_norm", "epsilon", "learning_rate", "replay_fill"]
-    {
+    for name in [
+        "return",
+        "paid_return",
+        "loss",
+        "mean_q",
+        "gradient_norm",
+        "epsilon",
+        "learning_rate",
+        "replay_fill",
+    ] {
         assert!(round[name].is_f64(), "{name}: {}", round[name]);
     }
     assert!(round["terms"]["max_load"].is_f64() && round["td_error"]["q90"].is_f64(), "{round}");
@@ -57,7 +70,7 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
         "{\"kind\":\"round\",\"env_steps\":170,\"updates\":21,\"seconds\":2.0}\n{\"kind\":\"ro",
     );
     fs::write(&path, text).expect("writable");
-    let mut log = RunLog::open(&directory, &config, 160).expect("a log");
+    let mut log = RunLog::open(&directory, &scenario, &config, 160).expect("a log");
     log.note("resumed");
     log.finish();
     let resumed = lines(&directory);
@@ -100,7 +113,7 @@ fn a_full_disk_warns_once_and_goes_on() {
         println!("skipped: there is no /dev/full here");
         return;
     }
-    let mut log = RunLog::open(&directory, &config, 0).expect("a log");
+    let mut log = RunLog::open(&directory, &scenario, &config, 0).expect("a log");
     let full = fs::OpenOptions::new().append(true).open("/dev/full").expect("a device");
     log.metrics = Metrics::of("/dev/full".into(), full);
     log.note("one");

@@ -287,12 +287,12 @@ fn commit(staged: tempfile::NamedTempFile, path: &Path) -> Result<(), InputError
 }
 
 /// Learner settings that suit the rebalancing of one large snapshot within a budget of moves:
-/// minutes on two cores for a few hundred nodes. The candidate network's cost does not grow with
+/// ten to twenty minutes on two cores for a few hundred nodes. The candidate network's cost does not grow with
 /// the cluster, and a candidate's own features tell what matters on both of its nodes. Rewards are
 /// scaled down because tens of good moves would add up to values of tens otherwise.
 fn learner_settings() -> toml::Table {
     toml::toml! {
-        env_steps = 150000
+        env_steps = 450000
         env_copies = 8
         steps_per_update = 2.0
         replay_capacity = 60000
@@ -313,7 +313,7 @@ fn learner_settings() -> toml::Table {
         n_step = 5
         gamma = 0.99
         reward_scale = 0.1
-        learning_rate = { from = 1e-3, to = 3e-5, share = 0.9 }
+        learning_rate = { from = 6e-4, to = 3e-5, share = 0.9 }
     }
 }
 

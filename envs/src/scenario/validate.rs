@@ -118,6 +118,14 @@ impl Check<'_> {
         }
 
         self.positive("rules.episode.tick_s", rules.episode.tick_s)?;
+        // Demand tables hold every tick, and a price is worked out round by round.
+        for (field, value, most) in [
+            ("rules.episode.ticks", rules.episode.ticks, 1_000_000),
+            ("rules.forecast.period_ticks", rules.forecast.period_ticks, 1_000_000),
+            ("rules.migration.max_rounds", rules.migration.max_rounds, 1_000),
+        ] {
+            self.require(value <= most, field, &format!("at most {most}"), value)?;
+        }
         self.at_least_one("rules.episode.ticks", rules.episode.ticks)?;
         self.at_least_one("rules.episode.moves_per_tick", rules.episode.moves_per_tick)?;
         self.at_least_one("rules.episode.move_budget", rules.episode.move_budget)?;

@@ -34,9 +34,9 @@ pub struct Manifest {
     /// SHA-256, in hex, of the training scenario as TOML, followed by its snapshot as JSON where it
     /// has one.
     pub scenario_sha256: String,
-    /// Where the weights come from: seed, env steps, updates, wall seconds, configuration.
+    /// Where the weights come from: seed, env steps, updates, episodes, configuration.
     pub training: serde_json::Value,
-    /// How well the network does, one row for each scenario.
+    /// How well the network does, one row for each policy: its own, then the baselines.
     pub evaluation: Vec<Evaluation>,
     /// SHA-256, in hex, of `extra/weights.safetensors`.
     pub weights_sha256: String,

@@ -64,13 +64,6 @@ impl Network {
     ///
     /// If the length is not [`NetworkSpec::parameter_count`].
     pub fn load_flat(&mut self, parameters: &[f32]) {
-        let expected = self.spec().parameter_count();
-        assert_eq!(
-            parameters.len(),
-            expected,
-            "network weights: expected {expected} numbers, got {}",
-            parameters.len()
-        );
         let mut rest = parameters;
         match self {
             Self::Relational(network) => {
@@ -83,6 +76,7 @@ impl Network {
                 network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
             }
         }
+        assert!(rest.is_empty(), "network weights: expected {} fewer numbers", rest.len());
     }
 
     /// Writes the value of each candidate into `q`, `[A]`; masked candidates get
