@@ -71,4 +71,6 @@ pub fn describe(name: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+mod published_tests;
+#[cfg(test)]
 mod tests;
