@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::rollout::rollout;
-use crate::testing::{cluster, env, random_state, rules};
+use crate::testing::{cluster, env, node, random_state, rules, workload};
+use godwit_envs::cluster::{ClusterSpec, WorkloadSpec};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase};
 use godwit_envs::state::{Action, ClusterState};
 use proptest::prelude::*;
 use serde_json::json;
+use std::sync::Arc;
 
 /// Actions of a policy on an episode, up to and without the final `Stay`.
 fn moves(name: &str, env: &mut ClusterEnv) -> Vec<(usize, usize)> {
@@ -214,6 +216,110 @@ fn two_workloads_are_exchanged_where_no_single_move_helps() {
     let mut last = build();
     last.moves_left = 1;
     assert_eq!(play("best-move-or-swap", last, 10), [], "one move is not enough for a swap");
+}
+
+#[test]
+fn low_node_utilization_evicts_the_least_important_and_smallest_first() {
+    // Demand 16 of 30: a mean of 0.533, so under is up to 0.433 and over is above 0.633. Node 0 is
+    // at 0.9, node 1 at 0.6, node 2 at 0.1. The 2 goes first (0.7 and 0.3), then the 3 (0.4, 0.6).
+    let placed = [(4.0, 0), (3.0, 0), (2.0, 0), (6.0, 1), (1.0, 2)];
+    let plain = cluster(rules(json!({})), (3, 10.0), &placed, |_| {});
+    assert_eq!(play("low-node-utilization", plain.clone(), 10), [(2, 2), (1, 2)]);
+    // The 4 is the least important: without it node 0 is at 0.5.
+    let build = |w: &mut [WorkloadSpec]| w[0].priority = 0.5;
+    let state = cluster(rules(json!({})), (3, 10.0), &placed, build);
+    assert_eq!(play("low-node-utilization", state, 10), [(0, 2)]);
+    // At 20 % and 50 % node 2 takes one workload, and after it there is no underutilised node.
+    let documented = low_node_utilization::Thresholds::DOCUMENTED;
+    let mut policy = low_node_utilization::LowNodeUtilization::new(documented);
+    let mut state = plain;
+    assert_eq!(policy.act(&state), Action::Migrate { workload: 2, destination: 2 });
+    state.migrate(2, 2).unwrap();
+    assert_eq!(policy.act(&state), Action::Stay);
+}
+
+#[test]
+fn watcher_balance_moves_what_comes_closest_to_the_excess() {
+    // Loads 0.9, 0.6 and 0.3: an excess of 0.3 over the mean. 0.5 is more than that, 0.25 is
+    // closer than 0.15. Node 2 is the least loaded and ends at 0.55, node 0 at 0.65.
+    let placed = [(5.0, 0), (2.5, 0), (1.5, 0), (6.0, 1), (3.0, 2)];
+    let state = cluster(rules(json!({})), (3, 10.0), &placed, |_| {});
+    assert_eq!(play("watcher-workload-balance", state, 10), [(1, 2)]);
+    // With the 2.5 pinned it is the 1.5: node 0 at 0.75 is below 0.8.
+    let pin = |w: &mut [WorkloadSpec]| w[1].movable = false;
+    let state = cluster(rules(json!({})), (3, 10.0), &placed, pin);
+    assert_eq!(play("watcher-workload-balance", state.clone(), 10), [(2, 2)]);
+    // At Watcher's own threshold every host is overloaded.
+    let rules = watcher_balance::WatcherBalanceRules { threshold: 0.25 };
+    assert_eq!(watcher_balance::WatcherBalance::new(rules).act(&state), Action::Stay);
+}
+
+#[test]
+fn watcher_stabilization_takes_the_move_that_leaves_the_least_deviation() {
+    // Utilisations 0.8, 0.4, 0.1 around 0.433: a deviation of 0.287. With the 5 on node 2 they are
+    // 0.3, 0.4, 0.6 (0.125), with the 3 there 0.5, 0.4, 0.4 (0.047, below the threshold).
+    let placed = [(5.0, 0), (3.0, 0), (4.0, 1), (1.0, 2)];
+    let state = cluster(rules(json!({})), (3, 10.0), &placed, |_| {});
+    assert_eq!(play("watcher-stabilization", state.clone(), 10), [(1, 2)]);
+    for (threshold, acts) in [(0.28, true), (0.29, false)] {
+        let rules = watcher_stabilization::WatcherStabilizationRules {
+            threshold,
+            ..watcher_stabilization::WatcherStabilizationRules::default()
+        };
+        let action = watcher_stabilization::WatcherStabilization::new(rules).act(&state);
+        assert_eq!(action != Action::Stay, acts, "{threshold}");
+    }
+}
+
+#[test]
+fn watcher_stabilization_sums_over_the_nodes_that_have_a_resource() {
+    // Resource 0 is at 0.6, 0.2, 0 and resource 1, which node 2 lacks, at 0.5 and 0.5. Workload 0
+    // (3, 0) makes 0.3, 0.2, 0.3 on node 2: deviations 0.047 and 0. Workload 1 (3, 5) does not fit
+    // there, and on node 1 makes 0.3, 0.5, 0 and 0, 1.
+    let nodes = [node("a", &[10.0, 10.0]), node("b", &[10.0, 10.0]), node("c", &[10.0, 0.0])];
+    let workloads =
+        [workload("x", &[3.0, 0.0]), workload("y", &[3.0, 5.0]), workload("z", &[2.0, 5.0])];
+    let kinds = rules(json!({"resources": [{"name": "cpu"}, {"name": "gpu"}]}));
+    let spec = Arc::new(ClusterSpec::new(2, &nodes, &workloads));
+    let state = ClusterState::new(kinds, spec, vec![0, 0, 1]);
+    assert_eq!(play("watcher-stabilization", state, 10), [(0, 2)]);
+}
+
+#[test]
+fn hold_down_waits_for_three_ticks_and_asks_for_a_tenth() {
+    // Loads 0.8 and 0.2: an imbalance of 0.3 / 0.5. Moving the 3 leaves none, the 5 leaves 0.4.
+    let placed = [(5.0, 0), (3.0, 0), (2.0, 1)];
+    let best = Action::Migrate { workload: 1, destination: 1 };
+    let online = rules(json!({"episode": {"mode": "online", "ticks": 20}}));
+    let mut state = cluster(online, (2, 10.0), &placed, |_| {});
+    let mut policy = hold_down::HoldDown::default();
+    policy.reset(0);
+    // Two decisions in a tick count once, and a tick in balance starts the count anew.
+    assert_eq!([policy.act(&state), policy.act(&state)], [Action::Stay; 2]);
+    let balanced = state.demand.clone();
+    for (tick, demand, expected) in [
+        (1, 3.0, Action::Stay),
+        (2, 0.0, Action::Stay),
+        (3, 3.0, Action::Stay),
+        (4, 3.0, Action::Stay),
+        (5, 3.0, best),
+        (6, 3.0, Action::Stay),
+    ] {
+        state.tick = tick;
+        state.demand.clone_from(&balanced);
+        // Without the 3, and with 5 on both nodes, there is nothing to balance.
+        state.demand[1] = demand;
+        state.demand[2] = if demand > 0.0 { 2.0 } else { 5.0 };
+        state.rebuild();
+        assert_eq!(policy.act(&state), expected, "tick {tick}");
+    }
+    // A rebalance scenario has no clock.
+    let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
+    assert_eq!(play("hold-down", state, 10), [(1, 1)]);
+    // Loads 0.61 and 0.3: moving the 0.1 takes the difference from 0.31 to 0.29, which is 6.5 %.
+    let placed = [(6.0, 0), (0.1, 0), (3.0, 1)];
+    let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
+    assert_eq!(play("hold-down", state, 10), []);
 }
 
 /// Lets a policy play by hand for this many moves, checking that each is feasible.

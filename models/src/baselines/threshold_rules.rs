@@ -76,7 +76,7 @@ impl ThresholdRules {
 }
 
 /// Highest utilisation of a node over its resources, with one workload's demand added or taken.
-fn utilisation(state: &ClusterState, node: usize, change: Option<(usize, f32)>) -> f32 {
+pub(crate) fn utilisation(state: &ClusterState, node: usize, change: Option<(usize, f32)>) -> f32 {
     let spec: &ClusterSpec = &state.spec;
     let padded = spec.padded_nodes();
     let mut most = 0.0_f32;
