@@ -4,9 +4,11 @@ pub mod best_move_or_swap;
 pub mod best_single_move;
 pub mod load_balancer;
 pub mod random;
+pub mod sandpiper;
 pub mod scan;
 pub mod stay;
 pub mod threshold_rules;
+mod utilisation;
 
 use crate::policy::Policy;
 
@@ -16,6 +18,7 @@ pub const NAMES: &[&str] = &[
     "random",
     "load-balancer",
     "threshold-rules",
+    "sandpiper",
     "best-single-move",
     "best-move-or-swap",
 ];
@@ -27,6 +30,7 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "random" => Box::new(random::Random::new(0)),
         "load-balancer" => Box::new(load_balancer::LoadBalancer::default()),
         "threshold-rules" => Box::new(threshold_rules::ThresholdRules::default()),
+        "sandpiper" => Box::new(sandpiper::Sandpiper::default()),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         _ => return None,
@@ -40,6 +44,7 @@ pub fn describe(name: &str) -> Option<&'static str> {
         "random" => "uniform over all feasible moves and staying",
         "load-balancer" => "largest workload of the most loaded node to the least loaded that fits",
         "threshold-rules" => "relieves nodes above a high-water mark, with hysteresis",
+        "sandpiper" => "moves or exchanges what carries the most load per byte on the hottest node",
         "best-single-move" => {
             "the move that decreases the weighted objective most, net of its cost"
         }
@@ -48,5 +53,7 @@ pub fn describe(name: &str) -> Option<&'static str> {
     })
 }
 
+#[cfg(test)]
+mod detection_tests;
 #[cfg(test)]
 mod tests;
