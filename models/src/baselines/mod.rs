@@ -3,6 +3,7 @@
 pub mod best_move_or_swap;
 pub mod best_single_move;
 pub mod load_balancer;
+pub mod overload_detection;
 pub mod random;
 pub mod sandpiper;
 pub mod scan;
@@ -11,6 +12,7 @@ pub mod threshold_rules;
 mod utilisation;
 
 use crate::policy::Policy;
+use overload_detection::{Detector, OverloadDetection};
 
 /// Names of all baselines, the simplest first.
 pub const NAMES: &[&str] = &[
@@ -19,6 +21,10 @@ pub const NAMES: &[&str] = &[
     "load-balancer",
     "threshold-rules",
     "sandpiper",
+    "thr-mmt",
+    "iqr-mmt",
+    "mad-mmt",
+    "lr-mmt",
     "best-single-move",
     "best-move-or-swap",
 ];
@@ -31,6 +37,10 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "load-balancer" => Box::new(load_balancer::LoadBalancer::default()),
         "threshold-rules" => Box::new(threshold_rules::ThresholdRules::default()),
         "sandpiper" => Box::new(sandpiper::Sandpiper::default()),
+        "thr-mmt" => Box::new(OverloadDetection::with(Detector::Threshold)),
+        "iqr-mmt" => Box::new(OverloadDetection::with(Detector::IQR)),
+        "mad-mmt" => Box::new(OverloadDetection::with(Detector::MAD)),
+        "lr-mmt" => Box::new(OverloadDetection::with(Detector::LR)),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         _ => return None,
@@ -45,6 +55,10 @@ pub fn describe(name: &str) -> Option<&'static str> {
         "load-balancer" => "largest workload of the most loaded node to the least loaded that fits",
         "threshold-rules" => "relieves nodes above a high-water mark, with hysteresis",
         "sandpiper" => "moves or exchanges what carries the most load per byte on the hottest node",
+        "thr-mmt" => "relieves nodes above 0.8 of the workloads that move fastest, best fit",
+        "iqr-mmt" => "as thr-mmt, with a threshold by the interquartile range of the history",
+        "mad-mmt" => "as thr-mmt, with a threshold by the median absolute deviation of the history",
+        "lr-mmt" => "as thr-mmt, where a local regression predicts an overload",
         "best-single-move" => {
             "the move that decreases the weighted objective most, net of its cost"
         }
