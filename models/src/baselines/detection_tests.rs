@@ -229,6 +229,46 @@ fn a_destination_is_judged_by_the_history_that_it_would_have() {
     }
 }
 
+#[test]
+fn annealing_finds_the_exchange_and_keeps_to_its_moves() {
+    // Loads 11 (7 + 4) and 7 (5 + a pinned 2) of 14: only 7 against 5 makes 9 and 9, and only the
+    // 7 can go first. With one move left nothing helps.
+    let placed = [(7.0, 0), (4.0, 0), (5.0, 1), (2.0, 1)];
+    let build = || cluster(rules(json!({})), (2, 14.0), &placed, |w| w[3].movable = false);
+    let mut policy = baseline("annealing").unwrap();
+    assert_eq!(play(&mut *policy, &mut build()), [(0, 1), (2, 0)]);
+    let mut last = build();
+    last.moves_left = 1;
+    assert_eq!(policy.act(&last), Action::Stay);
+    // Reset with the same seed, it does the same again.
+    policy.reset(4);
+    let first = play(&mut *policy, &mut build());
+    policy.reset(4);
+    assert_eq!(play(&mut *policy, &mut build()), first);
+}
+
+#[test]
+fn annealing_counts_what_its_moves_cost() {
+    // Moving 4 of 8 to the empty node takes max_load from 0.8 to 0.4 and carries 1 GiB.
+    for (price, expected) in [(0.3, 1), (0.5, 0)] {
+        let weights = json!({"weights": {"max_load": 1.0, "moved_gib": price}});
+        let rules = rules(json!({"objective": weights}));
+        let mut state = cluster(rules, (2, 10.0), &[(4.0, 0), (4.0, 0)], |_| {});
+        let moves = play(&mut *baseline("annealing").unwrap(), &mut state);
+        assert_eq!(moves.len(), expected, "{moves:?}");
+    }
+}
+
+#[test]
+fn annealing_drops_a_plan_when_the_cluster_is_not_as_expected() {
+    let placed = [(7.0, 0), (4.0, 0), (5.0, 1), (2.0, 1)];
+    let state = cluster(rules(json!({})), (2, 14.0), &placed, |w| w[3].movable = false);
+    let mut policy = baseline("annealing").unwrap();
+    assert_eq!(policy.act(&state), migrate(0, 1));
+    // The move was not made: the second half must not come alone (11 + 5 would not fit anyway).
+    assert_eq!(policy.act(&state), migrate(0, 1));
+}
+
 proptest! {
     #[test]
     fn static_worlds_come_to_rest_while_the_clock_runs(seed: u64) {
@@ -243,6 +283,24 @@ proptest! {
                 state.run_transfers(60.0);
                 state.start_tick();
             }
+        }
+    }
+
+    #[test]
+    fn annealing_only_makes_plans_that_lower_the_objective(seed: u64) {
+        let mut state = random_state(seed, true, 8);
+        state.run_transfers(600.0);
+        let mut policy = baseline("annealing").unwrap();
+        for _ in 0..20 {
+            let (before, mut moves) = (state.level(), 0);
+            while let Action::Migrate { workload, destination } = policy.act(&state) {
+                state.migrate(workload, destination).unwrap();
+                moves += 1;
+            }
+            state.run_transfers(600.0);
+            state.start_tick();
+            let after = state.level();
+            prop_assert!(moves == 0 || after < before, "{before} to {after} by {moves} moves");
         }
     }
 }

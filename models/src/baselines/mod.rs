@@ -1,5 +1,6 @@
 //! Heuristic policies: what a trained one has to beat.
 
+pub mod annealing;
 pub mod best_move_or_swap;
 pub mod best_single_move;
 pub mod load_balancer;
@@ -25,6 +26,7 @@ pub const NAMES: &[&str] = &[
     "iqr-mmt",
     "mad-mmt",
     "lr-mmt",
+    "annealing",
     "best-single-move",
     "best-move-or-swap",
 ];
@@ -41,6 +43,7 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "iqr-mmt" => Box::new(OverloadDetection::with(Detector::IQR)),
         "mad-mmt" => Box::new(OverloadDetection::with(Detector::MAD)),
         "lr-mmt" => Box::new(OverloadDetection::with(Detector::LR)),
+        "annealing" => Box::new(annealing::Annealing::new(Default::default(), 0)),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         _ => return None,
@@ -59,6 +62,7 @@ pub fn describe(name: &str) -> Option<&'static str> {
         "iqr-mmt" => "as thr-mmt, with a threshold by the interquartile range of the history",
         "mad-mmt" => "as thr-mmt, with a threshold by the median absolute deviation of the history",
         "lr-mmt" => "as thr-mmt, where a local regression predicts an overload",
+        "annealing" => "simulated annealing over shifts and exchanges, played move by move",
         "best-single-move" => {
             "the move that decreases the weighted objective most, net of its cost"
         }
