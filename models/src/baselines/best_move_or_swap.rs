@@ -310,7 +310,7 @@ fn wait_cost(state: &ClusterState, [(first, to), (second, back)]: [(usize, usize
 }
 
 /// The order in which a (on i) and b (on j) can be exchanged, if there is one.
-fn order(
+pub(crate) fn order(
     state: &ClusterState,
     (a, i, there): (usize, usize, Result<(), Infeasible>),
     (b, j): (usize, usize),

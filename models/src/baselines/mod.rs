@@ -1,18 +1,23 @@
 //! Heuristic policies: what a trained one has to beat.
 
+pub mod annealing;
 pub mod best_move_or_swap;
 pub mod best_single_move;
 pub mod hold_down;
 pub mod load_balancer;
 pub mod low_node_utilization;
+pub mod overload_detection;
 pub mod random;
+pub mod sandpiper;
 pub mod scan;
 pub mod stay;
 pub mod threshold_rules;
+mod utilisation;
 pub mod watcher_balance;
 pub mod watcher_stabilization;
 
 use crate::policy::Policy;
+use overload_detection::{Detector, OverloadDetection};
 
 /// Names of all baselines, the simplest first.
 pub const NAMES: &[&str] = &[
@@ -24,6 +29,12 @@ pub const NAMES: &[&str] = &[
     "watcher-workload-balance",
     "watcher-stabilization",
     "hold-down",
+    "sandpiper",
+    "thr-mmt",
+    "iqr-mmt",
+    "mad-mmt",
+    "lr-mmt",
+    "annealing",
     "best-single-move",
     "best-move-or-swap",
 ];
@@ -39,6 +50,12 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "watcher-workload-balance" => Box::new(watcher_balance::WatcherBalance::default()),
         "watcher-stabilization" => Box::new(watcher_stabilization::WatcherStabilization::default()),
         "hold-down" => Box::new(hold_down::HoldDown::default()),
+        "sandpiper" => Box::new(sandpiper::Sandpiper::default()),
+        "thr-mmt" => Box::new(OverloadDetection::with(Detector::Threshold)),
+        "iqr-mmt" => Box::new(OverloadDetection::with(Detector::IQR)),
+        "mad-mmt" => Box::new(OverloadDetection::with(Detector::MAD)),
+        "lr-mmt" => Box::new(OverloadDetection::with(Detector::LR)),
+        "annealing" => Box::new(annealing::Annealing::new(Default::default(), 0)),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         _ => return None,
@@ -62,6 +79,12 @@ pub fn describe(name: &str) -> Option<&'static str> {
             "OpenStack Watcher: the move after which utilisations deviate least"
         }
         "hold-down" => "like Proxmox: the most balancing move once an imbalance has lasted",
+        "sandpiper" => "moves or exchanges what carries the most load per byte on the hottest node",
+        "thr-mmt" => "relieves nodes above 0.8 of the workloads that move fastest, best fit",
+        "iqr-mmt" => "as thr-mmt, with a threshold by the interquartile range of the history",
+        "mad-mmt" => "as thr-mmt, with a threshold by the median absolute deviation of the history",
+        "lr-mmt" => "as thr-mmt, where a local regression predicts an overload",
+        "annealing" => "simulated annealing over shifts and exchanges, played move by move",
         "best-single-move" => {
             "the move that decreases the weighted objective most, net of its cost"
         }
@@ -70,6 +93,8 @@ pub fn describe(name: &str) -> Option<&'static str> {
     })
 }
 
+#[cfg(test)]
+mod detection_tests;
 #[cfg(test)]
 mod published_tests;
 #[cfg(test)]
