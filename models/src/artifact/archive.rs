@@ -11,6 +11,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 
 use super::{ArtifactError, Failure};
 
@@ -38,7 +39,10 @@ pub(super) fn read_entries<const W: usize>(
     bytes: &[u8],
     wanted: [&'static str; W],
 ) -> Result<[Vec<u8>; W], Failure> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(Failure::Archive)?;
+    // libtorch starts the archive at the file's first byte: nothing to be guessed.
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive =
+        ZipArchive::with_config(config, Cursor::new(bytes)).map_err(Failure::Archive)?;
     let mut found = wanted.map(|_| Vec::new());
     let mut counts = [0; W];
     for index in 0..archive.len() {
