@@ -22,6 +22,7 @@ pub mod observation;
 pub mod outlook;
 pub mod placement;
 pub mod probes;
+pub mod reassignment;
 pub mod resources;
 pub mod rng;
 pub mod scenario;
