@@ -208,9 +208,9 @@ fn cost(instance: &Instance, assignment: &[u32]) -> i128 {
     for p in (0..assignment.len()).filter(|&p| moved(p)) {
         total += wide(weights.process_move) * wide(instance.processes()[p].move_cost);
     }
-    for p in 0..assignment.len() {
-        let (from, to) = (instance.initial()[p] as usize, assignment[p] as usize);
-        total += wide(weights.machine_move) * wide(instance.machine_move(from, to));
+    for (&from, &to) in instance.initial().iter().zip(assignment) {
+        let fare = instance.machine_move(from as usize, to as usize);
+        total += wide(weights.machine_move) * wide(fare);
     }
     total
 }

@@ -17,16 +17,18 @@
 //! [`Instance`] reads the challenge's files, [`Solution`] is the state that a search works on, and
 //! [`check()`] judges an assignment by the text of the challenge alone, sharing no code with either.
 
+mod change;
 mod check;
 mod cost;
 mod instance;
 mod parse;
 mod solution;
 
+pub use change::{Change, Violations};
 pub use check::{Verdict, Violation, check};
 pub use cost::Cost;
 pub use instance::{Balance, Instance, Machine, Process, Resource, Service, Weights};
-pub use solution::{Change, Solution, Violations};
+pub use solution::Solution;
 
 #[cfg(test)]
 mod data_tests;
