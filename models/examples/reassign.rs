@@ -84,6 +84,7 @@ fn report(folder: &Path, name: &str, rules: SearchRules) -> Result<()> {
     if !verdict.feasible() || verdict.cost != i128::from(found.cost) {
         return Err(format!("{name}: expected a cost of {}, got {verdict:?}", found.cost).into());
     }
+    if let Ok(f)=std::env::var("DUMP") { std::fs::write(f, found.assignment.iter().map(|m|m.to_string()).collect::<Vec<_>>().join(" "))?; }
     let known = KNOWN.iter().find(|known| known.0 == name);
     let number = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
     let gap = |value: Option<i64>| {

@@ -29,7 +29,8 @@ pub(super) struct Annealer<'a> {
     price: f64,
     /// Highest change of cost, price included, that is accepted now.
     temperature: f64,
-    machines: usize,
+    mu: f64, tw: Vec<f64>,
+    machines: usize, soft: bool, cap: f64, home: u32, chain: u32, swap: u32,
     processes: usize,
 }
 
@@ -44,6 +45,8 @@ impl<'a> Annealer<'a> {
             scale: 1.0,
             price: 0.0,
             temperature: 0.0,
+            mu: 0.0, tw: (0..instance.processes().len()).map(|p| instance.requirement(p).iter().zip(instance.resources()).map(|(&q,r)| if r.transient { q as f64*r.load_weight as f64 } else {0.0}).sum()).collect(),
+            soft: std::env::var("SOFT").is_ok(), cap: 100.0, home: std::env::var("HOME_").map_or(0,|v|v.parse().unwrap()), chain: std::env::var("CHAIN").map_or(3,|v|v.parse().unwrap()), swap: std::env::var("SWAP").map_or(47,|v|v.parse().unwrap()),
             machines: instance.machines().len(),
             processes: instance.processes().len(),
             now: start,
@@ -80,49 +83,119 @@ impl<'a> Annealer<'a> {
         let best = std::mem::take(&mut self.best);
         self.now.set(&best);
         self.best = best;
-        let hot = (self.scale * HOT * heat).max(COLD);
+        let ev=|n:&str,d:f64|std::env::var(n).ok().and_then(|v|v.parse().ok()).unwrap_or(d); let hot = (self.scale * ev("HOT",HOT) * heat).max(COLD); let cold=ev("COLD",COLD); let (up,down)=(ev("UP",1.02),ev("DOWN",0.99)); let pmin=ev("PMIN",1.0); let mut rounds=0u64; let mut fr=0u64; let mut last=0.0;
         loop {
             let done = progress(self.iterations);
             if done >= 1.0 {
                 break;
             }
-            self.temperature = hot * (COLD / hot).powf(done);
-            let mut feasible = false;
+            self.mu = ev("MU",1.0)*(1.0-done/0.8).max(0.0); self.temperature = hot * (cold / hot).powf(done); rounds+=1; if done>=last+0.1 { last=done; if std::env::var("V").is_ok(){eprintln!("{done:.2} T {:.3e} price {:.3e} cap {:.2e} now {} viol {:?} best {} feas {:.3}",self.temperature,self.price,self.cap,self.now.cost(),self.now.violations(),self.best_cost,fr as f64/rounds as f64);} rounds=0;fr=0;}
+            let mut feasible = false; let mut capf=false;
             for _ in 0..ROUND {
                 self.iterations += 1;
                 self.step();
-                feasible |= self.now.violations().none();
+                feasible |= self.now.violations().none(); capf |= self.now.violations().capacity==0;
             }
-            self.price *= if feasible { 0.99 } else { 1.02 };
-            self.price = self.price.clamp(self.temperature, self.scale * 1000.0);
+            fr+=u64::from(feasible); self.price *= if feasible { down } else { up };
+            self.cap *= if capf { down } else { up }; self.cap=self.cap.clamp(0.01,1e6);
+            self.price = self.price.clamp(pmin*self.temperature, self.scale * 1000.0);
+        }
+    }
+
+    pub(super) fn local(&mut self, progress: impl Fn(u64) -> f64) {
+        let ev=|n:&str,d:f64|std::env::var(n).ok().and_then(|v|v.parse().ok()).unwrap_or(d);
+        let len = ev("LEN",100_000.0) as u64; let kmax = (ev("KMAX",8.0) as usize).min(self.machines);
+        let (lo,hi) = (ev("TLO",1e3f64), ev("THI",1e6)); let cool = ev("COOL",1000.0);
+        let mut wins=0; let mut runs=0; let mut last=0.0;
+        let mut here = Vec::new(); let mut cur=self.best.clone(); let mut cur_cost=self.best_cost; self.now.set(&cur);
+        loop {
+            let done = progress(self.iterations);
+            if done>=last+0.1 { last=done; if std::env::var("V").is_ok() {eprintln!("{done:.2} best {} wins {wins}/{runs}", self.best_cost);}}
+            if done >= 1.0 { break; }
+            let start=self.best_cost;
+            let slack = ev("SLACK",0.0) * (1.0-done);
+            if !self.now.violations().none() || self.now.cost() as f64 > cur_cost as f64 + slack*self.scale*-self.rng.random::<f64>().ln() {
+              self.now.set(&cur);
+            } else { cur.copy_from_slice(self.now.assignment()); cur_cost=self.now.cost(); }
+            // choose machines
+            let k = self.rng.random_range(2..=kmax.max(2));
+            
+            let mut first = self.rng.random_range(0..self.machines);
+            if self.rng.random::<f64>() < ev("BIAS",0.5) {
+                let total: i64 = (0..self.machines).map(|m| self.now.load_cost(m)).sum();
+                let mut x = self.rng.random_range(0..total.max(1));
+                for m in 0..self.machines { x -= self.now.load_cost(m); if x<0 { first=m; break; } }
+            }
+            let mut set: Vec<usize> = vec![first];
+            let mut tries=0;
+            while set.len() < k && tries < 1000 { tries+=1;
+                let m = if self.rng.random_range(0..2)==0 { self.rng.random_range(0..self.machines) } else {
+                    let p = self.rng.random_range(0..self.processes);
+                    let (a,i)=(self.now.assignment()[p] as usize, self.now.instance().initial()[p] as usize);
+                    if a!=i && set.contains(&a) {i} else if a!=i && set.contains(&i) {a} else {continue}
+                };
+                if !set.contains(&m) { set.push(m); }
+            }
+            here.clear();
+            for p in 0..self.processes { if set.contains(&(self.now.assignment()[p] as usize)) { here.push(p); } }
+            if here.len()<2 { continue; }
+            let hot = lo * (hi/lo).powf(self.rng.random::<f64>());
+            let cold = hot/cool;
+            self.price = self.scale*10.0; 
+            let rounds = len/ROUND;
+            for r in 0..rounds {
+                self.temperature = hot * (cold/hot).powf(r as f64/rounds as f64);
+                let mut feasible = false;
+                for _ in 0..ROUND {
+                    self.iterations += 1;
+                    let x = self.rng.random_range(0..100);
+                    let p = here[self.rng.random_range(0..here.len())];
+                    if x < 45 {
+                        let to = set[self.rng.random_range(0..set.len())];
+                        self.try_shift(p,to);
+                    } else if x<97 {
+                        let q = here[self.rng.random_range(0..here.len())];
+                        self.try_swap(p,q);
+                    } else {
+                        let q = here[self.rng.random_range(0..here.len())];
+                        let to = set[self.rng.random_range(0..set.len())];
+                        self.try_chain(p,0,q,to);
+                    }
+                    feasible |= self.now.violations().none();
+                }
+                self.price *= if feasible {0.99} else {1.02};
+                self.price = self.price.clamp(self.temperature, self.scale*1000.0);
+            }
+            runs+=1; if self.best_cost<start {wins+=1;}
         }
     }
 
     /// Tries one move.
     fn step(&mut self) {
-        match self.rng.random_range(0..100) {
-            0..50 => {
+
+        let x = self.rng.random_range(0..100);
+        if x < self.chain {
                 let (p, to) = self.draw();
-                self.try_shift(p, to);
-            }
-            50..97 => {
+                let (q, third) = self.draw();
+                let third = if self.rng.random_range(0..100) < self.home { self.now.instance().initial()[q] as usize } else { third };
+                self.try_chain(p, to, q, third);
+        } else if x < self.chain + self.swap {
                 let p = self.rng.random_range(0..self.processes);
                 let q = self.rng.random_range(0..self.processes);
                 self.try_swap(p, q);
-            }
-            _ => {
-                let (p, to) = self.draw();
-                let (q, third) = self.draw();
-                self.try_chain(p, to, q, third);
-            }
+        } else {
+                let (p, mut to) = self.draw();
+                if self.rng.random_range(0..100) < self.home { to = self.now.instance().initial()[p] as usize; }
+                self.try_shift(p, to);
         }
     }
 
-    fn accepts(&mut self, cost: i64, broken: Violations) -> bool {
-        if broken.capacity > 0 || broken.conflict > 0 {
+    fn aw(&self,p:usize,to:usize)->f64 { if self.mu==0.0 {return 0.0;} let i=self.now.instance().initial()[p] as usize; let a=self.now.assignment()[p] as usize; (f64::from(u8::from(to!=i))-f64::from(u8::from(a!=i)))*self.tw[p]*self.mu }
+    fn accepts(&mut self, cost: i64, broken: Violations, aw: f64) -> bool {
+        if (!self.soft && broken.capacity > 0) || broken.conflict > 0 {
             return false;
         }
-        let rise = cost as f64 + self.price * (broken.spread + broken.dependency) as f64;
+        let rise = aw + cost as f64 + self.price * (broken.spread + broken.dependency) as f64 + self.cap * broken.capacity as f64;
         if rise <= 0.0 {
             return true;
         }
@@ -139,11 +212,11 @@ impl<'a> Annealer<'a> {
     }
 
     fn try_shift(&mut self, p: usize, to: usize) {
-        if self.now.assignment()[p] as usize == to || !self.now.fits(p, to) {
+        if self.now.assignment()[p] as usize == to || (if self.soft {self.now.on_machine(self.now.instance().processes()[p].service as usize, to)>0} else {!self.now.fits(p, to)}) {
             return;
         }
         let change = self.now.shift(p, to);
-        if self.accepts(change.cost, change.violations) {
+        if self.accepts(change.cost, change.violations, self.aw(p,to)) {
             self.now.commit_shift(p, to, change);
             self.record();
         }
@@ -155,11 +228,11 @@ impl<'a> Annealer<'a> {
         if assignment[p] == assignment[q] {
             return;
         }
-        if service(p) != service(q) && !self.now.fits_swap(p, q) {
+        if service(p) != service(q) && !self.soft && !self.now.fits_swap(p, q) {
             return;
         }
         let change = self.now.swap(p, q);
-        if self.accepts(change.cost, change.violations) {
+        if self.accepts(change.cost, change.violations, self.aw(p,self.now.assignment()[q] as usize)+self.aw(q,self.now.assignment()[p] as usize)) {
             self.now.apply_swap(p, q);
             self.record();
         }
@@ -171,13 +244,14 @@ impl<'a> Annealer<'a> {
         if from == to || third == from || third == to || !self.now.fits(q, third) {
             return;
         }
+        let aq = self.aw(q, third);
         let first = self.now.shift(q, third);
         self.now.commit_shift(q, third, first);
         if self.now.fits(p, to) {
             let second = self.now.shift(p, to);
             let mut broken = first.violations;
             broken += second.violations;
-            if self.accepts(first.cost + second.cost, broken) {
+            if self.accepts(first.cost + second.cost, broken, aq + self.aw(p,to)) {
                 self.now.commit_shift(p, to, second);
                 self.record();
                 return;

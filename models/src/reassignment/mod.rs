@@ -56,8 +56,9 @@ pub fn search(instance: &Instance, rules: SearchRules) -> Result<Found, Infeasib
     }
     let mut annealer = Annealer::new(solution, rules.seed);
     let mut begin = 0.0;
-    for (end, heat) in anneal::CYCLES {
-        annealer.cycle(heat, |iterations| {
+    let glob: f64 = std::env::var("GLOB").map_or(0.3, |v| v.parse().unwrap());
+    for (i, (end, heat)) in [(glob, 1.0), (1.0, 0.0)].into_iter().enumerate() {
+        let f = |iterations: u64| {
             let iterations = rules.iterations.map(|most| ratio(iterations as f64, most as f64));
             let time =
                 rules.time.map(|most| ratio(start.elapsed().as_secs_f64(), most.as_secs_f64()));
@@ -66,7 +67,8 @@ pub fn search(instance: &Instance, rules: SearchRules) -> Result<Found, Infeasib
                 (iterations, time) => iterations.unwrap_or(0.0).max(time.unwrap_or(0.0)),
             };
             (done - begin) / (end - begin)
-        });
+        };
+        if i == 0 { annealer.cycle(heat, f); } else { annealer.local(f); }
         begin = end;
     }
     let (assignment, cost, iterations) = annealer.finish();
