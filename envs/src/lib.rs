@@ -11,6 +11,7 @@ pub mod constraints;
 pub mod demand;
 pub mod encoder;
 pub mod env;
+pub mod event;
 pub mod exact;
 pub mod features;
 pub mod importers;
