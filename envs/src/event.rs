@@ -21,6 +21,11 @@ pub struct Event {
 pub enum EventKind {
     /// The clock enters the event's tick.
     TickStarted,
+    /// Transfers go on for this long.
+    TimePassed {
+        /// Seconds.
+        seconds: f32,
+    },
     /// The workload's demand becomes its base demand times this factor.
     DemandChanged {
         /// Workload index.
@@ -60,6 +65,8 @@ pub enum EventKind {
         node: u32,
         /// Its new health.
         health: Health,
+        /// Tick at whose start a draining node fails; 0 for others.
+        deadline: u32,
     },
     /// A migration begins; the source still holds the demand.
     TransferStarted {
@@ -79,7 +86,7 @@ pub enum EventKind {
         /// Node it is on.
         destination: u32,
     },
-    /// A migration is undone because its destination failed; the workload is on its source as
+    /// A migration is undone because one of its nodes failed; the workload is on its source as
     /// before.
     TransferRolledBack {
         /// Workload index.

@@ -151,7 +151,9 @@ impl PairScan {
         self.start.clear();
         self.start.resize(n + 1, 0);
         for (k, &node) in state.placement.iter().enumerate() {
-            self.start[node as usize + 1] += u32::from(state.may_leave(k).is_ok());
+            if state.may_leave(k).is_ok() {
+                self.start[node as usize + 1] += 1;
+            }
         }
         for node in 0..n {
             self.start[node + 1] += self.start[node];
