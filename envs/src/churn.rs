@@ -6,6 +6,7 @@
 //! does not wait for the policy. An arrival that finds no free slot is turned away.
 
 use crate::rng::Rng;
+use rand::RngExt;
 use rand_distr::{Distribution, LogNormal, Poisson};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ pub enum Arrivals {
         /// Standard deviation of the logarithm of the lifetime.
         #[serde(default)]
         sigma: f32,
-        /// Workloads of the group that are there at the start, with a lifetime drawn like any.
+        /// Workloads of the group that are there at the start. What is left of their lifetimes is
+        /// drawn as in a pool in equilibrium, where the long-lived are met more often.
         #[serde(default)]
         start: u32,
     },
@@ -90,7 +92,13 @@ impl PassageTable {
                         _ => 0,
                     };
                     for _ in 0..arrivals {
-                        let stays = lifetime.sample(rng).ceil().clamp(1.0, 1e9) as u32;
+                        let drawn = match tick {
+                            // The lifetime of who is met at a random time is biased by its length
+                            // (again log-normal), and a uniform part of it is left.
+                            0 => lifetime.sample(rng) * (sigma * sigma).exp() * rng.random::<f32>(),
+                            _ => lifetime.sample(rng),
+                        };
+                        let stays = drawn.ceil().clamp(1.0, 1e9) as u32;
                         let Some(at) = free.iter().position(|&free| free <= tick) else { continue };
                         free[at] = tick + stays + 1;
                         self.stay(first + at, tick, tick + stays, ticks);

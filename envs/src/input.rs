@@ -59,11 +59,23 @@ impl InputError {
     ) -> Self {
         Self::Field {
             file: file.into(),
-            field: field.into(),
-            expected: expected.into(),
-            got: got.into(),
+            field: on_one_line(field.into()),
+            expected: on_one_line(expected.into()),
+            got: on_one_line(got.into()),
         }
     }
+}
+
+/// The text with control characters escaped: names in a file may hold any.
+fn on_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 /// Reads a text file; not UTF-8 is refused as any other unreadable file.
@@ -142,7 +154,8 @@ pub(crate) fn explain(file: &str, path: &Path, message: &str, found: Option<Stri
     if message.starts_with("unknown field") {
         let name = ticked(message);
         let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-        let field = if last == name { at } else { child(&name) };
+        // A name with a line break in it is cut off in the message, but whole in the path.
+        let field = if last == name || name.is_empty() { at } else { child(&name) };
         let expected = match nearest(&name, &known).as_slice() {
             [] => "no field here".to_owned(),
             names => format!("a known field (nearest: {})", names.join(", ")),

@@ -270,3 +270,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_error_stays_on_one_line_where_a_field_name_holds_a_line_break() {
+    let message = error("\"name\": \"v\"", "\"\\name\": \"v\"");
+    assert!(message.starts_with("workloads[1].\\name: expected"), "{message}");
+}

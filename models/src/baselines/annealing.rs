@@ -216,7 +216,9 @@ impl<'a> Trial<'a> {
         let placement = state.placement.clone();
         let mut trial = Self { state, ticks, placement, loads, away: 0, flow: 0.0 };
         for k in 0..state.spec.workloads() {
-            trial.add(k, state.placement[k] as usize, 1.0);
+            if let Some(node) = state.node_of(k) {
+                trial.add(k, node, 1.0);
+            }
         }
         for node in 0..state.spec.nodes() {
             trial.loads.refresh_node(&state.spec, &state.objective, node);

@@ -3,6 +3,7 @@
 pub mod annealing;
 pub mod best_move_or_swap;
 pub mod best_single_move;
+pub mod evacuate;
 pub mod hold_down;
 pub mod load_balancer;
 pub mod low_node_utilization;
@@ -36,6 +37,7 @@ pub const NAMES: &[&str] = &[
     "lr-mmt",
     "annealing",
     "best-single-move",
+    "evacuate",
     "best-move-or-swap",
 ];
 
@@ -57,6 +59,7 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "lr-mmt" => Box::new(OverloadDetection::with(Detector::LR)),
         "annealing" => Box::new(annealing::Annealing::new(Default::default(), 0)),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
+        "evacuate" => Box::new(evacuate::Evacuate::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         _ => return None,
     })
@@ -88,6 +91,7 @@ pub fn describe(name: &str) -> Option<&'static str> {
         "best-single-move" => {
             "the move that decreases the weighted objective most, net of its cost"
         }
+        "evacuate" => "off draining and degraded nodes first, then the best single move",
         "best-move-or-swap" => "the best single move or exchange of two workloads, net of its cost",
         _ => return None,
     })
