@@ -3,7 +3,7 @@
 //! Each baseline keeps its parameters in a plain `...Rules` struct. Next to it, in the same file,
 //! a `declaration()` names those that are worth tuning:
 //!
-//! ```ignore
+//! ```text
 //! pub(crate) fn declaration() -> Declaration<HoldDownRules> {
 //!     Declaration::new(HoldDownRules::default(), HoldDown::new)
 //!         .real("threshold", "imbalance above which a tick counts, ratio", 0.0..=0.5, |r| {
