@@ -9,18 +9,18 @@
 //! scenario_sha256 = "..."       # of the whole scenario, as in the manifest of an artifact
 //!
 //! [search]                      # what it takes to repeat the search
-//! trials = 48                   # settings that were tried for each baseline at most
-//! episodes = 48                 # training episodes of the last rung...
+//! trials = 96                   # settings that were tried for each baseline at most
+//! episodes = 96                 # training episodes of the last rung...
 //! first_seed = 0                # ...the first of them
-//! holdout_episodes = 96         # fresh training episodes, which decided...
-//! holdout_first_seed = 48       # ...the first of them
+//! holdout_episodes = 192        # fresh training episodes, which decided...
+//! holdout_first_seed = 96       # ...the first of them
 //!
 //! [baselines.hold-down]
 //! tuned = true                  # false: the defaults stayed ahead on the fresh episodes
 //! default_return = -300.5       # mean return of the defaults over the fresh episodes
 //! best_return = -290.25         # of the best setting that was found, used or not
 //! standard_error = 1.5          # of the paired difference between these two
-//! trials = 48                   # settings that were tried for this baseline
+//! trials = 96                   # settings that were tried for this baseline
 //!
 //! [baselines.hold-down.parameters]
 //! hold_ticks = 2                # every parameter is stated, defaults included

@@ -32,7 +32,7 @@ use std::time::Instant;
 Examples:
   godwit tune-baselines quickstart
   godwit evaluate quickstart --tuned
-  godwit tune-baselines founding-10x50 --baselines hold-down,sandpiper --trials 100 --out mine.toml
+  godwit tune-baselines founding-10x50 --baselines hold-down,sandpiper --trials 300 --out mine.toml
   godwit evaluate founding-10x50 --tuned mine.toml")]
 pub struct Args {
     /// Embedded scenario or scenario file
@@ -44,10 +44,10 @@ pub struct Args {
     #[arg(long, default_value = "all", value_name = "NAMES")]
     baselines: String,
     /// Settings to try for each baseline, its defaults included
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     trials: u32,
     /// Training episodes that the best settings play; twice as many fresh ones decide
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     episodes: u32,
     /// Seed of the first episode (the others follow it) and of the search
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 62))]
