@@ -21,3 +21,4 @@ pub mod schedule;
 pub mod signals;
 pub mod torch_ext;
 pub mod trainer;
+pub mod tuned;

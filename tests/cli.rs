@@ -57,6 +57,7 @@ fn every_help_shows_an_example() {
         &[],
         &["scenarios"],
         &["train"],
+        &["tune-baselines"],
         &["evaluate"],
         &["export"],
         &["verify"],

@@ -79,7 +79,10 @@ fn on_one_line(text: String) -> String {
 }
 
 /// Reads a text file; not UTF-8 is refused as any other unreadable file.
-pub(crate) fn read_text(path: &std::path::Path) -> Result<String, InputError> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_text(path: &std::path::Path) -> Result<String, InputError> {
     std::fs::read_to_string(path)
         .map_err(|source| InputError::Unreadable { file: path.display().to_string(), source })
 }
@@ -103,6 +106,53 @@ pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
     })?;
     deserializer.end().map_err(|error| syntax_error(text, label, &error))?;
     Ok(parsed)
+}
+
+/// Reads TOML with errors that name the field and what was found. `label` is what they call the
+/// file.
+///
+/// # Errors
+/// When the text is no TOML, or says something that `T` does not take.
+pub fn parse_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    label: &str,
+) -> Result<T, InputError> {
+    // Twice on purpose: the first pass separates syntax from content, and its table shows errors
+    // of the second the value that was found.
+    let table: toml::Table = text.parse().map_err(|error| toml_error(text, label, &error))?;
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|error| toml_error(text, label, &error))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let found = value_at(&table, error.path()).map(|value| shorten(&value.to_string()));
+        explain(label, error.path(), error.inner().message(), found)
+    })
+}
+
+fn toml_error(text: &str, file: &str, error: &toml::de::Error) -> InputError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    InputError::Syntax {
+        file: file.to_owned(),
+        line: 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count(),
+        format: "TOML",
+        message: shorten(error.message()),
+    }
+}
+
+/// The value that a path leads to, as far as the table goes.
+fn value_at<'a>(table: &'a toml::Table, path: &Path) -> Option<&'a toml::Value> {
+    let mut segments = path.iter();
+    let mut value = match segments.next()? {
+        Segment::Map { key } => table.get(key)?,
+        _ => return None,
+    };
+    for segment in segments {
+        value = match segment {
+            Segment::Map { key } | Segment::Enum { variant: key } => value.get(key)?,
+            Segment::Seq { index } => value.get(index)?,
+            Segment::Unknown => return None,
+        };
+    }
+    Some(value)
 }
 
 fn syntax_error(text: &str, label: &str, error: &serde_json::Error) -> InputError {

@@ -8,6 +8,7 @@ pub mod network_policy;
 pub mod plan;
 pub mod policy;
 pub mod rollout;
+pub mod tune;
 
 #[cfg(test)]
 mod testing;

@@ -1,15 +1,17 @@
 //! `godwit evaluate`: policies and baselines side by side.
 
 use super::{BadInput, OrBadInput, output};
-use crate::evaluate::{Contender, Factory, evaluate, table};
+use crate::evaluate::{Contender, Factory, Parameters, evaluate, table};
+use crate::tuned::{Setting, TunedFile, default_path};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationSpace;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;
-use godwit_models::baselines::{NAMES, baseline, describe};
+use godwit_models::baselines::{NAMES, baseline_with, describe};
 use godwit_models::net::{FixedSize, Network};
 use godwit_models::network_policy::NetworkPolicy;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 #[command(after_help = "\
 Examples:
   godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
+  godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json")]
 pub struct Args {
     /// Embedded scenario or scenario file
@@ -34,6 +37,10 @@ pub struct Args {
     /// `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all", value_name = "NAMES")]
     baselines: String,
+    /// Parameters of the baselines, from `godwit tune-baselines` [without FILE:
+    /// baselines/SCENARIO.toml]; the others keep their defaults
+    #[arg(long, value_name = "FILE.toml", num_args = 0..=1)]
+    tuned: Option<Option<PathBuf>>,
     /// Episodes that each policy plays (one where the scenario has a single start)
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     episodes: u32,
@@ -56,12 +63,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     let scenario = super::scenario(&args.scenario)?;
     let mut contenders = contenders(&scenario, &args.policy)?;
+    let mut tuned = match &args.tuned {
+        Some(Some(path)) => TunedFile::read(path, &scenario)?,
+        Some(None) => TunedFile::read(&default_path(&scenario), &scenario)?,
+        None => BTreeMap::new(),
+    };
     for name in baseline_names(&args.baselines)? {
-        contenders.push(Contender {
-            name: name.to_owned(),
-            trained: false,
-            factory: Box::new(move || baseline(name).expect("the names were checked")),
-        });
+        contenders.push(heuristic(name, tuned.remove(name)));
     }
     if contenders.is_empty() {
         let message = "expected at least one --policy or baseline, got none";
@@ -76,6 +84,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::print(&table::table(&evaluation))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A baseline, with the parameters of a file if it gives some.
+fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
+    let tuned = setting.as_ref().is_some_and(|setting| setting.tuned);
+    let values = setting.map(|setting| setting.parameters).unwrap_or_default();
+    let factory = move || {
+        baseline_with(name, &values).expect("name and parameters were checked when they were read")
+    };
+    Contender {
+        name: name.to_owned(),
+        trained: false,
+        parameters: Some(if tuned { Parameters::Tuned } else { Parameters::Default }),
+        factory: Box::new(factory),
+    }
 }
 
 fn baseline_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
@@ -112,7 +135,7 @@ pub(super) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Resu
         let name = name_of(path, paths);
         let policy = NetworkPolicy::new(&name, network);
         let factory: Factory = Box::new(move || Box::new(policy.clone()));
-        contenders.push(Contender { name, trained: true, factory });
+        contenders.push(Contender { name, trained: true, parameters: None, factory });
     }
     Ok(contenders)
 }

@@ -26,8 +26,20 @@ pub struct Contender {
     pub name: String,
     /// Whether it is a trained policy, and no baseline.
     pub trained: bool,
+    /// Where a baseline's parameters come from; none for a trained policy.
+    pub parameters: Option<Parameters>,
     /// Makes it; each worker thread has its own.
     pub factory: Factory,
+}
+
+/// Where a baseline's parameters come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parameters {
+    /// Its defaults.
+    Default,
+    /// The scenario's training episodes.
+    Tuned,
 }
 
 /// What all policies came to on the same episodes.
@@ -67,6 +79,8 @@ pub struct PolicyResult {
     pub name: String,
     /// Whether it is a trained policy, and no baseline.
     pub trained: bool,
+    /// Where a baseline's parameters come from; none for a trained policy.
+    pub parameters: Option<Parameters>,
     /// Mean undiscounted return.
     pub mean_return: Estimate,
     /// Inter-quartile mean of the returns.
@@ -169,6 +183,7 @@ pub fn evaluate(
             PolicyResult {
                 name: contender.name.clone(),
                 trained: contender.trained,
+                parameters: contender.parameters,
                 mean_return: bootstrap(&returns[i], mean, first_seed),
                 interquartile_mean: bootstrap(&returns[i], stats::interquartile_mean, first_seed),
                 comparison: reference
@@ -261,6 +276,7 @@ mod tests {
             .map(|&name| Contender {
                 name: name.to_owned(),
                 trained: name == "best-single-move",
+                parameters: None,
                 factory: Box::new(move || baseline(name).unwrap()),
             })
             .collect()

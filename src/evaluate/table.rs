@@ -1,7 +1,7 @@
 //! An evaluation as a table for people.
 
 use super::stats::Estimate;
-use super::{Evaluation, PolicyResult};
+use super::{Evaluation, Parameters, PolicyResult};
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::objective::Term;
 
@@ -46,7 +46,10 @@ pub fn table(evaluation: &Evaluation) -> String {
         .map(|term| term.name())
         .filter(|name| evaluation.start.terms.contains_key(name))
         .collect();
-    let mut header = vec!["policy", "return"];
+    let baselines = evaluation.policies.iter().any(|policy| policy.parameters.is_some());
+    let mut header = vec!["policy"];
+    header.extend(baselines.then_some("parameters"));
+    header.push("return");
     header.extend(intervals.then_some("95 %"));
     if compared {
         header.push("ahead");
@@ -57,7 +60,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     header.extend(["moves", "GiB moved", "downtime s", "decisions/s", "p50 us", "p99 us"]);
     table.set_header(header);
     for policy in &evaluation.policies {
-        table.add_row(row(policy, intervals, compared, &terms));
+        table.add_row(row(policy, baselines, intervals, compared, &terms));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -68,8 +71,20 @@ pub fn table(evaluation: &Evaluation) -> String {
     table.trim_fmt()
 }
 
-fn row(policy: &PolicyResult, intervals: bool, compared: bool, terms: &[&str]) -> Vec<String> {
-    let mut row = vec![policy.name.clone(), format!("{:.4}", policy.mean_return.value)];
+fn row(
+    policy: &PolicyResult,
+    baselines: bool,
+    intervals: bool,
+    compared: bool,
+    terms: &[&str],
+) -> Vec<String> {
+    let mut row = vec![policy.name.clone()];
+    row.extend(baselines.then(|| match policy.parameters {
+        Some(Parameters::Tuned) => "tuned".to_owned(),
+        Some(Parameters::Default) => "default".to_owned(),
+        None => "-".to_owned(),
+    }));
+    row.push(format!("{:.4}", policy.mean_return.value));
     row.extend(intervals.then(|| interval(&policy.mean_return)));
     if compared {
         let difference = policy.comparison.map(|comparison| comparison.difference);
@@ -114,6 +129,7 @@ mod tests {
         let result = |name: &str, trained, value: f64, comparison| PolicyResult {
             name: name.into(),
             trained,
+            parameters: (!trained).then_some(Parameters::Tuned),
             mean_return: Estimate { value, low: value - 0.25, high: value + 0.25 },
             interquartile_mean: Estimate { value, low: value, high: value },
             comparison,

@@ -24,6 +24,7 @@
 //! Every plan ends at a lower weighted objective than it began with, so a static cluster comes to
 //! rest. Only a search allocates.
 
+use crate::baselines::declaration::Declaration;
 use crate::baselines::scan::move_cost;
 use crate::policy::Policy;
 use godwit_envs::cluster::NO_GROUP;
@@ -56,6 +57,33 @@ impl Default for AnnealingRules {
     fn default() -> Self {
         Self { steps: 2000, hot: 0.03, cold: 1e-4, ticks: 18, min_gain: 0.1 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<AnnealingRules> {
+    let make = |rules| Annealing::new(rules, 0);
+    Declaration::new(AnnealingRules::default(), make)
+        .integer(
+            "steps",
+            "shifts and exchanges drawn in a search; time grows alike",
+            200..=4000,
+            |r| (&mut r.steps).into(),
+        )
+        .log_real("hot", "first temperature, as a share of the cost", 1e-3..=0.3, |r| {
+            (&mut r.hot).into()
+        })
+        .log_real("cold", "last temperature, as a share of the cost", 1e-6..=0.01, |r| {
+            (&mut r.cold).into()
+        })
+        .integer("ticks", "ticks for which the objective is assumed to last", 1..=72, |r| {
+            (&mut r.ticks).into()
+        })
+        .online()
+        .real("min_gain", "least net gain of a plan, weighted objective", 0.0..=1.0, |r| {
+            (&mut r.min_gain).into()
+        })
+        .online()
+        .relation("cold", "no more than hot", |r| r.cold <= r.hot)
 }
 
 /// Searches for a placement and plays the moves to it.

@@ -3,11 +3,13 @@
 pub mod annealing;
 pub mod best_move_or_swap;
 pub mod best_single_move;
+pub mod declaration;
 pub mod evacuate;
 pub mod hold_down;
 pub mod load_balancer;
 pub mod low_node_utilization;
 pub mod overload_detection;
+pub mod parameters;
 pub mod random;
 pub mod sandpiper;
 pub mod scan;
@@ -19,6 +21,8 @@ pub mod watcher_stabilization;
 
 use crate::policy::Policy;
 use overload_detection::{Detector, OverloadDetection};
+
+pub use parameters::{Assignment, ParameterError, baseline_with};
 
 /// Names of all baselines, the simplest first.
 pub const NAMES: &[&str] = &[

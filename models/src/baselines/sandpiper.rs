@@ -29,6 +29,7 @@
 //! transfers end in time for the second halves of exchanges.
 
 use crate::baselines::best_move_or_swap::order;
+use crate::baselines::declaration::Declaration;
 use crate::baselines::utilisation::{SLACK, add_up, highest, own};
 use crate::policy::Policy;
 use godwit_envs::constraints::Infeasible;
@@ -58,6 +59,27 @@ impl Default for SandpiperRules {
     fn default() -> Self {
         Self { threshold: 0.75, clip: 0.99, sustained: 3, observed: 5, swap_nodes: 16 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<SandpiperRules> {
+    Declaration::new(SandpiperRules::default(), Sandpiper::new)
+        .real("threshold", "utilisation above which a node is hot", 0.3..=1.0, |r| {
+            (&mut r.threshold).into()
+        })
+        .real("clip", "utilisations count up to this in volumes", 0.8..=0.999, |r| {
+            (&mut r.clip).into()
+        })
+        .integer("sustained", "ticks of the observed ones that must be hot", 1..=16, |r| {
+            (&mut r.sustained).into()
+        })
+        .online()
+        .integer("observed", "ticks that are looked at", 1..=16, |r| (&mut r.observed).into())
+        .online()
+        .integer("swap_nodes", "nodes of low volume that exchanges look at", 0..=64, |r| {
+            (&mut r.swap_nodes).into()
+        })
+        .relation("sustained", "no more than observed", |r| r.sustained <= r.observed)
 }
 
 /// The remembered second move of an exchange.
