@@ -10,17 +10,22 @@ use std::collections::HashMap;
 /// so that a policy cannot hide behind it.
 pub const DEFAULT_WINDOW: u32 = 12;
 
-/// Moves that bring a workload back to a node which it left at most `window` ticks before.
-pub fn returns_within(moves: &[Move], window: u32) -> u32 {
+/// For each move, whether it brings a workload back to a node which it left at most `window` ticks
+/// before.
+pub fn returned(moves: &[Move], window: u32) -> Vec<bool> {
     // When each workload last left each node.
     let mut left: HashMap<(u32, u32), u32> = HashMap::new();
-    let mut returns = 0;
-    for &Move { tick, workload, source, destination } in moves {
+    let mut is_return = |&Move { tick, workload, source, destination }: &Move| {
         let since = left.get(&(workload, destination)).map(|&at| tick.saturating_sub(at));
-        returns += u32::from(since.is_some_and(|ticks| ticks <= window));
         left.insert((workload, source), tick);
-    }
-    returns
+        since.is_some_and(|ticks| ticks <= window)
+    };
+    moves.iter().map(&mut is_return).collect()
+}
+
+/// How many moves are such returns.
+pub fn returns_within(moves: &[Move], window: u32) -> u32 {
+    returned(moves, window).into_iter().map(u32::from).sum()
 }
 
 #[cfg(test)]

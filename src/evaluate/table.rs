@@ -68,7 +68,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     header.extend(evaluation.start.slots.map(|_| "slots"));
     header.extend([
         "moves",
-        "returns",
+        "oscillations",
         "GiB moved",
         "downtime s",
         "decisions/s",
