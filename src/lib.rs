@@ -16,6 +16,7 @@ pub mod memory;
 pub mod networks;
 pub mod paired;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod signals;

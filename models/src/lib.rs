@@ -7,6 +7,7 @@ pub mod net;
 pub mod network_policy;
 pub mod plan;
 pub mod policy;
+pub mod recording;
 pub mod rollout;
 pub mod tune;
 

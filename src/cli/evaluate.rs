@@ -1,7 +1,10 @@
 //! `godwit evaluate`: policies and baselines side by side.
 
 use super::{BadInput, OrBadInput, output};
-use crate::evaluate::{Contender, Factory, Parameters, evaluate, table};
+use crate::evaluate::{
+    Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, oscillation, table,
+};
+use crate::report::{self, data::Report};
 use crate::tuned::{Setting, TunedFile, default_path};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
@@ -21,12 +24,15 @@ use std::sync::Arc;
 /// Every policy plays the same episodes, which training never draws. The table shows the mean
 /// undiscounted return with a 95 % bootstrap interval, by how much the first --policy is ahead of
 /// each other row (paired, with its interval), every objective term, and what the moves cost.
+/// --report writes the same as a page with charts (index.html, which needs no network), and as
+/// results.json, results.csv and episodes.csv.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
-  godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json")]
+  godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
+  godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
 pub struct Args {
     /// Embedded scenario or scenario file
     scenario: String,
@@ -50,6 +56,13 @@ pub struct Args {
     /// Threads to use; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// A move back to a node that the workload left at most this many ticks (rebalance: moves)
+    /// before is counted as an oscillation
+    #[arg(long, default_value_t = oscillation::DEFAULT_WINDOW, value_name = "TICKS")]
+    oscillation_window: u32,
+    /// Also write a report with charts into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print one JSON document instead of the table
     #[arg(long)]
     json: bool,
@@ -61,6 +74,9 @@ pub struct Args {
 /// When the scenario or a policy cannot be used, or an episode cannot be played.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
+    if let Some(folder) = &args.report {
+        output::writable_folder("--report", folder, &report::FILES)?;
+    }
     let scenario = super::scenario(&args.scenario)?;
     let mut contenders = contenders(&scenario, &args.policy)?;
     let mut tuned = match &args.tuned {
@@ -75,8 +91,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let message = "expected at least one --policy or baseline, got none";
         return Err(BadInput(message.into()).into());
     }
-    let evaluation =
-        evaluate(&scenario, &contenders, args.episodes as usize, args.seed, !args.json)?;
+    let settings = Settings {
+        episodes: args.episodes as usize,
+        first_seed: args.seed,
+        oscillation_window: args.oscillation_window,
+        progress: !args.json,
+    };
+    let evaluation = evaluate_with(&scenario, &contenders, &settings)?;
+    if let Some(folder) = &args.report {
+        write_report(args, folder, &scenario, &contenders, &evaluation)?;
+    }
     if args.json {
         output::print_json(&evaluation)?;
     } else {
@@ -99,6 +123,56 @@ fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
         parameters: Some(if tuned { Parameters::Tuned } else { Parameters::Default }),
         factory: Box::new(factory),
     }
+}
+
+fn write_report(
+    args: &Args,
+    folder: &Path,
+    scenario: &Scenario,
+    contenders: &[Contender],
+    evaluation: &Evaluation,
+) -> anyhow::Result<()> {
+    let runs: report::data::Sources =
+        args.policy.iter().map(|path| (name_of(path, &args.policy), path.clone())).collect();
+    let (command, progress) = (command(args), !args.json);
+    let report = Report::gather(scenario, evaluation, contenders, &runs, command, progress)?;
+    for (name, bytes) in report::FILES.iter().zip(report::files(&report)?) {
+        output::write_file(&folder.join(name), &bytes)?;
+    }
+    eprintln!("wrote {}", folder.join("index.html").display());
+    Ok(())
+}
+
+/// The command that was given, for others to repeat: paths are cut down to their last part, which
+/// says nothing about this machine.
+fn command(args: &Args) -> String {
+    let last = |path: &Path| match path.file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => path.display().to_string(),
+    };
+    let quoted = |text: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,=/".contains(&byte);
+        if !text.is_empty() && text.bytes().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    };
+    let mut words = vec!["godwit evaluate".to_owned(), quoted(last(Path::new(&args.scenario)))];
+    for policy in &args.policy {
+        words.extend(["--policy".into(), quoted(last(policy))]);
+    }
+    if args.baselines != "all" {
+        words.extend(["--baselines".into(), quoted(args.baselines.clone())]);
+    }
+    words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
+    if args.oscillation_window != oscillation::DEFAULT_WINDOW {
+        words.push(format!("--oscillation-window {}", args.oscillation_window));
+    }
+    if let Some(folder) = &args.report {
+        words.extend(["--report".into(), quoted(last(folder))]);
+    }
+    words.join(" ")
 }
 
 fn baseline_names(list: &str) -> anyhow::Result<Vec<&'static str>> {

@@ -23,7 +23,7 @@
 //! A value is an `f64` whatever the field's type; a choice is the index of one of its names.
 
 use super::{
-    NAMES, annealing, best_move_or_swap, best_single_move, hold_down, load_balancer,
+    NAMES, annealing, best_move_or_swap, best_single_move, evacuate, hold_down, load_balancer,
     low_node_utilization, overload_detection, sandpiper, threshold_rules, watcher_balance,
     watcher_stabilization,
 };
@@ -39,6 +39,7 @@ pub fn declared(name: &str) -> Option<Box<dyn Tunable>> {
         "low-node-utilization" => Box::new(low_node_utilization::declaration()),
         "watcher-workload-balance" => Box::new(watcher_balance::declaration()),
         "watcher-stabilization" => Box::new(watcher_stabilization::declaration()),
+        "evacuate" => Box::new(evacuate::declaration()),
         "hold-down" => Box::new(hold_down::declaration()),
         "sandpiper" => Box::new(sandpiper::declaration()),
         "thr-mmt" | "iqr-mmt" | "mad-mmt" | "lr-mmt" => {
