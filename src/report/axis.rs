@@ -19,11 +19,12 @@ impl Scale {
         Self { domain: (low - room, high + room), range, logarithmic: false }
     }
 
-    /// An even scale whose domain ends at round values beside these.
+    /// An even scale whose domain ends at round values beside these: finer ones than its ticks, so
+    /// that little room is left empty.
     pub fn round(domain: (f64, f64), range: (f64, f64), ticks: usize) -> Self {
         let plain = Self::linear(domain, range);
         let (low, high) = plain.domain;
-        let step = round_step((high - low) / ticks as f64);
+        let step = round_step((high - low) / (3 * ticks) as f64);
         let domain = ((low / step).floor() * step, (high / step).ceil() * step);
         Self { domain, ..plain }
     }
@@ -57,9 +58,9 @@ impl Scale {
 
     /// Round values that are whole numbers.
     pub fn whole_ticks(&self, about: usize) -> Vec<(f64, String)> {
-        let mut ticks = self.ticks(about);
-        ticks.retain(|(value, _)| (value - value.round()).abs() < 1e-9);
-        ticks
+        let (low, high) = self.domain;
+        let least = (high - low).max(1.0);
+        self.ticks(about.min(least as usize))
     }
 }
 
@@ -160,12 +161,14 @@ mod tests {
             scale.ticks(about).into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(" ")
         };
         let range = (0.0, 100.0);
-        assert_eq!(texts(Scale::round((0.03, 0.97), range, 5), 5), "0.0 0.2 0.4 0.6 0.8 1.0");
+        assert_eq!(texts(Scale::round((0.03, 0.97), range, 5), 5), "0.2 0.4 0.6 0.8 1.0");
         assert_eq!(texts(Scale::linear((0.0, 144.0), range), 5), "0 50 100");
         assert_eq!(
             texts(Scale::round((-543.0, -270.0), range, 4), 4),
-            "\u{2212}600 \u{2212}500 \u{2212}400 \u{2212}300 \u{2212}200"
+            "\u{2212}500 \u{2212}400 \u{2212}300"
         );
+        let whole = Scale::linear((-0.1, 3.1), range).whole_ticks(10);
+        assert_eq!(whole.last().map(|tick| tick.1.as_str()), Some("3"));
         assert_eq!(texts(Scale::linear((0.0, 480_000.0), range), 4), "0 200k 400k");
         assert_eq!(texts(Scale::logarithmic((0.2, 3000.0), range), 4), "0.1 1 10 100 1k 10k");
     }

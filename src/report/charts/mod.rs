@@ -54,9 +54,15 @@ impl Size {
     /// Characters of a node's name that fit beside its row.
     fn name_length(self) -> usize {
         match self {
-            Size::Wide => 16,
-            Size::Narrow => 9,
+            Size::Wide => 20,
+            Size::Narrow => 10,
         }
+    }
+
+    /// Room that the names of these nodes need beside their rows.
+    fn name_room(self, nodes: &[String], rows: &[usize]) -> f64 {
+        let lengths = rows.iter().map(|&node| nodes[node].chars().count());
+        12.0 + 7.2 * lengths.max().unwrap_or(0).clamp(4, self.name_length()) as f64
     }
 }
 
