@@ -50,7 +50,11 @@ impl Scale {
             let (first, last) = (low.log10().round() as i32, high.log10().round() as i32);
             return (first..=last).map(|power| (10_f64.powi(power), power_text(power))).collect();
         }
-        let step = round_step((high - low) / about.max(1) as f64);
+        self.ticks_every(round_step((high - low) / about.max(1) as f64))
+    }
+
+    fn ticks_every(&self, step: f64) -> Vec<(f64, String)> {
+        let (low, high) = self.domain;
         let (first, last) =
             ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
         (first..=last).map(|i| (i as f64 * step, number(i as f64 * step, step))).collect()
@@ -59,8 +63,7 @@ impl Scale {
     /// Round values that are whole numbers.
     pub fn whole_ticks(&self, about: usize) -> Vec<(f64, String)> {
         let (low, high) = self.domain;
-        let least = (high - low).max(1.0);
-        self.ticks(about.min(least as usize))
+        self.ticks_every(round_step((high - low) / about.max(1) as f64).max(1.0))
     }
 }
 
@@ -161,7 +164,7 @@ mod tests {
             scale.ticks(about).into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(" ")
         };
         let range = (0.0, 100.0);
-        assert_eq!(texts(Scale::round((0.03, 0.97), range, 5), 5), "0.2 0.4 0.6 0.8 1.0");
+        assert_eq!(texts(Scale::round((0.03, 0.97), range, 5), 5), "0.0 0.2 0.4 0.6 0.8 1.0");
         assert_eq!(texts(Scale::linear((0.0, 144.0), range), 5), "0 50 100");
         assert_eq!(
             texts(Scale::round((-543.0, -270.0), range, 4), 4),
@@ -169,6 +172,7 @@ mod tests {
         );
         let whole = Scale::linear((-0.1, 3.1), range).whole_ticks(10);
         assert_eq!(whole.last().map(|tick| tick.1.as_str()), Some("3"));
+        assert_eq!(whole.len(), 4, "every whole number has room");
         assert_eq!(texts(Scale::linear((0.0, 480_000.0), range), 4), "0 200k 400k");
         assert_eq!(texts(Scale::logarithmic((0.2, 3000.0), range), 4), "0.1 1 10 100 1k 10k");
     }

@@ -110,6 +110,15 @@ fn figure(chart: &str, legend: &str, caption: &str) -> String {
     )
 }
 
+fn any_trained(report: &Report) -> bool {
+    report.evaluation.policies.iter().any(|policy| policy.trained)
+}
+
+/// What vertical bars are; one episode has none.
+fn bars(report: &Report) -> &'static str {
+    if report.evaluation.episodes > 1 { "; vertical bars are 95 % bootstrap intervals" } else { "" }
+}
+
 fn legend(items: impl IntoIterator<Item = (String, String)>) -> String {
     let mut list = String::from("<ul class=\"legend\">");
     for (swatch, text) in items {
@@ -129,7 +138,7 @@ fn budget_section(report: &Report) -> String {
     if sweep.curves.is_empty() {
         return "<p class=\"skipped\">Left out: no policy but <em>stay</em> took part, and it makes no moves.</p>".into();
     }
-    let online = report.evaluation.online;
+    let (online, bars) = (report.evaluation.online, bars(report));
     let curves = sweep.curves.iter().enumerate();
     let mut items: Vec<(String, String)> =
         curves.map(|(i, curve)| (marker_swatch(i), curve.policy.clone())).collect();
@@ -141,23 +150,24 @@ fn budget_section(report: &Report) -> String {
         format!("the first {} episodes", sweep.episodes)
     };
     let which = if sweep.curves.len() + 1 < report.evaluation.policies.len() {
-        format!(" Shown are the best {} (trained ones first).", sweep.curves.len())
+        let first = if any_trained(report) { ", trained ones first" } else { "" };
+        format!(" Shown are the best {}{first}.", sweep.curves.len())
     } else {
         String::new()
     };
-    let trained = if report.evaluation.policies.iter().any(|policy| policy.trained) {
+    let trained = if any_trained(report) {
         " Trained policies learnt with the scenario's own budget."
     } else {
         ""
     };
     let caption = format!(
-        "Mean return on {episodes} when the budget is overridden to so many {unit}; bars are 95 % bootstrap intervals. With no moves, every policy returns what <em>stay</em> does.{which}{trained}"
+        "Mean return on {episodes} when the budget is overridden to so many {unit}{bars}. With no moves, every policy returns what <em>stay</em> does.{which}{trained}"
     );
     figure(&both(|size| budget::draw(sweep, online, size)), &legend(items), &caption)
 }
 
 fn decision_time_section(report: &Report) -> String {
-    let policies = &report.evaluation.policies;
+    let (policies, bars) = (&report.evaluation.policies, bars(report));
     let mut list = String::from("<ol class=\"numbered\">");
     for policy in policies {
         let marker = if policy.trained { decision_time::TRAINED } else { decision_time::BASELINE };
@@ -171,13 +181,10 @@ fn decision_time_section(report: &Report) -> String {
         );
     }
     list.push_str("</ol>");
-    let trained = if policies.iter().any(|policy| policy.trained) {
-        "Squares are trained policies, circles baselines. "
-    } else {
-        ""
-    };
+    let trained =
+        if any_trained(report) { "Squares are trained policies, circles baselines. " } else { "" };
     let caption = format!(
-        "{trained}Points stand at the time that half of the decisions do not exceed; the thin line leads on to the 99th percentile. Vertical bars are 95 % bootstrap intervals. Triangles at the lower edge, if any, stand for lower returns than the axis shows; the list, in the order of the table, has their figures (mean return, p50)."
+        "{trained}Points stand at the time that half of the decisions do not exceed; the thin line leads on to the 99th percentile{bars}. Triangles at the lower edge, if any, stand for lower returns than the axis shows; the list, in the order of the table, has their figures (mean return, p50)."
     );
     figure(&both(|size| decision_time::draw(policies, size)), &list, &caption)
 }

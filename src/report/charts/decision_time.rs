@@ -25,7 +25,8 @@ pub fn draw(policies: &[PolicyResult], size: Size) -> String {
         (area.left, area.right),
     );
     let (low, high) = range_without_stragglers(policies.iter().map(|p| p.mean_return.value));
-    let y = Scale::round((low, high), (area.bottom - 16.0, area.top), 5);
+    let high = policies.iter().map(|policy| policy.mean_return.high).fold(high, f64::max);
+    let y = Scale::round((low, high), (area.bottom - 16.0, area.top + 8.0), 5);
     area.y_axis(&mut svg, &y, &y.ticks(5), "mean return (weighted objective)");
     area.x_axis(&mut svg, &x, &x.ticks(0), "decision time (\u{b5}s, one core)");
 
