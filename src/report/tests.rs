@@ -187,6 +187,8 @@ fn faults_and_arrivals_are_drawn_and_nodes_that_do_not_exist_are_not() {
     );
 }
 
+type EpisodeRow = (String, String, u64, f64, u32, u32, f64, f64);
+
 #[test]
 fn the_tables_for_programs_hold_what_the_evaluation_holds() {
     with_report(
@@ -217,8 +219,7 @@ fn the_tables_for_programs_hold_what_the_evaluation_holds() {
             }
 
             let mut rows = csv::Reader::from_reader(of("episodes.csv"));
-            let rows: Vec<(String, String, u64, f64, u32, u32, f64, f64)> =
-                rows.deserialize().collect::<Result<_, _>>().unwrap();
+            let rows: Vec<EpisodeRow> = rows.deserialize().collect::<Result<_, _>>().unwrap();
             assert_eq!(rows.len(), 3 * evaluation.policies.len());
             for (i, row) in rows.iter().enumerate() {
                 let policy = &evaluation.policies[i / 3];
