@@ -356,7 +356,7 @@ fn terms_section(report: &Report) -> String {
     let meaning = if online {
         "The height is what a tick costs: its weighted terms, one on the other. The return is minus the whole area."
     } else {
-        "The height is the weighted objective after so many moves, on top of what the moves cost so far: it falls by exactly the return."
+        "The height is the weighted objective after so many decisions (moves, or to stay), on top of what the moves cost so far: it falls by exactly the return."
     };
     let caption = format!("{}. {meaning}", episode_name(report));
     figure(&charts, &legend(items), &caption)
