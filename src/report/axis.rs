@@ -19,11 +19,12 @@ impl Scale {
         Self { domain: (low - room, high + room), range, logarithmic: false }
     }
 
-    /// An even scale whose domain ends at round values beside these.
+    /// An even scale whose domain ends at round values beside these: finer ones than its ticks, so
+    /// that little room is left empty.
     pub fn round(domain: (f64, f64), range: (f64, f64), ticks: usize) -> Self {
         let plain = Self::linear(domain, range);
         let (low, high) = plain.domain;
-        let step = round_step((high - low) / ticks as f64);
+        let step = round_step((high - low) / (3 * ticks) as f64);
         let domain = ((low / step).floor() * step, (high / step).ceil() * step);
         Self { domain, ..plain }
     }
@@ -49,7 +50,11 @@ impl Scale {
             let (first, last) = (low.log10().round() as i32, high.log10().round() as i32);
             return (first..=last).map(|power| (10_f64.powi(power), power_text(power))).collect();
         }
-        let step = round_step((high - low) / about.max(1) as f64);
+        self.ticks_every(round_step((high - low) / about.max(1) as f64))
+    }
+
+    fn ticks_every(&self, step: f64) -> Vec<(f64, String)> {
+        let (low, high) = self.domain;
         let (first, last) =
             ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
         (first..=last).map(|i| (i as f64 * step, number(i as f64 * step, step))).collect()
@@ -57,9 +62,8 @@ impl Scale {
 
     /// Round values that are whole numbers.
     pub fn whole_ticks(&self, about: usize) -> Vec<(f64, String)> {
-        let mut ticks = self.ticks(about);
-        ticks.retain(|(value, _)| (value - value.round()).abs() < 1e-9);
-        ticks
+        let (low, high) = self.domain;
+        self.ticks_every(round_step((high - low) / about.max(1) as f64).max(1.0))
     }
 }
 
@@ -164,8 +168,11 @@ mod tests {
         assert_eq!(texts(Scale::linear((0.0, 144.0), range), 5), "0 50 100");
         assert_eq!(
             texts(Scale::round((-543.0, -270.0), range, 4), 4),
-            "\u{2212}600 \u{2212}500 \u{2212}400 \u{2212}300 \u{2212}200"
+            "\u{2212}500 \u{2212}400 \u{2212}300"
         );
+        let whole = Scale::linear((-0.1, 3.1), range).whole_ticks(10);
+        assert_eq!(whole.last().map(|tick| tick.1.as_str()), Some("3"));
+        assert_eq!(whole.len(), 4, "every whole number has room");
         assert_eq!(texts(Scale::linear((0.0, 480_000.0), range), 4), "0 200k 400k");
         assert_eq!(texts(Scale::logarithmic((0.2, 3000.0), range), 4), "0.1 1 10 100 1k 10k");
     }

@@ -6,7 +6,6 @@ use super::charts::{
 use super::data::Report;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
-use crate::evaluate::PolicyResult;
 use godwit_envs::objective::Term;
 use std::fmt::Write as _;
 
@@ -111,6 +110,15 @@ fn figure(chart: &str, legend: &str, caption: &str) -> String {
     )
 }
 
+fn any_trained(report: &Report) -> bool {
+    report.evaluation.policies.iter().any(|policy| policy.trained)
+}
+
+/// What vertical bars are; one episode has none.
+fn bars(report: &Report) -> &'static str {
+    if report.evaluation.episodes > 1 { "; vertical bars are 95 % bootstrap intervals" } else { "" }
+}
+
 fn legend(items: impl IntoIterator<Item = (String, String)>) -> String {
     let mut list = String::from("<ul class=\"legend\">");
     for (swatch, text) in items {
@@ -130,7 +138,7 @@ fn budget_section(report: &Report) -> String {
     if sweep.curves.is_empty() {
         return "<p class=\"skipped\">Left out: no policy but <em>stay</em> took part, and it makes no moves.</p>".into();
     }
-    let online = report.evaluation.online;
+    let (online, bars) = (report.evaluation.online, bars(report));
     let curves = sweep.curves.iter().enumerate();
     let mut items: Vec<(String, String)> =
         curves.map(|(i, curve)| (marker_swatch(i), curve.policy.clone())).collect();
@@ -142,18 +150,24 @@ fn budget_section(report: &Report) -> String {
         format!("the first {} episodes", sweep.episodes)
     };
     let which = if sweep.curves.len() + 1 < report.evaluation.policies.len() {
-        format!(" Shown are the best {} (trained ones first).", sweep.curves.len())
+        let first = if any_trained(report) { ", trained ones first" } else { "" };
+        format!(" Shown are the best {}{first}.", sweep.curves.len())
     } else {
         String::new()
     };
+    let trained = if any_trained(report) {
+        " Trained policies learnt with the scenario's own budget."
+    } else {
+        ""
+    };
     let caption = format!(
-        "Mean return on {episodes} when the budget is overridden to so many {unit}; bars are 95 % bootstrap intervals. With no moves, every policy returns what <em>stay</em> does.{which} Trained policies learnt with the scenario's own budget."
+        "Mean return on {episodes} when the budget is overridden to so many {unit}{bars}. With no moves, every policy returns what <em>stay</em> does.{which}{trained}"
     );
     figure(&both(|size| budget::draw(sweep, online, size)), &legend(items), &caption)
 }
 
 fn decision_time_section(report: &Report) -> String {
-    let policies = &report.evaluation.policies;
+    let (policies, bars) = (&report.evaluation.policies, bars(report));
     let mut list = String::from("<ol class=\"numbered\">");
     for policy in policies {
         let marker = if policy.trained { decision_time::TRAINED } else { decision_time::BASELINE };
@@ -163,24 +177,16 @@ fn decision_time_section(report: &Report) -> String {
             marker_swatch(marker),
             escape(&policy.name),
             table::fixed(policy.mean_return.value),
-            microseconds(policy)
+            table::micros(policy.decision_us_p50)
         );
     }
     list.push_str("</ol>");
-    let trained = if policies.iter().any(|policy| policy.trained) {
-        "Squares are trained policies, circles baselines. "
-    } else {
-        ""
-    };
+    let trained =
+        if any_trained(report) { "Squares are trained policies, circles baselines. " } else { "" };
     let caption = format!(
-        "{trained}Points stand at the time that half of the decisions do not exceed; the thin line leads on to the 99th percentile. Vertical bars are 95 % bootstrap intervals. Triangles at the lower edge return less than the axis shows; the list, in the order of the table, has their figures (mean return, p50)."
+        "{trained}Points stand at the time that half of the decisions do not exceed; the thin line leads on to the 99th percentile{bars}. Triangles at the lower edge, if any, stand for lower returns than the axis shows; the list, in the order of the table, has their figures (mean return, p50)."
     );
     figure(&both(|size| decision_time::draw(policies, size)), &list, &caption)
-}
-
-fn microseconds(policy: &PolicyResult) -> String {
-    let p50 = policy.decision_us_p50;
-    if p50 < 10.0 { format!("{p50:.2}") } else { format!("{p50:.0}") }
 }
 
 fn learning_section(report: &Report) -> String {
@@ -199,7 +205,7 @@ fn learning_section(report: &Report) -> String {
         None => " No baseline took part, so that there is no level to compare with.",
     };
     let caption = format!(
-        "Mean return on the run's validation episodes, which are others than those of the table; the band is 1.96 standard errors wide on each side. Triangles at the lower edge return less than the axis shows.{level}"
+        "Mean return on the run's validation episodes, which are others than those of the table; the band is 1.96 standard errors wide on each side. Triangles at the lower edge, if any, stand for lower returns than the axis shows.{level}"
     );
     let chart =
         both(|size| learning::draw(&report.runs, baseline.map(|baseline| baseline.1), size));
@@ -248,16 +254,14 @@ fn ticks(report: &Report) -> String {
 
 fn loads_section(report: &Report) -> String {
     let (episode, rows, ticks) = (&report.episode, episode_rows(report), ticks(report));
-    let step = heat_map::step_of(episode);
-    let digits = if step < 0.1 { 2 } else { 1 } + usize::from(step < 0.01);
+    let colours = heat_map::Colours::new(episode);
+    let digits = if colours.step < 0.0999 { 2 } else { 1 } + usize::from(colours.step < 0.00999);
     let mut scale = String::from("<ul class=\"scale\" aria-label=\"Colours of load\">");
     for level in 0..heat_map::STEPS {
-        let from = level as f64 * step;
-        let _ = write!(
-            scale,
-            "<li>{}<span>{from:.digits$}</span></li>",
-            square_swatch(&format!("h{level}"))
-        );
+        let from = colours.low + level as f64 * colours.step;
+        // Every second number is enough to read the others.
+        let text = if level % 2 == 0 { format!("{from:.digits$}") } else { String::new() };
+        let _ = write!(scale, "<li><i class=\"h{level}\"></i><span>{text}</span></li>");
     }
     scale.push_str("</ul>");
     let resources: Vec<String> =
@@ -276,6 +280,7 @@ fn timeline_section(report: &Report) -> String {
     let window = report.evaluation.oscillation_window;
     let timeline = timeline::Timeline {
         events: &episode.best.events,
+        online: report.evaluation.online,
         frames: episode.best.frames.len().max(episode.stay.frames.len()),
         tick_s: report.scenario.rules.episode.tick_s,
         nodes: &episode.nodes,
@@ -329,8 +334,9 @@ fn timeline_section(report: &Report) -> String {
 
 fn terms_section(report: &Report) -> String {
     let (episode, online, ticks) = (&report.episode, report.evaluation.online, ticks(report));
-    let best = terms::Stack::new(&episode.best, online);
-    let stay = terms::Stack::new(&episode.stay, online);
+    let frames = episode.best.frames.len().max(episode.stay.frames.len());
+    let best = terms::Stack::new(&episode.best, frames, online);
+    let stay = terms::Stack::new(&episode.stay, frames, online);
     let shared = (best.highest().max(stay.highest()), best.columns.len().max(stay.columns.len()));
     let mut items = Vec::new();
     let used = [best.used(), stay.used()].concat();
@@ -350,7 +356,7 @@ fn terms_section(report: &Report) -> String {
     let meaning = if online {
         "The height is what a tick costs: its weighted terms, one on the other. The return is minus the whole area."
     } else {
-        "The height is the weighted objective after so many moves, on top of what the moves cost so far: it falls by exactly the return."
+        "The height is the weighted objective after so many decisions (moves, or to stay), on top of what the moves cost so far: it falls by exactly the return."
     };
     let caption = format!("{}. {meaning}", episode_name(report));
     figure(&charts, &legend(items), &caption)

@@ -56,7 +56,6 @@ fn columns(evaluation: &Evaluation) -> Vec<Column<'_>> {
         add("return", "95 %", Box::new(|policy| interval(&policy.mean_return)));
         let middle = |policy: &PolicyResult| fixed(policy.interquartile_mean.value);
         add("return", "IQM", Box::new(middle));
-        add("return", "IQM, 95 %", Box::new(|policy| interval(&policy.interquartile_mean)));
     }
     if evaluation.bound.is_some() {
         add("gap", "%", Box::new(|policy| percent(policy.gap)));
@@ -94,8 +93,8 @@ fn columns(evaluation: &Evaluation) -> Vec<Column<'_>> {
     add("oscillations", "per episode", Box::new(|policy| count(policy.oscillations)));
     add("moved", "GiB", Box::new(|policy| format!("{:.1}", policy.moved_gib)));
     add("downtime", "s", Box::new(|policy| format!("{:.2}", policy.downtime_s)));
-    add("decision p50", "\u{b5}s", Box::new(|policy| format!("{:.1}", policy.decision_us_p50)));
-    add("decision p99", "\u{b5}s", Box::new(|policy| format!("{:.1}", policy.decision_us_p99)));
+    add("decision p50", "\u{b5}s", Box::new(|policy| micros(policy.decision_us_p50)));
+    add("decision p99", "\u{b5}s", Box::new(|policy| micros(policy.decision_us_p99)));
     columns
 }
 
@@ -127,10 +126,11 @@ fn notes(evaluation: &Evaluation) -> String {
     )
 }
 
-/// A figure with four decimals and a true minus.
+/// A figure with four decimals, or two where it is large, and a true minus.
 pub fn fixed(value: f64) -> String {
+    let digits = if value.abs() < 100.0 { 4 } else { 2 };
     // No minus before a zero.
-    let text = format!("{:.4}", if value.abs() < 5e-5 { 0.0 } else { value });
+    let text = format!("{:.digits$}", if value.abs() < 5e-5 { 0.0 } else { value });
     text.replace('-', "\u{2212}")
 }
 
@@ -140,6 +140,11 @@ fn interval(Estimate { low, high, .. }: &Estimate) -> String {
 
 fn percent(share: Option<f64>) -> String {
     share.map_or(String::new(), |share| format!("{:.1}", 100.0 * share))
+}
+
+/// Microseconds: the fast ones need decimals.
+pub fn micros(us: f64) -> String {
+    format!("{us:.*}", if us < 10.0 { 2 } else { 0 })
 }
 
 /// A mean count: whole where it is whole.

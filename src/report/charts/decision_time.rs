@@ -25,7 +25,8 @@ pub fn draw(policies: &[PolicyResult], size: Size) -> String {
         (area.left, area.right),
     );
     let (low, high) = range_without_stragglers(policies.iter().map(|p| p.mean_return.value));
-    let y = Scale::round((low, high), (area.bottom - 16.0, area.top), 5);
+    let high = policies.iter().map(|policy| policy.mean_return.high).fold(high, f64::max);
+    let y = Scale::round((low, high), (area.bottom - 16.0, area.top + 8.0), 5);
     area.y_axis(&mut svg, &y, &y.ticks(5), "mean return (weighted objective)");
     area.x_axis(&mut svg, &x, &x.ticks(0), "decision time (\u{b5}s, one core)");
 
@@ -44,8 +45,16 @@ pub fn draw(policies: &[PolicyResult], size: Size) -> String {
             let edge = |value: f64| y.at(value.clamp(y.domain.0, y.domain.1));
             let (low, high) = (edge(policy.mean_return.low), edge(policy.mean_return.high));
             svg.line("whisker s5", (px, low), (px, high));
+            taken.push(Area { left: px - 1.0, top: high, right: px + 1.0, bottom: low });
         }
-        taken.push(Area { left: px - 5.0, top: py - 5.0, right: px + 5.0, bottom: py + 5.0 });
+        let square = |half: f64| Area {
+            left: px - half,
+            top: py - half,
+            right: px + half,
+            bottom: py + half,
+        };
+        taken.push(square(5.0));
+        taken.push(Area { right: slow, ..square(1.0) });
     }
     for (rank, policy) in policies.iter().enumerate() {
         let ((px, py), below) = at(policy);
@@ -71,9 +80,6 @@ pub fn draw(policies: &[PolicyResult], size: Size) -> String {
             let middle = ((place.left + place.right) / 2.0, (place.top + place.bottom) / 2.0);
             svg.line("leader", point, middle);
         }
-        // The box hides a line that would run through the number.
-        let size = (place.right - place.left, place.bottom - place.top);
-        svg.rect("backing", (place.left, place.top), size, "");
         let class = if policy.trained { "label strong" } else { "label" };
         let middle = (place.left + place.right) / 2.0;
         svg.text(class, Anchor::Middle, (middle, place.bottom - 2.0), &text);
@@ -102,17 +108,17 @@ fn free_place((x, y): (f64, f64), length: usize, area: &Area, taken: &[Area]) ->
             && place.top > area.top - 10.0
             && place.bottom < area.bottom
     };
-    let distances = [12.0, 20.0, 30.0, 42.0, 56.0, 72.0];
+    let distances = [10.0, 18.0, 28.0, 40.0, 54.0, 70.0];
     for distance in distances {
-        // Above first, then to the sides.
-        for turn in [4, 3, 5, 2, 6, 1, 7, 0, 8, 12, 11, 13, 10, 14, 9, 15] {
+        // Beside the bar of the interval first.
+        for turn in [2, 6, 3, 5, 1, 7, 14, 10, 4, 0, 8, 13, 11, 15, 9, 12] {
             let place = around(turn, distance);
             if inside(&place) && !taken.iter().any(|other| overlap(&place, other)) {
-                return (place, distance > 12.0);
+                return (place, distance > 18.0);
             }
         }
     }
-    (around(4, distances[0]), false)
+    (around(2, distances[0]), false)
 }
 
 fn overlap(a: &Area, b: &Area) -> bool {

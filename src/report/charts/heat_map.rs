@@ -7,25 +7,49 @@ use super::{Size, columns};
 use godwit_models::recording::Recording;
 
 /// Colour steps, `h0` (idle) to the last one.
-pub const STEPS: usize = 9;
+pub const STEPS: usize = 17;
 
 /// Columns of pixels that a panel shows at most; longer episodes merge ticks, keeping the highest.
 const MOST_COLUMNS: usize = 300;
 
-/// Width of a colour step in load, the same for both panels.
-pub fn step_of(episode: &Recorded) -> f64 {
-    let frames = episode.best.frames.iter().chain(&episode.stay.frames);
-    let highest = frames.flat_map(|frame| &frame.loads).copied().fold(0.0, f32::max);
-    // Fine steps, so that the scale uses most of its colours.
-    let raw = f64::from(highest) / STEPS as f64;
-    let fine = round_step(raw / 2.5) / 2.0;
-    ((raw / fine).ceil() * fine).max(1e-6)
+/// From loads to colours, the same in both panels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Colours {
+    /// Load at which the first colour begins.
+    pub low: f64,
+    /// Width of a colour in load.
+    pub step: f64,
+}
+
+impl Colours {
+    /// Round steps over all loads of an episode.
+    pub fn new(episode: &Recorded) -> Self {
+        let frames = episode.best.frames.iter().chain(&episode.stay.frames);
+        let loads = frames.flat_map(|frame| &frame.loads);
+        let (low, high) = loads
+            .fold((f32::INFINITY, 0.0_f32), |(low, high), &load| (low.min(load), high.max(load)));
+        let (low, high) = (f64::from(low.min(high)), f64::from(high));
+        // Not quite the roundest steps, so that most colours are used.
+        let raw = ((high - low) / STEPS as f64).max(1e-4);
+        let fine = round_step(raw / 5.0);
+        let first = |step: f64| (low / step + 1e-9).floor() * step;
+        let mut step = (raw / fine).ceil() * fine;
+        while first(step) + STEPS as f64 * step < high {
+            step += fine;
+        }
+        Self { low: first(step), step }
+    }
+
+    /// The colour of a load.
+    pub fn of(&self, load: f64) -> usize {
+        (((load - self.low) / self.step + 1e-6) as usize).min(STEPS - 1)
+    }
 }
 
 /// Two panels on one colour scale: beside each other, or one above the other on a phone.
 pub fn draw(episode: &Recorded, rows: &[usize], tick_name: &str, size: Size) -> String {
     let row = if rows.len() > 20 { 12.0 } else { 16.0 };
-    let names = 12.0 + 7.0 * size.name_length() as f64;
+    let names = size.name_room(&episode.nodes, rows);
     let (panel, gap) = match size {
         Size::Wide => ((size.width() - names - 30.0) / 2.0, 22.0),
         Size::Narrow => (size.width() - names - 8.0, 0.0),
@@ -38,7 +62,7 @@ pub fn draw(episode: &Recorded, rows: &[usize], tick_name: &str, size: Size) -> 
     let panels =
         [(best.unwrap_or("stay"), &episode.best), ("stay (nothing is moved)", &episode.stay)];
     let frames = episode.best.frames.len().max(episode.stay.frames.len());
-    let step = step_of(episode);
+    let colours = Colours::new(episode);
     for (i, (title, recording)) in panels.iter().enumerate() {
         let (left, top) = match size {
             Size::Wide => (names + i as f64 * (panel + gap), 24.0),
@@ -56,7 +80,7 @@ pub fn draw(episode: &Recorded, rows: &[usize], tick_name: &str, size: Size) -> 
         let x = columns(frames, left, left + panel);
         for (at, &node) in rows.iter().enumerate() {
             let y = top + row * at as f64;
-            for run in runs(recording, node, frames, step) {
+            for run in runs(recording, node, frames, colours) {
                 let (from, to) = (x.at(run.first as f64 - 0.5), x.at(run.end as f64 - 0.5));
                 let title = run.title(&episode.nodes[node]);
                 // A hair wider, so that no background shines through between neighbours.
@@ -103,7 +127,7 @@ impl Run {
 }
 
 /// A node's row: an episode that ended early stays as it was.
-fn runs(recording: &Recording, node: usize, frames: usize, step: f64) -> Vec<Run> {
+fn runs(recording: &Recording, node: usize, frames: usize, colours: Colours) -> Vec<Run> {
     let merged = frames.div_ceil(MOST_COLUMNS);
     let last = recording.frames.len().saturating_sub(1);
     let mut runs: Vec<Run> = Vec::new();
@@ -112,7 +136,7 @@ fn runs(recording: &Recording, node: usize, frames: usize, step: f64) -> Vec<Run
         let load = (first..end)
             .filter_map(|at| recording.frames.get(at.min(last))?.loads.get(node).copied())
             .fold(0.0, f32::max);
-        let level = ((f64::from(load) / step) as usize).min(STEPS - 1);
+        let level = colours.of(f64::from(load));
         match runs.last_mut().filter(|run| run.level == level) {
             Some(run) => {
                 run.end = end;

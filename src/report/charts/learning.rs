@@ -12,7 +12,11 @@ pub fn draw(runs: &[Run], baseline: Option<f64>, size: Size) -> String {
     let area = size.plot(height);
     let points = || runs.iter().flat_map(|run| &run.points);
     let last = points().map(|point| point.env_steps).fold(1.0, f64::max);
-    let values = points().map(|point| point.mean_return).chain(baseline);
+    let edges = points().flat_map(|point| {
+        let spread = 1.96 * point.standard_error;
+        [point.mean_return - spread, point.mean_return + spread]
+    });
+    let values = edges.chain(baseline);
     let (low, high) = range_without_stragglers(values);
     let x = Scale::linear((0.0, last), (area.left, area.right));
     let y = Scale::round((low, high), (area.bottom, area.top), 5);

@@ -54,9 +54,15 @@ impl Size {
     /// Characters of a node's name that fit beside its row.
     fn name_length(self) -> usize {
         match self {
-            Size::Wide => 16,
-            Size::Narrow => 9,
+            Size::Wide => 20,
+            Size::Narrow => 10,
         }
+    }
+
+    /// Room that the names of these nodes need beside their rows.
+    fn name_room(self, nodes: &[String], rows: &[usize]) -> f64 {
+        let lengths = rows.iter().map(|&node| nodes[node].chars().count());
+        12.0 + 7.2 * lengths.max().unwrap_or(0).clamp(4, self.name_length()) as f64
     }
 }
 
@@ -68,7 +74,7 @@ pub fn both(draw: impl Fn(Size) -> String) -> String {
 /// What a tick is on the axes of an episode.
 pub fn tick_name(online: bool, tick_s: f32) -> String {
     if !online {
-        return "moves made".into();
+        return "decisions made".into();
     }
     match tick_s {
         s if s >= 60.0 && s % 60.0 == 0.0 => format!("tick (1 tick = {} min)", s / 60.0),
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn ticks_say_how_long_they_are() {
-        assert_eq!(tick_name(false, 60.0), "moves made");
+        assert_eq!(tick_name(false, 60.0), "decisions made");
         assert_eq!(tick_name(true, 600.0), "tick (1 tick = 10 min)");
         assert_eq!(tick_name(true, 30.0), "tick (1 tick = 30 s)");
     }

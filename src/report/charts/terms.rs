@@ -16,7 +16,8 @@ pub struct Stack {
 impl Stack {
     /// Online: what each tick cost. Rebalance: the objective after each move on top of the moves'
     /// costs so far, so that the whole falls by exactly the return.
-    pub fn new(recording: &Recording, online: bool) -> Self {
+    /// An episode that ended before the others stays as it was, for so many frames.
+    pub fn new(recording: &Recording, frames: usize, online: bool) -> Self {
         let mut spent = [0.0; TERMS];
         let mut columns = Vec::new();
         for frame in &recording.frames {
@@ -33,6 +34,9 @@ impl Stack {
             for at in LEVEL_TERMS..TERMS {
                 spent[at] += paid[at];
             }
+        }
+        if let (false, Some(&last)) = (online, columns.last()) {
+            columns.resize(frames.max(columns.len()), last);
         }
         if online {
             // The last frame is the end, which costs nothing.
@@ -73,6 +77,7 @@ pub fn draw(
     let y = Scale::round((0.0, highest), (area.bottom, area.top), 5);
     let name = if online { "cost per tick (weighted)" } else { "objective and costs (weighted)" };
     area.y_axis(&mut svg, &y, &y.ticks(5), name);
+    area.x_axis(&mut svg, &x, &x.whole_ticks(size.ticks()), tick_name);
     let mut below = vec![0.0; stack.columns.len()];
     for term in stack.used() {
         let above: Vec<f64> = below
@@ -96,6 +101,6 @@ pub fn draw(
         svg.path(&class(term), &data, &title);
         below = above;
     }
-    area.x_axis(&mut svg, &x, &x.whole_ticks(size.ticks()), tick_name);
+    svg.line("axis", (area.left, area.bottom), (area.right, area.bottom));
     svg.finish(size.class(), &format!("Weighted objective terms over the episode, {whose}"))
 }

@@ -66,6 +66,8 @@ pub struct Timeline<'a> {
     pub events: &'a [Event],
     /// Frames of the episode.
     pub frames: usize,
+    /// Whether the clock runs; if not, a move lies between two states.
+    pub online: bool,
     /// Length of a tick.
     pub tick_s: f32,
     /// Names of all nodes.
@@ -84,7 +86,8 @@ impl Timeline<'_> {
         let row = if self.rows.len() > 20 { 14.0 } else { 20.0 };
         let population = Seen::new(self.events, self.window).population > 0;
         let strip = if population { 22.0 } else { 0.0 };
-        let (left, right) = (12.0 + 7.0 * size.name_length() as f64, size.width() - 10.0);
+        let names = size.name_room(self.nodes, self.rows).max(if population { 80.0 } else { 0.0 });
+        let (left, right) = (names, size.width() - 10.0);
         let (top, rows_height) = (8.0, row * self.rows.len() as f64);
         let bottom = top + rows_height + strip;
         let mut svg = Svg::new(size.width(), bottom + 44.0);
@@ -97,13 +100,13 @@ impl Timeline<'_> {
             svg.line("grid", (x.at(value), top), (x.at(value), bottom));
             svg.text("tick", Anchor::Middle, (x.at(value), bottom + 16.0), &text);
         }
+        self.health_bands(&mut svg, &x, row, &y_of);
         for &node in self.rows {
             let Some(y) = y_of(node as u32) else { continue };
             svg.line("row", (left, y), (right, y));
             let name = shortened(&self.nodes[node], size.name_length());
             svg.text("tick", Anchor::End, (left - 6.0, y + 4.0), &name);
         }
-        self.health_bands(&mut svg, &x, row, &y_of);
         // Moves of one tick stand side by side in the tick's column.
         let moves = moves(self.events);
         let back = returned(&moves, self.window);
@@ -111,7 +114,7 @@ impl Timeline<'_> {
             let before = moves[..i].iter().rev().take_while(|m| m.tick == made.tick).count();
             let after = moves[i..].iter().take_while(|m| m.tick == made.tick).count();
             let share = (before as f64 + 0.5) / (before + after) as f64 - 0.5;
-            let at = x.at(f64::from(made.tick) + 0.8 * share);
+            let at = x.at(f64::from(made.tick) + 0.8 * share + if self.online { 0.0 } else { 0.5 });
             if let (Some(from), Some(to)) = (y_of(made.source), y_of(made.destination)) {
                 arrow(&mut svg, at, from, to, back, &self.title(made, back));
             }
