@@ -44,6 +44,31 @@ impl Slot<'_> {
     }
 }
 
+/// Adds the parameters of all plans ([`crate::baselines::trial::PlanRules`]) to the declaration of
+/// a struct that holds them as `plan`.
+macro_rules! with_plan {
+    ($declaration:expr) => {
+        $declaration
+            .integer("ticks", "ticks for which a gain counts", 1..=72, |r| {
+                (&mut r.plan.single.persistence.ticks).into()
+            })
+            .online()
+            .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
+                (&mut r.plan.single.persistence.forecast_share).into()
+            })
+            .online()
+            .real("min_gain", "least net gain of each of a plan's moves", 0.0..=1.0, |r| {
+                (&mut r.plan.single.min_gain).into()
+            })
+            .online()
+            .integer("ahead_ticks", "later ticks whose moves a plan may count on", 0..=6, |r| {
+                (&mut r.plan.ahead_ticks).into()
+            })
+            .online()
+    };
+}
+pub(crate) use with_plan;
+
 /// Leads from a struct to one of its fields, to read it and to set it.
 type Access<R> = for<'a> fn(&'a mut R) -> Slot<'a>;
 

@@ -23,9 +23,9 @@
 //! A value is an `f64` whatever the field's type; a choice is the index of one of its names.
 
 use super::{
-    NAMES, annealing, best_move_or_swap, best_single_move, evacuate, hold_down, load_balancer,
-    low_node_utilization, overload_detection, sandpiper, threshold_rules, watcher_balance,
-    watcher_stabilization,
+    NAMES, annealing, best_fit_decreasing, best_move_or_swap, best_single_move, evacuate, genetic,
+    hold_down, large_neighbourhood, load_balancer, low_node_utilization, overload_detection,
+    particle_swarm, queueing, sandpiper, threshold_rules, watcher_balance, watcher_stabilization,
 };
 use crate::policy::Policy;
 use std::collections::BTreeMap;
@@ -46,6 +46,11 @@ pub fn declared(name: &str) -> Option<Box<dyn Tunable>> {
             Box::new(overload_detection::declaration(name)?)
         }
         "annealing" => Box::new(annealing::declaration()),
+        "queueing" => Box::new(queueing::declaration()),
+        "best-fit-decreasing" => Box::new(best_fit_decreasing::declaration()),
+        "genetic" => Box::new(genetic::declaration()),
+        "particle-swarm" => Box::new(particle_swarm::declaration()),
+        "large-neighbourhood" => Box::new(large_neighbourhood::declaration()),
         "best-single-move" => Box::new(best_single_move::declaration()),
         "best-move-or-swap" => Box::new(best_move_or_swap::declaration()),
         _ => return None,

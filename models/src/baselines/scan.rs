@@ -73,14 +73,19 @@ impl Scan {
 
     /// Value of a move whether or not it is feasible. Call [`Scan::prepare`] first.
     pub fn value(&self, state: &ClusterState, workload: usize, destination: usize) -> f32 {
-        let source = state.placement[workload] as usize;
-        let mut gain = 0.0;
-        for (at, &ticks) in self.ticks.iter().enumerate() {
-            let demand = demand_at(state, at, workload);
-            gain += ticks * shift_gain(state, at, source, destination, demand);
-        }
-        gain - move_cost(state, workload, destination)
+        value(state, &self.ticks, workload, destination)
     }
+}
+
+/// Value of a move, feasible or not, of a workload that is on a node; `ticks` as in [`Scan`].
+pub fn value(state: &ClusterState, ticks: &[f32], workload: usize, destination: usize) -> f32 {
+    let source = state.placement[workload] as usize;
+    let mut gain = 0.0;
+    for (at, &ticks) in ticks.iter().enumerate() {
+        let demand = demand_at(state, at, workload);
+        gain += ticks * shift_gain(state, at, source, destination, demand);
+    }
+    gain - move_cost(state, workload, destination)
 }
 
 // Lanes are indexed side by side: the compiler turns such loops into vectors.
@@ -194,7 +199,7 @@ fn cost_weights(state: &ClusterState, workload: usize) -> (f32, f32) {
 
 /// How many ticks each outlook stands for: the gain of tick t (0 is now) is interpolated between
 /// the outlooks around it, and summed over the ticks that count and are left.
-fn tick_weights(state: &ClusterState, persistence: Persistence, out: &mut Vec<f32>) {
+pub fn tick_weights(state: &ClusterState, persistence: Persistence, out: &mut Vec<f32>) {
     out.clear();
     let rules = &*state.rules;
     if rules.episode.mode == Mode::Rebalance {
