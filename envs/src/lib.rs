@@ -27,6 +27,7 @@ pub mod outlook;
 pub mod placement;
 pub mod probes;
 pub mod replay;
+pub mod reassignment;
 pub mod resources;
 pub mod rng;
 pub mod scenario;

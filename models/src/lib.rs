@@ -8,6 +8,7 @@ pub mod network_policy;
 pub mod plan;
 pub mod policy;
 pub mod recording;
+pub mod reassignment;
 pub mod rollout;
 pub mod tune;
 

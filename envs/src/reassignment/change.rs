@@ -1,0 +1,285 @@
+//! What a shift or a swap would change: told in time proportional to the resources, balance costs
+//! and dependencies of the services involved, whatever the number of processes and machines, and
+//! without allocation.
+
+use super::cost::{balance, load, machine_move, process_move};
+use super::solution::Solution;
+
+/// How much an assignment breaks, or by how much that would change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Violations {
+    /// Units of usage above capacities, over all machines and resources.
+    pub capacity: i64,
+    /// Processes that share a machine with another of their service, less one per machine.
+    pub conflict: i64,
+    /// Locations that services lack.
+    pub spread: i64,
+    /// Pairs of a process and a service that it needs in its neighbourhood and has not.
+    pub dependency: i64,
+}
+
+impl Violations {
+    /// Whether nothing is broken (or, of a change, nothing changes).
+    pub fn none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for Violations {
+    fn add_assign(&mut self, other: Self) {
+        self.capacity += other.capacity;
+        self.conflict += other.conflict;
+        self.spread += other.spread;
+        self.dependency += other.dependency;
+    }
+}
+
+/// What a shift or a swap would change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Change of the total cost.
+    pub cost: i64,
+    /// Change of what is broken.
+    pub violations: Violations,
+}
+
+impl Solution<'_> {
+    /// Whether a process fits on another machine beside what is there: neither capacity nor
+    /// conflict would be broken there. Quicker than [`Self::shift`], which most draws need not be
+    /// asked for.
+    #[inline]
+    pub fn fits(&self, process: usize, to: usize) -> bool {
+        let instance = self.instance;
+        if self.on_machine(instance.processes[process].service as usize, to) > 0 {
+            return false;
+        }
+        let home = instance.initial[process] as usize == to;
+        self.rows(to).zip(instance.requirement(process)).all(|((r, used, capacity), required)| {
+            // Of a transient resource its share never left.
+            (home && instance.resources[r].transient) || used + required <= capacity
+        })
+    }
+
+    /// Whether two processes of different services can trade machines as far as capacity and
+    /// conflict go. Quicker than [`Self::swap`].
+    #[inline]
+    pub fn fits_swap(&self, first: usize, second: usize) -> bool {
+        let (a, b) = (self.assignment[first] as usize, self.assignment[second] as usize);
+        let service = |p: usize| self.instance.processes[p].service as usize;
+        self.on_machine(service(first), b) == 0
+            && self.on_machine(service(second), a) == 0
+            && self.trade_fits(a, first, second)
+            && self.trade_fits(b, second, first)
+    }
+
+    fn trade_fits(&self, machine: usize, leaves: usize, arrives: usize) -> bool {
+        self.rows(machine).all(|(r, used, capacity)| {
+            let (change, away) = self.trade(machine, Some(leaves), Some(arrives), r);
+            used + change + away <= capacity
+        })
+    }
+
+    /// Resource, usage with what moved processes left behind, and capacity.
+    #[inline]
+    pub(super) fn rows(&self, machine: usize) -> impl Iterator<Item = (usize, i64, i64)> {
+        let width = self.instance.resources.len();
+        let usage = &self.usage[machine * width..][..width];
+        let away = &self.away[machine * width..][..width];
+        let capacity = self.instance.capacity(machine).iter();
+        let used = usage.iter().zip(away).map(|(usage, away)| usage + away);
+        used.zip(capacity).enumerate().map(|(r, (used, &capacity))| (r, used, capacity))
+    }
+
+    /// By how much usage and transient usage of a resource change where one process leaves a
+    /// machine and another arrives.
+    #[inline(always)]
+    fn trade(
+        &self,
+        machine: usize,
+        leaves: Option<usize>,
+        arrives: Option<usize>,
+        r: usize,
+    ) -> (i64, i64) {
+        let instance = self.instance;
+        let width = instance.resources.len();
+        let part = |process: Option<usize>| {
+            let Some(p) = process else { return (0, 0) };
+            let required = instance.requirement[p * width + r];
+            let stays = instance.resources[r].transient && instance.initial[p] as usize == machine;
+            (required, if stays { required } else { 0 })
+        };
+        let ((out, left), (into, back)) = (part(leaves), part(arrives));
+        (into - out, left - back)
+    }
+
+    /// Change of the cost of a machine and of its usage above capacity.
+    #[inline(always)]
+    fn exchange(
+        &self,
+        machine: usize,
+        leaves: Option<usize>,
+        arrives: Option<usize>,
+    ) -> (i64, i64) {
+        let width = self.instance.resources.len();
+        let mut excess = 0;
+        for (r, used, capacity) in self.rows(machine) {
+            let (change, away) = self.trade(machine, leaves, arrives, r);
+            excess += (used + change + away - capacity).max(0) - (used - capacity).max(0);
+        }
+        let usage =
+            |r: usize| self.usage[machine * width + r] + self.trade(machine, leaves, arrives, r).0;
+        let cost = load(self.instance, machine, usage) + balance(self.instance, machine, usage);
+        (cost - self.machine_cost[machine], excess)
+    }
+
+    /// What moving a process would change.
+    pub fn shift(&self, process: usize, to: usize) -> Change {
+        let from = self.assignment[process] as usize;
+        if from == to {
+            return Change::default();
+        }
+        let service = self.instance.processes[process].service as usize;
+        let (source, relief) = self.exchange(from, Some(process), None);
+        let (destination, excess) = self.exchange(to, None, Some(process));
+        let mut change = Change {
+            cost: source + destination + self.fare(process, to),
+            violations: self.service_change(service, from, to),
+        };
+        change.violations.capacity = relief + excess;
+        change.violations.dependency = self.dependency_change(from, to, &[(service, 1)]);
+        change.cost += self.most_moved_change(&[(service, self.newly_moved(process, to))]);
+        change
+    }
+
+    /// What trading the machines of two processes would change.
+    pub fn swap(&self, first: usize, second: usize) -> Change {
+        let (a, b) = (self.assignment[first] as usize, self.assignment[second] as usize);
+        if a == b {
+            return Change::default();
+        }
+        let service = |p: usize| self.instance.processes[p].service as usize;
+        let (s, t) = (service(first), service(second));
+        let (cost_a, excess_a) = self.exchange(a, Some(first), Some(second));
+        let (cost_b, excess_b) = self.exchange(b, Some(second), Some(first));
+        let mut change = Change {
+            cost: cost_a + cost_b + self.fare(first, b) + self.fare(second, a),
+            violations: Violations::default(),
+        };
+        let (moved, other) = (self.newly_moved(first, b), self.newly_moved(second, a));
+        // Processes of one service stand in for each other.
+        if s == t {
+            change.cost += self.most_moved_change(&[(s, moved + other)]);
+        } else {
+            change.violations = self.service_change(s, a, b);
+            change.violations += self.service_change(t, b, a);
+            change.violations.dependency = self.dependency_change(a, b, &[(s, 1), (t, -1)]);
+            change.cost += self.most_moved_change(&[(s, moved), (t, other)]);
+        }
+        change.violations.capacity = excess_a + excess_b;
+        change
+    }
+
+    /// Change of the process and machine move costs.
+    #[inline]
+    fn fare(&self, process: usize, to: usize) -> i64 {
+        let from = self.assignment[process] as usize;
+        let fare = |machine| {
+            process_move(self.instance, process, machine)
+                + machine_move(self.instance, process, machine)
+        };
+        fare(to) - fare(from)
+    }
+
+    /// 1 where the process leaves its initial machine, -1 where it returns to it.
+    #[inline]
+    fn newly_moved(&self, process: usize, to: usize) -> isize {
+        let initial = self.instance.initial[process];
+        isize::from(to != initial as usize) - isize::from(self.assignment[process] != initial)
+    }
+
+    /// Change of the service move cost, for changes of different services.
+    #[inline]
+    fn most_moved_change(&self, changes: &[(usize, isize)]) -> i64 {
+        if self.instance.weights.service_move == 0 || changes.iter().all(|&(_, by)| by == 0) {
+            return 0;
+        }
+        let after = changes.iter().map(|&(s, by)| self.moved[s].saturating_add_signed(by)).max();
+        let after = after.unwrap_or(0);
+        let mut most = self.most_moved;
+        // Down to the first level that a service holds which does not change.
+        while most > after {
+            let changing = changes.iter().filter(|&&(s, _)| self.moved[s] == most).count();
+            if self.services_with[most] as usize > changing {
+                break;
+            }
+            most -= 1;
+        }
+        let difference = most.max(after) as i64 - self.most_moved as i64;
+        self.instance.weights.service_move * difference
+    }
+
+    /// Change of conflict and spread where a process of a service goes elsewhere.
+    #[inline]
+    fn service_change(&self, service: usize, from: usize, to: usize) -> Violations {
+        let mut change = Violations {
+            conflict: i64::from(self.on_machine(service, to) > 0)
+                - i64::from(self.on_machine(service, from) > 1),
+            ..Violations::default()
+        };
+        let location = |m: usize| self.instance.machines[m].location as usize;
+        let (left, entered) = (location(from), location(to));
+        if left != entered {
+            let count = |l: usize| self.in_location[service * self.instance.locations + l];
+            let spread = self.spread[service];
+            let after = spread - i64::from(count(left) == 1) + i64::from(count(entered) == 0);
+            let least = self.instance.services[service].spread;
+            change.spread = (least - after).max(0) - (least - spread).max(0);
+        }
+        change
+    }
+
+    /// Change of the dependencies where for each service so many processes go from one machine to
+    /// another (or back, where negative).
+    #[inline]
+    fn dependency_change(&self, from: usize, to: usize, moves: &[(usize, i64)]) -> i64 {
+        let services = &self.instance.services;
+        let linked = |&(s, _): &(usize, i64)| {
+            !services[s].dependencies.is_empty() || !services[s].dependants.is_empty()
+        };
+        if !moves.iter().any(linked) {
+            return 0;
+        }
+        let neighbourhood = |m: usize| self.instance.machines[m].neighbourhood as usize;
+        let (left, entered) = (neighbourhood(from), neighbourhood(to));
+        if left == entered {
+            return 0;
+        }
+        self.dependency_change_at(left, moves, -1) + self.dependency_change_at(entered, moves, 1)
+    }
+
+    fn dependency_change_at(&self, place: usize, moves: &[(usize, i64)], sign: i64) -> i64 {
+        let before = |s: usize| self.in_neighbourhood(s, place) as i64;
+        let by = |s: usize| moves.iter().find(|m| m.0 == s).map_or(0, |m| sign * m.1);
+        let lacking = |needy: i64, needed: i64| if needed == 0 { needy } else { 0 };
+        let mut change = 0;
+        for &(s, _) in moves {
+            let service = &self.instance.services[s];
+            let (old, new) = (before(s), before(s) + by(s));
+            for &needed in &service.dependencies {
+                let needed = needed as usize;
+                change += lacking(new, before(needed) + by(needed)) - lacking(old, before(needed));
+            }
+            if (old == 0) == (new == 0) {
+                continue;
+            }
+            for &needy in &service.dependants {
+                let needy = needy as usize;
+                // Where both change, the needy one's turn has counted the pair.
+                if moves.iter().all(|m| m.0 != needy) {
+                    change += lacking(before(needy), new) - lacking(before(needy), old);
+                }
+            }
+        }
+        change
+    }
+}

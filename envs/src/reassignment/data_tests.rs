@@ -1,0 +1,36 @@
+//! The challenge's own instances, where they are at hand.
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+use super::*;
+use std::path::PathBuf;
+
+/// An instance of the challenge, or nothing (and a line that says so).
+fn instance(name: &str) -> Option<Instance> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
+    let folder = std::env::var_os("GODWIT_DATA").map_or(PathBuf::from(default), PathBuf::from);
+    let folder = folder.join("machine-reassignment");
+    let model = folder.join(format!("model_{name}.txt"));
+    if !model.exists() {
+        eprintln!("skipped: no data set at {} (set GODWIT_DATA)", model.display());
+        return None;
+    }
+    Some(Instance::read(model, folder.join(format!("assignment_{name}.txt"))).unwrap())
+}
+
+#[test]
+fn initial_costs_are_the_published_ones() {
+    for (name, expected) in [
+        ("a1_1", 49_528_750),
+        ("a1_2", 1_061_649_570),
+        ("a1_3", 583_662_270),
+        ("a1_4", 632_499_600),
+        ("a1_5", 782_189_690),
+    ] {
+        let Some(instance) = instance(name) else { return };
+        let verdict = check(&instance, instance.initial());
+        assert_eq!((verdict.cost, verdict.violations), (expected, vec![]), "{name}");
+        let solution = Solution::new(&instance);
+        assert_eq!(i128::from(solution.cost()), expected, "{name}");
+        assert!(solution.violations().none(), "{name}");
+    }
+}
