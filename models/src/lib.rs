@@ -7,8 +7,8 @@ pub mod net;
 pub mod network_policy;
 pub mod plan;
 pub mod policy;
-pub mod recording;
 pub mod reassignment;
+pub mod recording;
 pub mod rollout;
 pub mod tune;
 

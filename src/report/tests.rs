@@ -12,6 +12,7 @@ fn contenders(names: &[(&'static str, &str)]) -> Vec<Contender> {
     names
         .iter()
         .map(|&(name, shown)| Contender {
+            parameters: None,
             name: shown.to_owned(),
             trained: shown != name,
             factory: Box::new(move || baseline(name).unwrap()),
@@ -155,8 +156,11 @@ fn faults_and_arrivals_are_drawn_and_nodes_that_do_not_exist_are_not() {
             let nowhere = u32::MAX;
             let event = |tick, kind| Event { tick, second: 30.0, kind };
             report.episode.best.events.extend([
-                event(5, EventKind::HealthChanged { node: 2, health: Health::Degraded }),
-                event(9, EventKind::HealthChanged { node: 2, health: Health::Failed }),
+                event(
+                    5,
+                    EventKind::HealthChanged { node: 2, health: Health::Degraded, deadline: 0 },
+                ),
+                event(9, EventKind::HealthChanged { node: 2, health: Health::Failed, deadline: 0 }),
                 event(9, EventKind::Displaced { workload: 3, node: 2 }),
                 event(9, EventKind::TransferRolledBack { workload: 4, source: 1, destination: 2 }),
                 event(12, EventKind::Placed { workload: 3, node: 4, restart: true }),

@@ -93,6 +93,11 @@ impl<'a> Trial<'a> {
             stale: true,
             log: Vec::new(),
         };
+        for (loads, present) in
+            trial.loads.iter_mut().zip(std::iter::once(&state.now).chain(&state.forecast))
+        {
+            loads.accepting.clone_from(&present.accepting);
+        }
         for k in 0..spec.workloads() {
             trial.set(k, state.placement[k]);
         }
@@ -151,7 +156,8 @@ impl<'a> Trial<'a> {
             let at = j * padded + node;
             d <= 0.0 || fits(self.loads[0].held[at], d, spec.supply[at])
         });
-        room && spec.class_allows(workload, node)
+        room && self.state.is_open(node)
+            && spec.class_allows(workload, node)
             && (group == NO_GROUP || self.group_count[group as usize * padded + node] == 0)
     }
 

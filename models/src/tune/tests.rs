@@ -37,7 +37,11 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let tune = |name: &str| tune(&template, name, &SMALL, &|_| {}).unwrap();
-        pool.install(|| ["threshold-rules", "annealing", "low-node-utilization"].map(tune))
+        pool.install(|| {
+            let bad = tune_declared(&template, "bad", &bad_default(), &SMALL, &|_| {}).unwrap();
+            let [rules, annealing] = ["threshold-rules", "annealing"].map(tune);
+            [rules, annealing, bad]
+        })
     };
     let one = run(1);
     assert_eq!(one, run(3));
