@@ -273,7 +273,6 @@ impl ClusterEnv {
 
     fn carry_out(&mut self, event: EventKind) {
         self.state.carry_out(&event, &self.episode.demand);
-        if event == EventKind::TickStarted {}
         self.note(event);
     }
 

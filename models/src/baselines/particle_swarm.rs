@@ -120,6 +120,8 @@ fn list_moves(rules: &ParticleSwarmRules, trial: &mut Trial) -> Vec<(usize, usiz
     ranked.into_iter().map(|(_, k, node)| (k, node)).collect()
 }
 
+// Bits are indexed in step across several arrays.
+#[allow(clippy::needless_range_loop)]
 fn search(rules: &ParticleSwarmRules, rng: &mut Rng, trial: &mut Trial) {
     let start = trial.placement.clone();
     let mut moves = list_moves(rules, trial);
