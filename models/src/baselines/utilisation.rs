@@ -15,6 +15,9 @@ pub(crate) fn add_up(state: &ClusterState, demand: &[f32], out: &mut Vec<f32>) {
     out.resize(spec.nodes() * m, 0.0);
     for (demand, &node) in demand.chunks_exact(m).zip(&state.placement) {
         let node = node as usize;
+        if node >= spec.nodes() {
+            continue;
+        }
         for (j, d) in demand.iter().enumerate() {
             out[node * m + j] += d * spec.inverse_supply[j * padded + node];
         }
