@@ -37,9 +37,9 @@ pub struct AnnealingRules {
 }
 
 impl Default for AnnealingRules {
-    /// Few enough steps to decide within a tick.
+    /// Temperatures matter little, steps more (`--example baselines sweep-plans`).
     fn default() -> Self {
-        Self { plan: PlanRules::default(), steps_per_workload: 200, hot: 0.01, cold: 1e-4 }
+        Self { plan: PlanRules::default(), steps_per_workload: 400, hot: 0.01, cold: 1e-4 }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod particle_swarm;
 pub mod planned;
 pub mod queueing;
 pub mod random;
+pub mod receding_horizon;
 pub mod sandpiper;
 pub mod scan;
 pub mod stay;
@@ -55,6 +56,7 @@ pub const NAMES: &[&str] = &[
     "best-single-move",
     "evacuate",
     "best-move-or-swap",
+    "receding-horizon",
 ];
 
 /// The baseline with this name, with its default parameters.
@@ -84,6 +86,7 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
         "evacuate" => Box::new(evacuate::Evacuate::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
+        "receding-horizon" => Box::new(receding_horizon::RecedingHorizon::default()),
         _ => return None,
     })
 }
@@ -123,12 +126,17 @@ pub fn describe(name: &str) -> Option<&'static str> {
         }
         "evacuate" => "off draining and degraded nodes first, then the best single move",
         "best-move-or-swap" => "the best single move or exchange of two workloads, net of its cost",
+        "receding-horizon" => {
+            "the first move from which best single moves lead farthest, in the simulator"
+        }
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod detection_tests;
+#[cfg(test)]
+mod planning_tests;
 #[cfg(test)]
 mod published_tests;
 #[cfg(test)]

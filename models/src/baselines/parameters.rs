@@ -25,7 +25,8 @@
 use super::{
     NAMES, annealing, best_fit_decreasing, best_move_or_swap, best_single_move, evacuate, genetic,
     hold_down, large_neighbourhood, load_balancer, low_node_utilization, overload_detection,
-    particle_swarm, queueing, sandpiper, threshold_rules, watcher_balance, watcher_stabilization,
+    particle_swarm, queueing, receding_horizon, sandpiper, threshold_rules, watcher_balance,
+    watcher_stabilization,
 };
 use crate::policy::Policy;
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub fn declared(name: &str) -> Option<Box<dyn Tunable>> {
         "particle-swarm" => Box::new(particle_swarm::declaration()),
         "large-neighbourhood" => Box::new(large_neighbourhood::declaration()),
         "best-single-move" => Box::new(best_single_move::declaration()),
+        "receding-horizon" => Box::new(receding_horizon::declaration()),
         "best-move-or-swap" => Box::new(best_move_or_swap::declaration()),
         _ => return None,
     })

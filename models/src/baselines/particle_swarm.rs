@@ -159,12 +159,12 @@ fn search(rules: &ParticleSwarmRules, rng: &mut Rng, trial: &mut Trial) {
     for iteration in 0..rules.iterations {
         for particle in &mut particles {
             order.clear();
-            for bit in 0..moves.len() {
+            for (bit, best) in swarm_best.iter().enumerate() {
                 let here = f32::from(u8::from(particle.bits[bit]));
                 let velocity = &mut particle.velocity[bit];
                 if iteration > 0 {
                     let own = f32::from(u8::from(particle.best_bits[bit])) - here;
-                    let swarm = f32::from(u8::from(swarm_best[bit])) - here;
+                    let swarm = f32::from(u8::from(*best)) - here;
                     let pulled = rules.pull * (rng.random::<f32>() * own)
                         + rules.pull * (rng.random::<f32>() * swarm);
                     *velocity = (*velocity + pulled).clamp(-rules.clamp, rules.clamp);

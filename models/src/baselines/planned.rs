@@ -8,6 +8,7 @@
 //!    the plan may look ahead; what never becomes feasible is dropped.
 //! 3. Of that order the start of the highest value is kept, if it is worth more than the least
 //!    gain of its moves; online of that only what is made in this tick. Otherwise nothing moves.
+//!    Values count transfers as ended.
 //!
 //! Every plan ends at a lower weighted objective than it began with, so a static cluster comes to
 //! rest. Only making a plan allocates.
@@ -101,14 +102,19 @@ pub(crate) fn order(
     let surcharge = rules.single.least_gain(state);
     let episode = &state.rules.episode;
     let mut ahead = if episode.mode == Mode::Online { rules.ahead_ticks } else { 0 };
+    // One is as the cluster will be, the other as if every transfer ended at once: what moves are
+    // worth is what they leave behind.
     let mut played = state.clone();
+    let mut settled = state.clone();
+    settled.moves_left = u32::MAX;
+    settled.run_transfers(f32::MAX);
     // Moves of this tick, of the best start of the order, and what that is worth.
     let (mut now, mut keep, mut best, mut total) = (usize::MAX, 0, 0.0, 0.0);
     while !waiting.is_empty() {
         let mut next: Option<(usize, f32)> = None;
         for (at, &(k, to)) in waiting.iter().enumerate() {
             if played.check(k, to).is_ok() {
-                let value = value(&played, ticks, k, to);
+                let value = value(&settled, ticks, k, to);
                 if next.is_none_or(|(_, most)| value > most) {
                     next = Some((at, value));
                 }
@@ -116,9 +122,10 @@ pub(crate) fn order(
         }
         if let Some((at, value)) = next {
             let (k, to) = waiting.remove(at);
-            if played.migrate(k, to).is_err() {
+            if played.migrate(k, to).and(settled.migrate(k, to)).is_err() {
                 break;
             }
+            settled.run_transfers(f32::MAX);
             made.push((k, to));
             total += value - surcharge;
             if total > best {

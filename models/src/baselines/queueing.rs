@@ -49,13 +49,14 @@ pub struct QueueingRules {
 }
 
 impl Default for QueueingRules {
-    /// Chosen by hand, but for the least improvement.
+    /// Servers and least improvement by a sweep over training episodes of `founding-10x50`
+    /// (`--example baselines sweep-queueing`); the others by hand.
     fn default() -> Self {
         Self {
-            most_servers: 64,
+            most_servers: 16,
             saturation: 0.99,
             overload: 100.0,
-            min_improvement: 0.01,
+            min_improvement: 0.001,
             sources: 16,
         }
     }

@@ -67,8 +67,16 @@ impl Scan {
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
-        best_simd(self, state, min_gain, &mut best);
+        best_simd(self, state, min_gain, &mut best, None);
         best
+    }
+
+    /// The most valuable feasible move of each workload, by ascending workload; of interchangeable
+    /// ones only the first. Call [`Scan::prepare`] first.
+    pub fn best_of_each(&mut self, state: &ClusterState, out: &mut Vec<ValuedMove>) {
+        out.clear();
+        self.twins.reset(state.spec.workloads());
+        best_simd(self, state, f32::NEG_INFINITY, &mut None, Some(out));
     }
 
     /// Value of a move whether or not it is feasible. Call [`Scan::prepare`] first.
@@ -95,7 +103,13 @@ pub fn value(state: &ClusterState, ticks: &[f32], workload: usize, destination: 
     "x86_64+avx2+fma",
     "aarch64+neon"
 ))]
-fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Option<ValuedMove>) {
+fn best_simd(
+    scan: &mut Scan,
+    state: &ClusterState,
+    min_gain: f32,
+    best: &mut Option<ValuedMove>,
+    mut each: Option<&mut Vec<ValuedMove>>,
+) {
     let spec = &*state.spec;
     let nodes = spec.nodes();
     let objective = &state.objective;
@@ -110,6 +124,8 @@ fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Op
         }
         let source = state.placement[k] as usize;
         let mut departed = false;
+        let mut own: Option<ValuedMove> = None;
+        let mut own_most = if each.is_some() { min_gain } else { most };
         for block in 0..blocks {
             let open = state.open_lanes(k, &scan.tiles[block]);
             if !open.contains(&true) {
@@ -141,11 +157,20 @@ fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Op
                 }
             }
             for l in 0..LANES {
-                if open[l] && gain[l] > most {
-                    most = gain[l];
+                if open[l] && gain[l] > own_most {
+                    own_most = gain[l];
                     let destination = scan.tiles[block].node[l] as usize;
-                    *best = Some(ValuedMove { workload: k, destination, gain: most });
+                    own = Some(ValuedMove { workload: k, destination, gain: own_most });
                 }
+            }
+        }
+        if let Some(own) = own {
+            if own.gain > most {
+                most = own.gain;
+                *best = Some(own);
+            }
+            if let Some(each) = &mut each {
+                each.push(own);
             }
         }
     }

@@ -24,9 +24,11 @@ pub struct PlanRules {
 }
 
 impl Default for PlanRules {
-    /// As for single moves, looking two ticks ahead.
+    /// As for single moves, but with more to gain: a plan's later moves are less certain. By a
+    /// sweep over training episodes of `founding-10x50` (`--example baselines sweep-plans`).
     fn default() -> Self {
-        Self { single: BestSingleMoveRules::default(), ahead_ticks: 2 }
+        let single = BestSingleMoveRules { min_gain: 0.3, ..BestSingleMoveRules::default() };
+        Self { single, ahead_ticks: 2 }
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) fn add_up(state: &ClusterState, demand: &[f32], out: &mut Vec<f32>) {
             continue;
         }
         let node = node as usize;
+        if node >= spec.nodes() {
+            continue;
+        }
         for (j, d) in demand.iter().enumerate() {
             out[node * m + j] += d * spec.inverse_supply[j * padded + node];
         }
