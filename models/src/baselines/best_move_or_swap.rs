@@ -120,8 +120,7 @@ impl BestMoveOrSwap {
                 self.pending = None;
                 Some(Action::Migrate { workload, destination })
             }
-            // The first transfer still holds the room: let the tick end.
-            Err(Infeasible::Capacity | Infeasible::NodeTransfers) if state.tick < until => {
+            Err(refusal) if state.tick < until && ends_with_transfers(refusal) => {
                 Some(Action::Stay)
             }
             _ => {
@@ -358,6 +357,17 @@ pub(crate) fn order(
     } else {
         None
     }
+}
+
+/// Whether what is refused for this may be feasible once the first transfer or the tick has ended.
+pub(crate) fn ends_with_transfers(refusal: Infeasible) -> bool {
+    matches!(
+        refusal,
+        Infeasible::Capacity
+            | Infeasible::NodeTransfers
+            | Infeasible::TransfersInFlight
+            | Infeasible::Budget
+    )
 }
 
 /// Whether a node has room for `arrives` once `leaves` has left it.
