@@ -279,16 +279,16 @@ impl BatchBuilder {
             .max()
             .unwrap_or(1);
         let mut rows = vec![0.0; b * most * width];
-        let mut counts = vec![0.0_f32; b * n * most];
+        let mut counts = vec![0.0_f32; b * (n + 1) * most];
         for (state, (&first, end)) in distinct.first.iter().zip(ends).enumerate() {
             let from = &self.workloads[first * width..end * width];
             rows[state * most * width..][..from.len()].copy_from_slice(from);
             for at in state * k..(state + 1) * k {
                 let node = self.placement[at] as usize;
-                counts[(state * n + node) * most + distinct.row_of[at] as usize] += 1.0;
+                counts[(state * (n + 1) + node) * most + distinct.row_of[at] as usize] += 1.0;
             }
         }
-        let counts = Tensor::from_slice(&counts).view([b as i64, n as i64, most as i64]);
+        let counts = Tensor::from_slice(&counts).view([b as i64, n as i64 + 1, most as i64]);
         (Cow::Owned(rows), most, Placement::Counts(counts))
     }
 }

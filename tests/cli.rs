@@ -57,6 +57,7 @@ fn every_help_shows_an_example() {
         &[],
         &["scenarios"],
         &["train"],
+        &["tune-baselines"],
         &["evaluate"],
         &["export"],
         &["verify"],
@@ -133,6 +134,43 @@ fn an_unwritable_output_is_one_line() {
     refuses(&["snapshot", "quickstart", "--out", text(&below)], &["file/out"]);
     refuses(&["import", "vm-snapshot", "x.json", "--out", text(&below)], &["file/out"]);
     refuses(&["snapshot", "quickstart", "--out", text(folder.path())], &["a folder"]);
+    let report = ["evaluate", "founding-3x3", "--report"];
+    refuses(&[&report[..], &[text(&file)]].concat(), &["--report", "expected a folder", "a file"]);
+    refuses(&[&report[..], &[text(&below)]].concat(), &["--report", "file/out"]);
+    fs::create_dir_all(folder.path().join("taken/index.html")).unwrap();
+    let taken = folder.path().join("taken");
+    refuses(&[&report[..], &[text(&taken)]].concat(), &["--report", "index.html is a folder"]);
+}
+
+#[test]
+fn a_report_is_a_page_and_the_figures_that_json_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("new/report");
+    let scenario = edited(folder.path(), "founding-3x3", "founding-3x3\"", "<b>\"");
+    let args = ["evaluate", &scenario, "--baselines", "stay,best-single-move", "--json"];
+    let output = godwit(&args).args(["--report", text(&report)]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("index.html"), "{stderr}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), read(&report.join("results.json")));
+    let page = read(&report.join("index.html"));
+    assert!(page.ends_with("</html>\n") && page.contains("<h1>&lt;b&gt;</h1>"));
+    assert!(page.contains("godwit evaluate edited.toml --baselines stay,best-single-move"));
+    assert!(!page.contains(text(folder.path())), "a path of this machine");
+    assert_eq!(read(&report.join("results.csv")).lines().count(), 3);
+    assert_eq!(read(&report.join("episodes.csv")).lines().count(), 3);
+    assert_eq!(half_written(&report), Vec::<String>::new());
+
+    // Again into the same folder, with a table on standard output.
+    godwit(&args[..4])
+        .args(["--report", text(&report)])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("oscillations"));
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
 }
 
 #[test]

@@ -173,8 +173,8 @@ impl<E: Env> Episode<'_, E> {
             let placed = !space.fixed_pairs || fixed == a;
             self.require(placed, "pairs at their fixed indices", "another pair")?;
         }
-        let placed = seen.placement.iter().all(|&node| (node as usize) < space.nodes);
-        self.require(placed, "every workload on a node", "a node that does not exist")
+        let placed = seen.placement.iter().all(|&node| (node as usize) <= space.nodes);
+        self.require(placed, "every workload on a node or none", "a node that does not exist")
     }
 
     fn bounded(&self, part: &str, values: impl Iterator<Item = f32>) -> Result<(), CheckError> {

@@ -2,9 +2,27 @@
 //! workloads with their traits. What changes lives in [`crate::state`].
 
 use crate::observation::LANES;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Group index of a workload without an anti-affinity group.
 pub const NO_GROUP: u32 = u32::MAX;
+
+/// Whether a node can be relied on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Health {
+    /// Serves, and accepts workloads.
+    #[default]
+    Healthy,
+    /// Serves and accepts workloads, but may fail in any tick.
+    Degraded,
+    /// Serves until its deadline, and accepts no more workloads.
+    Draining,
+    /// Serves nothing until it is repaired.
+    Failed,
+}
 
 /// Nodes and workloads as a structure of arrays. N nodes, K workloads, m resource kinds.
 ///

@@ -11,14 +11,17 @@
 //! In both modes `reward = -(sum of weight x term)` over the step's terms.
 
 use crate::candidates::CandidateList;
+use crate::cluster::Health;
 use crate::compact::CompactLayout;
 use crate::constraints::Infeasible;
+use crate::demand::DemandTable;
 use crate::encoder;
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
-use crate::objective::{LEVEL_TERMS, TERMS};
+use crate::event::{Event, EventKind};
+use crate::objective::{LEVEL_TERMS, TERMS, Term};
 use crate::observation::{ObservationBuffer, ObservationSpace};
 use crate::scenario::{Episode, Mode, Phase, WorldTemplate};
-use crate::state::{Action, ClusterState, Transfer, full_budget};
+use crate::state::{Action, ClusterState, Life, NOWHERE, Transfer, full_budget};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -34,6 +37,10 @@ pub struct ClusterEnv {
     list: CandidateList,
     seed: u64,
     ended: bool,
+    /// The episode's events, where they are recorded.
+    events: Option<Vec<Event>>,
+    /// Scratch: transitions that are about to be carried out.
+    pending: Vec<EventKind>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +53,10 @@ struct Saved {
     placement: Vec<u32>,
     cooldown: Vec<u16>,
     transfers: Vec<Transfer>,
+    life: Vec<Life>,
+    queue: Vec<u32>,
+    health: Vec<Health>,
+    deadline: Vec<u32>,
 }
 
 impl ClusterEnv {
@@ -63,12 +74,25 @@ impl ClusterEnv {
         let space = encoder::observation_space(&state);
         let layout = CompactLayout {
             demand: template.demand_changes() || template.draws_workloads(),
+            faults: template.rules.faults.is_some(),
+            queue: template.rules.has_queue(),
             state_sizes: template.draws_workloads(),
             candidates: if space.fixed_pairs { 0 } else { space.actions - 1 },
         };
         let list = CandidateList::default();
-        let mut env =
-            Self { template, phase, space, layout, episode, state, list, seed: 0, ended: false };
+        let mut env = Self {
+            template,
+            phase,
+            space,
+            layout,
+            episode,
+            state,
+            list,
+            seed: 0,
+            ended: false,
+            events: None,
+            pending: Vec::new(),
+        };
         env.reset(0)?;
         Ok(env)
     }
@@ -76,6 +100,21 @@ impl ClusterEnv {
     /// The cluster now.
     pub fn state(&self) -> &ClusterState {
         &self.state
+    }
+
+    /// Demand over the current episode.
+    pub fn demand(&self) -> &DemandTable {
+        &self.episode.demand
+    }
+
+    /// Whether the events of each episode are recorded; takes effect at once, for what follows.
+    pub fn record_events(&mut self, on: bool) {
+        self.events = on.then(Vec::new);
+    }
+
+    /// The events of the current episode so far; empty unless they are recorded.
+    pub fn events(&self) -> &[Event] {
+        self.events.as_deref().unwrap_or_default()
     }
 
     /// Seed of the current episode.
@@ -118,7 +157,11 @@ impl ClusterEnv {
             (Action::Stay, Mode::Online) => Ok(self.finish_tick([0.0; TERMS])),
             (Action::Migrate { workload, destination }, mode) => {
                 let before = self.state.level_terms();
+                let source = self.state.placement[workload.min(self.space.workloads - 1)];
                 let cost = self.state.migrate(workload, destination)?;
+                let (workload, destination) = (workload as u32, destination as u32);
+                self.note(EventKind::TransferStarted { workload, source, destination });
+                let workload = workload as usize;
                 let mut terms = self.state.flow_terms(workload, &cost);
                 if mode == Mode::Online {
                     if self.state.moves_left == 0 {
@@ -132,10 +175,10 @@ impl ClusterEnv {
                 for at in 0..LEVEL_TERMS {
                     terms[at] = after[at] - before[at];
                 }
-                let moves_left = self.state.moves_left;
-                self.state.start_tick();
-                self.state.moves_left = moves_left;
-                self.ended = moves_left == 0;
+                let workload = workload as u32;
+                self.note(EventKind::TransferEnded { workload, source, destination });
+                self.carry_out(EventKind::TickStarted);
+                self.ended = self.state.moves_left == 0;
                 self.refresh_list();
                 let end = self.ended.then_some(EpisodeEnd::Terminated);
                 let reward = -self.state.objective.value(&terms);
@@ -147,13 +190,18 @@ impl ClusterEnv {
     /// Lets the tick pass; `terms` holds the flow terms of the move that ended it.
     fn finish_tick(&mut self, mut terms: [f32; TERMS]) -> Step {
         let rules = Arc::clone(&self.template.rules);
-        let held = self.state.run_transfers(rules.episode.tick_s);
+        let held = self.run_transfers(rules.episode.tick_s);
         terms[..LEVEL_TERMS].copy_from_slice(&held);
-        self.state.start_tick();
+        self.carry_out(EventKind::TickStarted);
+        let changed = self.let_happen() | self.template.demand_changes();
         if self.template.demand_changes() {
+            self.note_demand();
             self.load_demand();
+        }
+        if changed {
             self.state.rebuild();
         }
+        terms[Term::DowntimeS as usize] += self.serve_queue();
         self.ended = self.state.tick >= rules.episode.ticks;
         self.refresh_list();
         Step {
@@ -161,6 +209,90 @@ impl ClusterEnv {
             terms,
             elapsed_ticks: 1,
             end: self.ended.then_some(EpisodeEnd::Truncated),
+        }
+    }
+
+    fn run_transfers(&mut self, seconds: f32) -> [f32; LEVEL_TERMS] {
+        let (tick, events) = (self.state.tick, &mut self.events);
+        self.state.run_transfers_noting(seconds, |second, kind| {
+            if let Some(events) = events {
+                events.push(Event { tick, second, kind });
+            }
+        })
+    }
+
+    /// Carries out what this tick brings, whatever the policy did: health changes, departures,
+    /// arrivals. Returns whether anything happened.
+    fn let_happen(&mut self) -> bool {
+        let tick = self.state.tick;
+        let changes = &self.episode.health_changes;
+        let of_tick = changes.partition_point(|c| c.tick < tick)..changes.len();
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut happened = false;
+        for at in of_tick {
+            let change = self.episode.health_changes[at];
+            if change.tick != tick {
+                break;
+            }
+            self.state.consequences(&change, &mut pending);
+            pending.drain(..).for_each(|event| self.carry_out(event));
+            happened = true;
+        }
+        let passages = &self.episode.passages.passages;
+        let of_tick = passages.partition_point(|p| p.tick < tick)..passages.len();
+        for at in of_tick {
+            let passage = self.episode.passages.passages[at];
+            if passage.tick != tick {
+                break;
+            }
+            self.carry_out(self.state.passage(&passage));
+            happened = true;
+        }
+        self.pending = pending;
+        happened
+    }
+
+    /// Places who waits and fits, and returns the weighted downtime of cold restarts.
+    fn serve_queue(&mut self) -> f32 {
+        let mut downtime = 0.0;
+        let mut at = 0;
+        while let Some(&workload) = self.state.queue.get(at) {
+            let k = workload as usize;
+            let Some(node) = self.state.scheduled_node(k) else {
+                at += 1;
+                continue;
+            };
+            let restart = self.state.life[k] == Life::Displaced;
+            if let (true, Some(faults)) = (restart, &self.template.rules.faults) {
+                downtime += faults.restart_s * self.state.spec.priority[k];
+            }
+            self.carry_out(EventKind::Placed { workload, node: node as u32, restart });
+        }
+        downtime
+    }
+
+    fn carry_out(&mut self, event: EventKind) {
+        self.state.carry_out(&event, &self.episode.demand);
+        self.note(event);
+    }
+
+    fn note(&mut self, kind: EventKind) {
+        if let Some(events) = &mut self.events {
+            events.push(Event { tick: self.state.tick, second: 0.0, kind });
+        }
+    }
+
+    fn note_demand(&mut self) {
+        if self.events.is_none() {
+            return;
+        }
+        let tick = self.state.tick;
+        for workload in 0..self.space.workloads as u32 {
+            let factor = |tick: u32| self.episode.demand.factor(tick, workload as usize);
+            let (before, factor) = (factor(tick - 1), factor(tick));
+            if before != factor {
+                self.note(EventKind::DemandChanged { workload, factor });
+            }
         }
     }
 
@@ -199,6 +331,15 @@ impl ClusterEnv {
         }
         state.cooldown.fill(0);
         state.transfers.clear();
+        state.queue.clear();
+        state.health.fill(Health::Healthy);
+        state.deadline.fill(0);
+        for (life, &node) in state.life.iter_mut().zip(&self.episode.placement) {
+            *life = if node == NOWHERE { Life::Absent } else { Life::Running };
+        }
+        if let Some(events) = &mut self.events {
+            events.clear();
+        }
         state.tick = 0;
         state.moves_left = full_budget(rules);
         self.seed = seed;
@@ -268,6 +409,10 @@ impl Env for ClusterEnv {
             placement: state.placement.clone(),
             cooldown: state.cooldown.clone(),
             transfers: state.transfers.clone(),
+            life: state.life.clone(),
+            queue: state.queue.clone(),
+            health: state.health.clone(),
+            deadline: state.deadline.clone(),
         };
         serde_json::to_value(saved).unwrap_or_default()
     }
@@ -278,7 +423,11 @@ impl Env for ClusterEnv {
         let (nodes, workloads) = (self.space.nodes, self.space.workloads);
         if saved.placement.len() != workloads
             || saved.cooldown.len() != workloads
-            || saved.placement.iter().any(|&node| node as usize >= nodes)
+            || saved.life.len() != workloads
+            || saved.health.len() != nodes
+            || saved.deadline.len() != nodes
+            || saved.queue.iter().any(|&k| k as usize >= workloads)
+            || saved.placement.iter().any(|&node| node != NOWHERE && node as usize >= nodes)
         {
             return Err(format!(
                 "environment state: expected {workloads} workloads on {nodes} nodes, got a placement of {}",
@@ -286,7 +435,9 @@ impl Env for ClusterEnv {
             ));
         }
         let outside = |transfer: &Transfer| {
-            transfer.workload as usize >= workloads || transfer.source as usize >= nodes
+            transfer.workload as usize >= workloads
+                || transfer.source as usize >= nodes
+                || saved.placement[transfer.workload as usize] == NOWHERE
         };
         if saved.transfers.iter().any(outside) {
             return Err(
@@ -306,6 +457,10 @@ impl Env for ClusterEnv {
         self.state.placement = saved.placement;
         self.state.cooldown = saved.cooldown;
         self.state.transfers = saved.transfers;
+        self.state.life = saved.life;
+        self.state.queue = saved.queue;
+        self.state.health = saved.health;
+        self.state.deadline = saved.deadline;
         self.settle();
         Ok(())
     }

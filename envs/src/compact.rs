@@ -1,12 +1,14 @@
 //! The replay's form of a state: only what an observation is a function of.
 //!
 //! Fixed length, little endian: tick, moves left, number of candidates and of transfers (u32
-//! each); transfers; placement (u16); cooldowns (u16, where the rules have one); state sizes (f32,
+//! each); transfers; placement (u16); cooldowns (u16, where the rules have one); health (u8) and
+//! deadlines (u32, where nodes fail); lives (u8, where workloads may wait); state sizes (f32,
 //! where episodes draw them); demand and forecast demand (f32, where they change); the candidate
 //! list (u16 pairs, where the actions are a list). Loads, slots and features are recomputed.
 
 use crate::candidates::CandidateList;
-use crate::state::{ClusterState, Transfer, most_transfers};
+use crate::cluster::Health;
+use crate::state::{ClusterState, Life, NOWHERE, Transfer, most_transfers};
 use std::sync::Arc;
 
 /// Which parts of a state vary in an environment.
@@ -14,6 +16,10 @@ use std::sync::Arc;
 pub struct CompactLayout {
     /// Demand differs between ticks or episodes.
     pub demand: bool,
+    /// Nodes change their health.
+    pub faults: bool,
+    /// Workloads may be on no node.
+    pub queue: bool,
     /// State sizes differ between episodes.
     pub state_sizes: bool,
     /// Size of the candidate list; 0 where pairs have fixed indices.
@@ -21,6 +27,10 @@ pub struct CompactLayout {
 }
 
 const TRANSFER_BYTES: usize = 8;
+/// By discriminant.
+const HEALTHS: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Draining, Health::Failed];
+/// By discriminant.
+const LIVES: [Life; 4] = [Life::Running, Life::Absent, Life::Waiting, Life::Displaced];
 
 impl CompactLayout {
     /// Bytes of one state.
@@ -31,6 +41,8 @@ impl CompactLayout {
             + usize::from(self.state_sizes) * k;
         16 + TRANSFER_BYTES * most_transfers(&state.rules, state.spec.workloads())
             + 2 * k * (1 + usize::from(state.rules.limits.cooldown_ticks > 0))
+            + usize::from(self.faults) * 5 * state.spec.nodes()
+            + usize::from(self.queue) * k
             + 4 * floats
             + 4 * self.candidates
     }
@@ -56,6 +68,13 @@ impl CompactLayout {
         state.placement.iter().for_each(|&node| w.u16(node as u16));
         if state.rules.limits.cooldown_ticks > 0 {
             state.cooldown.iter().for_each(|&ticks| w.u16(ticks));
+        }
+        if self.faults {
+            state.health.iter().for_each(|&health| w.bytes(&[health as u8]));
+            state.deadline.iter().for_each(|&tick| w.u32(tick));
+        }
+        if self.queue {
+            state.life.iter().for_each(|&life| w.bytes(&[life as u8]));
         }
         if self.state_sizes {
             w.f32s(&state.spec.state_gib);
@@ -90,9 +109,27 @@ impl CompactLayout {
                 state.transfers.push(transfer);
             }
         }
-        state.placement.iter_mut().for_each(|node| *node = u32::from(r.u16()));
+        for node in &mut state.placement {
+            let read = r.u16();
+            *node = if read == u16::MAX { NOWHERE } else { u32::from(read) };
+        }
         if state.rules.limits.cooldown_ticks > 0 {
             state.cooldown.iter_mut().for_each(|ticks| *ticks = r.u16());
+        }
+        if self.faults {
+            let read = |byte: [u8; 1]| HEALTHS[usize::from(byte[0]) % HEALTHS.len()];
+            state.health.iter_mut().for_each(|health| *health = read(r.bytes()));
+            state.deadline.iter_mut().for_each(|tick| *tick = r.u32());
+        }
+        if self.queue {
+            state.queue.clear();
+            for (k, life) in state.life.iter_mut().enumerate() {
+                *life = LIVES[usize::from(r.bytes::<1>()[0]) % LIVES.len()];
+                if matches!(life, Life::Waiting | Life::Displaced) {
+                    // An observation counts who waits; it does not tell the order.
+                    state.queue.push(k as u32);
+                }
+            }
         }
         if self.state_sizes {
             r.f32s(&mut Arc::make_mut(&mut state.spec).state_gib);

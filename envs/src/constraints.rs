@@ -6,7 +6,7 @@
 use crate::cluster::NO_GROUP;
 use crate::observation::LANES;
 use crate::outlook::{Tile, fits};
-use crate::state::ClusterState;
+use crate::state::{ClusterState, NOWHERE};
 
 /// Why a migration is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,12 @@ pub enum Infeasible {
     /// No such workload or node.
     #[error("no such workload or node")]
     Unknown,
+    /// The workload runs on no node.
+    #[error("the workload runs on no node")]
+    NotRunning,
+    /// The destination is draining or has failed.
+    #[error("the node accepts no workloads")]
+    NodeClosed,
     /// The workload is pinned.
     #[error("the workload is pinned")]
     Pinned,
@@ -56,7 +62,9 @@ impl ClusterState {
     /// The constraint that forbids it.
     pub fn may_leave(&self, workload: usize) -> Result<(), Infeasible> {
         let limits = &self.rules.limits;
-        if !self.spec.movable[workload] {
+        if self.placement[workload] == NOWHERE {
+            Err(Infeasible::NotRunning)
+        } else if !self.spec.movable[workload] {
             Err(Infeasible::Pinned)
         } else if self.moves_left == 0 {
             Err(Infeasible::Budget)
@@ -96,6 +104,9 @@ impl ClusterState {
     /// The first constraint that forbids it.
     pub fn accepts(&self, workload: usize, destination: usize) -> Result<(), Infeasible> {
         let spec = &*self.spec;
+        if self.now.accepting[destination] == 0.0 {
+            return Err(Infeasible::NodeClosed);
+        }
         if !spec.class_allows(workload, destination) {
             return Err(Infeasible::Class);
         }
@@ -125,12 +136,17 @@ impl ClusterState {
         }
         let limit = self.rules.limits.transfers_per_node;
         let (mask, group) = (spec.class_mask[workload], spec.group[workload]);
-        if !self.transfers.is_empty() || mask != u64::MAX || group != NO_GROUP {
+        if self.closed_nodes > 0
+            || !self.transfers.is_empty()
+            || mask != u64::MAX
+            || group != NO_GROUP
+        {
             let padded = spec.padded_nodes();
             for l in 0..LANES {
                 if open[l] {
                     let node = tile.node[l] as usize;
-                    open[l] = u32::from(self.node_transfers[node]) < limit
+                    open[l] = self.now.accepting[node] > 0.0
+                        && u32::from(self.node_transfers[node]) < limit
                         && spec.class_allows(workload, node)
                         && (group == NO_GROUP
                             || self.group_count[group as usize * padded + node] == 0);

@@ -3,10 +3,10 @@
 
 use crate::resources::MAX_RESOURCES;
 use crate::rng::Rng;
-use rand::Rng as _;
+use rand::{Rng as _, RngExt};
 
 /// A workload's process with its drawn parameters.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Wave {
     /// Ticks per period; 0 for constant demand.
     pub period_ticks: u32,
@@ -18,8 +18,21 @@ pub struct Wave {
     pub noise: f32,
     /// AR(1) coefficient of the noise.
     pub persistence: f32,
-    /// Which resources follow the wave, `[m]`.
+    /// Which resources follow the process, `[m]`.
     pub follows: [bool; MAX_RESOURCES],
+    /// Bursts instead of a wave.
+    pub bursts: Option<Bursts>,
+}
+
+/// Bursts with their drawn parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bursts {
+    /// Factor during a burst.
+    pub peak: f32,
+    /// Chance per tick that one begins.
+    pub start_per_tick: f32,
+    /// Chance per tick that one ends.
+    pub stop_per_tick: f32,
 }
 
 /// Demand factors of one episode, and of the history before it that forecasts may use.
@@ -39,6 +52,18 @@ impl DemandTable {
         let workloads = waves.len();
         let mut factors = vec![1.0; rows * workloads];
         for (k, wave) in waves.iter().enumerate() {
+            if let Some(bursts) = &wave.bursts {
+                // The chain starts in its stationary distribution.
+                let share = bursts.start_per_tick / (bursts.start_per_tick + bursts.stop_per_tick);
+                let mut bursting = rng.random::<f32>() < share;
+                for row in 0..rows {
+                    factors[row * workloads + k] = if bursting { bursts.peak } else { 1.0 };
+                    let chance =
+                        if bursting { bursts.stop_per_tick } else { bursts.start_per_tick };
+                    bursting ^= rng.random::<f32>() < chance;
+                }
+                continue;
+            }
             if wave.period_ticks == 0 {
                 continue;
             }
@@ -74,6 +99,18 @@ impl DemandTable {
                 let at = k * resources + j;
                 out[at] = if self.follows[k][j] { base[at] * factor } else { base[at] };
             }
+        }
+    }
+
+    /// Factor on the base demand of a workload at a tick of the episode.
+    pub fn factor(&self, tick: u32, workload: usize) -> f32 {
+        self.factors[(self.history_ticks + tick) as usize * self.workloads + workload]
+    }
+
+    /// Writes a workload's demand under this factor, `[m]`.
+    pub fn apply(&self, workload: usize, factor: f32, base: &[f32], out: &mut [f32]) {
+        for (j, (out, &base)) in out.iter_mut().zip(base).enumerate() {
+            *out = if self.follows[workload][j] { base * factor } else { base };
         }
     }
 
@@ -115,6 +152,7 @@ mod tests {
             noise: 0.0,
             persistence: 0.0,
             follows: [true, false, false, false, false, false, false, false],
+            bursts: None,
         }
     }
 
@@ -127,6 +165,18 @@ mod tests {
             assert!((out[0] - expected).abs() < 1e-4, "tick {tick}: {out:?}");
             assert_eq!(out[1], 7.0);
         }
+    }
+
+    #[test]
+    fn bursts_have_the_stated_share_and_length() {
+        let bursts = Bursts { peak: 3.0, start_per_tick: 0.02, stop_per_tick: 0.18 };
+        let bursty = Wave { bursts: Some(bursts), ..wave() };
+        let table = DemandTable::draw(&[bursty], 0, 100_000, &mut stream(4, "demand"));
+        let high = table.factors.iter().filter(|&&f| f == 3.0).count() as f32;
+        let starts = table.factors.windows(2).filter(|w| w[0] == 1.0 && w[1] == 3.0).count() as f32;
+        // In a burst for 0.02 / (0.02 + 0.18) of the time, 1 / 0.18 ticks each.
+        assert!((high / 100_001.0 - 0.1).abs() < 0.01, "{high}");
+        assert!((high / starts - 1.0 / 0.18).abs() < 0.3, "{}", high / starts);
     }
 
     #[test]

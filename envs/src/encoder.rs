@@ -5,13 +5,14 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::candidates::{CandidateList, action_space};
+use crate::cluster::Health;
 use crate::migration::MigrationCostLanes;
-use crate::objective::{LEVEL_TERMS, Slot, Term};
+use crate::objective::{LOAD_TERMS, Slot, Term};
 use crate::observation::{LANES, ObservationBuffer, ObservationSpace};
 use crate::outlook::{Arrivals, Lanes, Outlook, Tile};
 use crate::scenario::Mode;
 use crate::slots::{SIZE_BINS, nearness};
-use crate::state::{ClusterState, full_budget};
+use crate::state::{ClusterState, Life, full_budget};
 use multiversion::multiversion;
 
 /// Features are clipped here, so that an outlier cannot blow a network up.
@@ -43,7 +44,10 @@ fn encode_simd(state: &ClusterState, list: Option<&CandidateList>, out: &mut Obs
         encode_nodes(state, &mut out.nodes);
         encode_workloads(state, &mut out.workloads);
     }
-    out.placement.copy_from_slice(&state.placement);
+    let nowhere = state.spec.nodes() as u32;
+    for (seen, &node) in out.placement.iter_mut().zip(&state.placement) {
+        *seen = node.min(nowhere);
+    }
     match list {
         None => encode_all_pairs(state, out),
         Some(list) => encode_list(state, list, out),
@@ -56,12 +60,19 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
     let m = state.spec.resources as f32;
     let mut w = Row { out, at: 0 };
     let terms = state.level_terms();
+    let rules = &*state.rules;
     w.put(terms[Term::MaxLoad as usize] / m);
     w.put(terms[Term::Imbalance as usize]);
     w.put(terms[Term::Overload as usize]);
     w.put(terms[Term::Fragmentation as usize]);
+    if rules.has_queue() {
+        w.put(terms[Term::Displaced as usize] / 4.0);
+        w.put(terms[Term::Unplaced as usize] / 4.0);
+    }
+    if rules.faults.is_some() {
+        w.put(state.closed_nodes as f32 / state.spec.nodes() as f32);
+    }
     w.put(state.now.mean_load / m);
-    let rules = &*state.rules;
     if rules.episode.mode == Mode::Online {
         let period = rules.forecast.period_ticks.max(1);
         let angle = std::f32::consts::TAU * (state.tick % period) as f32 / period as f32;
@@ -97,6 +108,12 @@ fn encode_nodes(state: &ClusterState, out: &mut [f32]) {
         w.put((now.load[i] - now.mean_load) * inverse_m);
         w.put(log2_approx(1.0 + f32::from(state.workloads_on(i))) * std::f32::consts::LN_2 / 4.0);
         w.put(f32::from(state.transfers_of(i)) / 4.0);
+        if state.rules.faults.is_some() {
+            for feature in health_features(state, i) {
+                w.put(feature);
+            }
+            w.put(f32::from(u8::from(state.health[i] == Health::Failed)));
+        }
         if let Some(slot) = state.objective.slot {
             w.put(now.slots[i] / 4.0);
             w.put(slot_remainder(now, slot, i));
@@ -119,14 +136,19 @@ fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
     let width = out.len() / spec.workloads();
     for k in 0..spec.workloads() {
         let mut w = Row { out: &mut out[k * width..(k + 1) * width], at: 0 };
-        let node = state.placement[k] as usize;
+        // A workload that runs nowhere has no share of any node.
+        let node = state.node_of(k).unwrap_or(padded);
+        let share_of = |j: usize, d: f32| match node < padded {
+            true => d * spec.inverse_supply[j * padded + node],
+            false => 0.0,
+        };
         let demand = state.demand_of(k);
         let mut load = 0.0;
         for j in 0..m {
             w.put(demand[j] * spec.inverse_largest[j]);
         }
         for j in 0..m {
-            let share = demand[j] * spec.inverse_supply[j * padded + node];
+            let share = share_of(j, demand[j]);
             load += share;
             w.put(share);
         }
@@ -135,13 +157,13 @@ fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
         w.put(f32::from(u8::from(spec.movable[k])));
         w.put(f32::from(state.cooldown[k]) / 8.0);
         w.put(f32::from(u8::from(state.is_in_transfer(k))));
+        if state.rules.has_queue() {
+            w.put(f32::from(u8::from(state.life[k] == Life::Running)));
+            w.put(f32::from(u8::from(matches!(state.life[k], Life::Waiting | Life::Displaced))));
+        }
         for h in 0..state.forecast.len() {
-            let then: f32 = state
-                .forecast_of(h, k)
-                .iter()
-                .enumerate()
-                .map(|(j, d)| d * spec.inverse_supply[j * padded + node])
-                .sum();
+            let then: f32 =
+                state.forecast_of(h, k).iter().enumerate().map(|(j, &d)| share_of(j, d)).sum();
             w.put((then - load) * inverse_m / 0.5);
         }
     }
@@ -166,7 +188,7 @@ fn encode_all_pairs(state: &ClusterState, out: &mut ObservationBuffer) {
     for k in 0..spec.workloads() {
         let first = 1 + k * n;
         out.candidate_workload[first..first + n].fill(k as u32);
-        out.candidate_source[first..first + n].fill(state.placement[k]);
+        out.candidate_source[first..first + n].fill(state.node_of(k).unwrap_or(0) as u32);
         for (block, tiles) in tiles.chunks_exact(views).enumerate() {
             let lanes = (n - block * LANES).min(LANES);
             let at = first + block * LANES;
@@ -262,9 +284,9 @@ fn encode_row(
     }
     w.put(&arrivals.load, inverse_m, -state.now.mean_load * inverse_m);
     w.put_all((departure.load - state.now.mean_load) * inverse_m);
-    let weighted = objective.weights[..LEVEL_TERMS].iter().filter(|&&weight| weight != 0.0).count();
+    let weighted = objective.weights[..LOAD_TERMS].iter().filter(|&&weight| weight != 0.0).count();
     if weighted > 1 {
-        for term in 0..LEVEL_TERMS {
+        for term in 0..LOAD_TERMS {
             let weight = objective.weights[term];
             if weight != 0.0 {
                 w.put(&arrivals.terms[term], weight * inverse_unit, 0.0);
@@ -283,6 +305,17 @@ fn encode_row(
     }
     w.put(&price, 1.0, 0.0);
     w.put(&time, std::f32::consts::LN_2 / 4.0, 0.0);
+    if state.rules.faults.is_some() {
+        for feature in health_features(state, source) {
+            w.put_all(feature);
+        }
+        let mut degraded: Lanes = [0.0; LANES];
+        for l in 0..lanes {
+            degraded[l] = health_features(state, tiles[0].node[l] as usize)[0];
+        }
+        w.put(&degraded, 1.0, 0.0);
+        w.put_all(spec.priority[k]);
+    }
     if let Some(slot) = objective.slot {
         let size = demand[slot.resource];
         let mut remainder: Lanes = [0.0; LANES];
@@ -330,6 +363,20 @@ fn encode_row(
         w.put(&arrivals.load, inverse_m, -outlook.mean_load * inverse_m);
         w.put_all((departure.load - outlook.mean_load) * inverse_m);
         w.put(&arrivals.objective, inverse_unit, 0.0);
+    }
+}
+
+/// Whether a node is degraded, whether it drains, and how near its deadline is: 1 in its last
+/// tick, half of it with every four ticks more.
+#[inline(always)]
+fn health_features(state: &ClusterState, node: usize) -> [f32; 3] {
+    match state.health[node] {
+        Health::Degraded => [1.0, 0.0, 0.0],
+        Health::Draining => {
+            let left = state.deadline[node].saturating_sub(state.tick).max(1) - 1;
+            [0.0, 1.0, (-0.25 * left as f32).exp2()]
+        }
+        Health::Healthy | Health::Failed => [0.0; 3],
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names and scales of the observed features, in the order the encoder writes them.
 
-use crate::objective::{LEVEL_TERMS, Objective, Term};
+use crate::objective::{LOAD_TERMS, Objective, Term};
 use crate::scenario::{Mode, Rules};
 use crate::schema::{Feature, ObservationSchema};
 use crate::slots::SIZE_BINS;
@@ -15,6 +15,7 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     let horizons = &rules.forecast.horizons;
     let online = rules.episode.mode == Mode::Online;
     let slot = objective.slot.is_some();
+    let faults = rules.faults.is_some();
 
     let mut node = List::default();
     node.each("utilisation", &resources);
@@ -23,6 +24,12 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     node.add("load_above_mean", "1", 1.0);
     node.add("workload_count", "ln(1+n)", 4.0);
     node.add("transfers", "1", 4.0);
+    if faults {
+        node.add("degraded", "1", 1.0);
+        node.add("draining", "1", 1.0);
+        node.add("deadline_nearness", "2^(-ticks/4)", 1.0);
+        node.add("failed", "1", 1.0);
+    }
     if slot {
         node.add("slots", "1", 4.0);
         node.add("slot_remainder", "1", 1.0);
@@ -43,13 +50,24 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     workload.add("movable", "1", 1.0);
     workload.add("cooldown", "ticks", 8.0);
     workload.add("in_transfer", "1", 1.0);
+    if rules.has_queue() {
+        workload.add("running", "1", 1.0);
+        workload.add("waiting", "1", 1.0);
+    }
     for h in horizons {
         workload.add(&format!("load_change_on_source[+{h}]"), "1", 0.5);
     }
 
     let mut global = List::default();
-    for term in &Term::ALL[..LEVEL_TERMS] {
+    for term in &Term::ALL[..LOAD_TERMS] {
         global.add(term.name(), "1", 1.0);
+    }
+    if rules.has_queue() {
+        global.add("displaced", "priority", 4.0);
+        global.add("unplaced", "priority", 4.0);
+    }
+    if faults {
+        global.add("closed_nodes_share", "1", 1.0);
     }
     global.add("mean_load_per_resource", "1", 1.0);
     if online {
@@ -69,7 +87,7 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     candidate.add("destination_load_above_mean", "1", 1.0);
     candidate.add("source_load_above_mean", "1", 1.0);
     let weighted: Vec<Term> =
-        Term::ALL[..LEVEL_TERMS].iter().copied().filter(|&term| objective.uses(term)).collect();
+        Term::ALL[..LOAD_TERMS].iter().copied().filter(|&term| objective.uses(term)).collect();
     if weighted.len() > 1 {
         for term in weighted {
             candidate.add(&format!("{}_change", term.name()), "objective", objective.unit);
@@ -78,6 +96,13 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     candidate.add("objective_change", "objective", objective.unit);
     candidate.add("cost", "objective", objective.unit);
     candidate.add("transfer", "ln(1+s)", 4.0);
+    if faults {
+        candidate.add("source_degraded", "1", 1.0);
+        candidate.add("source_draining", "1", 1.0);
+        candidate.add("source_deadline_nearness", "2^(-ticks/4)", 1.0);
+        candidate.add("destination_degraded", "1", 1.0);
+        candidate.add("priority", "1", 1.0);
+    }
     if slot {
         candidate.add("source_slots_gained", "1", 1.0);
         candidate.add("destination_slots_gained", "1", 1.0);

@@ -59,15 +59,30 @@ impl InputError {
     ) -> Self {
         Self::Field {
             file: file.into(),
-            field: field.into(),
-            expected: expected.into(),
-            got: got.into(),
+            field: on_one_line(field.into()),
+            expected: on_one_line(expected.into()),
+            got: on_one_line(got.into()),
         }
     }
 }
 
+/// The text with control characters escaped: names in a file may hold any.
+fn on_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
 /// Reads a text file; not UTF-8 is refused as any other unreadable file.
-pub(crate) fn read_text(path: &std::path::Path) -> Result<String, InputError> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_text(path: &std::path::Path) -> Result<String, InputError> {
     std::fs::read_to_string(path)
         .map_err(|source| InputError::Unreadable { file: path.display().to_string(), source })
 }
@@ -91,6 +106,53 @@ pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
     })?;
     deserializer.end().map_err(|error| syntax_error(text, label, &error))?;
     Ok(parsed)
+}
+
+/// Reads TOML with errors that name the field and what was found. `label` is what they call the
+/// file.
+///
+/// # Errors
+/// When the text is no TOML, or says something that `T` does not take.
+pub fn parse_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    label: &str,
+) -> Result<T, InputError> {
+    // Twice on purpose: the first pass separates syntax from content, and its table shows errors
+    // of the second the value that was found.
+    let table: toml::Table = text.parse().map_err(|error| toml_error(text, label, &error))?;
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|error| toml_error(text, label, &error))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let found = value_at(&table, error.path()).map(|value| shorten(&value.to_string()));
+        explain(label, error.path(), error.inner().message(), found)
+    })
+}
+
+fn toml_error(text: &str, file: &str, error: &toml::de::Error) -> InputError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    InputError::Syntax {
+        file: file.to_owned(),
+        line: 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count(),
+        format: "TOML",
+        message: shorten(error.message()),
+    }
+}
+
+/// The value that a path leads to, as far as the table goes.
+fn value_at<'a>(table: &'a toml::Table, path: &Path) -> Option<&'a toml::Value> {
+    let mut segments = path.iter();
+    let mut value = match segments.next()? {
+        Segment::Map { key } => table.get(key)?,
+        _ => return None,
+    };
+    for segment in segments {
+        value = match segment {
+            Segment::Map { key } | Segment::Enum { variant: key } => value.get(key)?,
+            Segment::Seq { index } => value.get(index)?,
+            Segment::Unknown => return None,
+        };
+    }
+    Some(value)
 }
 
 fn syntax_error(text: &str, label: &str, error: &serde_json::Error) -> InputError {
@@ -142,7 +204,8 @@ pub(crate) fn explain(file: &str, path: &Path, message: &str, found: Option<Stri
     if message.starts_with("unknown field") {
         let name = ticked(message);
         let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-        let field = if last == name { at } else { child(&name) };
+        // A name with a line break in it is cut off in the message, but whole in the path.
+        let field = if last == name || name.is_empty() { at } else { child(&name) };
         let expected = match nearest(&name, &known).as_slice() {
             [] => "no field here".to_owned(),
             names => format!("a known field (nearest: {})", names.join(", ")),

@@ -1,6 +1,6 @@
 //! From a snapshot to the state that a policy decides on, and back.
 
-use crate::cluster::{ClusterSpec, NO_GROUP};
+use crate::cluster::{ClusterSpec, Health, NO_GROUP};
 use crate::input::InputError;
 use crate::scenario::Rules;
 use crate::snapshot::{
@@ -57,11 +57,18 @@ impl ClusterState {
         let period = u64::from(state.rules.forecast.period_ticks.max(1));
         // Less than a u32 by the remainder.
         state.tick = (snapshot.tick.unwrap_or(0) % period) as u32;
+        for (i, node) in snapshot.nodes.iter().enumerate() {
+            state.health[i] = node.health;
+            state.deadline[i] = match node.health {
+                Health::Draining => state.tick.saturating_add(node.deadline_ticks),
+                _ => 0,
+            };
+        }
         state.rebuild();
         Ok(state)
     }
 
-    /// This state as a live cluster would send it.
+    /// This state as a live cluster would send it: nodes and the workloads that run.
     pub fn to_snapshot(&self) -> Snapshot {
         let spec = &*self.spec;
         let node_name = |node: u32| spec.node_names[node as usize].clone();
@@ -71,10 +78,13 @@ impl ClusterState {
             zone: spec.zone_names.get(spec.node_zone[i] as usize).cloned().unwrap_or_default(),
             supply: (0..spec.resources).map(|j| spec.supply[j * spec.padded_nodes() + i]).collect(),
             bandwidth_gib_s: spec.bandwidth_gib_s[i],
+            health: self.health[i],
+            deadline_ticks: self.deadline[i].saturating_sub(self.tick),
         });
-        let workloads = (0..spec.workloads()).map(|k| SnapshotWorkload {
+        let running = (0..spec.workloads()).filter_map(|k| Some((k, self.node_of(k)?)));
+        let workloads = running.map(|(k, node)| SnapshotWorkload {
             name: spec.workload_names[k].clone(),
-            node: node_name(self.placement[k]),
+            node: node_name(node as u32),
             demand: self.demand_of(k).to_vec(),
             state_gib: spec.state_gib[k],
             dirty_gib_s: spec.dirty_gib_s[k],

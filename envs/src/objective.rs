@@ -14,17 +14,25 @@ pub enum Term {
     Overload,
     /// `1 - deployable slots x slot size / free supply` of the slot's resource, a ratio.
     Fragmentation,
+    /// Workloads that lost their node to a failure and wait for another, weighted by priority.
+    Displaced,
+    /// Arrivals that wait for their first node, weighted by priority.
+    Unplaced,
     /// Migration traffic in GiB.
     MovedGib,
-    /// Seconds in which workloads did not run, weighted by priority.
+    /// Seconds in which workloads did not run because of migrations and cold restarts, weighted by
+    /// priority.
     DowntimeS,
 }
 
 /// Number of terms.
-pub const TERMS: usize = 6;
+pub const TERMS: usize = 8;
 
 /// The first terms describe a state and hold over time; the others accrue with each move.
-pub const LEVEL_TERMS: usize = 4;
+pub const LEVEL_TERMS: usize = 6;
+
+/// The first of the level terms are functions of what each node holds: those a move changes.
+pub const LOAD_TERMS: usize = 4;
 
 impl Term {
     /// All terms, in the order of [`Terms`].
@@ -33,14 +41,24 @@ impl Term {
         Term::Imbalance,
         Term::Overload,
         Term::Fragmentation,
+        Term::Displaced,
+        Term::Unplaced,
         Term::MovedGib,
         Term::DowntimeS,
     ];
 
     /// Name in scenario files, logs and tables.
     pub fn name(self) -> &'static str {
-        ["max_load", "imbalance", "overload", "fragmentation", "moved_gib", "downtime_s"]
-            [self as usize]
+        [
+            "max_load",
+            "imbalance",
+            "overload",
+            "fragmentation",
+            "displaced",
+            "unplaced",
+            "moved_gib",
+            "downtime_s",
+        ][self as usize]
     }
 
     /// The term with this name.
@@ -93,8 +111,8 @@ impl Objective {
         self.weights.iter().zip(terms).map(|(weight, term)| weight * term).sum()
     }
 
-    /// The weighted sum of the terms that describe a state.
-    pub fn level(&self, terms: &[f32; LEVEL_TERMS]) -> f32 {
+    /// The weighted sum of the terms that describe a state, or of the first of them.
+    pub fn level(&self, terms: &[f32]) -> f32 {
         self.weights.iter().zip(terms).map(|(weight, term)| weight * term).sum()
     }
 

@@ -9,7 +9,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::cluster::ClusterSpec;
-use crate::objective::{LEVEL_TERMS, Objective, Term};
+use crate::objective::{LOAD_TERMS, Objective, Term};
 use crate::observation::LANES;
 use crate::resources::MAX_RESOURCES;
 
@@ -27,8 +27,11 @@ pub struct Outlook {
     pub over: Vec<f32>,
     /// Deployable slots, `[P]`; 0 without a slot.
     pub slots: Vec<f32>,
-    /// Free supply of the slot's resource, `[P]`; 0 without a slot.
+    /// Free supply of the slot's resource, `[P]`; 0 without a slot, and on nodes that accept no
+    /// workloads.
     pub free: Vec<f32>,
+    /// 1 for nodes that accept workloads, 0 for the others, `[P]`.
+    pub accepting: Vec<f32>,
     /// Mean load.
     pub mean_load: f32,
     /// Sum over nodes of (L_i - mean)^2: kept around the mean so that f32 suffices.
@@ -86,8 +89,8 @@ pub struct Arrivals {
     pub slots_gained: Lanes,
     /// Free supply of the slot's resource at the destination after the move.
     pub free: Lanes,
-    /// Change of each level term that has a weight; 0 for the others.
-    pub terms: [Lanes; LEVEL_TERMS],
+    /// Change of each load term that has a weight; 0 for the others.
+    pub terms: [Lanes; LOAD_TERMS],
     /// Change of the weighted objective, costs of the move not included.
     pub objective: Lanes,
 }
@@ -111,6 +114,7 @@ impl Outlook {
             over: vec![0.0; padded],
             slots: vec![0.0; padded],
             free: vec![0.0; padded],
+            accepting: vec![1.0; padded],
             ..Self::default()
         }
     }
@@ -129,7 +133,7 @@ impl Outlook {
         self.over[node] = over;
         if let Some(slot) = objective.slot {
             let at = slot.resource * padded + node;
-            self.free[node] = (spec.supply[at] - self.held[at]).max(0.0);
+            self.free[node] = self.accepting[node] * (spec.supply[at] - self.held[at]).max(0.0);
             self.slots[node] = whole_slots(self.free[node], slot.size);
         }
     }
@@ -171,8 +175,8 @@ impl Outlook {
         self.free_total = sum(&self.free[..n]);
     }
 
-    /// The level terms: max_load, imbalance, overload, fragmentation.
-    pub fn terms(&self, objective: &Objective) -> [f32; LEVEL_TERMS] {
+    /// The load terms: max_load, imbalance, overload, fragmentation.
+    pub fn terms(&self, objective: &Objective) -> [f32; LOAD_TERMS] {
         [
             self.top[0].0.max(0.0),
             self.imbalance,
@@ -216,7 +220,7 @@ impl Outlook {
         if let Some(slot) = objective.slot {
             let at = slot.resource * padded + source;
             let held = (self.held[at] - demand[slot.resource]).max(0.0);
-            out.free = (spec.supply[at] - held).max(0.0);
+            out.free = self.accepting[source] * (spec.supply[at] - held).max(0.0);
             out.free_change = out.free - self.free[source];
             out.slots_gained = whole_slots(out.free, slot.size) - self.slots[source];
         }

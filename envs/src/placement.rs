@@ -3,6 +3,7 @@
 use crate::cluster::{ClusterSpec, NO_GROUP};
 use crate::outlook::fits;
 use crate::rng::Rng;
+use crate::state::NOWHERE;
 use rand::{RngExt, seq::SliceRandom};
 
 /// Nodes being filled.
@@ -12,8 +13,10 @@ pub struct Packing<'a> {
     demand: &'a [f32],
     held: Vec<f32>,
     members: Vec<u16>,
-    /// Node of each workload; `u32::MAX` while it has none.
+    /// Node of each workload; [`NOWHERE`] while it has none.
     pub placement: Vec<u32>,
+    /// Workloads that are not there and get no node, `[K]`; empty if all are there.
+    pub absent: Vec<bool>,
 }
 
 impl<'a> Packing<'a> {
@@ -24,14 +27,15 @@ impl<'a> Packing<'a> {
             demand,
             held: vec![0.0; spec.resources * spec.nodes()],
             members: vec![0; spec.groups * spec.nodes()],
-            placement: vec![u32::MAX; spec.workloads()],
+            placement: vec![NOWHERE; spec.workloads()],
+            absent: Vec::new(),
         }
     }
 
     /// Nodes filled as a placement says, whether or not it fits.
     pub fn with(spec: &'a ClusterSpec, demand: &'a [f32], placement: &[u32]) -> Self {
         let mut packing = Self::new(spec, demand);
-        for (k, &node) in placement.iter().enumerate() {
+        for (k, &node) in placement.iter().enumerate().filter(|(_, node)| **node != NOWHERE) {
             packing.put(k, node as usize);
         }
         packing
@@ -57,7 +61,7 @@ impl<'a> Packing<'a> {
     /// Takes a workload from its node.
     pub fn take(&mut self, workload: usize) {
         self.change(workload, self.placement[workload] as usize, -1.0);
-        self.placement[workload] = u32::MAX;
+        self.placement[workload] = NOWHERE;
     }
 
     /// Puts a workload on a uniformly drawn node where it fits; false if there is none.
@@ -79,7 +83,7 @@ impl<'a> Packing<'a> {
     /// Moves a random movable workload to another random node where it fits.
     pub fn move_at_random(&mut self, rng: &mut Rng) {
         let k = rng.random_range(0..self.placement.len());
-        if !self.spec.movable[k] {
+        if !self.spec.movable[k] || self.placement[k] == NOWHERE {
             return;
         }
         let source = self.placement[k] as usize;
@@ -117,7 +121,7 @@ impl<'a> Packing<'a> {
     /// the order within a size is random.
     fn by_size(&self, rng: &mut Rng) -> Vec<usize> {
         let mut order: Vec<usize> =
-            (0..self.placement.len()).filter(|&k| self.placement[k] == u32::MAX).collect();
+            (0..self.placement.len()).filter(|&k| self.lacks_node(k)).collect();
         order.shuffle(rng);
         let largest: Vec<f32> = (0..self.spec.resources)
             .map(|j| (0..self.spec.nodes()).map(|i| self.spec.supply_of(i, j)).fold(0.0, f32::max))
@@ -132,6 +136,10 @@ impl<'a> Packing<'a> {
             std::cmp::Reverse((share * 4.0) as u32)
         });
         order
+    }
+
+    fn lacks_node(&self, workload: usize) -> bool {
+        self.placement[workload] == NOWHERE && !self.absent.get(workload).is_some_and(|&a| a)
     }
 
     fn demand_of(&self, workload: usize) -> &'a [f32] {

@@ -7,6 +7,7 @@
 use crate::cluster::ClusterSpec;
 use crate::objective::{Objective, Slot};
 use crate::outlook::whole_slots;
+use crate::state::NOWHERE;
 
 /// Bins of workload size, relative to the slot: at most 1/8, 1/4, 1/2, 1, larger.
 pub const SIZE_BINS: usize = 5;
@@ -55,6 +56,9 @@ impl SlotView {
         let Some(slot) = objective.slot else { return };
         self.sizes.iter_mut().for_each(Vec::clear);
         for (k, &node) in placement.iter().enumerate() {
+            if node == NOWHERE {
+                continue;
+            }
             self.push(spec, slot, demand, k, node as usize);
         }
         for (node, &free) in free.iter().enumerate().take(self.sizes.len()) {

@@ -3,7 +3,7 @@
 //! Unlike a scenario's listed placement, a snapshot may show nodes that are over their supply or
 //! workloads that violate a constraint: that is what a real cluster looks like when it needs help.
 
-use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
+use crate::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
 use crate::input::{InputError, parse_json, read_text};
 use crate::resources::MAX_RESOURCES;
 use schemars::JsonSchema;
@@ -57,6 +57,13 @@ pub struct SnapshotNode {
     /// Link bandwidth in GiB/s; 1.25 where left out.
     #[serde(default = "bandwidth", skip_serializing_if = "is_bandwidth")]
     pub bandwidth_gib_s: f32,
+    /// Whether it can be relied on; healthy where left out. Draining and failed nodes accept no
+    /// workloads.
+    #[serde(default, skip_serializing_if = "is_healthy")]
+    pub health: Health,
+    /// Ticks until a draining node is switched off.
+    #[serde(default, skip_serializing_if = "is_none_left")]
+    pub deadline_ticks: u32,
 }
 
 /// One process that runs on a node and can be migrated.
@@ -359,6 +366,9 @@ fn yes() -> bool {
 }
 fn is_yes(x: &bool) -> bool {
     *x
+}
+fn is_healthy(health: &Health) -> bool {
+    *health == Health::Healthy
 }
 fn is_none_left(ticks: &u32) -> bool {
     *ticks == 0

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use super::*;
+use crate::cluster::Health;
 use proptest::prelude::*;
 
 /// A snapshot that uses every field and is valid.
@@ -215,7 +216,7 @@ fn the_schema_knows_every_field() {
 prop_compose! {
     fn node(i: usize)(supply in proptest::collection::vec(0.0f32..1e6, 3), zone in "[a-z ü\"\\\\]{0,3}", fast in any::<bool>(), bandwidth_gib_s in 1e-3f32..1e3)
         -> SnapshotNode {
-        SnapshotNode { name: format!("n{i}"), class: if fast { "fast".into() } else { standard() }, zone, supply, bandwidth_gib_s }
+        SnapshotNode { name: format!("n{i}"), class: if fast { "fast".into() } else { standard() }, zone, supply, bandwidth_gib_s, health: Health::Healthy, deadline_ticks: 0 }
     }
 }
 
@@ -268,4 +269,10 @@ proptest! {
             prop_assert_eq!(error.to_string().lines().count(), 1);
         }
     }
+}
+
+#[test]
+fn an_error_stays_on_one_line_where_a_field_name_holds_a_line_break() {
+    let message = error("\"name\": \"v\"", "\"\\name\": \"v\"");
+    assert!(message.starts_with("workloads[1].\\name: expected"), "{message}");
 }

@@ -3,15 +3,34 @@
 // Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
 #![allow(clippy::needless_range_loop)]
 
-use crate::cluster::{ClusterSpec, NO_GROUP};
+use crate::cluster::{ClusterSpec, Health, NO_GROUP};
 use crate::constraints::Infeasible;
 use crate::migration::{MigrationCost, MigrationCostLanes};
-use crate::objective::{LEVEL_TERMS, Objective, TERMS, Term, Terms};
+use crate::objective::{LEVEL_TERMS, LOAD_TERMS, Objective, TERMS, Term, Terms};
 use crate::observation::LANES;
 use crate::outlook::{Lanes, Outlook, Tile};
 use crate::scenario::{Mode, Rules};
 use crate::slots::SlotView;
 use std::sync::Arc;
+
+/// Placement of a workload that runs on no node.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// Whether a workload is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Life {
+    /// It runs on a node.
+    #[default]
+    Running,
+    /// It has not come yet, or has left.
+    Absent,
+    /// It has come and waits for its first node.
+    Waiting,
+    /// Its node failed; it waits for another one, where it starts cold.
+    Displaced,
+}
 
 /// What a policy decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,8 +71,16 @@ pub struct ClusterState {
     pub demand: Vec<f32>,
     /// Forecast demand per horizon, `[H][K][m]`.
     pub forecast_demand: Vec<f32>,
-    /// Node of each workload, `[K]`.
+    /// Node of each workload, [`NOWHERE`] unless it runs, `[K]`.
     pub placement: Vec<u32>,
+    /// Whether each workload is there, `[K]`.
+    pub life: Vec<Life>,
+    /// Workloads that wait for a node, in the order in which they are served.
+    pub queue: Vec<u32>,
+    /// Whether each node can be relied on, `[N]`.
+    pub health: Vec<Health>,
+    /// Tick at whose start each draining node fails, `[N]`; 0 for others.
+    pub deadline: Vec<u32>,
     /// Ticks for which each workload may not be moved, `[K]`.
     pub cooldown: Vec<u16>,
     /// Transfers in flight.
@@ -75,8 +102,12 @@ pub struct ClusterState {
     /// Members of each anti-affinity group per node, `[G][P]`.
     pub(crate) group_count: Vec<u16>,
     pub(crate) in_transfer: Vec<bool>,
+    /// Nodes that accept no workloads.
+    pub(crate) closed_nodes: usize,
+    /// Waiting workloads by cause, weighted by priority: displaced, unplaced.
+    waiting: [f32; 2],
     /// Workloads on each node, `[P]`.
-    workload_count: Vec<u16>,
+    pub(crate) workload_count: Vec<u16>,
 }
 
 impl ClusterState {
@@ -88,6 +119,10 @@ impl ClusterState {
         let demand = spec.base_demand.clone();
         let mut state = Self {
             forecast_demand: demand.repeat(horizons),
+            life: vec![Life::Running; spec.workloads()],
+            queue: Vec::with_capacity(spec.workloads()),
+            health: vec![Health::Healthy; spec.nodes()],
+            deadline: vec![0; spec.nodes()],
             cooldown: vec![0; spec.workloads()],
             transfers: Vec::with_capacity(most_transfers(&rules, spec.workloads())),
             tick: 0,
@@ -99,6 +134,8 @@ impl ClusterState {
             link_share: vec![0.0; spec.nodes()],
             group_count: vec![0; spec.groups * spec.padded_nodes()],
             in_transfer: vec![false; spec.workloads()],
+            closed_nodes: 0,
+            waiting: [0.0; 2],
             workload_count: vec![0; spec.padded_nodes()],
             rules,
             objective,
@@ -127,7 +164,21 @@ impl ClusterState {
 
     /// The level terms now.
     pub fn level_terms(&self) -> [f32; LEVEL_TERMS] {
-        self.now.terms(&self.objective)
+        let mut terms = [0.0; LEVEL_TERMS];
+        terms[..LOAD_TERMS].copy_from_slice(&self.now.terms(&self.objective));
+        terms[LOAD_TERMS..].copy_from_slice(&self.waiting);
+        terms
+    }
+
+    /// Whether a node accepts workloads.
+    pub fn is_open(&self, node: usize) -> bool {
+        self.now.accepting[node] > 0.0
+    }
+
+    /// Node that the workload runs on.
+    pub fn node_of(&self, workload: usize) -> Option<usize> {
+        let node = self.placement[workload];
+        (node != NOWHERE).then_some(node as usize)
     }
 
     /// The weighted objective now, without flow costs.
@@ -158,7 +209,12 @@ impl ClusterState {
         self.group_count.fill(0);
         self.in_transfer.fill(false);
         self.workload_count.fill(0);
+        self.refresh_health();
+        let spec = &*self.spec;
         for (k, &node) in self.placement.iter().enumerate() {
+            if node == NOWHERE {
+                continue;
+            }
             self.workload_count[node as usize] += 1;
             if spec.group[k] != NO_GROUP {
                 self.group_count[spec.group[k] as usize * padded + node as usize] += 1;
@@ -166,7 +222,7 @@ impl ClusterState {
         }
         self.now.held.fill(0.0);
         for (k, demand) in self.demand.chunks_exact(m).enumerate() {
-            let node = self.placement[k] as usize;
+            let Some(node) = self.node_of(k) else { continue };
             for (j, d) in demand.iter().enumerate() {
                 self.now.held[j * padded + node] += d;
             }
@@ -176,6 +232,9 @@ impl ClusterState {
             self.node_transfers[source] += 1;
             self.node_transfers[self.placement[k] as usize] += 1;
             self.in_transfer[k] = true;
+            if spec.group[k] != NO_GROUP {
+                self.group_count[spec.group[k] as usize * padded + source] += 1;
+            }
             for j in 0..m {
                 self.now.held[j * padded + source] += self.demand[k * m + j];
             }
@@ -188,6 +247,9 @@ impl ClusterState {
             let at = h * self.placement.len() * m;
             let demands = &self.forecast_demand[at..at + self.placement.len() * m];
             for (demand, &node) in demands.chunks_exact(m).zip(&self.placement) {
+                if node == NOWHERE {
+                    continue;
+                }
                 for (j, d) in demand.iter().enumerate() {
                     outlook.held[j * padded + node as usize] += d;
                 }
@@ -205,7 +267,7 @@ impl ClusterState {
     /// Recomputes what two nodes hold, from the workloads on them: exact, where adding and
     /// subtracting would drift. Forecasts know no transfers: the end of one leaves them as they
     /// are.
-    fn refresh_pair(&mut self, a: usize, b: usize, forecasts: bool) {
+    pub(crate) fn refresh_pair(&mut self, a: usize, b: usize, forecasts: bool) {
         let spec = &*self.spec;
         let (m, padded) = (spec.resources, spec.padded_nodes());
         let forecast = if forecasts { &mut self.forecast[..] } else { &mut [] };
@@ -311,13 +373,17 @@ impl ClusterState {
         self.placement[workload] = destination as u32;
         self.workload_count[source] -= 1;
         self.workload_count[destination] += 1;
+        let online = self.rules.episode.mode == Mode::Online;
         if group != NO_GROUP {
-            self.group_count[group as usize * padded + source] -= 1;
+            // In transit the workload is on both nodes: no other member may take the source yet.
+            if !online {
+                self.group_count[group as usize * padded + source] -= 1;
+            }
             self.group_count[group as usize * padded + destination] += 1;
         }
         self.cooldown[workload] = self.rules.limits.cooldown_ticks.min(u32::from(u16::MAX)) as u16;
         self.moves_left -= 1;
-        if self.rules.episode.mode == Mode::Online {
+        if online {
             self.transfers.push(Transfer {
                 workload: workload as u32,
                 source: source as u32,
@@ -331,44 +397,33 @@ impl ClusterState {
         Ok(cost)
     }
 
-    /// Lets `seconds` pass for the transfers in flight and returns the mean of the level terms
-    /// over that time, exact between the ends of transfers.
-    pub fn run_transfers(&mut self, seconds: f32) -> [f32; LEVEL_TERMS] {
-        let mut mean = [0.0; LEVEL_TERMS];
-        let mut left = seconds;
-        loop {
-            let next = self.transfers.iter().map(|t| t.remaining_s).fold(f32::INFINITY, f32::min);
-            let span = next.min(left);
-            for (sum, term) in mean.iter_mut().zip(self.level_terms()) {
-                *sum += term * (span / seconds);
+    fn refresh_health(&mut self) {
+        self.closed_nodes = 0;
+        for (i, health) in self.health.iter().enumerate() {
+            let open = matches!(health, Health::Healthy | Health::Degraded);
+            self.closed_nodes += usize::from(!open);
+            for outlook in std::iter::once(&mut self.now).chain(&mut self.forecast) {
+                outlook.accepting[i] = f32::from(u8::from(open));
             }
-            for transfer in &mut self.transfers {
-                transfer.remaining_s -= span;
-            }
-            left -= span;
-            let finished = self.transfers.iter().position(|t| t.remaining_s <= 0.0);
-            match finished {
-                Some(index) => {
-                    let transfer = self.transfers.remove(index);
-                    let source = transfer.source as usize;
-                    let destination = self.placement[transfer.workload as usize] as usize;
-                    self.node_transfers[source] -= 1;
-                    self.node_transfers[destination] -= 1;
-                    self.in_transfer[transfer.workload as usize] = false;
-                    self.refresh_pair(source, destination, false);
-                }
-                None => return mean,
-            }
-            if left <= 0.0 && self.transfers.iter().all(|t| t.remaining_s > 0.0) {
-                return mean;
-            }
+        }
+        self.refresh_waiting();
+    }
+
+    pub(crate) fn refresh_waiting(&mut self) {
+        self.waiting = [0.0; 2];
+        for &k in &self.queue {
+            let k = k as usize;
+            let cause = usize::from(self.life[k] == Life::Waiting);
+            self.waiting[cause] += self.spec.priority[k];
         }
     }
 
-    /// Starts the next tick: cooldowns run down and the tick's budget is full again.
+    /// Starts the next tick: cooldowns run down and, online, the tick's budget is full again.
     pub fn start_tick(&mut self) {
         self.tick += 1;
-        self.moves_left = full_budget(&self.rules);
+        if self.rules.episode.mode == Mode::Online {
+            self.moves_left = full_budget(&self.rules);
+        }
         for cooldown in &mut self.cooldown {
             *cooldown = cooldown.saturating_sub(1);
         }

@@ -1,15 +1,17 @@
 //! Prints what the baselines earn on the embedded scenarios.
 //!
 //! `cargo run --release -p godwit-models --example baselines [SCENARIO [EPISODES]]`: a table per
-//! scenario over evaluation seeds. With `sweep-single`, `sweep-swap` or `sweep-rules` in front:
-//! parameters of a baseline over training seeds, which is how the defaults were chosen.
+//! scenario over evaluation seeds. With `sweep-single`, `sweep-swap`, `sweep-rules`, `sweep-plans`
+//! or `sweep-queueing` in front: parameters of a baseline over training seeds, which is how the defaults were chosen.
 
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::objective::LEVEL_TERMS;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::baselines::annealing::{Annealing, AnnealingRules};
 use godwit_models::baselines::best_move_or_swap::{BestMoveOrSwap, BestMoveOrSwapRules};
 use godwit_models::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};
 use godwit_models::baselines::load_balancer::LoadBalancer;
+use godwit_models::baselines::queueing::{Queueing, QueueingRules};
 use godwit_models::baselines::scan::Persistence;
 use godwit_models::baselines::threshold_rules::{Marks, ThresholdRules};
 use godwit_models::baselines::{NAMES, baseline};
@@ -47,6 +49,8 @@ fn main() -> Result<()> {
             Some("sweep-single") => sweep_single(&mut env, episodes)?,
             Some("sweep-swap") => sweep_swap(&mut env, episodes)?,
             Some("sweep-rules") => sweep_rules(&mut env, episodes)?,
+            Some("sweep-plans") => sweep_plans(&mut env, episodes)?,
+            Some("sweep-queueing") => sweep_queueing(&mut env, episodes)?,
             Some(other) => return Err(format!("expected a known sweep, got {other}").into()),
         }
     }
@@ -90,6 +94,48 @@ fn sweep_rules(env: &mut ClusterEnv, episodes: u64) -> Result<()> {
                     report(&label, env, &mut policy, episodes)?;
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Parameters of plans, and of annealing, which is the quickest of those that use them.
+fn sweep_plans(env: &mut ClusterEnv, episodes: u64) -> Result<()> {
+    for (ahead_ticks, min_gain, forecast_share) in [
+        (0, 0.1, 0.3),
+        (1, 0.1, 0.3),
+        (2, 0.1, 0.3),
+        (4, 0.1, 0.3),
+        (1, 0.3, 0.3),
+        (2, 0.3, 0.3),
+        (2, 0.6, 0.3),
+        (4, 0.6, 0.3),
+        (2, 0.3, 0.6),
+        (4, 0.6, 0.6),
+    ] {
+        let mut rules = AnnealingRules::default();
+        rules.plan.ahead_ticks = ahead_ticks;
+        rules.plan.single.min_gain = min_gain;
+        rules.plan.single.persistence.forecast_share = forecast_share;
+        let label = format!("ahead {ahead_ticks}, least {min_gain}, forecast {forecast_share}");
+        report(&label, env, &mut Annealing::new(rules, 0), episodes)?;
+    }
+    for hot in [0.003, 0.01, 0.03] {
+        for steps_per_workload in [100, 200, 800] {
+            let rules = AnnealingRules { hot, steps_per_workload, ..AnnealingRules::default() };
+            let label = format!("annealing, hot {hot}, {steps_per_workload} steps per workload");
+            report(&label, env, &mut Annealing::new(rules, 0), episodes)?;
+        }
+    }
+    Ok(())
+}
+
+fn sweep_queueing(env: &mut ClusterEnv, episodes: u64) -> Result<()> {
+    for most_servers in [1, 4, 16, 64] {
+        for min_improvement in [0.0003, 0.001, 0.003, 0.01] {
+            let rules = QueueingRules { most_servers, min_improvement, ..QueueingRules::default() };
+            let label = format!("{most_servers} servers, least improvement {min_improvement}");
+            report(&label, env, &mut Queueing::new(rules), episodes)?;
         }
     }
     Ok(())

@@ -8,7 +8,9 @@ pub mod network_policy;
 pub mod plan;
 pub mod policy;
 pub mod reassignment;
+pub mod recording;
 pub mod rollout;
+pub mod tune;
 
 #[cfg(test)]
 mod testing;

@@ -15,7 +15,7 @@ use godwit_envs::objective::{LEVEL_TERMS, Term};
 use godwit_envs::observation::LANES;
 use godwit_envs::outlook::{Tile, fits};
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::{Action, ClusterState};
+use godwit_envs::state::{Action, ClusterState, NOWHERE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -224,7 +224,7 @@ impl Draft {
     ) {
         let state = &self.scratch;
         let spec = &*state.spec;
-        let [max_load, imbalance, overload, fragmentation] = change;
+        let [max_load, imbalance, overload, fragmentation, ..] = change;
         let levels = &self.levels;
         self.moves.push(PlannedMove {
             workload,
@@ -379,7 +379,7 @@ impl Waves {
                 self.held[j * padded + node] += d;
             }
         };
-        for (k, &node) in self.placement.iter().enumerate() {
+        for (k, &node) in self.placement.iter().enumerate().filter(|(_, node)| **node != NOWHERE) {
             hold(k, node as usize);
         }
         // Only transfers from before the plan: a static world starts none of its own, and an

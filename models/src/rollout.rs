@@ -6,8 +6,36 @@ use godwit_envs::constraints::Infeasible;
 use godwit_envs::env::{Env, ResetError, Step};
 use godwit_envs::objective::{LEVEL_TERMS, TERMS};
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::Action;
+use godwit_envs::state::{Action, ClusterState};
 use std::time::Instant;
+
+/// A migration that a policy chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Tick in which it began; in a static episode each move is one tick.
+    pub tick: u32,
+    /// Workload index.
+    pub workload: u32,
+    /// Node it left.
+    pub source: u32,
+    /// Node it goes to.
+    pub destination: u32,
+}
+
+/// Looks on while an episode is played.
+pub(crate) trait Observer {
+    /// The episode is about to begin in this state.
+    fn began(&mut self, state: &ClusterState);
+
+    /// A step was taken; `state` is the one it led to.
+    fn stepped(&mut self, state: &ClusterState, step: &Step);
+}
+
+impl Observer for () {
+    fn began(&mut self, _: &ClusterState) {}
+
+    fn stepped(&mut self, _: &ClusterState, _: &Step) {}
+}
 
 /// What one episode under one policy came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +51,8 @@ pub struct Outcome {
     pub terms_paid: [f64; TERMS],
     /// Migrations.
     pub moves: u32,
+    /// The migrations one by one, in the order in which they were chosen.
+    pub moves_made: Vec<Move>,
     /// Migration traffic, GiB.
     pub moved_gib: f64,
     /// Seconds in which workloads did not run, not weighted by priority.
@@ -65,7 +95,7 @@ pub fn rollout(
     seed: u64,
 ) -> Result<Outcome, RolloutError> {
     let mut outcome = Outcome::default();
-    run(env, policy, seed, &mut outcome)?;
+    run(env, policy, seed, &mut outcome, &mut ())?;
     Ok(outcome)
 }
 
@@ -82,14 +112,17 @@ pub fn tick_rewards(
     rollout(env, policy, seed).map(|outcome| outcome.tick_rewards)
 }
 
-fn run(
+/// Plays the episode of this seed, adds it up, and shows each step to the observer.
+pub(crate) fn run(
     env: &mut ClusterEnv,
     policy: &mut dyn Policy,
     seed: u64,
     outcome: &mut Outcome,
+    observer: &mut impl Observer,
 ) -> Result<(), RolloutError> {
     env.reset(seed)?;
     policy.reset(seed);
+    observer.began(env.state());
     let online = env.state().rules.episode.mode == Mode::Online;
     let mut level_sums = [0.0_f64; LEVEL_TERMS];
     let mut tick_reward = 0.0;
@@ -102,16 +135,23 @@ fn run(
         {
             let cost = env.state().migration_cost(workload, destination);
             outcome.moves += 1;
+            outcome.moves_made.push(Move {
+                tick: env.state().tick,
+                workload: workload as u32,
+                source: env.state().placement[workload],
+                destination: destination as u32,
+            });
             outcome.moved_gib += f64::from(cost.moved_gib);
             outcome.downtime_s += f64::from(cost.downtime_s);
         }
-        let Step { reward, terms, elapsed_ticks, end } =
-            env.apply(action).map_err(|reason| RolloutError::Infeasible {
-                policy: policy.name().to_owned(),
-                tick: env.state().tick,
-                action,
-                reason,
-            })?;
+        let step = env.apply(action).map_err(|reason| RolloutError::Infeasible {
+            policy: policy.name().to_owned(),
+            tick: env.state().tick,
+            action,
+            reason,
+        })?;
+        observer.stepped(env.state(), &step);
+        let Step { reward, terms, elapsed_ticks, end } = step;
         outcome.episode_return += f64::from(reward);
         tick_reward += reward;
         for (sum, term) in outcome.terms_paid.iter_mut().zip(terms) {

@@ -1,15 +1,20 @@
 //! `godwit evaluate`: policies and baselines side by side.
 
 use super::{BadInput, OrBadInput, output};
-use crate::evaluate::{Contender, Factory, evaluate, table};
+use crate::evaluate::{
+    Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, oscillation, table,
+};
+use crate::report::{self, data::Report};
+use crate::tuned::{Setting, TunedFile, default_path};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationSpace;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;
-use godwit_models::baselines::{NAMES, baseline, describe};
+use godwit_models::baselines::{NAMES, baseline_with, describe};
 use godwit_models::net::{FixedSize, Network};
 use godwit_models::network_policy::NetworkPolicy;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,11 +24,15 @@ use std::sync::Arc;
 /// Every policy plays the same episodes, which training never draws. The table shows the mean
 /// undiscounted return with a 95 % bootstrap interval, by how much the first --policy is ahead of
 /// each other row (paired, with its interval), every objective term, and what the moves cost.
+/// --report writes the same as a page with charts (index.html, which needs no network), and as
+/// results.json, results.csv and episodes.csv.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
-  godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json")]
+  godwit evaluate quickstart --tuned --policy checkpoints/quickstart
+  godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
+  godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
 pub struct Args {
     /// Embedded scenario or scenario file
     scenario: String,
@@ -34,6 +43,10 @@ pub struct Args {
     /// `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all", value_name = "NAMES")]
     baselines: String,
+    /// Parameters of the baselines, from `godwit tune-baselines` [without FILE:
+    /// baselines/SCENARIO.toml]; the others keep their defaults
+    #[arg(long, value_name = "FILE.toml", num_args = 0..=1)]
+    tuned: Option<Option<PathBuf>>,
     /// Episodes that each policy plays (one where the scenario has a single start)
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     episodes: u32,
@@ -43,6 +56,13 @@ pub struct Args {
     /// Threads to use; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// A move back to a node that the workload left at most this many ticks (rebalance: moves)
+    /// before is counted as an oscillation
+    #[arg(long, default_value_t = oscillation::DEFAULT_WINDOW, value_name = "TICKS")]
+    oscillation_window: u32,
+    /// Also write a report with charts into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print one JSON document instead of the table
     #[arg(long)]
     json: bool,
@@ -54,21 +74,33 @@ pub struct Args {
 /// When the scenario or a policy cannot be used, or an episode cannot be played.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
+    if let Some(folder) = &args.report {
+        output::writable_folder("--report", folder, &report::FILES)?;
+    }
     let scenario = super::scenario(&args.scenario)?;
     let mut contenders = contenders(&scenario, &args.policy)?;
+    let mut tuned = match &args.tuned {
+        Some(Some(path)) => TunedFile::read(path, &scenario)?,
+        Some(None) => TunedFile::read(&default_path(&scenario), &scenario)?,
+        None => BTreeMap::new(),
+    };
     for name in baseline_names(&args.baselines)? {
-        contenders.push(Contender {
-            name: name.to_owned(),
-            trained: false,
-            factory: Box::new(move || baseline(name).expect("the names were checked")),
-        });
+        contenders.push(heuristic(name, tuned.remove(name)));
     }
     if contenders.is_empty() {
         let message = "expected at least one --policy or baseline, got none";
         return Err(BadInput(message.into()).into());
     }
-    let evaluation =
-        evaluate(&scenario, &contenders, args.episodes as usize, args.seed, !args.json)?;
+    let settings = Settings {
+        episodes: args.episodes as usize,
+        first_seed: args.seed,
+        oscillation_window: args.oscillation_window,
+        progress: !args.json,
+    };
+    let evaluation = evaluate_with(&scenario, &contenders, &settings)?;
+    if let Some(folder) = &args.report {
+        write_report(args, folder, &scenario, &contenders, &evaluation)?;
+    }
     if args.json {
         output::print_json(&evaluation)?;
     } else {
@@ -76,6 +108,71 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::print(&table::table(&evaluation))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A baseline, with the parameters of a file if it gives some.
+fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
+    let tuned = setting.as_ref().is_some_and(|setting| setting.tuned);
+    let values = setting.map(|setting| setting.parameters).unwrap_or_default();
+    let factory = move || {
+        baseline_with(name, &values).expect("name and parameters were checked when they were read")
+    };
+    Contender {
+        name: name.to_owned(),
+        trained: false,
+        parameters: Some(if tuned { Parameters::Tuned } else { Parameters::Default }),
+        factory: Box::new(factory),
+    }
+}
+
+fn write_report(
+    args: &Args,
+    folder: &Path,
+    scenario: &Scenario,
+    contenders: &[Contender],
+    evaluation: &Evaluation,
+) -> anyhow::Result<()> {
+    let runs: report::data::Sources =
+        args.policy.iter().map(|path| (name_of(path, &args.policy), path.clone())).collect();
+    let (command, progress) = (command(args), !args.json);
+    let report = Report::gather(scenario, evaluation, contenders, &runs, command, progress)?;
+    for (name, bytes) in report::FILES.iter().zip(report::files(&report)?) {
+        output::write_file(&folder.join(name), &bytes)?;
+    }
+    eprintln!("wrote {}", folder.join("index.html").display());
+    Ok(())
+}
+
+/// The command that was given, for others to repeat: paths are cut down to their last part, which
+/// says nothing about this machine.
+fn command(args: &Args) -> String {
+    let last = |path: &Path| match path.file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => path.display().to_string(),
+    };
+    let quoted = |text: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,=/".contains(&byte);
+        if !text.is_empty() && text.bytes().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    };
+    let mut words = vec!["godwit evaluate".to_owned(), quoted(last(Path::new(&args.scenario)))];
+    for policy in &args.policy {
+        words.extend(["--policy".into(), quoted(last(policy))]);
+    }
+    if args.baselines != "all" {
+        words.extend(["--baselines".into(), quoted(args.baselines.clone())]);
+    }
+    words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
+    if args.oscillation_window != oscillation::DEFAULT_WINDOW {
+        words.push(format!("--oscillation-window {}", args.oscillation_window));
+    }
+    if let Some(folder) = &args.report {
+        words.extend(["--report".into(), quoted(last(folder))]);
+    }
+    words.join(" ")
 }
 
 fn baseline_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
@@ -112,7 +209,7 @@ pub(super) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Resu
         let name = name_of(path, paths);
         let policy = NetworkPolicy::new(&name, network);
         let factory: Factory = Box::new(move || Box::new(policy.clone()));
-        contenders.push(Contender { name, trained: true, factory });
+        contenders.push(Contender { name, trained: true, parameters: None, factory });
     }
     Ok(contenders)
 }

@@ -10,6 +10,7 @@ pub mod scenarios;
 mod settings;
 pub mod snapshot;
 pub mod train;
+pub mod tune_baselines;
 pub mod verify;
 
 use crate::checkpoint::CheckpointError;
@@ -52,6 +53,8 @@ pub enum Command {
     Scenarios(scenarios::Args),
     /// Train a policy on a scenario
     Train(train::Args),
+    /// Tune the baselines' parameters on training episodes
+    TuneBaselines(tune_baselines::Args),
     /// Compare policies and baselines on the same held-out episodes
     Evaluate(evaluate::Args),
     /// Write a checkpoint's network as a TorchScript artifact

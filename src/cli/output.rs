@@ -22,6 +22,27 @@ pub(super) fn writable_file(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes a folder where there is none and checks that these files can be written in it; what is
+/// there now stays as it is.
+pub(super) fn writable_folder(flag: &str, folder: &Path, files: &[&str]) -> anyhow::Result<()> {
+    let refused = |got: String| {
+        BadInput(format!("{flag} {}: expected a folder to write to, got {got}", folder.display()))
+    };
+    if folder.exists() && !folder.is_dir() {
+        return Err(refused("a file".into()).into());
+    }
+    std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
+    if let Some(taken) = files.iter().find(|file| folder.join(file).is_dir()) {
+        return Err(refused(format!("one in which {taken} is a folder")).into());
+    }
+    tempfile::Builder::new()
+        .prefix(".godwit-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(|error| refused(error.to_string()))?;
+    Ok(())
+}
+
 /// Writes a whole file or nothing.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     writable_file(path)?;

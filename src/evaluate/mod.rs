@@ -1,5 +1,6 @@
 //! Compares policies on the same held-out episodes.
 
+pub mod oscillation;
 pub mod stats;
 pub mod table;
 
@@ -26,8 +27,20 @@ pub struct Contender {
     pub name: String,
     /// Whether it is a trained policy, and no baseline.
     pub trained: bool,
+    /// Where a baseline's parameters come from; none for a trained policy.
+    pub parameters: Option<Parameters>,
     /// Makes it; each worker thread has its own.
     pub factory: Factory,
+}
+
+/// Where a baseline's parameters come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parameters {
+    /// Its defaults.
+    Default,
+    /// The scenario's training episodes.
+    Tuned,
 }
 
 /// What all policies came to on the same episodes.
@@ -45,6 +58,11 @@ pub struct Evaluation {
     pub single_start: bool,
     /// What every policy found at the start, mean over the episodes.
     pub start: State,
+    /// A return counts as an oscillation within this many ticks (rebalance: moves).
+    pub oscillation_window: u32,
+    /// The most that any policy can return here, from exact optimisation; only where the scenario
+    /// has a single, static start and a solver looked at it.
+    pub bound: Option<f64>,
     /// Name of the policy that the others are compared with: the first trained one.
     pub reference: Option<String>,
     /// Highest mean return first.
@@ -67,16 +85,22 @@ pub struct PolicyResult {
     pub name: String,
     /// Whether it is a trained policy, and no baseline.
     pub trained: bool,
+    /// Where a baseline's parameters come from; none for a trained policy.
+    pub parameters: Option<Parameters>,
     /// Mean undiscounted return.
     pub mean_return: Estimate,
     /// Inter-quartile mean of the returns.
     pub interquartile_mean: Estimate,
+    /// Optimality gap: the share of [`Evaluation::bound`] that the mean return misses.
+    pub gap: Option<f64>,
     /// The reference policy against this one; none for the reference itself.
     pub comparison: Option<Comparison>,
     /// Terms and slots: at the end (rebalance), or terms as mean over ticks (online).
     pub state: State,
     /// Migrations per episode.
     pub moves: f64,
+    /// Moves per episode that bring a workload back to a node which it left within the window.
+    pub oscillations: f64,
     /// Migration traffic per episode, GiB.
     pub moved_gib: f64,
     /// Seconds in which workloads did not run per episode, not weighted by priority.
@@ -89,6 +113,37 @@ pub struct PolicyResult {
     pub decision_us_p99: f64,
     /// Return of each episode, in the order of their seeds.
     pub returns: Vec<f64>,
+    /// The same episodes in more detail.
+    #[serde(skip)]
+    pub episodes: Vec<EpisodeFigures>,
+}
+
+/// What one policy came to in one episode.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct EpisodeFigures {
+    /// Undiscounted return.
+    pub episode_return: f64,
+    /// Migrations.
+    pub moves: u32,
+    /// Moves that bring a workload back to a node which it left within the window.
+    pub oscillations: u32,
+    /// Migration traffic, GiB.
+    pub moved_gib: f64,
+    /// Seconds in which workloads did not run.
+    pub downtime_s: f64,
+}
+
+/// How policies are compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Episodes that each policy plays, but one where the scenario has a single start.
+    pub episodes: usize,
+    /// Seed of the first episode; the others follow it.
+    pub first_seed: u64,
+    /// Ticks (rebalance: moves) within which a return is an oscillation.
+    pub oscillation_window: u32,
+    /// Whether to show a progress bar.
+    pub progress: bool,
 }
 
 /// The reference policy against another.
@@ -97,14 +152,13 @@ pub struct Comparison {
     /// Mean paired difference, reference minus other.
     pub difference: Estimate,
     /// Share of the episodes in which the reference is better; ties count half.
-    pub probability_of_improvement: f64,
+    pub probability_of_improvement: Estimate,
 }
 
-/// Plays every policy through the same episodes. Results do not depend on the number of threads,
-/// but for the decisions per second.
+/// [`evaluate_with`] the default oscillation window.
 ///
 /// # Errors
-/// When an episode has no feasible start, or a policy breaks its contract.
+/// As for [`evaluate_with`].
 pub fn evaluate(
     scenario: &Scenario,
     contenders: &[Contender],
@@ -112,12 +166,28 @@ pub fn evaluate(
     first_seed: u64,
     progress: bool,
 ) -> anyhow::Result<Evaluation> {
+    let oscillation_window = oscillation::DEFAULT_WINDOW;
+    let settings = Settings { episodes, first_seed, oscillation_window, progress };
+    evaluate_with(scenario, contenders, &settings)
+}
+
+/// Plays every policy through the same episodes. Results do not depend on the number of threads,
+/// but for the decisions per second.
+///
+/// # Errors
+/// When an episode has no feasible start, or a policy breaks its contract.
+pub fn evaluate_with(
+    scenario: &Scenario,
+    contenders: &[Contender],
+    settings: &Settings,
+) -> anyhow::Result<Evaluation> {
+    let Settings { episodes, first_seed, oscillation_window, progress } = *settings;
     let template = Arc::new(WorldTemplate::new(scenario));
     let single_start = template.has_single_start();
     let episodes = if single_start { 1 } else { episodes };
     let env = ClusterEnv::new(template, Phase::Evaluate)?;
     let seeds: Vec<u64> = (0..episodes as u64).map(|i| first_seed.wrapping_add(i)).collect();
-    let bar = progress_bar(progress, episodes * contenders.len());
+    let bar = progress_bar(progress, episodes * contenders.len(), "episodes");
 
     let starts = seeds
         .par_iter()
@@ -129,29 +199,13 @@ pub fn evaluate(
             },
         )
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut played = Vec::new();
-    for contender in contenders {
-        bar.set_message(contender.name.clone());
-        let episodes = seeds
-            .par_iter()
-            .map_init(
-                || (env.clone(), (contender.factory)()),
-                |(env, policy), &seed| {
-                    let outcome = rollout(env, policy.as_mut(), seed)?;
-                    bar.inc(1);
-                    Ok(Played::end(env, outcome))
-                },
-            )
-            .collect::<anyhow::Result<Vec<_>>>()
-            .with_context(|| format!("policy {}", contender.name))?;
-        played.push(episodes);
-    }
+    let played = contenders
+        .iter()
+        .map(|contender| play(&env, contender, &seeds, &bar))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     bar.finish_and_clear();
 
-    let returns: Vec<Vec<f64>> = played
-        .iter()
-        .map(|episodes| episodes.iter().map(|played| played.outcome.episode_return).collect())
-        .collect();
+    let returns: Vec<Vec<f64>> = played.iter().map(|episodes| returns_of(episodes)).collect();
     let reference = contenders.iter().position(|contender| contender.trained);
     let mut policies: Vec<PolicyResult> = contenders
         .iter()
@@ -166,22 +220,30 @@ pub fn evaluate(
                 .map(|&seconds| f64::from(seconds))
                 .collect();
             seconds.sort_unstable_by(f64::total_cmp);
+            let figures: Vec<EpisodeFigures> =
+                played[i].iter().map(|played| played.figures(oscillation_window)).collect();
+            let oscillations: Vec<f64> =
+                figures.iter().map(|figures| f64::from(figures.oscillations)).collect();
             PolicyResult {
                 name: contender.name.clone(),
                 trained: contender.trained,
+                parameters: contender.parameters,
                 mean_return: bootstrap(&returns[i], mean, first_seed),
                 interquartile_mean: bootstrap(&returns[i], stats::interquartile_mean, first_seed),
+                gap: None,
                 comparison: reference
                     .filter(|&reference| reference != i)
                     .map(|reference| compare(&returns[reference], &returns[i], first_seed)),
                 state: Played::mean(&env, &played[i]),
                 moves: of(|outcome| f64::from(outcome.moves)),
+                oscillations: mean(&oscillations),
                 moved_gib: of(|outcome| outcome.moved_gib),
                 downtime_s: of(|outcome| outcome.downtime_s),
                 decisions_per_s: seconds.len() as f64 / seconds.iter().sum::<f64>().max(1e-9),
                 decision_us_p50: 1e6 * stats::quantile(&seconds, 0.5),
                 decision_us_p99: 1e6 * stats::quantile(&seconds, 0.99),
                 returns: returns[i].clone(),
+                episodes: figures,
             }
         })
         .collect();
@@ -193,15 +255,69 @@ pub fn evaluate(
         first_seed,
         single_start,
         start: Played::mean(&env, &starts),
+        oscillation_window,
+        bound: None,
         reference: reference.map(|reference| contenders[reference].name.clone()),
         policies,
     })
 }
 
+impl Evaluation {
+    /// States the most that any policy can return, and with it every policy's optimality gap: the
+    /// missing share of the bound. A bound of zero leaves nothing to miss a share of.
+    #[must_use]
+    pub fn with_bound(mut self, bound: Option<f64>) -> Self {
+        self.bound = bound;
+        for policy in &mut self.policies {
+            let share = |bound: f64| (bound - policy.mean_return.value) / bound.abs();
+            policy.gap = bound.filter(|bound| *bound != 0.0).map(share);
+        }
+        self
+    }
+}
+
+/// The returns of one policy in the episodes of these seeds.
+///
+/// # Errors
+/// As for [`evaluate_with`].
+pub(crate) fn returns(
+    scenario: &Scenario,
+    contender: &Contender,
+    seeds: &[u64],
+) -> anyhow::Result<Vec<f64>> {
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
+    Ok(returns_of(&play(&env, contender, seeds, &ProgressBar::hidden())?))
+}
+
+fn returns_of(episodes: &[Played]) -> Vec<f64> {
+    episodes.iter().map(|played| played.outcome.episode_return).collect()
+}
+
+fn play(
+    env: &ClusterEnv,
+    contender: &Contender,
+    seeds: &[u64],
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<Played>> {
+    bar.set_message(contender.name.clone());
+    seeds
+        .par_iter()
+        .map_init(
+            || (env.clone(), (contender.factory)()),
+            |(env, policy), &seed| {
+                let outcome = rollout(env, policy.as_mut(), seed)?;
+                bar.inc(1);
+                Ok(Played::end(env, outcome))
+            },
+        )
+        .collect::<anyhow::Result<Vec<_>>>()
+        .with_context(|| format!("policy {}", contender.name))
+}
+
 fn compare(reference: &[f64], other: &[f64], seed: u64) -> Comparison {
     Comparison {
         difference: bootstrap(&stats::paired_difference(reference, other), mean, seed),
-        probability_of_improvement: stats::probability_of_improvement(reference, other),
+        probability_of_improvement: bootstrap(&stats::improvements(reference, other), mean, seed),
     }
 }
 
@@ -221,6 +337,13 @@ impl Played {
         Self { outcome, slots: env.state().now.total_slots() }
     }
 
+    fn figures(&self, oscillation_window: u32) -> EpisodeFigures {
+        let Outcome { episode_return, moves, moved_gib, downtime_s, .. } = self.outcome;
+        let oscillations =
+            oscillation::returns_within(&self.outcome.moves_made, oscillation_window);
+        EpisodeFigures { episode_return, moves, oscillations, moved_gib, downtime_s }
+    }
+
     fn mean(env: &ClusterEnv, played: &[Self]) -> State {
         let has_slots = env.state().objective.slot.is_some();
         let terms = Term::ALL[..LEVEL_TERMS]
@@ -238,13 +361,16 @@ impl Played {
     }
 }
 
-fn progress_bar(shown: bool, length: usize) -> ProgressBar {
+/// A bar on standard error that counts `unit`s.
+pub(crate) fn progress_bar(shown: bool, length: usize, unit: &str) -> ProgressBar {
     if !shown {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left, {msg}");
+    let style = ProgressStyle::with_template(&format!(
+        "{{bar:30}} {{pos}}/{{len}} {unit}, {{eta}} left, {{msg}}"
+    ));
     let bar = ProgressBar::new(length as u64);
-    // The template is a constant; if it were wrong, the default style would do.
+    // If the template were wrong, the default style would do.
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
@@ -261,6 +387,7 @@ mod tests {
             .map(|&name| Contender {
                 name: name.to_owned(),
                 trained: name == "best-single-move",
+                parameters: None,
                 factory: Box::new(move || baseline(name).unwrap()),
             })
             .collect()
@@ -291,6 +418,34 @@ mod tests {
         assert_eq!(stay.state, one.start, "who moves nothing ends where it began");
         let comparison = stay.comparison.unwrap();
         assert!(comparison.difference.low > 0.0, "{comparison:?}");
+    }
+
+    #[test]
+    fn a_bound_gives_every_policy_its_gap() {
+        let scenario = Scenario::embedded("founding-3x3").unwrap();
+        let evaluation =
+            evaluate(&scenario, &baselines(&["stay", "best-single-move"]), 1, 0, false).unwrap();
+        assert!(evaluation.bound.is_none() && evaluation.policies[0].gap.is_none());
+        let best = evaluation.policies[0].mean_return.value;
+        let evaluation = evaluation.with_bound(Some(best * 2.0));
+        assert!((evaluation.policies[0].gap.unwrap() - 0.5).abs() < 1e-9);
+        assert_eq!(evaluation.policies[1].gap, Some(1.0), "who stays misses all of it");
+    }
+
+    #[test]
+    fn a_shorter_window_finds_fewer_oscillations() {
+        let scenario = Scenario::embedded("founding-10x50").unwrap();
+        let found = |oscillation_window| {
+            let settings =
+                Settings { episodes: 2, first_seed: 0, oscillation_window, progress: false };
+            let evaluation = evaluate_with(&scenario, &baselines(&["random"]), &settings).unwrap();
+            let policy = &evaluation.policies[0];
+            let sum: u32 = policy.episodes.iter().map(|episode| episode.oscillations).sum();
+            assert_eq!(policy.oscillations, f64::from(sum) / 2.0);
+            policy.oscillations
+        };
+        assert_eq!(found(0), 0.0, "a workload that moved cools down first");
+        assert!(found(12) < found(144) && found(144) > 0.0);
     }
 
     #[test]

@@ -2,8 +2,13 @@
 //!
 //! After Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice*,
 //! NeurIPS 2021: an inter-quartile mean next to the mean, percentile bootstrap intervals in place
-//! of point estimates, and a probability of improvement. One scenario is one stratum, so that
-//! resampling is over episodes; differences resample pairs, which keeps what the seeds share.
+//! of point estimates, and a probability of improvement.
+//!
+//! The strata of their stratified bootstrap are the tasks, which here are scenarios: a resample
+//! never trades an episode of one scenario for one of another. An evaluation is of one scenario,
+//! hence one stratum, and a resample draws as many episodes from it, with replacement, as there
+//! are. Figures of pairs (`ahead`, the probability of improvement) resample pairs, which keeps
+//! what the seeds share.
 
 use godwit_envs::rng::stream;
 use rand::RngExt;
@@ -82,14 +87,15 @@ pub fn paired_difference(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
-/// Share of the paired episodes in which `a` is above `b`; equal ones count half.
-pub fn probability_of_improvement(a: &[f64], b: &[f64]) -> f64 {
-    let wins = a.iter().zip(b).map(|(a, b)| match a.total_cmp(b) {
+/// 1 for each of the paired episodes in which `a` is above `b`, 0.5 where they are equal, 0
+/// otherwise: their mean is the probability of improvement.
+pub fn improvements(a: &[f64], b: &[f64]) -> Vec<f64> {
+    let win = |(a, b): (&f64, &f64)| match a.total_cmp(b) {
         std::cmp::Ordering::Greater => 1.0,
         _ if a == b => 0.5,
         _ => 0.0,
-    });
-    mean(&wins.collect::<Vec<f64>>())
+    };
+    a.iter().zip(b).map(win).collect()
 }
 
 #[cfg(test)]
@@ -147,12 +153,13 @@ mod tests {
         let a: Vec<f64> = b.iter().map(|b| b + 1.0).collect();
         let difference = bootstrap(&paired_difference(&a, &b), mean, 0);
         assert_eq!(difference, Estimate { value: 1.0, low: 1.0, high: 1.0 });
-        assert_eq!(probability_of_improvement(&a, &b), 1.0);
+        assert_eq!(mean(&improvements(&a, &b)), 1.0);
     }
 
     #[test]
     fn a_tie_is_half_an_improvement() {
-        assert_eq!(probability_of_improvement(&[1.0, 2.0, 3.0, 4.0], &[1.0, 1.0, 4.0, 3.0]), 0.625);
+        let wins = improvements(&[1.0, 2.0, 3.0, 4.0], &[1.0, 1.0, 4.0, 3.0]);
+        assert_eq!((wins[0], mean(&wins)), (0.5, 0.625));
     }
 
     #[test]

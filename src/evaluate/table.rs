@@ -1,7 +1,7 @@
 //! An evaluation as a table for people.
 
 use super::stats::Estimate;
-use super::{Evaluation, PolicyResult};
+use super::{Evaluation, Parameters, PolicyResult};
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::objective::Term;
 
@@ -24,13 +24,22 @@ pub fn heading(evaluation: &Evaluation) -> String {
     start.extend(evaluation.start.slots.map(|slots| format!("slots {}", count(slots))));
     lines.push(format!("at the start: {}", start.join(", ")));
     lines.push(format!(
-        "terms are {}; brackets hold 95 % bootstrap intervals",
+        "terms are {}; brackets hold 95 % bootstrap intervals over the episodes; IQM is the inter-quartile mean",
         if evaluation.online { "means over the ticks" } else { "those at the end" }
     ));
     if let Some(reference) = &evaluation.reference {
         lines.push(format!(
-            "`ahead` is the mean paired difference in return, {reference} minus the row's policy"
+            "`ahead` is the mean paired difference in return, {reference} minus the row's policy; `better` is the share of episodes in which it returns more"
         ));
+    }
+    let ticks = if evaluation.online { "ticks" } else { "moves" };
+    lines.push(format!(
+        "`oscillations` counts moves back to a node that the workload left at most {} {ticks} before",
+        evaluation.oscillation_window
+    ));
+    if let Some(bound) = evaluation.bound {
+        lines
+            .push(format!("no policy can return more than {bound:.4}; `gap` is the missing share"));
     }
     lines.join("\n")
 }
@@ -46,18 +55,33 @@ pub fn table(evaluation: &Evaluation) -> String {
         .map(|term| term.name())
         .filter(|name| evaluation.start.terms.contains_key(name))
         .collect();
-    let mut header = vec!["policy", "return"];
+    let baselines = evaluation.policies.iter().any(|policy| policy.parameters.is_some());
+    let mut header = vec!["policy"];
+    header.extend(baselines.then_some("parameters"));
+    header.push("return");
     header.extend(intervals.then_some("95 %"));
+    header.extend(intervals.then_some("IQM"));
+    header.extend(evaluation.bound.map(|_| "gap"));
     if compared {
         header.push("ahead");
         header.extend(intervals.then_some("95 %"));
+        header.extend(intervals.then_some("better"));
     }
     header.extend(&terms);
     header.extend(evaluation.start.slots.map(|_| "slots"));
-    header.extend(["moves", "GiB moved", "downtime s", "decisions/s", "p50 us", "p99 us"]);
+    header.extend([
+        "moves",
+        "oscillations",
+        "GiB moved",
+        "downtime s",
+        "decisions/s",
+        "p50 us",
+        "p99 us",
+    ]);
     table.set_header(header);
     for policy in &evaluation.policies {
-        table.add_row(row(policy, intervals, compared, &terms));
+        let bounded = evaluation.bound.is_some();
+        table.add_row(row(policy, baselines, intervals, compared, bounded, &terms));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -68,9 +92,25 @@ pub fn table(evaluation: &Evaluation) -> String {
     table.trim_fmt()
 }
 
-fn row(policy: &PolicyResult, intervals: bool, compared: bool, terms: &[&str]) -> Vec<String> {
-    let mut row = vec![policy.name.clone(), format!("{:.4}", policy.mean_return.value)];
+fn row(
+    policy: &PolicyResult,
+    baselines: bool,
+    intervals: bool,
+    compared: bool,
+    bounded: bool,
+    terms: &[&str],
+) -> Vec<String> {
+    let mut row = vec![policy.name.clone()];
+    row.extend(baselines.then(|| match policy.parameters {
+        Some(Parameters::Tuned) => "tuned".to_owned(),
+        Some(Parameters::Default) => "default".to_owned(),
+        None => "-".to_owned(),
+    }));
+    row.push(format!("{:.4}", policy.mean_return.value));
     row.extend(intervals.then(|| interval(&policy.mean_return)));
+    row.extend(intervals.then(|| format!("{:.4}", policy.interquartile_mean.value)));
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    row.extend(bounded.then(|| policy.gap.map_or("-".into(), percent)));
     if compared {
         let difference = policy.comparison.map(|comparison| comparison.difference);
         row.push(difference.map_or("-".into(), |difference| format!("{:+.4}", difference.value)));
@@ -78,11 +118,14 @@ fn row(policy: &PolicyResult, intervals: bool, compared: bool, terms: &[&str]) -
             difference
                 .map_or("-".into(), |Estimate { low, high, .. }| format!("[{low:+.4}, {high:+.4}]"))
         }));
+        let better = policy.comparison.map(|comparison| comparison.probability_of_improvement);
+        row.extend(intervals.then(|| better.map_or("-".into(), |share| percent(share.value))));
     }
     row.extend(terms.iter().map(|&term| format!("{:.4}", policy.state.terms[term])));
     row.extend(policy.state.slots.map(count));
     row.extend([
         count(policy.moves),
+        count(policy.oscillations),
         format!("{:.1}", policy.moved_gib),
         format!("{:.2}", policy.downtime_s),
         format!("{:.0}", policy.decisions_per_s),
@@ -114,21 +157,25 @@ mod tests {
         let result = |name: &str, trained, value: f64, comparison| PolicyResult {
             name: name.into(),
             trained,
+            parameters: (!trained).then_some(Parameters::Tuned),
             mean_return: Estimate { value, low: value - 0.25, high: value + 0.25 },
             interquartile_mean: Estimate { value, low: value, high: value },
+            gap: None,
             comparison,
             state: state(1.5 - value / 2.0, 2.0 + value),
             moves: value * 2.5,
+            oscillations: value * 0.5,
             moved_gib: value * 40.0,
             downtime_s: value,
             decisions_per_s: 12_345.6,
             decision_us_p50: 75.25,
             decision_us_p99: 210.0,
             returns: vec![value; 4],
+            episodes: Vec::new(),
         };
         let comparison = Some(Comparison {
             difference: Estimate { value: 1.0, low: 0.5, high: 1.5 },
-            probability_of_improvement: 0.875,
+            probability_of_improvement: Estimate { value: 0.875, low: 0.5, high: 1.0 },
         });
         Evaluation {
             scenario: "example".into(),
@@ -137,6 +184,8 @@ mod tests {
             first_seed: 7,
             single_start: false,
             start: state(2.0, 2.0),
+            oscillation_window: 12,
+            bound: None,
             reference: Some("trained".into()),
             policies: vec![
                 result("trained", true, 1.0, None),
@@ -149,6 +198,14 @@ mod tests {
     fn fixed_numbers_give_a_fixed_table() {
         let evaluation = evaluation();
         insta::assert_snapshot!(format!("{}\n\n{}", heading(&evaluation), table(&evaluation)));
+    }
+
+    #[test]
+    fn a_bound_adds_a_column() {
+        let evaluation = evaluation().with_bound(Some(1.25));
+        let (heading, table) = (heading(&evaluation), table(&evaluation));
+        assert!(heading.contains("more than 1.2500"), "{heading}");
+        assert!(table.contains("gap") && table.contains("20.0 %"), "{table}");
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn save_module(source: &Source, path: &Path, files: &[(String, Vec<u8>)]) -> any
 
 /// SHA-256 of the scenario as checkpoints hold it: its TOML, and its snapshot's JSON where it has
 /// one.
-fn scenario_sha256(scenario: &Scenario) -> String {
+pub fn scenario_sha256(scenario: &Scenario) -> String {
     let mut hasher = Sha256::new();
     hasher.update(scenario.to_toml());
     if let Some(cluster) = &scenario.cluster {

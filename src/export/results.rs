@@ -1,6 +1,6 @@
 //! The results that an artifact states about itself.
 
-use crate::evaluate::{Contender, evaluate, stats};
+use crate::evaluate::{Contender, Parameters, evaluate, stats};
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Evaluation;
 use godwit_models::baselines::{NAMES, baseline};
@@ -34,11 +34,13 @@ pub fn results(
     let mut contenders = vec![Contender {
         name: POLICY.to_owned(),
         trained: true,
+        parameters: None,
         factory: Box::new(move || Box::new(policy.clone())),
     }];
     contenders.extend(NAMES.iter().map(|&name| Contender {
         name: name.to_owned(),
         trained: false,
+        parameters: Some(Parameters::Default),
         factory: Box::new(move || baseline(name).expect("a name of the list")),
     }));
     let evaluation = evaluate(scenario, &contenders, episodes, FIRST_SEED, progress)?;

@@ -15,8 +15,8 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     let Placement::Nodes(node) = &batch.placement else {
         unreachable!("batches for an mlp keep every workload in its place")
     };
-    // [B, K] -> [B, K N]
-    let one_hot = node.one_hot(n).to_kind(Kind::Float).view([b, k * n]);
+    // [B, K] -> [B, K N]; all 0 for a workload that is on no node
+    let one_hot = node.one_hot(n + 1).narrow(2, 0, n).to_kind(Kind::Float).reshape([b, k * n]);
     let input = Tensor::cat(
         &[
             batch.nodes.view([b, -1]),

@@ -43,12 +43,13 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
 
     // [B K, H], or [B D, H] where alike workloads are merged
     let workloads = workload_encoder_bias.addmm(&batch.workloads, workload_encoder_weight).relu_();
-    // [B, N, K or D]: which workloads are on each node
-    let counts = match &batch.placement {
-        Placement::Nodes(nodes) => nodes.one_hot(n).to_kind(Kind::Float).transpose(1, 2),
+    // [B, N + 1, K or D]: which workloads are on each node, and in the last row on none
+    let everywhere = match &batch.placement {
+        Placement::Nodes(nodes) => nodes.one_hot(n + 1).to_kind(Kind::Float).transpose(1, 2),
         Placement::Counts(counts) => counts.shallow_clone(),
         Placement::Omitted => unreachable!("batches for a relational network hold its workloads"),
     };
+    let counts = everywhere.narrow(1, 0, n);
     // [B, N, H]: what the workloads on each node add up to, projected before or after adding up,
     // whichever has fewer rows
     let pooled = if k < n {
@@ -63,7 +64,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     // [B, H]: means over nodes and over workloads
     let mean_node = nodes.view([b, n, hidden]).mean_dim(1, false, Kind::Float);
     // [B, 1, K or D]: share of all workloads that each row stands for
-    let share = counts.sum_dim_intlist([1].as_slice(), true, Kind::Float);
+    let share = everywhere.sum_dim_intlist([1].as_slice(), true, Kind::Float);
     let share = &share / share.sum_dim_intlist([2].as_slice(), true, Kind::Float);
     let mean_workload = share.bmm(&workloads.view([b, k, hidden])).squeeze_dim(1);
     let global = (global_encoder_bias.addmm(&batch.globals, global_encoder_weight)

@@ -18,7 +18,7 @@ use crate::objective::Term;
 use crate::resources::ResourceKind;
 use crate::scenario::{
     CandidateRules, EpisodeRules, ForecastRules, Limits, Mode, ObjectiveRules, Perturb, Rules,
-    Scenario, ScenarioError, SlotRules, Start, StartPlacement,
+    Scenario, ScenarioError, Scheduler, SlotRules, Start, StartPlacement,
 };
 use crate::snapshot::Snapshot;
 use std::fs::File;
@@ -179,6 +179,8 @@ impl Imported {
                 limits: Limits::default(),
                 candidates: CandidateRules::default(),
                 forecast: ForecastRules::default(),
+                faults: None,
+                scheduler: Scheduler::default(),
             },
             start: Start {
                 placement: StartPlacement::Listed,

@@ -8,6 +8,7 @@
 //! nodes free of pods without GPU as long as it can.
 
 use super::{ImportOptions, ImportReport, Imported};
+use crate::cluster::Health;
 use crate::input::InputError;
 use crate::rng;
 use crate::scenario::ScenarioError;
@@ -138,6 +139,8 @@ fn snapshot_node(node: &Node) -> SnapshotNode {
             node.gpus as f32,
         ],
         bandwidth_gib_s: 1.25,
+        health: Health::Healthy,
+        deadline_ticks: 0,
     }
 }
 

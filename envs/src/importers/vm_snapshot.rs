@@ -6,6 +6,7 @@
 //! move together.
 
 use super::{ImportOptions, ImportReport, Imported};
+use crate::cluster::Health;
 use crate::input::{InputError, parse_json, read_text};
 use crate::scenario::ScenarioError;
 use crate::snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotWorkload};
@@ -198,6 +199,8 @@ impl Import<'_> {
                 zone: host.node_id.clone(),
                 supply: vec![cpu as f32, (memory_mb / MIB) as f32],
                 bandwidth_gib_s: 1.25,
+                health: Health::Healthy,
+                deadline_ticks: 0,
             });
         }
         Ok(())

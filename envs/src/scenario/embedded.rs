@@ -20,6 +20,12 @@ pub const EMBEDDED: &[EmbeddedScenario] = &[
         name: "founding-10x50",
         toml: include_str!("../../scenarios/founding-10x50.toml"),
     },
+    EmbeddedScenario { name: "bursty", toml: include_str!("../../scenarios/bursty.toml") },
+    EmbeddedScenario { name: "faults", toml: include_str!("../../scenarios/faults.toml") },
+    EmbeddedScenario { name: "diurnal", toml: include_str!("../../scenarios/diurnal.toml") },
+    EmbeddedScenario { name: "hetero", toml: include_str!("../../scenarios/hetero.toml") },
+    EmbeddedScenario { name: "churn", toml: include_str!("../../scenarios/churn.toml") },
+    EmbeddedScenario { name: "gpu-defrag", toml: include_str!("../../scenarios/gpu-defrag.toml") },
 ];
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Turns a scenario and a seed into an episode.
 
+use crate::churn::{Arrivals, PassageTable};
 use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
-use crate::demand::{DemandTable, Wave};
+use crate::demand::{Bursts, DemandTable, Wave};
 use crate::env::ResetError;
+use crate::faults::HealthChange;
 use crate::placement::Packing;
 use crate::resources::MAX_RESOURCES;
 use crate::rng::{Rng, child_seed, stream};
 use crate::scenario::{Amount, DemandProcess, Mode, Rules, Scenario, StartPlacement};
+use crate::state::NOWHERE;
 use rand::{RngExt, seq::SliceRandom};
 use std::sync::Arc;
 
@@ -35,6 +38,8 @@ pub struct WorldTemplate {
     demand_ranges: Vec<(f32, f32)>,
     state_ranges: Vec<(f32, f32)>,
     processes: Vec<DemandProcess>,
+    /// Workload groups that come and go: first workload, how many, how.
+    arrivals: Vec<(usize, usize, Arrivals)>,
 }
 
 /// One drawn episode.
@@ -42,10 +47,14 @@ pub struct WorldTemplate {
 pub struct Episode {
     /// Nodes and workloads with their drawn traits.
     pub spec: Arc<ClusterSpec>,
-    /// Start placement.
+    /// Start placement; [`NOWHERE`] for workloads that are not there yet.
     pub placement: Vec<u32>,
     /// Demand over the episode.
     pub demand: DemandTable,
+    /// Who comes and goes.
+    pub passages: PassageTable,
+    /// How nodes fail, by tick.
+    pub health_changes: Vec<HealthChange>,
 }
 
 const ATTEMPTS: u32 = 64;
@@ -65,6 +74,7 @@ impl WorldTemplate {
                 listed: Some(placement),
                 demand_ranges: Vec::new(),
                 state_ranges: Vec::new(),
+                arrivals: Vec::new(),
             };
         }
         let vector = |amounts: &std::collections::BTreeMap<String, f32>| -> Vec<f32> {
@@ -90,7 +100,11 @@ impl WorldTemplate {
         let (mut demand_ranges, mut state_ranges, mut processes) =
             (Vec::new(), Vec::new(), Vec::new());
         let mut listed = Vec::new();
+        let mut arrivals = Vec::new();
         for group in &scenario.workloads {
+            if let Some(rules) = &group.arrivals {
+                arrivals.push((workloads.len(), group.count as usize, rules.clone()));
+            }
             let ranges: Vec<(f32, f32)> = rules
                 .resources
                 .iter()
@@ -138,6 +152,7 @@ impl WorldTemplate {
             demand_ranges,
             state_ranges,
             processes,
+            arrivals,
         }
     }
 
@@ -166,6 +181,8 @@ impl WorldTemplate {
     pub fn has_single_start(&self) -> bool {
         !self.draws_workloads()
             && !self.demand_changes()
+            && self.rules.faults.is_none()
+            && self.arrivals.is_empty()
             && self.scenario.start.placement == StartPlacement::Listed
     }
 
@@ -178,9 +195,16 @@ impl WorldTemplate {
         for attempt in 0..ATTEMPTS {
             let seed = child_seed(phase_seed, u64::from(attempt));
             let spec = self.draw_spec(&mut stream(seed, "workloads"));
-            if let Some(placement) = self.draw_placement(&spec, seed, phase) {
+            let passages = self.draw_passages(&mut stream(seed, "arrivals"));
+            if let Some(placement) = self.draw_placement(&spec, &passages, seed, phase) {
                 let demand = self.draw_demand(&mut stream(seed, "demand"));
-                return Ok(Episode { spec, placement, demand });
+                let ticks = self.rules.episode.ticks;
+                let faults = &mut stream(seed, "faults");
+                let health_changes = match &self.rules.faults {
+                    Some(rules) => rules.draw(spec.nodes(), ticks, faults),
+                    None => Vec::new(),
+                };
+                return Ok(Episode { spec, placement, demand, passages, health_changes });
             }
         }
         Err(ResetError { seed, attempts: ATTEMPTS })
@@ -200,17 +224,41 @@ impl WorldTemplate {
         Arc::new(spec)
     }
 
-    fn draw_placement(&self, spec: &ClusterSpec, seed: u64, phase: Phase) -> Option<Vec<u32>> {
+    fn draw_passages(&self, rng: &mut Rng) -> PassageTable {
+        let mut table = PassageTable::constant(self.spec.workloads());
+        for (first, count, arrivals) in &self.arrivals {
+            table.draw(arrivals, *first, *count, self.rules.episode.ticks, rng);
+        }
+        table.finish();
+        table
+    }
+
+    fn draw_placement(
+        &self,
+        spec: &ClusterSpec,
+        passages: &PassageTable,
+        seed: u64,
+        phase: Phase,
+    ) -> Option<Vec<u32>> {
+        let absent: Vec<bool> = passages.present.iter().map(|present| !present).collect();
         let demand = &spec.base_demand;
         let mut rng = stream(seed, "placement");
         let placement = match self.scenario.start.placement {
-            StartPlacement::Listed => self.listed.clone()?,
+            StartPlacement::Listed => {
+                let mut listed = self.listed.clone()?;
+                for (node, _) in listed.iter_mut().zip(&absent).filter(|(_, absent)| **absent) {
+                    *node = NOWHERE;
+                }
+                listed
+            }
             StartPlacement::Random => {
                 let mut packing = Packing::new(spec, demand);
+                packing.absent.clone_from(&absent);
                 packing.fill_at_random(&mut rng).then_some(packing.placement)?
             }
             StartPlacement::Packed => {
                 let mut packing = Packing::new(spec, demand);
+                packing.absent.clone_from(&absent);
                 packing.fill_packed(&mut rng).then_some(packing.placement)?
             }
         };
@@ -221,6 +269,7 @@ impl WorldTemplate {
         };
         let mut rng = stream(seed, "perturb");
         let mut packing = Packing::with(spec, demand, &placement);
+        packing.absent = absent;
         if let Some([least, most]) = perturb.moves {
             for _ in 0..rng.random_range(least..=most) {
                 packing.move_at_random(&mut rng);
@@ -228,7 +277,7 @@ impl WorldTemplate {
         }
         if let Some(share) = perturb.replace_share {
             let mut movable: Vec<usize> =
-                (0..spec.workloads()).filter(|&k| spec.movable[k]).collect();
+                (0..spec.workloads()).filter(|&k| spec.movable[k] && passages.present[k]).collect();
             movable.shuffle(&mut rng);
             movable.truncate(((movable.len() as f32 * share).round() as usize).max(1));
             movable.iter().for_each(|&k| packing.take(k));
@@ -252,13 +301,15 @@ impl WorldTemplate {
 
 fn draw_wave(process: &DemandProcess, rules: &Rules, rng: &mut Rng) -> Wave {
     match process {
-        DemandProcess::Constant => Wave {
-            period_ticks: 0,
-            amplitude: 0.0,
-            phase: 0.0,
-            noise: 0.0,
-            persistence: 0.0,
-            follows: [false; MAX_RESOURCES],
+        DemandProcess::Constant => Wave { follows: [false; MAX_RESOURCES], ..Wave::default() },
+        DemandProcess::Bursty { peak, start_per_tick, stop_per_tick, resources } => Wave {
+            follows: follows(resources, rules),
+            bursts: Some(Bursts {
+                peak: draw(*peak, rng),
+                start_per_tick: *start_per_tick,
+                stop_per_tick: *stop_per_tick,
+            }),
+            ..Wave::default()
         },
         DemandProcess::Diurnal {
             period_ticks,
@@ -267,21 +318,24 @@ fn draw_wave(process: &DemandProcess, rules: &Rules, rng: &mut Rng) -> Wave {
             noise,
             persistence,
             resources,
-        } => {
-            let mut follows = [false; MAX_RESOURCES];
-            for (follow, kind) in follows.iter_mut().zip(&rules.resources) {
-                *follow = resources.is_empty() || resources.contains(&kind.name);
-            }
-            Wave {
-                period_ticks: *period_ticks,
-                amplitude: draw(*amplitude, rng),
-                phase: draw(*phase, rng),
-                noise: *noise,
-                persistence: *persistence,
-                follows,
-            }
-        }
+        } => Wave {
+            period_ticks: *period_ticks,
+            amplitude: draw(*amplitude, rng),
+            phase: draw(*phase, rng),
+            noise: *noise,
+            persistence: *persistence,
+            follows: follows(resources, rules),
+            bursts: None,
+        },
     }
+}
+
+fn follows(named: &[String], rules: &Rules) -> [bool; MAX_RESOURCES] {
+    let mut follows = [false; MAX_RESOURCES];
+    for (follow, kind) in follows.iter_mut().zip(&rules.resources) {
+        *follow = named.is_empty() || named.contains(&kind.name);
+    }
+    follows
 }
 
 fn draw(amount: Amount, rng: &mut Rng) -> f32 {

@@ -2,9 +2,8 @@
 
 use super::embedded::EMBEDDED;
 use super::types::Scenario;
-use crate::input::{InputError, explain, read_text, shorten};
+use crate::input::{InputError, parse_toml, read_text};
 use crate::snapshot::Snapshot;
-use serde_path_to_error::{Path as FieldPath, Segment};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,17 +39,7 @@ impl Scenario {
     /// # Errors
     /// As for [`Scenario::load`].
     pub fn parse(text: &str, file_label: &str) -> Result<Self, ScenarioError> {
-        // Twice on purpose: the first pass separates syntax from content, and its table shows
-        // errors of the second the value that was found.
-        let table: toml::Table =
-            text.parse().map_err(|error| syntax_error(text, file_label, &error))?;
-        let deserializer = toml::Deserializer::parse(text)
-            .map_err(|error| syntax_error(text, file_label, &error))?;
-        let mut scenario: Self =
-            serde_path_to_error::deserialize(deserializer).map_err(|error| {
-                let found = value_at(&table, error.path()).map(|value| shorten(&value.to_string()));
-                explain(file_label, error.path(), error.inner().message(), found)
-            })?;
+        let mut scenario: Self = parse_toml(text, file_label)?;
         if let Some(relative) = &scenario.snapshot {
             let folder = Path::new(file_label).parent().unwrap_or(Path::new(""));
             scenario.cluster = Some(Arc::new(Snapshot::load(folder.join(relative))?));
@@ -96,33 +85,6 @@ impl Scenario {
 fn unknown_name(name: &str) -> ScenarioError {
     let names: Vec<&str> = EMBEDDED.iter().map(|scenario| scenario.name).collect();
     ScenarioError::UnknownName { name: name.to_owned(), names: names.join(", ") }
-}
-
-fn syntax_error(text: &str, file: &str, error: &toml::de::Error) -> InputError {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    InputError::Syntax {
-        file: file.to_owned(),
-        line: 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count(),
-        format: "TOML",
-        message: shorten(error.message()),
-    }
-}
-
-/// The value that a path leads to, as far as the table goes.
-fn value_at<'a>(table: &'a toml::Table, path: &FieldPath) -> Option<&'a toml::Value> {
-    let mut segments = path.iter();
-    let mut value = match segments.next()? {
-        Segment::Map { key } => table.get(key)?,
-        _ => return None,
-    };
-    for segment in segments {
-        value = match segment {
-            Segment::Map { key } | Segment::Enum { variant: key } => value.get(key)?,
-            Segment::Seq { index } => value.get(index)?,
-            Segment::Unknown => return None,
-        };
-    }
-    Some(value)
 }
 
 #[cfg(test)]

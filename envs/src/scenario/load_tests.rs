@@ -92,7 +92,7 @@ fn errors_of_type_name_file_field_expected_and_got() {
         (
             "node = \"node-1\"",
             "node = \"node-1\"\nprocess = { kind = \"weekly\" }",
-            "s.toml: workloads[0].process.kind: expected constant or diurnal, got `weekly`",
+            "s.toml: workloads[0].process.kind: expected one of constant, diurnal, bursty, got `weekly`",
         ),
         (
             "node = \"node-1\"",
@@ -136,7 +136,7 @@ fn unreadable_files_and_unknown_names_are_refused() {
     );
     assert_eq!(
         Scenario::resolve("no-such-name").unwrap_err().to_string(),
-        "scenario \"no-such-name\": expected a file or one of founding-3x3, quickstart, founding-10x50, got neither"
+        "scenario \"no-such-name\": expected a file or one of founding-3x3, quickstart, founding-10x50, bursty, faults, diurnal, hetero, churn, gpu-defrag, got neither"
     );
     assert_eq!(Scenario::resolve("quickstart").unwrap(), Scenario::embedded("quickstart").unwrap());
 }

@@ -1,6 +1,9 @@
 //! The fields of a scenario file, with their units and defaults.
 
+use crate::churn::Arrivals;
+use crate::faults::FaultRules;
 use crate::migration::MigrationRules;
+use crate::objective::Term;
 use crate::resources::ResourceKind;
 use crate::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,24 @@ pub struct Rules {
     /// Horizons at which candidates are also looked at (online scenarios).
     #[serde(default)]
     pub forecast: ForecastRules,
+    /// How nodes fail (online scenarios); never, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<FaultRules>,
+    /// Where waiting workloads are placed (online scenarios).
+    #[serde(default)]
+    pub scheduler: Scheduler,
+}
+
+/// Where the cluster's own scheduler places arrivals and displaced workloads. Each tick it serves
+/// the displaced first, then arrivals in their order; who fits nowhere waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheduler {
+    /// On the feasible node of the lowest load.
+    #[default]
+    LeastLoaded,
+    /// On the feasible node that has the least room left.
+    BestFit,
 }
 
 /// How a policy is paid.
@@ -245,6 +266,9 @@ pub struct WorkloadGroup {
     /// How its demand changes over time.
     #[serde(default)]
     pub process: DemandProcess,
+    /// How the group's workloads come and go (online scenarios); they stay if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
 }
 
 /// A number, or a range `[least, most]` that each workload draws from.
@@ -282,6 +306,26 @@ pub enum DemandProcess {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         resources: Vec<String>,
     },
+    /// Base demand, and `peak` times it in bursts: a Markov chain of two states (Gilbert, 1960).
+    Bursty {
+        /// Factor on the base demand during a burst.
+        peak: Amount,
+        /// Chance per tick that a burst begins, above 0, up to 1.
+        start_per_tick: f32,
+        /// Chance per tick that a burst ends, above 0, up to 1.
+        stop_per_tick: f32,
+        /// Resource kinds that follow the bursts; empty for all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        resources: Vec<String>,
+    },
+}
+
+impl Rules {
+    /// Whether workloads may wait for a node: where nodes fail, or waiting has a weight.
+    pub fn has_queue(&self) -> bool {
+        let weighs = |term: Term| self.objective.weights.contains_key(term.name());
+        self.faults.is_some() || weighs(Term::Displaced) || weighs(Term::Unplaced)
+    }
 }
 
 impl Amount {

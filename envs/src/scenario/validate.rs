@@ -4,7 +4,7 @@
 mod groups;
 
 use super::load::ScenarioError;
-use super::types::{Amount, Perturb, Rules, Scenario};
+use super::types::{Amount, Mode, Perturb, Rules, Scenario};
 use crate::input::InputError;
 use crate::objective::Term;
 use crate::resources::MAX_RESOURCES;
@@ -141,7 +141,39 @@ impl Check<'_> {
             rules.candidates.max,
         )?;
         self.objective(rules)?;
+        self.faults(rules)?;
         self.forecast(rules)
+    }
+
+    fn faults(&self, rules: &Rules) -> Checked {
+        let Some(faults) = &rules.faults else { return Ok(()) };
+        let online = rules.episode.mode == Mode::Online;
+        let expected = "none, as rules.episode.mode is \"rebalance\"";
+        self.require(online, "rules.faults", expected, "faults")?;
+        for (name, chance, other) in [
+            ("degrade_per_tick", faults.degrade_per_tick, faults.drain_per_tick),
+            ("drain_per_tick", faults.drain_per_tick, faults.degrade_per_tick),
+            ("hazard_per_tick", faults.hazard_per_tick, faults.recover_per_tick),
+            ("recover_per_tick", faults.recover_per_tick, faults.hazard_per_tick),
+        ] {
+            let field = format!("rules.faults.{name}");
+            self.require((0.0..=1.0).contains(&chance), &field, "a chance from 0 to 1", chance)?;
+            let expected = "a chance that does not exceed 1 with that of the other way out";
+            self.require(chance + other <= 1.0, &field, expected, chance)?;
+        }
+        self.at_least_one("rules.faults.drain_ticks", faults.drain_ticks)?;
+        let [least, most] = faults.repair_ticks;
+        let holds = 1 <= least && least <= most && most <= 1_000_000;
+        let expected = "a range [least, most] of 1 to 1000000 ticks";
+        let got = format!("[{least}, {most}]");
+        self.require(holds, "rules.faults.repair_ticks", expected, got)?;
+        self.require(
+            faults.drain_ticks <= 1_000_000,
+            "rules.faults.drain_ticks",
+            "at most 1000000",
+            faults.drain_ticks,
+        )?;
+        self.non_negative("rules.faults.restart_s", faults.restart_s)
     }
 
     fn objective(&self, rules: &Rules) -> Checked {

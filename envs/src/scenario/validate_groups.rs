@@ -1,10 +1,12 @@
 //! Checks of node and workload groups, and of the placements that they list.
 
 use super::{Check, Checked};
+use crate::churn::Arrivals;
 use crate::input::nearest;
+use crate::objective::Term;
 use crate::outlook::fits;
 use crate::scenario::{
-    Amount, DemandProcess, NodeGroup, Rules, Scenario, StartPlacement, WorkloadGroup,
+    Amount, DemandProcess, Mode, NodeGroup, Rules, Scenario, StartPlacement, WorkloadGroup,
 };
 use crate::snapshot::MAX_CLASSES;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,6 +24,11 @@ fn peak_demand(group: &WorkloadGroup, resource: &str) -> f32 {
             if resources.is_empty() || resources.iter().any(|name| name == resource) =>
         {
             base * (1.0 + amplitude.bounds().1)
+        }
+        DemandProcess::Bursty { peak, resources, .. }
+            if resources.is_empty() || resources.iter().any(|name| name == resource) =>
+        {
+            base * peak.bounds().1.max(1.0)
         }
         _ => base,
     }
@@ -116,16 +123,33 @@ impl Check<'_> {
         if let Some(name) = &group.anti_affinity {
             self.name(&format!("{at}.anti_affinity"), name)?;
         }
-        let DemandProcess::Diurnal {
-            period_ticks,
-            amplitude,
-            phase,
-            noise,
-            persistence,
-            resources,
-        } = &group.process
-        else {
-            return Ok(());
+        if let Some(arrivals) = &group.arrivals {
+            self.arrivals(rules, &format!("{at}.arrivals"), arrivals, group.count)?;
+        }
+        let (period_ticks, amplitude, phase, noise, persistence, resources) = match &group.process {
+            DemandProcess::Constant => return Ok(()),
+            DemandProcess::Bursty { peak, start_per_tick, stop_per_tick, resources } => {
+                self.amount(&format!("{at}.process.peak"), *peak, 0.0, 100.0)?;
+                for (name, chance) in
+                    [("start_per_tick", start_per_tick), ("stop_per_tick", stop_per_tick)]
+                {
+                    let holds = *chance > 0.0 && *chance <= 1.0;
+                    let field = format!("{at}.process.{name}");
+                    self.require(holds, &field, "a chance above 0, up to 1", chance)?;
+                }
+                for (r, name) in resources.iter().enumerate() {
+                    self.resource(rules, &format!("{at}.process.resources[{r}]"), name)?;
+                }
+                return Ok(());
+            }
+            DemandProcess::Diurnal {
+                period_ticks,
+                amplitude,
+                phase,
+                noise,
+                persistence,
+                resources,
+            } => (period_ticks, amplitude, phase, noise, persistence, resources),
         };
         self.at_least_one(&format!("{at}.process.period_ticks"), *period_ticks)?;
         self.amount(&format!("{at}.process.amplitude"), *amplitude, 0.0, 10.0)?;
@@ -142,6 +166,41 @@ impl Check<'_> {
             self.resource(rules, &format!("{at}.process.resources[{r}]"), name)?;
         }
         Ok(())
+    }
+
+    fn arrivals(&self, rules: &Rules, at: &str, arrivals: &Arrivals, count: u32) -> Checked {
+        let online = rules.episode.mode == Mode::Online;
+        self.require(online, at, "none, as rules.episode.mode is \"rebalance\"", "arrivals")?;
+        let field = "rules.objective.weights.unplaced";
+        let weight = rules.objective.weights.contains_key(Term::Unplaced.name());
+        self.require(weight, field, "a weight (0 to watch only), as there are arrivals", "none")?;
+        match arrivals {
+            Arrivals::Poisson { per_tick, lifetime_ticks, sigma, start } => {
+                let holds = (0.0..=1000.0).contains(per_tick);
+                let field = format!("{at}.per_tick");
+                self.require(holds, &field, "a number from 0 to 1000", per_tick)?;
+                let holds = (1.0..=1e6).contains(lifetime_ticks);
+                let field = format!("{at}.lifetime_ticks");
+                self.require(holds, &field, "a number from 1 to 1000000", lifetime_ticks)?;
+                let holds = (0.0..=5.0).contains(sigma);
+                self.require(holds, &format!("{at}.sigma"), "a number from 0 to 5", sigma)?;
+                let expected = format!("at most the group's count ({count})");
+                self.require(*start <= count, &format!("{at}.start"), &expected, start)
+            }
+            Arrivals::Trace { arrives, departs } => {
+                for (name, ticks) in [("arrives", arrives), ("departs", departs)] {
+                    let expected = format!("one tick for each of the {count} workloads");
+                    let holds = ticks.len() == count as usize;
+                    self.require(holds, &format!("{at}.{name}"), &expected, ticks.len())?;
+                }
+                for (k, (arrives, departs)) in arrives.iter().zip(departs).enumerate() {
+                    let expected = format!("a tick above that of the arrival ({arrives})");
+                    let field = format!("{at}.departs[{k}]");
+                    self.require(departs > arrives, &field, &expected, departs)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Whether an empty node could hold the most that a workload of this group may want.
@@ -202,7 +261,8 @@ impl Check<'_> {
                 self.require(alone, &field, &expected, format!("{node:?} twice"))?;
             }
             // What varies over time may lie below its base at the start: only constant demand counts.
-            if group.process != DemandProcess::Constant {
+            // Neither do workloads that may not be there.
+            if group.process != DemandProcess::Constant || group.arrivals.is_some() {
                 continue;
             }
             for (resource, amount) in &group.demand {

@@ -1,7 +1,9 @@
 //! Random worlds for property tests.
 
+use godwit_envs::churn::Arrivals;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::faults::FaultRules;
 use godwit_envs::migration::{MigrationMode, MigrationRules};
 use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::resources::ResourceKind;
@@ -29,6 +31,8 @@ pub struct Shape {
     pub moves: u32,
     pub max_candidates: usize,
     pub perturb: Option<Perturb>,
+    /// Faults, arrivals, bursts; with `online` only.
+    pub dynamics: bool,
     pub seed: u64,
 }
 
@@ -61,6 +65,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
         moves: limits.1,
         max_candidates: limits.2,
         perturb: None,
+        dynamics: false,
         seed,
     })
 }
@@ -121,15 +126,32 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 },
                 movable: !rare(rng),
                 node: None,
-                process: match shape.waves && shape.online && rng.random_bool(0.8) {
-                    false => DemandProcess::Constant,
-                    true => DemandProcess::Diurnal {
-                        period_ticks: 6,
-                        amplitude: Amount::Range([0.1, 0.5]),
-                        phase: Amount::Range([0.0, 1.0]),
-                        noise: 0.05,
-                        persistence: 0.5,
-                        resources: vec!["r0".into()],
+                arrivals: match shape.dynamics && rng.random_bool(0.4) {
+                    false => None,
+                    true => Some(Arrivals::Poisson {
+                        per_tick: 0.2,
+                        lifetime_ticks: 6.0,
+                        sigma: 1.0,
+                        start: rng.random_range(0..=1),
+                    }),
+                },
+                process: match shape.dynamics && rng.random_bool(0.3) {
+                    true => DemandProcess::Bursty {
+                        peak: Amount::Range([0.5, 2.5]),
+                        start_per_tick: 0.1,
+                        stop_per_tick: 0.4,
+                        resources: Vec::new(),
+                    },
+                    false => match shape.waves && shape.online && rng.random_bool(0.8) {
+                        false => DemandProcess::Constant,
+                        true => DemandProcess::Diurnal {
+                            period_ticks: 6,
+                            amplitude: Amount::Range([0.1, 0.5]),
+                            phase: Amount::Range([0.0, 1.0]),
+                            noise: 0.05,
+                            persistence: 0.5,
+                            resources: vec!["r0".into()],
+                        },
                     },
                 },
             }
@@ -149,6 +171,9 @@ pub fn scenario(shape: &Shape) -> Scenario {
             weights.insert("fragmentation".into(), 0.75);
         }
     }
+    if shape.dynamics {
+        weights.extend([("displaced".into(), 2.0), ("unplaced".into(), 1.0)]);
+    }
     Scenario {
         name: "random".into(),
         description: String::new(),
@@ -160,7 +185,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
             episode: EpisodeRules {
                 mode: if shape.online { Mode::Online } else { Mode::Rebalance },
                 tick_s: 60.0,
-                ticks: 9,
+                ticks: if shape.dynamics { 40 } else { 9 },
                 moves_per_tick: shape.moves.min(3),
                 move_budget: 2 * shape.moves,
             },
@@ -188,6 +213,19 @@ pub fn scenario(shape: &Shape) -> Scenario {
             forecast: ForecastRules {
                 horizons: if shape.horizons && shape.online { vec![1, 2, 7] } else { Vec::new() },
                 period_ticks: 6,
+            },
+            faults: shape.dynamics.then(|| FaultRules {
+                degrade_per_tick: 0.03,
+                hazard_per_tick: 0.15,
+                recover_per_tick: 0.1,
+                drain_per_tick: 0.03,
+                drain_ticks: rng.random_range(1..5),
+                repair_ticks: [1, 6],
+                restart_s: 30.0,
+            }),
+            scheduler: match shape.seed % 5 {
+                0 => Scheduler::BestFit,
+                _ => Scheduler::LeastLoaded,
             },
         },
         start: Start {

@@ -70,6 +70,22 @@ proptest! {
         }
         compare_all(&env)?;
     }
+
+    #[test]
+    fn every_feature_of_a_world_with_faults_and_arrivals_equals_its_naive_recomputation(
+        shape in shapes()
+    ) {
+        // Bursts scale demands by any factor: no exact slot boundaries.
+        let shape = Shape { online: true, dynamics: true, slot: false, ..shape };
+        let Some(mut env) = env(&shape) else { return Err(TestCaseError::reject("no start")) };
+        let rng = &mut stream(shape.seed, "actions");
+        for _ in 0..40 {
+            compare_all(&env)?;
+            if env.step(random_action(&observe(&env), rng)).unwrap().end.is_some() {
+                break;
+            }
+        }
+    }
 }
 
 #[test]

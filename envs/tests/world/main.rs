@@ -4,6 +4,7 @@
 
 mod build;
 mod checked;
+mod dynamics;
 mod episodes;
 mod exact;
 mod features;

@@ -1,9 +1,10 @@
 //! The features again, recomputed from demands and placement in f64, one number at a time and by
 //! name: slow, and independent of the encoder's arithmetic and order.
 
+use godwit_envs::cluster::Health;
 use godwit_envs::migration::MigrationMode;
 use godwit_envs::objective::Term;
-use godwit_envs::state::{ClusterState, Transfer, full_budget};
+use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
 
 /// All nodes at one point in time.
 pub struct Point {
@@ -25,7 +26,7 @@ pub fn point(
     let spec = &*state.spec;
     let (n, m) = (spec.nodes(), spec.resources);
     let mut held = vec![vec![0.0; m]; n];
-    for (k, &node) in placement.iter().enumerate() {
+    for (k, &node) in placement.iter().enumerate().filter(|(_, node)| **node != NOWHERE) {
         for j in 0..m {
             held[node as usize][j] += f64::from(demand[k * m + j]);
         }
@@ -177,6 +178,30 @@ impl<'a> Naive<'a> {
         h.map_or(&self.now, |h| &self.horizons[h])
     }
 
+    /// Priority of all workloads that wait for this reason.
+    fn waiting(&self, life: Life) -> f64 {
+        let state = self.state;
+        (0..state.life.len())
+            .filter(|&k| state.life[k] == life)
+            .map(|k| f64::from(state.spec.priority[k]))
+            .sum()
+    }
+
+    fn health(&self, name: &str, i: usize) -> f64 {
+        let state = self.state;
+        let is = |health: Health| f64::from(u8::from(state.health[i] == health));
+        match name {
+            "degraded" => is(Health::Degraded),
+            "draining" => is(Health::Draining),
+            "failed" => is(Health::Failed),
+            "deadline_nearness" => {
+                let left = f64::from(state.deadline[i]) - f64::from(state.tick) - 1.0;
+                is(Health::Draining) * 2.0_f64.powf(-left / 4.0)
+            }
+            other => panic!("unknown feature {other} of a node's health"),
+        }
+    }
+
     pub fn global(&self, name: &str) -> f64 {
         let (state, m) = (self.state, self.state.spec.resources as f64);
         let (base, _, h) = parse(state, name);
@@ -188,6 +213,12 @@ impl<'a> Naive<'a> {
             "imbalance" => terms[1],
             "overload" => terms[2],
             "fragmentation" => terms[3],
+            "displaced" => self.waiting(Life::Displaced) / 4.0,
+            "unplaced" => self.waiting(Life::Waiting) / 4.0,
+            "closed_nodes_share" => {
+                let open = |h: &&Health| matches!(h, Health::Healthy | Health::Degraded);
+                1.0 - state.health.iter().filter(open).count() as f64 / state.health.len() as f64
+            }
             "mean_load_per_resource" => self.now.mean / m,
             "time_of_period_sin" => angle.sin(),
             "time_of_period_cos" => angle.cos(),
@@ -240,7 +271,7 @@ impl<'a> Naive<'a> {
                 at.free[i] / f64::from(state.objective.slot.unwrap().size) - at.slots[i]
             }
             "slot_nearness" => nearness(removals(state, &state.placement, i, at.free[i])),
-            other => panic!("unknown node feature {other}"),
+            other => self.health(other, i),
         }
     }
 
@@ -248,10 +279,9 @@ impl<'a> Naive<'a> {
         let (state, m) = (self.state, self.state.spec.resources as f64);
         let (base, j, h) = parse(state, name);
         let spec = &*state.spec;
-        let source = state.placement[k] as usize;
-        let share = |d: f32, j: usize| match spec.supply_of(source, j) {
-            0.0 => 0.0,
-            supply => f64::from(d) / f64::from(supply),
+        let share = |d: f32, j: usize| match state.node_of(k).map(|node| spec.supply_of(node, j)) {
+            None | Some(0.0) => 0.0,
+            Some(supply) => f64::from(d) / f64::from(supply),
         };
         let load =
             |demand: &[f32]| demand.iter().enumerate().map(|(j, &d)| share(d, j)).sum::<f64>();
@@ -271,6 +301,11 @@ impl<'a> Naive<'a> {
             }
             "load_change_on_source" => {
                 (load(state.forecast_of(h.unwrap(), k)) - load(state.demand_of(k))) / m / 0.5
+            }
+            "running" => f64::from(u8::from(state.life[k] == Life::Running)),
+            "waiting" => {
+                let waits = matches!(state.life[k], Life::Waiting | Life::Displaced);
+                f64::from(u8::from(waits))
             }
             other => panic!("unknown workload feature {other}"),
         }
@@ -301,6 +336,11 @@ impl<'a> Naive<'a> {
             }
             match base {
                 "destination_utilisation" => after.utilisation[destination][j],
+                "source_degraded" => self.health("degraded", source),
+                "source_draining" => self.health("draining", source),
+                "source_deadline_nearness" => self.health("deadline_nearness", source),
+                "destination_degraded" => self.health("degraded", destination),
+                "priority" => f64::from(state.spec.priority[k]),
                 "source_utilisation" => after.utilisation[source][j],
                 // Above the mean of before the move.
                 "destination_load_above_mean" => (after.load[destination] - before.mean) / m,
@@ -308,7 +348,9 @@ impl<'a> Naive<'a> {
                 "objective_change" => change.iter().sum(),
                 "cost" => {
                     let priority = f64::from(state.spec.priority[k]);
-                    (weights[4] * moved + weights[5] * downtime * priority) / unit
+                    let weight = |term: Term| weights[term as usize];
+                    (weight(Term::MovedGib) * moved + weight(Term::DowntimeS) * downtime * priority)
+                        / unit
                 }
                 "transfer" => (1.0 + transfer).ln() / 4.0,
                 "source_slots_gained" => after.slots[source] - before.slots[source],

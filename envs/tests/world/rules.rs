@@ -5,7 +5,7 @@ use crate::naive::point;
 use godwit_envs::cluster::NO_GROUP;
 use godwit_envs::env::{ActionError, Env};
 use godwit_envs::rng::stream;
-use godwit_envs::state::{Action, ClusterState};
+use godwit_envs::state::{Action, ClusterState, Transfer};
 use proptest::prelude::*;
 
 /// Whether a migration keeps every constraint, from the definitions.
@@ -25,9 +25,13 @@ fn allowed(state: &ClusterState, k: usize, destination: usize) -> bool {
     });
     let group_apart = spec.group[k] == NO_GROUP
         || (0..spec.workloads()).all(|other| {
+            // A member in transit is on both nodes.
+            let leaving =
+                |t: &Transfer| t.workload as usize == other && t.source as usize == destination;
             other == k
                 || spec.group[other] != spec.group[k]
-                || state.placement[other] as usize != destination
+                || (state.placement[other] as usize != destination
+                    && !state.transfers.iter().any(leaving))
         });
     destination != source
         && spec.movable[k]

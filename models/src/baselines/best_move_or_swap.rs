@@ -14,6 +14,7 @@
 //! Demirovic, "Variable neighborhood search for Google machine reassignment problem", 2012).
 
 use crate::baselines::best_single_move::BestSingleMoveRules;
+use crate::baselines::declaration::Declaration;
 use crate::baselines::scan::{Scan, demand_at, move_cost, outlook_of, shift_gain};
 use crate::policy::Policy;
 use godwit_envs::cluster::NO_GROUP;
@@ -39,6 +40,29 @@ impl Default for BestMoveOrSwapRules {
     fn default() -> Self {
         Self { single: BestSingleMoveRules::default(), swap_factor: 2.0, ends: 8 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<BestMoveOrSwapRules> {
+    Declaration::new(BestMoveOrSwapRules::default(), BestMoveOrSwap::new)
+        .integer("ticks", "ticks for which a gain counts", 1..=72, |r| {
+            (&mut r.single.persistence.ticks).into()
+        })
+        .online()
+        .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
+            (&mut r.single.persistence.forecast_share).into()
+        })
+        .online()
+        .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
+            (&mut r.single.min_gain).into()
+        })
+        .online()
+        .real("swap_factor", "a swap is worth this many best single moves", 1.0..=4.0, |r| {
+            (&mut r.swap_factor).into()
+        })
+        .integer("ends", "nodes per end of the ranking, in large clusters", 2..=16, |r| {
+            (&mut r.ends).into()
+        })
 }
 
 /// Up to this many pairs of workloads all pairs of nodes are looked at.
@@ -96,8 +120,7 @@ impl BestMoveOrSwap {
                 self.pending = None;
                 Some(Action::Migrate { workload, destination })
             }
-            // The first transfer still holds the room: let the tick end.
-            Err(Infeasible::Capacity | Infeasible::NodeTransfers) if state.tick < until => {
+            Err(refusal) if state.tick < until && ends_with_transfers(refusal) => {
                 Some(Action::Stay)
             }
             _ => {
@@ -151,7 +174,9 @@ impl PairScan {
         self.start.clear();
         self.start.resize(n + 1, 0);
         for (k, &node) in state.placement.iter().enumerate() {
-            self.start[node as usize + 1] += u32::from(state.may_leave(k).is_ok());
+            if state.may_leave(k).is_ok() {
+                self.start[node as usize + 1] += 1;
+            }
         }
         for node in 0..n {
             self.start[node + 1] += self.start[node];
@@ -332,6 +357,17 @@ pub(crate) fn order(
     } else {
         None
     }
+}
+
+/// Whether what is refused for this may be feasible once the first transfer or the tick has ended.
+pub(crate) fn ends_with_transfers(refusal: Infeasible) -> bool {
+    matches!(
+        refusal,
+        Infeasible::Capacity
+            | Infeasible::NodeTransfers
+            | Infeasible::TransfersInFlight
+            | Infeasible::Budget
+    )
 }
 
 /// Whether a node has room for `arrives` once `leaves` has left it.

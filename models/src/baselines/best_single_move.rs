@@ -10,6 +10,7 @@
 //! reassignment (Gavranovic, Buljubasic and Demirovic, "Variable neighborhood search for Google
 //! machine reassignment problem", 2012).
 
+use crate::baselines::declaration::Declaration;
 use crate::baselines::scan::{Persistence, Scan};
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
@@ -46,6 +47,23 @@ impl Default for BestSingleMoveRules {
     fn default() -> Self {
         Self { persistence: Persistence { ticks: 18, forecast_share: 0.3 }, min_gain: 0.1 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<BestSingleMoveRules> {
+    Declaration::new(BestSingleMoveRules::default(), BestSingleMove::new)
+        .integer("ticks", "ticks for which a gain counts", 1..=72, |r| {
+            (&mut r.persistence.ticks).into()
+        })
+        .online()
+        .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
+            (&mut r.persistence.forecast_share).into()
+        })
+        .online()
+        .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
+            (&mut r.min_gain).into()
+        })
+        .online()
 }
 
 /// Takes the best single move.

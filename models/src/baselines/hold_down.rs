@@ -23,6 +23,7 @@
 //! It looks at neither forecasts nor costs. Each move decreases the imbalance by at least the
 //! margin, and below the threshold there is none: a static cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
@@ -43,6 +44,21 @@ impl Default for HoldDownRules {
     fn default() -> Self {
         Self { threshold: 0.1, hold_ticks: 3, min_gain: 0.1 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<HoldDownRules> {
+    Declaration::new(HoldDownRules::default(), HoldDown::new)
+        .real("threshold", "coefficient of variation of the loads that counts", 0.0..=0.5, |r| {
+            (&mut r.threshold).into()
+        })
+        .integer("hold_ticks", "consecutive ticks above it before a move", 1..=12, |r| {
+            (&mut r.hold_ticks).into()
+        })
+        .online()
+        .real("min_gain", "share of the imbalance that a move has to take off", 0.0..=0.5, |r| {
+            (&mut r.min_gain).into()
+        })
 }
 
 /// Shares of the imbalance up to this are rounding.

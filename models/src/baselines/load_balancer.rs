@@ -13,8 +13,12 @@
 //! two workloads back and forth for ever; here every move makes the sorted vector of loads
 //! lexicographically smaller, so a static cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
 use godwit_envs::state::{Action, ClusterState};
+
+/// Least improvement unless another is given.
+const DEFAULT_IMPROVEMENT: f32 = 0.05;
 
 /// Largest workload of the most loaded node to the least loaded node that fits.
 #[derive(Debug, Clone)]
@@ -37,8 +41,18 @@ impl LoadBalancer {
 
 impl Default for LoadBalancer {
     fn default() -> Self {
-        Self::new(0.05)
+        Self::new(DEFAULT_IMPROVEMENT)
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<f32> {
+    Declaration::new(DEFAULT_IMPROVEMENT, LoadBalancer::new).real(
+        "min_improvement",
+        "least decrease from the source's load now to the destination's afterwards, a load",
+        0.0..=1.0,
+        |least| least.into(),
+    )
 }
 
 /// Load that a workload adds to a node.

@@ -26,6 +26,7 @@
 //! destination never becomes overutilised by what it receives: each workload moves at most once,
 //! and the cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::baselines::load_balancer::own_load;
 use crate::policy::Policy;
 use godwit_envs::resources::MAX_RESOURCES;
@@ -59,6 +60,45 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self::Deviation { below: 0.1, above: 0.1 }
     }
+}
+
+/// Both kinds of thresholds side by side, of which one is in use.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    fixed: bool,
+    below: f32,
+    above: f32,
+    low: f32,
+    target: f32,
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<Settings> {
+    let default = Settings { fixed: false, below: 0.1, above: 0.1, low: 0.2, target: 0.5 };
+    let make = |s: Settings| {
+        LowNodeUtilization::new(if s.fixed {
+            Thresholds::Fixed { low: s.low, target: s.target }
+        } else {
+            Thresholds::Deviation { below: s.below, above: s.above }
+        })
+    };
+    Declaration::new(default, make)
+        .choice("thresholds", "what the thresholds are", &["deviation", "fixed"], |s| {
+            (&mut s.fixed).into()
+        })
+        .real("below", "deviation: underutilised this far below the mean", 0.0..=0.4, |s| {
+            (&mut s.below).into()
+        })
+        .real("above", "deviation: overutilised this far above the mean", 0.0..=0.4, |s| {
+            (&mut s.above).into()
+        })
+        .real("low", "fixed: underutilised up to this utilisation", 0.0..=1.0, |s| {
+            (&mut s.low).into()
+        })
+        .real("target", "fixed: overutilised above this utilisation", 0.0..=1.0, |s| {
+            (&mut s.target).into()
+        })
+        .relation("low", "no more than target", |s| s.low <= s.target)
 }
 
 /// From overutilised nodes to underutilised ones.

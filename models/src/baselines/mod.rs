@@ -1,23 +1,36 @@
 //! Heuristic policies: what a trained one has to beat.
 
 pub mod annealing;
+pub mod best_fit_decreasing;
 pub mod best_move_or_swap;
 pub mod best_single_move;
+pub mod declaration;
+pub mod evacuate;
+pub mod genetic;
 pub mod hold_down;
+pub mod large_neighbourhood;
 pub mod load_balancer;
 pub mod low_node_utilization;
 pub mod overload_detection;
+pub mod parameters;
+pub mod particle_swarm;
+pub mod planned;
+pub mod queueing;
 pub mod random;
+pub mod receding_horizon;
 pub mod sandpiper;
 pub mod scan;
 pub mod stay;
 pub mod threshold_rules;
+pub mod trial;
 mod utilisation;
 pub mod watcher_balance;
 pub mod watcher_stabilization;
 
 use crate::policy::Policy;
 use overload_detection::{Detector, OverloadDetection};
+
+pub use parameters::{Assignment, ParameterError, baseline_with};
 
 /// Names of all baselines, the simplest first.
 pub const NAMES: &[&str] = &[
@@ -34,9 +47,16 @@ pub const NAMES: &[&str] = &[
     "iqr-mmt",
     "mad-mmt",
     "lr-mmt",
+    "queueing",
+    "best-fit-decreasing",
     "annealing",
+    "genetic",
+    "particle-swarm",
+    "large-neighbourhood",
     "best-single-move",
+    "evacuate",
     "best-move-or-swap",
+    "receding-horizon",
 ];
 
 /// The baseline with this name, with its default parameters.
@@ -55,9 +75,18 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "iqr-mmt" => Box::new(OverloadDetection::with(Detector::IQR)),
         "mad-mmt" => Box::new(OverloadDetection::with(Detector::MAD)),
         "lr-mmt" => Box::new(OverloadDetection::with(Detector::LR)),
+        "queueing" => Box::new(queueing::Queueing::default()),
+        "best-fit-decreasing" => Box::new(best_fit_decreasing::BestFitDecreasing::default()),
         "annealing" => Box::new(annealing::Annealing::new(Default::default(), 0)),
+        "genetic" => Box::new(genetic::Genetic::new(Default::default(), 0)),
+        "particle-swarm" => Box::new(particle_swarm::ParticleSwarm::new(Default::default(), 0)),
+        "large-neighbourhood" => {
+            Box::new(large_neighbourhood::LargeNeighbourhood::new(Default::default(), 0))
+        }
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
+        "evacuate" => Box::new(evacuate::Evacuate::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
+        "receding-horizon" => Box::new(receding_horizon::RecedingHorizon::default()),
         _ => return None,
     })
 }
@@ -84,17 +113,30 @@ pub fn describe(name: &str) -> Option<&'static str> {
         "iqr-mmt" => "as thr-mmt, with a threshold by the interquartile range of the history",
         "mad-mmt" => "as thr-mmt, with a threshold by the median absolute deviation of the history",
         "lr-mmt" => "as thr-mmt, where a local regression predicts an overload",
+        "queueing" => "nodes as M/M/c queues: the move that lowers the mean response time most",
+        "best-fit-decreasing" => "repacks by best-fit decreasing and plays the best of its moves",
+        "genetic" => "grouping genetic algorithm over placements, played move by move",
+        "particle-swarm" => "binary particle swarm over sets of moves, played move by move",
+        "large-neighbourhood" => {
+            "shifts, swaps, chains, destroy and repair of placements, played move by move"
+        }
         "annealing" => "simulated annealing over shifts and exchanges, played move by move",
         "best-single-move" => {
             "the move that decreases the weighted objective most, net of its cost"
         }
+        "evacuate" => "off draining and degraded nodes first, then the best single move",
         "best-move-or-swap" => "the best single move or exchange of two workloads, net of its cost",
+        "receding-horizon" => {
+            "the first move from which best single moves lead farthest, in the simulator"
+        }
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod detection_tests;
+#[cfg(test)]
+mod planning_tests;
 #[cfg(test)]
 mod published_tests;
 #[cfg(test)]

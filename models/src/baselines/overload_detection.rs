@@ -31,6 +31,7 @@
 //! threshold is, too, and a workload moves only from a node above it to one that stays below: at
 //! most once, and the cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::baselines::utilisation::{SLACK, add_up, highest, own};
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
@@ -85,6 +86,50 @@ impl Default for DetectionRules {
     /// THR at 0.8; CloudSim keeps 30 observations.
     fn default() -> Self {
         Self { detector: Detector::Threshold, threshold: 0.8, window: 30 }
+    }
+}
+
+/// The parameters of one of the four named detectors as data.
+pub(crate) fn declaration(name: &str) -> Option<Declaration<DetectionRules>> {
+    let detector = match name {
+        "thr-mmt" => Detector::Threshold,
+        "iqr-mmt" => Detector::IQR,
+        "mad-mmt" => Detector::MAD,
+        "lr-mmt" => Detector::LR,
+        _ => return None,
+    };
+    let default = DetectionRules { detector, ..DetectionRules::default() };
+    let declaration = Declaration::new(default, OverloadDetection::new).real(
+        "threshold",
+        "utilisation above which a node is overloaded (but for thr: with a short history only)",
+        0.3..=1.0,
+        |r| (&mut r.threshold).into(),
+    );
+    let safety = "factor on what the history says";
+    Some(match detector {
+        Detector::Threshold => declaration,
+        Detector::LocalRegression { .. } => {
+            declaration.real("safety", safety, 0.8..=2.0, |r| r.safety().into()).online()
+        }
+        Detector::InterquartileRange { .. } | Detector::MedianAbsoluteDeviation { .. } => {
+            declaration
+                .real("safety", safety, 0.0..=6.0, |r| r.safety().into())
+                .online()
+                .integer("window", "ticks of history", 10..=72, |r| (&mut r.window).into())
+                .online()
+        }
+    })
+}
+
+impl DetectionRules {
+    /// The detector's factor; the threshold itself where it has none.
+    fn safety(&mut self) -> &mut f32 {
+        match &mut self.detector {
+            Detector::Threshold => &mut self.threshold,
+            Detector::InterquartileRange { safety }
+            | Detector::MedianAbsoluteDeviation { safety }
+            | Detector::LocalRegression { safety } => safety,
+        }
     }
 }
 

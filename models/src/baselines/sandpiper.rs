@@ -14,7 +14,7 @@
 //!    one of a node of low volume (by ascending VSR), if that node stays at or below the
 //!    threshold and the hot node's utilisation above it falls. The exchange is two moves, each
 //!    feasible in its turn; the second is remembered, and made once it is feasible. Online it is
-//!    given up after the next tick.
+//!    given up after the next tick, or when the first has been copied if that takes longer.
 //! 5. Otherwise the next hot node, or stay.
 //!
 //! Parameters: threshold, clip, `sustained` of `observed` ticks, and how many nodes of low volume
@@ -28,7 +28,8 @@
 //! summed over the cluster, and nothing adds to it. So a static cluster comes to rest, as long as
 //! transfers end in time for the second halves of exchanges.
 
-use crate::baselines::best_move_or_swap::order;
+use crate::baselines::best_move_or_swap::{ends_with_transfers, order};
+use crate::baselines::declaration::Declaration;
 use crate::baselines::utilisation::{SLACK, add_up, highest, own};
 use crate::policy::Policy;
 use godwit_envs::constraints::Infeasible;
@@ -60,12 +61,33 @@ impl Default for SandpiperRules {
     }
 }
 
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<SandpiperRules> {
+    Declaration::new(SandpiperRules::default(), Sandpiper::new)
+        .real("threshold", "utilisation above which a node is hot", 0.3..=1.0, |r| {
+            (&mut r.threshold).into()
+        })
+        .real("clip", "utilisations count up to this in volumes", 0.8..=0.999, |r| {
+            (&mut r.clip).into()
+        })
+        .integer("sustained", "ticks of the observed ones that must be hot", 1..=16, |r| {
+            (&mut r.sustained).into()
+        })
+        .online()
+        .integer("observed", "ticks that are looked at", 1..=16, |r| (&mut r.observed).into())
+        .online()
+        .integer("swap_nodes", "nodes of low volume that exchanges look at", 0..=64, |r| {
+            (&mut r.swap_nodes).into()
+        })
+        .relation("sustained", "no more than observed", |r| r.sustained <= r.observed)
+}
+
 /// The remembered second move of an exchange.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     first: (usize, usize),
     second: (usize, usize),
-    /// Last tick at which it may still be made.
+    /// Last tick at which it may still be made, unless the first is still being copied.
     until: u32,
 }
 
@@ -96,17 +118,14 @@ impl Sandpiper {
         let Pending { first, second, until } = self.pending?;
         let (workload, destination) = second;
         let made = state.placement.get(first.0).is_some_and(|&node| node as usize == first.1);
+        let copied = state.transfers.iter().any(|transfer| transfer.workload as usize == first.0);
+        let waits = (copied || state.tick < until) && state.rules.episode.mode == Mode::Online;
         match state.check(workload, destination) {
             Ok(()) if made => {
                 self.pending = None;
                 Some(Action::Migrate { workload, destination })
             }
-            // The first transfer still holds the room or the link: let the tick end.
-            Err(Infeasible::Capacity | Infeasible::NodeTransfers | Infeasible::Budget)
-                if made && state.tick < until && state.rules.episode.mode == Mode::Online =>
-            {
-                Some(Action::Stay)
-            }
+            Err(refusal) if made && waits && ends_with_transfers(refusal) => Some(Action::Stay),
             _ => {
                 self.pending = None;
                 None

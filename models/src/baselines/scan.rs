@@ -67,20 +67,33 @@ impl Scan {
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
-        best_simd(self, state, min_gain, &mut best);
+        best_simd(self, state, min_gain, &mut best, None);
         best
+    }
+
+    /// The most valuable feasible move of each workload, by ascending workload; of interchangeable
+    /// ones only the first. Call [`Scan::prepare`] first.
+    pub fn best_of_each(&mut self, state: &ClusterState, out: &mut Vec<ValuedMove>) {
+        out.clear();
+        self.twins.reset(state.spec.workloads());
+        best_simd(self, state, f32::NEG_INFINITY, &mut None, Some(out));
     }
 
     /// Value of a move whether or not it is feasible. Call [`Scan::prepare`] first.
     pub fn value(&self, state: &ClusterState, workload: usize, destination: usize) -> f32 {
-        let source = state.placement[workload] as usize;
-        let mut gain = 0.0;
-        for (at, &ticks) in self.ticks.iter().enumerate() {
-            let demand = demand_at(state, at, workload);
-            gain += ticks * shift_gain(state, at, source, destination, demand);
-        }
-        gain - move_cost(state, workload, destination)
+        value(state, &self.ticks, workload, destination)
     }
+}
+
+/// Value of a move, feasible or not, of a workload that is on a node; `ticks` as in [`Scan`].
+pub fn value(state: &ClusterState, ticks: &[f32], workload: usize, destination: usize) -> f32 {
+    let source = state.placement[workload] as usize;
+    let mut gain = 0.0;
+    for (at, &ticks) in ticks.iter().enumerate() {
+        let demand = demand_at(state, at, workload);
+        gain += ticks * shift_gain(state, at, source, destination, demand);
+    }
+    gain - move_cost(state, workload, destination)
 }
 
 // Lanes are indexed side by side: the compiler turns such loops into vectors.
@@ -90,7 +103,13 @@ impl Scan {
     "x86_64+avx2+fma",
     "aarch64+neon"
 ))]
-fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Option<ValuedMove>) {
+fn best_simd(
+    scan: &mut Scan,
+    state: &ClusterState,
+    min_gain: f32,
+    best: &mut Option<ValuedMove>,
+    mut each: Option<&mut Vec<ValuedMove>>,
+) {
     let spec = &*state.spec;
     let nodes = spec.nodes();
     let objective = &state.objective;
@@ -105,6 +124,8 @@ fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Op
         }
         let source = state.placement[k] as usize;
         let mut departed = false;
+        let mut own: Option<ValuedMove> = None;
+        let mut own_most = if each.is_some() { min_gain } else { most };
         for block in 0..blocks {
             let open = state.open_lanes(k, &scan.tiles[block]);
             if !open.contains(&true) {
@@ -136,11 +157,20 @@ fn best_simd(scan: &mut Scan, state: &ClusterState, min_gain: f32, best: &mut Op
                 }
             }
             for l in 0..LANES {
-                if open[l] && gain[l] > most {
-                    most = gain[l];
+                if open[l] && gain[l] > own_most {
+                    own_most = gain[l];
                     let destination = scan.tiles[block].node[l] as usize;
-                    *best = Some(ValuedMove { workload: k, destination, gain: most });
+                    own = Some(ValuedMove { workload: k, destination, gain: own_most });
                 }
+            }
+        }
+        if let Some(own) = own {
+            if own.gain > most {
+                most = own.gain;
+                *best = Some(own);
+            }
+            if let Some(each) = &mut each {
+                each.push(own);
             }
         }
     }
@@ -194,7 +224,7 @@ fn cost_weights(state: &ClusterState, workload: usize) -> (f32, f32) {
 
 /// How many ticks each outlook stands for: the gain of tick t (0 is now) is interpolated between
 /// the outlooks around it, and summed over the ticks that count and are left.
-fn tick_weights(state: &ClusterState, persistence: Persistence, out: &mut Vec<f32>) {
+pub fn tick_weights(state: &ClusterState, persistence: Persistence, out: &mut Vec<f32>) {
     out.clear();
     let rules = &*state.rules;
     if rules.episode.mode == Mode::Rebalance {

@@ -17,6 +17,7 @@
 //! mark is not above the release mark, a destination never becomes hot by what it receives, and a
 //! static cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
 use godwit_envs::cluster::ClusterSpec;
 use godwit_envs::state::{Action, ClusterState};
@@ -36,6 +37,22 @@ impl Default for Marks {
     fn default() -> Self {
         Self { high: 0.85, release: 0.8, low: 0.8 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<Marks> {
+    Declaration::new(Marks::default(), ThresholdRules::new)
+        .real("high", "highest utilisation above which a node becomes hot", 0.3..=1.0, |r| {
+            (&mut r.high).into()
+        })
+        .real("release", "utilisation at which a hot node is hot no longer", 0.3..=1.0, |r| {
+            (&mut r.release).into()
+        })
+        .real("low", "utilisation up to which a destination is filled", 0.3..=1.0, |r| {
+            (&mut r.low).into()
+        })
+        .relation("release", "no more than high", |r| r.release <= r.high)
+        .relation("low", "no more than release", |r| r.low <= r.release)
 }
 
 /// High-water and low-water marks with hysteresis.

@@ -1,7 +1,7 @@
 //! Utilisations as they will be once the transfers in flight have ended: what baselines that shed
 //! load from hot nodes look at, so that they do not shed again what is already leaving.
 
-use godwit_envs::state::ClusterState;
+use godwit_envs::state::{ClusterState, NOWHERE};
 
 /// Exceeding a threshold by no more than this is rounding: a node that was filled up to a
 /// threshold must not look overfull because the same demands were added in another order.
@@ -14,7 +14,13 @@ pub(crate) fn add_up(state: &ClusterState, demand: &[f32], out: &mut Vec<f32>) {
     out.clear();
     out.resize(spec.nodes() * m, 0.0);
     for (demand, &node) in demand.chunks_exact(m).zip(&state.placement) {
+        if node == NOWHERE {
+            continue;
+        }
         let node = node as usize;
+        if node >= spec.nodes() {
+            continue;
+        }
         for (j, d) in demand.iter().enumerate() {
             out[node * m + j] += d * spec.inverse_supply[j * padded + node];
         }

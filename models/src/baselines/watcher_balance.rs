@@ -22,6 +22,7 @@
 //! It looks at neither forecasts nor costs. A destination never becomes overloaded by what it
 //! receives: in a static cluster each workload moves at most once, and the cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::baselines::threshold_rules::utilisation;
 use crate::policy::Policy;
 use godwit_envs::state::{Action, ClusterState};
@@ -37,6 +38,16 @@ impl Default for WatcherBalanceRules {
     fn default() -> Self {
         Self { threshold: 0.8 }
     }
+}
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<WatcherBalanceRules> {
+    Declaration::new(WatcherBalanceRules::default(), WatcherBalance::new).real(
+        "threshold",
+        "highest utilisation from which a host is overloaded",
+        0.2..=1.0,
+        |r| (&mut r.threshold).into(),
+    )
 }
 
 /// Takes the excess over the mean off overloaded hosts.

@@ -18,6 +18,7 @@
 //! It looks at neither forecasts nor costs. Each move decreases a sum that cannot go below zero, by
 //! no less than the least decrease: a static cluster comes to rest.
 
+use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
 use godwit_envs::resources::MAX_RESOURCES;
 use godwit_envs::state::{Action, ClusterState};
@@ -40,6 +41,17 @@ impl Default for WatcherStabilizationRules {
 
 /// Changes of a sum of standard deviations up to this are rounding.
 const ROUNDING: f32 = 1e-5;
+
+/// The parameters as data.
+pub(crate) fn declaration() -> Declaration<WatcherStabilizationRules> {
+    Declaration::new(WatcherStabilizationRules::default(), WatcherStabilization::new)
+        .real("threshold", "spread of a utilisation above which it acts", 0.0..=0.3, |r| {
+            (&mut r.threshold).into()
+        })
+        .log_real("min_decrease", "least decrease of the sum of spreads", 1e-5..=0.1, |r| {
+            (&mut r.min_decrease).into()
+        })
+}
 
 /// Utilisations of one resource around their mean.
 #[derive(Debug, Clone, Copy, Default)]
