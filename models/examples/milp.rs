@@ -5,7 +5,6 @@
 //! `godwit import vm-snapshot` reads (see the README for where it is published).
 
 use godwit_envs::importers::{ImportOptions, vm_snapshot};
-use godwit_envs::scenario::WorldTemplate;
 use godwit_envs::state::ClusterState;
 use godwit_models::milp::{Options, solve};
 use std::error::Error;
@@ -25,13 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for budget in budgets {
         for transient in [false, true] {
             let options = ImportOptions { budget, ..ImportOptions::default() };
-            let template = WorldTemplate::new(&vm_snapshot(&file, &options)?.scenario);
-            let placement = template.listed().ok_or("expected a placed cluster")?.to_vec();
-            let state = ClusterState::new(
-                Arc::clone(&template.rules),
-                Arc::clone(template.spec()),
-                placement,
-            );
+            let imported = vm_snapshot(&file, &options)?;
+            let (spec, placement) = imported.snapshot.to_spec();
+            let rules = Arc::new(imported.scenario.rules);
+            let state = ClusterState::new(rules, Arc::new(spec), placement);
             let clock = Instant::now();
             let solution = solve(&state, &Options { transient, ..Options::default() })?;
             println!(

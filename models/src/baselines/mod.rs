@@ -7,6 +7,8 @@ pub mod hold_down;
 pub mod load_balancer;
 pub mod low_node_utilization;
 pub mod overload_detection;
+#[cfg(feature = "milp")]
+pub mod milp;
 pub mod random;
 pub mod sandpiper;
 pub mod scan;
@@ -37,6 +39,8 @@ pub const NAMES: &[&str] = &[
     "annealing",
     "best-single-move",
     "best-move-or-swap",
+    #[cfg(feature = "milp")]
+    "milp",
 ];
 
 /// The baseline with this name, with its default parameters.
@@ -58,6 +62,8 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "annealing" => Box::new(annealing::Annealing::new(Default::default(), 0)),
         "best-single-move" => Box::new(best_single_move::BestSingleMove::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
+        #[cfg(feature = "milp")]
+        "milp" => Box::new(milp::Milp::default()),
         _ => return None,
     })
 }
@@ -89,6 +95,8 @@ pub fn describe(name: &str) -> Option<&'static str> {
             "the move that decreases the weighted objective most, net of its cost"
         }
         "best-move-or-swap" => "the best single move or exchange of two workloads, net of its cost",
+        #[cfg(feature = "milp")]
+        "milp" => "static worlds: the exact optimum by HiGHS, played move by move",
         _ => return None,
     })
 }

@@ -368,7 +368,7 @@ impl Model {
         let uses_imbalance = state.objective.uses(Term::Imbalance);
         let covers_all_terms = !uses_imbalance;
         let proves = !(uses_imbalance && options.imbalance == Imbalance::Deviation);
-        if self.problem.num_cols() == 0 {
+        if self.kinds.is_empty() {
             // Nothing may move.
             let mut level = state.level_terms();
             if uses_imbalance {
