@@ -14,13 +14,16 @@ use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/vm-snapshot/cluster-279.json");
+    let default =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/vm-snapshot/cluster-279.json");
     let file = args.next().map_or_else(|| PathBuf::from(default), PathBuf::from);
     let mut budgets: Vec<u32> = args.map(|text| text.parse()).collect::<Result<_, _>>()?;
     if budgets.is_empty() {
         budgets = vec![10, 25, 50, 100];
     }
-    println!("budget  transient  status     slots  objective  bound     moves  order       seconds");
+    println!(
+        "budget  transient  status     slots  objective  bound     moves  order       seconds"
+    );
     for budget in budgets {
         for transient in [false, true] {
             let options = ImportOptions { budget, ..ImportOptions::default() };

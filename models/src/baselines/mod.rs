@@ -6,9 +6,9 @@ pub mod best_single_move;
 pub mod hold_down;
 pub mod load_balancer;
 pub mod low_node_utilization;
-pub mod overload_detection;
 #[cfg(feature = "milp")]
 pub mod milp;
+pub mod overload_detection;
 pub mod random;
 pub mod sandpiper;
 pub mod scan;
@@ -96,7 +96,7 @@ pub fn describe(name: &str) -> Option<&'static str> {
         }
         "best-move-or-swap" => "the best single move or exchange of two workloads, net of its cost",
         #[cfg(feature = "milp")]
-        "milp" => "static worlds: the exact optimum by HiGHS, played move by move",
+        "milp" => "static worlds: the best placement by integer programming (HiGHS), move by move",
         _ => return None,
     })
 }

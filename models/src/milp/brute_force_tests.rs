@@ -121,8 +121,7 @@ impl<'a> BruteForce<'a> {
             }
         }
         let reserved = used.clone();
-        let mut search =
-            Self { state, transient, placement, used, reserved, best: f64::INFINITY };
+        let mut search = Self { state, transient, placement, used, reserved, best: f64::INFINITY };
         search.place(0, state.moves_left, 0.0);
         search.best
     }
@@ -175,9 +174,7 @@ impl<'a> BruteForce<'a> {
             let meets = |other: usize| {
                 other != k && spec.group[other] == spec.group[k] && self.placement[other] == to
             };
-            if (0..m).any(full)
-                || (spec.group[k] != NO_GROUP && (0..spec.workloads()).any(meets))
-            {
+            if (0..m).any(full) || (spec.group[k] != NO_GROUP && (0..spec.workloads()).any(meets)) {
                 return;
             }
         }

@@ -22,6 +22,7 @@
 pub mod kinds;
 mod model;
 pub mod order;
+mod solver;
 
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
@@ -47,6 +48,9 @@ pub struct Options {
     pub transient: bool,
     /// Time after which the best placement found counts.
     pub time_limit: Duration,
+    /// Nodes of the search tree after which the best placement found counts; `None` for no limit.
+    /// Where time does not run out first, the same state gives the same placement on any machine.
+    pub node_limit: Option<u32>,
     /// Gap between the placement found and the bound, as a share of the objective, that counts as
     /// none.
     pub relative_gap: f64,
@@ -59,6 +63,7 @@ impl Default for Options {
         Self {
             transient: false,
             time_limit: Duration::from_secs(60),
+            node_limit: None,
             relative_gap: 1e-6,
             imbalance: Imbalance::Omit,
         }
@@ -70,8 +75,8 @@ impl Default for Options {
 pub enum Status {
     /// The best value of the program is proven, up to the gap asked for.
     Optimal,
-    /// Time is up: a feasible placement and a bound.
-    TimeLimit,
+    /// Time is up, or the search tree is as large as it may be: a feasible placement and a bound.
+    Limit,
 }
 
 /// A placement, what it is worth and what is proven about it.

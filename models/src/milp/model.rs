@@ -1,11 +1,11 @@
-//! The integer program over kinds of workloads, and the way back to named ones.
+//! The integer program over kinds of workloads.
 
 use super::kinds::{Kind, kinds, priced};
-use super::order::Move;
-use super::{Imbalance, MilpError, Options, Status};
+use super::solver::Links;
+use super::{Imbalance, MilpError, Options};
 use godwit_envs::objective::{LEVEL_TERMS, Slot, Term};
 use godwit_envs::state::ClusterState;
-use highs::{Col, HighsModelStatus, HighsSolutionStatus, RowProblem, Sense};
+use highs::{Col, RowProblem};
 
 /// Share by which a node may be over its supply, as in [`godwit_envs::outlook::fits`].
 const FIT: f64 = 1.0 + 1e-5;
@@ -13,28 +13,20 @@ const FIT: f64 = 1.0 + 1e-5;
 /// Share of a slot that may be missing, as in [`godwit_envs::outlook::whole_slots`].
 const SLOT: f64 = 1e-4;
 
-/// What the solver found.
-pub struct Found {
-    pub status: Status,
-    pub bound: Option<f64>,
-    pub covers_all_terms: bool,
-    pub moves: Vec<Move>,
-}
-
 /// The program: `out` counts the workloads of a kind that leave a node, `arrivals` those that
 /// come to a node.
 pub struct Model {
-    problem: RowProblem,
-    kinds: Vec<Kind>,
+    pub(super) problem: RowProblem,
+    pub(super) kinds: Vec<Kind>,
     /// `[kind][source]`.
-    out: Vec<Vec<Col>>,
+    pub(super) out: Vec<Vec<Col>>,
     /// Destination and count, `[kind]`.
-    arrivals: Vec<Vec<(usize, Col)>>,
+    pub(super) arrivals: Vec<Vec<(usize, Col)>>,
     /// Value of each column when nothing moves: where the solver starts from.
-    start: Vec<f64>,
+    pub(super) start: Vec<f64>,
     /// The solver's objective is `scale` times the weighted one less `constant`.
-    scale: f64,
-    constant: f64,
+    pub(super) scale: f64,
+    pub(super) constant: f64,
 }
 
 /// What comes to a node and leaves it, in workloads of a kind: kind, count, +1 or -1.
@@ -166,8 +158,8 @@ impl Model {
         for &(d, count) in arrivals {
             arrive[links.of[d]].push((count, -1.0));
         }
-        for a in 0..n {
-            for b in 0..n {
+        for (a, leave) in leave.iter_mut().enumerate() {
+            for (b, arrive) in arrive.iter_mut().enumerate() {
                 let from = kind.sources.iter().filter(|source| links.of[source.node] == a);
                 let pair = from
                     .flat_map(|source| arrivals.iter().map(move |&(d, _)| (source, d)))
@@ -176,8 +168,8 @@ impl Model {
                 let cost = price(state, source.workloads[0], d);
                 let most = f64::from(state.moves_left);
                 let count = self.column(cost, (0.0, most), true, 0.0);
-                leave[a].push((count, 1.0));
-                arrive[b].push((count, 1.0));
+                leave.push((count, 1.0));
+                arrive.push((count, 1.0));
             }
         }
         for row in leave.into_iter().chain(arrive).filter(|row| !row.is_empty()) {
@@ -361,100 +353,6 @@ impl Model {
             let row = row.into_iter().map(|(count, demand)| (count, demand / size));
             self.problem.add_row(..=free / size + SLOT, row.chain([(slots, 1.0)]));
         }
-    }
-
-    /// Runs the solver and names the workloads that move.
-    pub fn solve(self, state: &ClusterState, options: &Options) -> Result<Found, MilpError> {
-        let uses_imbalance = state.objective.uses(Term::Imbalance);
-        let covers_all_terms = !uses_imbalance;
-        let proves = !(uses_imbalance && options.imbalance == Imbalance::Deviation);
-        if self.kinds.is_empty() {
-            // Nothing may move.
-            let mut level = state.level_terms();
-            if uses_imbalance {
-                level[Term::Imbalance as usize] = 0.0;
-            }
-            let bound = proves.then(|| f64::from(state.objective.level(&level)));
-            let moves = Vec::new();
-            return Ok(Found { status: Status::Optimal, bound, covers_all_terms, moves });
-        }
-        let failed = |what: &dyn std::fmt::Debug| MilpError::Solver(format!("{what:?}"));
-        let mut solver =
-            self.problem.try_optimise(Sense::Minimise).map_err(|error| failed(&error))?;
-        solver.make_quiet();
-        let seconds = options.time_limit.as_secs_f64();
-        // One thread: the same search on every machine, as long as time does not run out.
-        solver.try_set_option("threads", 1).map_err(|error| failed(&error))?;
-        solver.try_set_option("time_limit", seconds).map_err(|error| failed(&error))?;
-        solver
-            .try_set_option("mip_rel_gap", options.relative_gap)
-            .map_err(|error| failed(&error))?;
-        solver.try_set_option("mip_abs_gap", 1e-7).map_err(|error| failed(&error))?;
-        // A start only helps: without it the solver looks for one itself.
-        let _ = solver.try_set_solution(Some(&self.start), None, None, None);
-        let solved = solver.try_solve().map_err(|error| failed(&error))?;
-        let status = match solved.status() {
-            HighsModelStatus::Optimal => Status::Optimal,
-            HighsModelStatus::ReachedTimeLimit => Status::TimeLimit,
-            other => return Err(failed(&other)),
-        };
-        let dual = solved.double_info_value(c"mip_dual_bound").map_err(|error| failed(&error))?;
-        let bound = proves
-            .then(|| (dual / self.scale + self.constant).max(0.0));
-        let columns = match solved.primal_solution_status() {
-            HighsSolutionStatus::Feasible => solved.get_solution().columns().to_vec(),
-            _ => self.start.clone(),
-        };
-        let count = |col: Col| columns[col.index()].round().max(0.0) as usize;
-        let links = Links::new(state);
-        let mut moves = Vec::new();
-        for ((kind, out), arrivals) in self.kinds.iter().zip(&self.out).zip(&self.arrivals) {
-            let mut leave: Vec<(usize, usize)> =
-                kind.sources.iter().zip(out).map(|(s, &col)| (s.node, count(col))).collect();
-            let mut arrive: Vec<(usize, usize)> =
-                arrivals.iter().map(|&(d, col)| (d, count(col))).collect();
-            // What leaves and arrives alike need not move.
-            for (node, left) in &mut leave {
-                if let Some((_, came)) = arrive.iter_mut().find(|(d, _)| d == node) {
-                    let both = (*left).min(*came);
-                    *left -= both;
-                    *came -= both;
-                }
-            }
-            let mut from: Vec<usize> = kind
-                .sources
-                .iter()
-                .zip(&leave)
-                .flat_map(|(source, &(_, left))| source.workloads.iter().copied().take(left))
-                .collect();
-            let mut to: Vec<usize> =
-                arrive.iter().flat_map(|&(d, came)| std::iter::repeat_n(d, came)).collect();
-            // The slower link sets the price of a move: pairing fast with fast is cheapest.
-            from.sort_by_key(|&k| links.of[state.placement[k] as usize]);
-            to.sort_by_key(|&d| links.of[d]);
-            moves.extend(from.into_iter().zip(to));
-        }
-        Ok(Found { status, bound, covers_all_terms, moves })
-    }
-}
-
-/// Nodes by the bandwidth that a transfer would get there.
-struct Links {
-    /// Bandwidths, ascending.
-    kinds: Vec<f32>,
-    /// Index into `kinds`, `[N]`.
-    of: Vec<usize>,
-}
-
-impl Links {
-    fn new(state: &ClusterState) -> Self {
-        let share = |i: usize| state.spec.bandwidth_gib_s[i] / f32::from(state.transfers_of(i) + 1);
-        let shares: Vec<f32> = (0..state.spec.nodes()).map(share).collect();
-        let mut kinds = shares.clone();
-        kinds.sort_by(f32::total_cmp);
-        kinds.dedup();
-        let of = shares.iter().map(|share| kinds.partition_point(|kind| kind < share)).collect();
-        Self { kinds, of }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Optima worked by hand, and the real cluster's.
 
-use super::order::{Ordering, order};
+use super::order::{Ordering, make, order};
 use super::{MilpError, Options, Status, bound, solve};
+use crate::baselines::milp::Milp;
+use crate::policy::Policy;
 use crate::testing::{cluster, env, rules};
+use godwit_envs::cluster::WorkloadSpec;
 use godwit_envs::env::Env;
 use godwit_envs::importers::{ImportOptions, vm_snapshot};
 use godwit_envs::scenario::Phase;
-use godwit_envs::state::ClusterState;
+use godwit_envs::state::{Action, ClusterState};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,15 +27,11 @@ fn the_founding_example_is_solved_as_by_hand() {
 
 #[test]
 fn an_exchange_without_free_room_is_optimal_but_out_of_reach() {
-    // 6 and 3 of 10 on node 0, 5 and 5 on node 1: exchanging 6 and 5 is no better. With 4 + 6 and
-    // 7 + 3, exchanging 6 and 3 would even the loads only if there were room for one to go first.
+    // Loads 1.0 and 0.8: the parts of two sums closer than 10 and 8 do not exist.
     let placed = [(6.0, 0), (4.0, 0), (7.0, 1), (1.0, 1)];
     let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
     let solution = solve(&state, &Options::default()).unwrap();
-    // 6 + 4 and 7 + 1: 9 and 9 would need 6 + 3; 4 + 6 - 1 + ... the best split of 18 is 10 to 8
-    // or 7 + 1 + ...: subsets sum to 8 (7 + 1), 10, 11, 7: nothing is closer than 10 and 8.
     assert!((solution.objective - 1.0).abs() < 1e-6, "{solution:?}");
-    assert_eq!((solution.moves.len(), solution.ordering), (0, Ordering::Complete));
     // Two full nodes: an exchange has no first move.
     let placed = [(6.0, 0), (4.0, 0), (5.0, 1), (5.0, 1)];
     let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
@@ -58,15 +57,18 @@ fn the_order_leaves_room_for_what_comes_later() {
 
 #[test]
 fn transient_demand_keeps_the_source() {
-    // 8 and 4 of 10: with two moves, 4 for 8 needs both nodes to hold both.
-    let placed = [(6.0, 0), (2.0, 0), (3.0, 1), (1.0, 1)];
-    let build = || cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
-    let plain = solve(&build(), &Options::default()).unwrap();
-    let transient =
-        solve(&build(), &Options { transient: true, ..Options::default() }).unwrap();
-    // 6 + 0 and 2 + 3 + 1, by moving the 2, which fits beside what is there.
-    assert!((plain.objective - 0.6).abs() < 1e-6 && (transient.objective - 0.6).abs() < 1e-6);
-    assert_eq!(transient.moves, [(1, 1)]);
+    // Loads 0.9 and 0.7. Exchanging the 5 and the 4 gives 0.8 and 0.8, but no node can hold both.
+    let placed = [(5.0, 0), (4.0, 0), (4.0, 1), (3.0, 1)];
+    let pin = |w: &mut [WorkloadSpec]| (w[1].movable, w[3].movable) = (false, false);
+    let state = cluster(rules(json!({})), (2, 10.0), &placed, pin);
+    let plain = solve(&state, &Options::default()).unwrap();
+    assert!((plain.objective - 0.8).abs() < 1e-6, "{plain:?}");
+    assert_eq!((plain.ordering, plain.blocked.len()), (Ordering::Impossible, 2));
+    let transient = solve(&state, &Options { transient: true, ..Options::default() }).unwrap();
+    assert!((transient.objective - 0.9).abs() < 1e-6, "{transient:?}");
+    assert_eq!((transient.ordering, transient.blocked.len()), (Ordering::Complete, 0));
+    // The policy plays what can be played: nothing.
+    assert_eq!(Milp::default().act(&state), Action::Stay);
 }
 
 #[test]
@@ -121,5 +123,11 @@ fn the_optima_of_the_real_cluster_are_proven() {
         assert!(solution.objective - solution.bound.unwrap() < 1e-5, "{solution:?}");
         assert_eq!(solution.ordering, Ordering::Complete, "{budget}");
         assert!(seconds < 10.0, "{budget} moves took {seconds} s");
+        // The policy's small search tree is enough.
+        let (mut played, mut policy) = (state, Milp::default());
+        while let Action::Migrate { workload, destination } = policy.act(&played) {
+            assert!(make(&mut played, (workload, destination)));
+        }
+        assert_eq!(played.now.total_slots() as u32, slots, "{budget}");
     }
 }
