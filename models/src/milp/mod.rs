@@ -22,6 +22,7 @@
 pub mod kinds;
 mod model;
 pub mod order;
+mod room;
 mod solver;
 
 use godwit_envs::scenario::Mode;
