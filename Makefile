@@ -1,6 +1,6 @@
 # Every target provides libtorch first (`setup`), which does nothing when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup setup-milp demo test bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -9,19 +9,23 @@ setup: ## put libtorch under .libtorch (downloads it once, about 0.55 GB without
 	@command -v python3 >/dev/null || { echo "setup: python3 is missing, install it (Debian: apt-get install python3 python3-pip)" >&2; exit 1; }
 	@python3 scripts/setup_libtorch.py
 
+# Only what solves exactly is built with these: `make demo` does without.
+setup-milp: setup
+	@python3 scripts/setup_milp.py
+
 demo: setup ## train, export, verify and evaluate a small policy, then decide a migration with it
 	@scripts/demo.sh
 
-test: setup ## run all tests
-	cargo test --workspace
+test: setup-milp ## run all tests
+	cargo test --workspace --features milp
 
-bench: setup ## measure speeds on this machine
-	cargo bench --workspace
+bench: setup-milp ## measure speeds on this machine
+	cargo bench --workspace --features milp
 	cargo run --release --bin godwit -- bench env founding-10x50
 
-lint: setup ## check formatting and lints
+lint: setup-milp ## check formatting and lints
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --features milp -- -D warnings
 
 clean: ## remove what was built; keeps checkpoints and the downloaded libtorch
 	cargo clean

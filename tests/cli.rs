@@ -27,6 +27,22 @@ fn refuses(args: &[&str], parts: &[&str]) {
     }
 }
 
+#[test]
+fn a_bound_is_for_static_scenarios_and_builds_with_a_solver() {
+    let bounded = ["evaluate", "founding-3x3", "--baselines", "stay", "--bound", "--json"];
+    if cfg!(feature = "milp") {
+        let json = godwit(&bounded).output().unwrap().stdout;
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        // The founding example: from 2.8 to 1.3.
+        assert!((json["bound"].as_f64().unwrap() - 1.5).abs() < 1e-5, "{json}");
+        assert_eq!(json["policies"][0]["gap"], 1.0);
+        refuses(&["evaluate", "bursty", "--bound"], &["rebalance", "bursty"]);
+    } else {
+        refuses(&bounded, &["feature milp"]);
+    }
+    godwit(&["evaluate", "founding-3x3", "--bound", "0"]).assert().code(2);
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

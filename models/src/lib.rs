@@ -3,6 +3,8 @@
 pub mod artifact;
 pub mod baselines;
 pub mod guard;
+#[cfg(feature = "milp")]
+pub mod milp;
 pub mod net;
 pub mod network_policy;
 pub mod plan;

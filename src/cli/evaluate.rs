@@ -1,6 +1,8 @@
 //! `godwit evaluate`: policies and baselines side by side.
 
 use super::{BadInput, OrBadInput, output};
+#[cfg(feature = "milp")]
+use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
     Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, oscillation, table,
 };
@@ -9,7 +11,7 @@ use crate::tuned::{Setting, TunedFile, default_path};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationSpace;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::{NAMES, baseline_with, describe};
 use godwit_models::net::{FixedSize, Network};
@@ -32,6 +34,7 @@ Examples:
   godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
+  godwit evaluate quickstart --bound 20 --baselines best-move-or-swap,annealing
   godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
 pub struct Args {
     /// Embedded scenario or scenario file
@@ -60,6 +63,11 @@ pub struct Args {
     /// before is counted as an oscillation
     #[arg(long, default_value_t = oscillation::DEFAULT_WINDOW, value_name = "TICKS")]
     oscillation_window: u32,
+    /// Also prove how much any policy could return at most, and show how much of it each misses;
+    /// static scenarios only, so many seconds per episode [without SECONDS: 10]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10",
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    bound: Option<u32>,
     /// Also write a report with charts into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -78,6 +86,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::writable_folder("--report", folder, &report::FILES)?;
     }
     let scenario = super::scenario(&args.scenario)?;
+    if args.bound.is_some() {
+        check_bound(&scenario)?;
+    }
     let mut contenders = contenders(&scenario, &args.policy)?;
     let mut tuned = match &args.tuned {
         Some(Some(path)) => TunedFile::read(path, &scenario)?,
@@ -97,7 +108,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         oscillation_window: args.oscillation_window,
         progress: !args.json,
     };
-    let evaluation = evaluate_with(&scenario, &contenders, &settings)?;
+    let mut evaluation = evaluate_with(&scenario, &contenders, &settings)?;
+    if let Some(seconds) = args.bound {
+        evaluation = evaluation.with_bound(bound(&scenario, &settings, seconds)?);
+    }
     if let Some(folder) = &args.report {
         write_report(args, folder, &scenario, &contenders, &evaluation)?;
     }
@@ -108,6 +122,34 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::print(&table::table(&evaluation))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses before any episode is played.
+fn check_bound(scenario: &Scenario) -> anyhow::Result<()> {
+    if cfg!(not(feature = "milp")) {
+        let expected = "--bound: expected a build with the cargo feature milp, got one without";
+        return Err(BadInput(expected.into()).into());
+    }
+    if scenario.rules.episode.mode == Mode::Online {
+        let name = &scenario.name;
+        return Err(BadInput(format!(
+            "--bound: expected a scenario with mode = \"rebalance\", got {name}, which is online"
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+#[cfg(feature = "milp")]
+fn bound(scenario: &Scenario, settings: &Settings, seconds: u32) -> anyhow::Result<Option<f64>> {
+    let limit = std::time::Duration::from_secs(u64::from(seconds));
+    let Settings { episodes, first_seed, progress, .. } = *settings;
+    mean_bound(scenario, episodes, first_seed, limit, progress).map(Some)
+}
+
+#[cfg(not(feature = "milp"))]
+fn bound(_: &Scenario, _: &Settings, _: u32) -> anyhow::Result<Option<f64>> {
+    Ok(None)
 }
 
 /// A baseline, with the parameters of a file if it gives some.
@@ -168,6 +210,9 @@ fn command(args: &Args) -> String {
     words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
     if args.oscillation_window != oscillation::DEFAULT_WINDOW {
         words.push(format!("--oscillation-window {}", args.oscillation_window));
+    }
+    if let Some(seconds) = args.bound {
+        words.push(format!("--bound {seconds}"));
     }
     if let Some(folder) = &args.report {
         words.extend(["--report".into(), quoted(last(folder))]);

@@ -1,5 +1,7 @@
 //! Compares policies on the same held-out episodes.
 
+#[cfg(feature = "milp")]
+pub mod bound;
 pub mod oscillation;
 pub mod stats;
 pub mod table;
@@ -60,8 +62,8 @@ pub struct Evaluation {
     pub start: State,
     /// A return counts as an oscillation within this many ticks (rebalance: moves).
     pub oscillation_window: u32,
-    /// The most that any policy can return here, from exact optimisation; only where the scenario
-    /// has a single, static start and a solver looked at it.
+    /// The most that any policy can return here, from exact optimisation, mean over the episodes;
+    /// only where the scenario is static and a solver looked at it.
     pub bound: Option<f64>,
     /// Name of the policy that the others are compared with: the first trained one.
     pub reference: Option<String>,

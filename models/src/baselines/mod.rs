@@ -11,6 +11,8 @@ pub mod hold_down;
 pub mod large_neighbourhood;
 pub mod load_balancer;
 pub mod low_node_utilization;
+#[cfg(feature = "milp")]
+pub mod milp;
 pub mod overload_detection;
 pub mod parameters;
 pub mod particle_swarm;
@@ -57,6 +59,8 @@ pub const NAMES: &[&str] = &[
     "evacuate",
     "best-move-or-swap",
     "receding-horizon",
+    #[cfg(feature = "milp")]
+    "milp",
 ];
 
 /// The baseline with this name, with its default parameters.
@@ -87,6 +91,8 @@ pub fn baseline(name: &str) -> Option<Box<dyn Policy>> {
         "evacuate" => Box::new(evacuate::Evacuate::default()),
         "best-move-or-swap" => Box::new(best_move_or_swap::BestMoveOrSwap::default()),
         "receding-horizon" => Box::new(receding_horizon::RecedingHorizon::default()),
+        #[cfg(feature = "milp")]
+        "milp" => Box::new(milp::Milp::default()),
         _ => return None,
     })
 }
@@ -129,6 +135,8 @@ pub fn describe(name: &str) -> Option<&'static str> {
         "receding-horizon" => {
             "the first move from which best single moves lead farthest, in the simulator"
         }
+        #[cfg(feature = "milp")]
+        "milp" => "static worlds: the best placement by integer programming (HiGHS), move by move",
         _ => return None,
     })
 }

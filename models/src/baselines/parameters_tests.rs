@@ -6,8 +6,8 @@ use crate::rollout::rollout;
 use crate::testing::env;
 use godwit_envs::scenario::Phase;
 
-/// Baselines that have nothing to tune.
-const PLAIN: &[&str] = &["stay", "random"];
+/// Baselines that have nothing to tune: an exact solver's limits only trade time for proof.
+const PLAIN: &[&str] = &["stay", "random", "milp"];
 
 fn assignment(values: &[(&str, f64)]) -> Assignment {
     values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
