@@ -116,6 +116,12 @@ impl<'a> Solution<'a> {
         self.machine_cost[machine]
     }
 
+    /// Load cost of a machine.
+    pub fn load_cost(&self, machine: usize) -> i64 {
+        let width = self.instance.resources.len();
+        load(self.instance, machine, |r| self.usage[machine * width + r])
+    }
+
     /// Processes of a service on a machine.
     pub fn on_machine(&self, service: usize, machine: usize) -> usize {
         usize::from(self.on_machine[service * self.instance.machines.len() + machine])
