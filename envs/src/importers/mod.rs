@@ -6,6 +6,7 @@
 
 mod openb;
 mod report;
+mod table;
 mod vm_snapshot;
 
 pub use openb::openb;
@@ -188,6 +189,7 @@ impl Imported {
                     moves: Some([options.budget, options.budget.saturating_mul(4)]),
                     replace_share: None,
                 }),
+                windows: None,
             },
             snapshot: Some(snapshot_name(name)),
             nodes: Vec::new(),

@@ -7,6 +7,7 @@
 //! cores, then the first in the file. The data set's authors fix no such rule; this one keeps GPU
 //! nodes free of pods without GPU as long as it can.
 
+use super::table::Table;
 use super::{ImportOptions, ImportReport, Imported};
 use crate::cluster::Health;
 use crate::input::InputError;
@@ -14,7 +15,7 @@ use crate::rng;
 use crate::scenario::ScenarioError;
 use crate::snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotWorkload};
 use rand::seq::SliceRandom as _;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Thousandths of a device.
@@ -253,92 +254,6 @@ fn fits(pod: &Pod, node: &Node, left: &Left) -> bool {
 /// Compares a / b with c / d, exactly; nothing of nothing is a share of 0.
 fn compare_shares((a, b): (u64, u64), (c, d): (u64, u64)) -> std::cmp::Ordering {
     (a * d.max(1)).cmp(&(c * b.max(1)))
-}
-
-/// A CSV file with a header.
-struct Table {
-    file: String,
-    columns: HashMap<String, usize>,
-    rows: Vec<csv::StringRecord>,
-}
-
-impl Table {
-    fn read(path: &Path, needed: &[&str]) -> Result<Self, InputError> {
-        let file = path.display().to_string();
-        let source = std::fs::File::open(path)
-            .map_err(|source| InputError::Unreadable { file: file.clone(), source })?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
-        let header = reader.headers().map_err(|error| damaged(&file, &error))?.clone();
-        let columns: HashMap<String, usize> = header.iter().map(str::to_owned).zip(0..).collect();
-        if let Some(missing) = needed.iter().find(|name| !columns.contains_key(**name)) {
-            let got = crate::input::shorten(&header.iter().collect::<Vec<_>>().join(","));
-            return Err(InputError::field(
-                file,
-                "line 1",
-                format!("a column {missing}"),
-                format!("{got:?}"),
-            ));
-        }
-        let rows = reader
-            .records()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| damaged(&file, &error))?;
-        if rows.is_empty() {
-            return Err(InputError::field(file, "line 2", "a row", "the end of the file"));
-        }
-        Ok(Self { file, columns, rows })
-    }
-
-    fn text<'r>(&self, row: &'r csv::StringRecord, column: &str) -> &'r str {
-        row.get(self.columns[column]).unwrap_or_default()
-    }
-
-    fn fail<T>(
-        &self,
-        row: &csv::StringRecord,
-        column: &str,
-        expected: &str,
-        got: &str,
-    ) -> Result<T, InputError> {
-        let line = row.position().map_or(0, csv::Position::line);
-        let got = format!("{:?}", crate::input::shorten(got));
-        Err(InputError::field(&self.file, format!("line {line}: {column}"), expected, got))
-    }
-
-    /// A unique name.
-    fn name<'s>(
-        &'s self,
-        row: &'s csv::StringRecord,
-        column: &str,
-        seen: &mut HashSet<&'s str>,
-    ) -> Result<String, InputError> {
-        let name = self.text(row, column);
-        if name.is_empty() || !seen.insert(name) {
-            return self.fail(row, column, "a name of its own", name);
-        }
-        Ok(name.to_owned())
-    }
-
-    /// A whole number of at most `most`.
-    fn number(&self, row: &csv::StringRecord, column: &str, most: u64) -> Result<u64, InputError> {
-        let text = self.text(row, column);
-        match text.parse() {
-            Ok(x) if x <= most => Ok(x),
-            _ => self.fail(row, column, &format!("a whole number from 0 to {most}"), text),
-        }
-    }
-}
-
-fn damaged(file: &str, error: &csv::Error) -> InputError {
-    let line = error.position().map_or(1, csv::Position::line) as usize;
-    let message = match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} columns where the header has {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { .. } => "bytes that are not UTF-8".to_owned(),
-        _ => crate::input::shorten(&error.to_string()),
-    };
-    InputError::Syntax { file: file.to_owned(), line, format: "CSV", message }
 }
 
 /// Far above any real machine, far below where sums or products overflow.
