@@ -19,29 +19,29 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Thousandths of a device.
-const DEVICE: u64 = 1000;
+pub(super) const DEVICE: u64 = 1000;
 
 /// Most devices that a row may claim; more is a damaged file.
 const MAX_DEVICES: u64 = 1024;
 
-struct Node {
-    name: String,
-    cpu_milli: u64,
-    memory_mib: u64,
-    gpus: u64,
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) cpu_milli: u64,
+    pub(super) memory_mib: u64,
+    pub(super) gpus: u64,
     /// GPU model, or `cpu` for a node without GPU.
-    class: String,
+    pub(super) class: String,
 }
 
-struct Pod {
-    name: String,
-    cpu_milli: u64,
-    memory_mib: u64,
-    gpus: u64,
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) cpu_milli: u64,
+    pub(super) memory_mib: u64,
+    pub(super) gpus: u64,
     /// Of each device.
-    gpu_milli: u64,
+    pub(super) gpu_milli: u64,
     /// Allowed models; empty for all.
-    classes: Vec<String>,
+    pub(super) classes: Vec<String>,
 }
 
 /// Imports a node list and a pod list, or a stratified sample of both.
@@ -63,25 +63,9 @@ pub fn openb(
         )
         .into());
     }
-    let (all_nodes, all_pods) = (read_nodes(nodes)?, read_pods(pods)?);
-    let models: HashSet<&str> = all_nodes.iter().map(|node| node.class.as_str()).collect();
-    for (row, pod) in all_pods.iter().enumerate() {
-        if let Some(model) = pod.classes.iter().find(|model| !models.contains(model.as_str())) {
-            let field = format!("line {}: gpu_spec", row + 2);
-            let got = format!("{model:?}");
-            return Err(InputError::field(
-                pods.display().to_string(),
-                field,
-                "models of the node list",
-                got,
-            )
-            .into());
-        }
-    }
-
-    let kept_nodes = sample(&all_nodes, share, options.seed, "nodes", |node| {
-        (node.class.clone(), node.gpus, node.cpu_milli)
-    });
+    let all_nodes = read_nodes(nodes)?;
+    let (all_pods, _) = read_pods(pods, &all_nodes, &[])?;
+    let kept_nodes = sample_nodes(&all_nodes, share, options.seed);
     // Shares of a device fall into four buckets, or the strata would be too small to keep.
     let kept_pods = sample(&all_pods, share, options.seed, "pods", |pod| {
         (pod.gpus, pod.gpu_milli.min(DEVICE).div_ceil(DEVICE / 4), pod.classes.clone())
@@ -166,8 +150,13 @@ fn snapshot_workload(pod: &Pod, node: &Node) -> SnapshotWorkload {
     }
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A share of the nodes, stratified by class, devices and cores.
+pub(super) fn sample_nodes(nodes: &[Node], share: f64, seed: u64) -> Vec<&Node> {
+    sample(nodes, share, seed, "nodes", |node| (node.class.clone(), node.gpus, node.cpu_milli))
 }
 
 /// A share of the items, in their order, with every stratum represented in proportion: the items
@@ -259,7 +248,7 @@ fn compare_shares((a, b): (u64, u64), (c, d): (u64, u64)) -> std::cmp::Ordering 
 /// Far above any real machine, far below where sums or products overflow.
 const MOST: u64 = 1 << 30;
 
-fn read_nodes(path: &Path) -> Result<Vec<Node>, InputError> {
+pub(super) fn read_nodes(path: &Path) -> Result<Vec<Node>, InputError> {
     let table = Table::read(path, &["sn", "cpu_milli", "memory_mib", "gpu", "model"])?;
     let mut seen = HashSet::new();
     let mut nodes = Vec::with_capacity(table.rows.len());
@@ -282,15 +271,23 @@ fn read_nodes(path: &Path) -> Result<Vec<Node>, InputError> {
     Ok(nodes)
 }
 
-fn read_pods(path: &Path) -> Result<Vec<Pod>, InputError> {
-    let table = Table::read(
-        path,
-        &["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec"],
-    )?;
+/// The pods, and the table that they were read from; `more` are columns that it must also have.
+pub(super) fn read_pods(
+    path: &Path,
+    nodes: &[Node],
+    more: &[&str],
+) -> Result<(Vec<Pod>, Table), InputError> {
+    let columns = ["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec"];
+    let table = Table::read(path, &[&columns, more].concat())?;
+    let models: HashSet<&str> = nodes.iter().map(|node| node.class.as_str()).collect();
     let mut seen = HashSet::new();
     let mut pods = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
         let gpus = table.number(row, "num_gpu", MAX_DEVICES)?;
+        let allowed = table.text(row, "gpu_spec").split('|').filter(|model| !model.is_empty());
+        if let Some(model) = allowed.clone().find(|model| !models.contains(model)) {
+            return table.fail(row, "gpu_spec", "models of the node list", model);
+        }
         pods.push(Pod {
             name: table.name(row, "name", &mut seen)?,
             cpu_milli: table.number(row, "cpu_milli", MOST)?,
@@ -298,13 +295,8 @@ fn read_pods(path: &Path) -> Result<Vec<Pod>, InputError> {
             gpus,
             // Pods without GPU leave the share empty or 0.
             gpu_milli: if gpus > 0 { table.number(row, "gpu_milli", DEVICE)? } else { 0 },
-            classes: table
-                .text(row, "gpu_spec")
-                .split('|')
-                .filter(|model| !model.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            classes: allowed.map(str::to_owned).collect(),
         });
     }
-    Ok(pods)
+    Ok((pods, table))
 }
