@@ -28,9 +28,11 @@ pub enum Arrivals {
         #[serde(default)]
         start: u32,
     },
-    /// Stated arrivals, one for each workload of the group.
+    /// Stated arrivals: one for each workload of the group or, where the scenario has
+    /// `start.windows`, as many as there were, of which an episode plays those of its window.
     Trace {
-        /// Tick of each arrival; 0 for those that are there at the start.
+        /// Tick of each arrival, 0 for those that are there at the start; ascending where there are
+        /// windows.
         arrives: Vec<u32>,
         /// Tick of each departure, above that of the arrival.
         departs: Vec<u32>,
@@ -63,19 +65,34 @@ impl PassageTable {
         Self { present: vec![true; workloads], passages: Vec::new() }
     }
 
-    /// Draws the passages of the workloads `first .. first + count`.
+    /// Draws the passages of the workloads `first .. first + count`. Where there is an `origin`,
+    /// the episode starts at that tick of the group's trace.
     pub fn draw(
         &mut self,
         arrivals: &Arrivals,
         first: usize,
         count: usize,
         ticks: u32,
+        origin: Option<u32>,
         rng: &mut Rng,
     ) {
         self.present[first..first + count].fill(false);
         match arrivals {
             Arrivals::Trace { arrives, departs } => {
-                for (at, (&arrives, &departs)) in arrives.iter().zip(departs).enumerate() {
+                let stays = arrives.iter().copied().zip(departs.iter().copied());
+                let Some(origin) = origin else {
+                    for (at, (arrives, departs)) in stays.enumerate() {
+                        self.stay(first + at, arrives, departs, ticks);
+                    }
+                    return;
+                };
+                let mut free = vec![0_u32; count];
+                let last = origin.saturating_add(ticks);
+                let before = stays.take_while(|&(arrives, _)| arrives <= last);
+                for (arrives, departs) in before.filter(|&(_, departs)| departs > origin) {
+                    let (arrives, departs) = (arrives.saturating_sub(origin), departs - origin);
+                    let Some(at) = free.iter().position(|&free| free <= arrives) else { continue };
+                    free[at] = departs.saturating_add(1);
                     self.stay(first + at, arrives, departs, ticks);
                 }
             }
@@ -135,7 +152,7 @@ mod tests {
     fn a_trace_is_followed_to_the_tick() {
         let mut table = PassageTable::constant(3);
         let trace = Arrivals::Trace { arrives: vec![0, 2], departs: vec![2, 9] };
-        table.draw(&trace, 1, 2, 5, &mut stream(1, "churn"));
+        table.draw(&trace, 1, 2, 5, None, &mut stream(1, "churn"));
         table.finish();
         assert_eq!(table.present, [true, true, false]);
         let expected = [
@@ -146,11 +163,34 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_a_trace_is_played_in_slots_that_are_used_again() {
+        // Gone before tick 10; there at tick 10; comes in a free slot; takes the first's slot one
+        // tick after it left; finds none free; comes at the last tick; comes after the episode.
+        let trace = Arrivals::Trace {
+            arrives: vec![0, 4, 11, 14, 14, 20, 21],
+            departs: vec![10, 13, 18, 99, 15, 30, 22],
+        };
+        let mut table = PassageTable::constant(3);
+        table.draw(&trace, 1, 2, 10, Some(10), &mut stream(1, "churn"));
+        table.finish();
+        assert_eq!(table.present, [true, true, false]);
+        let passage = |tick, arrives, workload| Passage { tick, arrives, workload };
+        let expected = [
+            passage(1, true, 2),
+            passage(3, false, 1),
+            passage(4, true, 1),
+            passage(8, false, 2),
+            passage(10, true, 2),
+        ];
+        assert_eq!(table.passages, expected);
+    }
+
+    #[test]
     fn the_population_of_a_poisson_pool_is_rate_times_lifetime() {
         let rules =
             Arrivals::Poisson { per_tick: 0.5, lifetime_ticks: 20.0, sigma: 0.0, start: 10 };
         let mut table = PassageTable::constant(60);
-        table.draw(&rules, 0, 60, 20_000, &mut stream(2, "churn"));
+        table.draw(&rules, 0, 60, 20_000, None, &mut stream(2, "churn"));
         table.finish();
         let (mut here, mut sum, mut tick) = (10_i64, 0_i64, 0);
         for passage in &table.passages {

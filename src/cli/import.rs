@@ -2,20 +2,25 @@
 
 use super::{OrBadInput, output};
 use clap::Subcommand;
-use godwit_envs::importers::{self, ImportObjective, ImportOptions, Imported};
+use godwit_envs::importers::{
+    self, ChurnOptions, ImportObjective, ImportOptions, Imported, ImportedOnline,
+};
 use godwit_envs::scenario::SlotRules;
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Turn a public data set of a real cluster into a scenario.
 ///
 /// Writes the scenario and, next to it, a compact snapshot of the cluster. Training starts from
-/// perturbed placements; evaluation starts from the true one.
+/// perturbed placements; evaluation starts from the true one. With `openb --churn`, workloads come
+/// and go as they did; training and evaluation play different days.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   godwit import vm-snapshot cluster.json --out cluster.toml --slot cpu=16 --budget 50
-  godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1")]
+  godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1
+  godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml")]
 pub struct Args {
     #[command(subcommand)]
     source: Source,
@@ -23,10 +28,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Source {
-    /// Node and pod lists of a GPU cluster (Alibaba openb); pods are placed best fit
+    /// Node and pod lists of a GPU cluster (Alibaba openb): pods placed best fit, or as churn
     #[command(after_help = "\
-Example:
-  godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1")]
+Examples:
+  godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1
+  godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml")]
     Openb {
         /// Node list
         #[arg(value_name = "NODES.csv")]
@@ -36,12 +42,17 @@ Example:
         pods: PathBuf,
         #[command(flatten)]
         options: Options,
-        /// Share of the cluster to keep, stratified by node kind
-        #[arg(long, default_value_t = 1.0)]
-        fraction: f64,
+        /// Share of the cluster to keep, stratified by node kind [default: 1, or by --load]
+        #[arg(long)]
+        fraction: Option<f64>,
         /// Seed of the sample
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Let pods come and go as they did: an online scenario, episodes of a day
+        #[arg(long, conflicts_with = "budget")]
+        churn: bool,
+        #[command(flatten)]
+        days: Days,
     },
     /// Placed virtual machines per NUMA node, as JSON
     #[command(after_help = "\
@@ -56,15 +67,38 @@ Example:
     },
 }
 
+/// Which part of the trace becomes churn, and on how many nodes.
+#[derive(Debug, clap::Args)]
+struct Days {
+    /// Day with which training begins
+    #[arg(long, default_value_t = 117, requires = "churn", value_name = "DAY")]
+    from_day: u32,
+    /// Day with which training ends and evaluation begins
+    #[arg(long, default_value_t = 140, requires = "churn", value_name = "DAY")]
+    split_day: u32,
+    /// Day with which evaluation ends
+    #[arg(long, default_value_t = 149, requires = "churn", value_name = "DAY")]
+    to_day: u32,
+    /// Keep the fewest nodes on which the mean utilisation of no resource exceeds this
+    #[arg(
+        long,
+        default_value_t = 0.6,
+        requires = "churn",
+        conflicts_with = "fraction",
+        value_name = "SHARE"
+    )]
+    load: f64,
+}
+
 #[derive(Debug, clap::Args)]
 struct Options {
-    /// Where to write the scenario; the snapshot gets its name with `.snapshot.json`
+    /// Where to write the scenario; a snapshot gets its name with `.snapshot.json`
     #[arg(long, value_name = "SCENARIO.toml")]
     out: PathBuf,
     /// What to minimise: max-load, imbalance or fragmentation
     #[arg(long, default_value = "fragmentation")]
     objective: ImportObjective,
-    /// Unit in which free supply is useful [default: 16 cores or 1 GPU]
+    /// Unit in which free supply is useful [default: 16 cores, 1 GPU, or 8 with --churn]
     #[arg(long, value_name = "RESOURCE=SIZE")]
     slot: Option<SlotRules>,
     /// Moves that an episode allows
@@ -90,8 +124,22 @@ impl Options {
 /// When a file is not what it should be, or the scenario cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.source {
-        Source::Openb { nodes, pods, options, fraction, seed } => {
-            let imported = || importers::openb(nodes, pods, &options.to_import(*fraction, *seed));
+        Source::Openb { nodes, pods, options, fraction, seed, churn: true, days } => {
+            let churn = ChurnOptions {
+                objective: options.objective,
+                slot: options.slot.clone(),
+                from_day: days.from_day,
+                split_day: days.split_day,
+                to_day: days.to_day,
+                load: days.load,
+                fraction: *fraction,
+                seed: *seed,
+            };
+            write_online(&options.out, || importers::openb_churn(nodes, pods, &churn))
+        }
+        Source::Openb { nodes, pods, options, fraction, seed, .. } => {
+            let settings = options.to_import(fraction.unwrap_or(1.0), *seed);
+            let imported = || importers::openb(nodes, pods, &settings);
             write(options, imported)
         }
         Source::VmSnapshot { file, options } => {
@@ -111,5 +159,17 @@ fn write<E: Into<anyhow::Error>>(
     let snapshot = imported.write(&options.out)?;
     eprint!("{}", imported.report);
     eprintln!("wrote {} and {}", options.out.display(), snapshot.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_online<R: Display, E: Into<anyhow::Error>>(
+    out: &Path,
+    import: impl FnOnce() -> Result<ImportedOnline<R>, E>,
+) -> anyhow::Result<ExitCode> {
+    output::writable_file(out)?;
+    let imported = import().or_bad_input()?;
+    imported.write(out)?;
+    eprint!("{}", imported.report);
+    eprintln!("wrote {}", out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -4,15 +4,18 @@
 //! and then all of it or nothing. The data itself is not part of the project: the README names
 //! where each set is published.
 
+mod files;
 mod openb;
+mod openb_churn;
 mod report;
+mod table;
 mod vm_snapshot;
 
 pub use openb::openb;
+pub use openb_churn::{ChurnOptions, ChurnReport, openb_churn};
 pub use report::{ImportReport, ResourceSummary, SlotSummary};
 pub use vm_snapshot::vm_snapshot;
 
-use crate::input::InputError;
 use crate::migration::MigrationRules;
 use crate::objective::Term;
 use crate::resources::ResourceKind;
@@ -21,8 +24,7 @@ use crate::scenario::{
     Scenario, ScenarioError, Scheduler, SlotRules, Start, StartPlacement,
 };
 use crate::snapshot::Snapshot;
-use std::fs::File;
-use std::io::Write as _;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -188,6 +190,7 @@ impl Imported {
                     moves: Some([options.budget, options.budget.saturating_mul(4)]),
                     replace_share: None,
                 }),
+                windows: None,
             },
             snapshot: Some(snapshot_name(name)),
             nodes: Vec::new(),
@@ -209,83 +212,44 @@ impl Imported {
     /// When a file cannot be written.
     pub fn write(&self, out: impl AsRef<Path>) -> Result<PathBuf, ScenarioError> {
         let out = out.as_ref();
-        let Some(stem) = out.file_stem().and_then(|stem| stem.to_str()) else {
-            let got = format!("{:?}", out.display().to_string());
-            return Err(
-                InputError::field("import", "out", "the path of a scenario file", got).into()
-            );
-        };
+        let stem = files::stem(out)?;
         let snapshot = snapshot_name(stem);
         let scenario = Scenario {
             name: stem.to_owned(),
             snapshot: Some(snapshot.clone()),
             ..self.scenario.clone()
         };
-        let mut text = String::from("# Written by `godwit import`.\n#\n");
-        for line in self.report.to_string().lines() {
-            text.push_str(format!("# {line}").trim_end());
-            text.push('\n');
-        }
-        text.push('\n');
-        text.push_str(&scenario.to_toml());
-
         let snapshot = out.with_file_name(snapshot);
-        // A folder is the one thing that a rename cannot replace: better known before the first.
-        for path in [&snapshot, &out.to_path_buf()] {
-            if path.is_dir() {
-                return Err(unwritable(path, std::io::ErrorKind::IsADirectory.into()).into());
-            }
-        }
-        let staged_snapshot = stage(&snapshot, self.snapshot.to_json().as_bytes())?;
-        let staged_scenario = stage(out, text.as_bytes())?;
-        // The scenario last: a scenario file is never there without its snapshot.
-        commit(staged_snapshot, &snapshot)?;
-        commit(staged_scenario, out)?;
+        let json = self.snapshot.to_json();
+        files::write(out, &self.report, &scenario, Some((&snapshot, &json)))?;
         Ok(snapshot)
+    }
+}
+
+/// An imported online scenario: groups of workloads that follow a trace, and what there is to say
+/// about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportedOnline<R> {
+    /// The scenario, valid.
+    pub scenario: Scenario,
+    /// For people.
+    pub report: R,
+}
+
+impl<R: Display> ImportedOnline<R> {
+    /// Writes the scenario to `out`, named after the file, whole or not at all.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, out: impl AsRef<Path>) -> Result<(), ScenarioError> {
+        let out = out.as_ref();
+        let scenario = Scenario { name: files::stem(out)?.to_owned(), ..self.scenario.clone() };
+        files::write(out, &self.report, &scenario, None)
     }
 }
 
 fn snapshot_name(stem: &str) -> PathBuf {
     PathBuf::from(format!("{stem}.snapshot.json"))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn unwritable(path: &Path, source: std::io::Error) -> InputError {
-    InputError::Unwritable { file: path.display().to_string(), source }
-}
-
-/// Writes a temporary file beside `path`, down to the disk. It deletes itself unless committed.
-fn stage(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, InputError> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".import-").suffix(".tmp");
-    // Temporary files are private by default; these become ordinary files.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let write = || {
-        let mut file = builder.tempfile_in(folder_of(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        Ok(file)
-    };
-    write().map_err(|source| unwritable(path, source))
-}
-
-fn commit(staged: tempfile::NamedTempFile, path: &Path) -> Result<(), InputError> {
-    staged.persist(path).map_err(|error| unwritable(path, error.error))?;
-    // The rename itself is on disk once the folder is; not every system can sync a folder.
-    if let Ok(folder) = File::open(folder_of(path)) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
 }
 
 /// Learner settings that suit the rebalancing of one large snapshot within a budget of moves:
@@ -319,6 +283,8 @@ fn learner_settings() -> toml::Table {
     }
 }
 
+#[cfg(test)]
+mod churn_tests;
 #[cfg(test)]
 mod real_data_tests;
 #[cfg(test)]

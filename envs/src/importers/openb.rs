@@ -7,6 +7,7 @@
 //! cores, then the first in the file. The data set's authors fix no such rule; this one keeps GPU
 //! nodes free of pods without GPU as long as it can.
 
+use super::table::Table;
 use super::{ImportOptions, ImportReport, Imported};
 use crate::cluster::Health;
 use crate::input::InputError;
@@ -14,33 +15,33 @@ use crate::rng;
 use crate::scenario::ScenarioError;
 use crate::snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotWorkload};
 use rand::seq::SliceRandom as _;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Thousandths of a device.
-const DEVICE: u64 = 1000;
+pub(super) const DEVICE: u64 = 1000;
 
 /// Most devices that a row may claim; more is a damaged file.
 const MAX_DEVICES: u64 = 1024;
 
-struct Node {
-    name: String,
-    cpu_milli: u64,
-    memory_mib: u64,
-    gpus: u64,
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) cpu_milli: u64,
+    pub(super) memory_mib: u64,
+    pub(super) gpus: u64,
     /// GPU model, or `cpu` for a node without GPU.
-    class: String,
+    pub(super) class: String,
 }
 
-struct Pod {
-    name: String,
-    cpu_milli: u64,
-    memory_mib: u64,
-    gpus: u64,
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) cpu_milli: u64,
+    pub(super) memory_mib: u64,
+    pub(super) gpus: u64,
     /// Of each device.
-    gpu_milli: u64,
+    pub(super) gpu_milli: u64,
     /// Allowed models; empty for all.
-    classes: Vec<String>,
+    pub(super) classes: Vec<String>,
 }
 
 /// Imports a node list and a pod list, or a stratified sample of both.
@@ -62,25 +63,9 @@ pub fn openb(
         )
         .into());
     }
-    let (all_nodes, all_pods) = (read_nodes(nodes)?, read_pods(pods)?);
-    let models: HashSet<&str> = all_nodes.iter().map(|node| node.class.as_str()).collect();
-    for (row, pod) in all_pods.iter().enumerate() {
-        if let Some(model) = pod.classes.iter().find(|model| !models.contains(model.as_str())) {
-            let field = format!("line {}: gpu_spec", row + 2);
-            let got = format!("{model:?}");
-            return Err(InputError::field(
-                pods.display().to_string(),
-                field,
-                "models of the node list",
-                got,
-            )
-            .into());
-        }
-    }
-
-    let kept_nodes = sample(&all_nodes, share, options.seed, "nodes", |node| {
-        (node.class.clone(), node.gpus, node.cpu_milli)
-    });
+    let all_nodes = read_nodes(nodes)?;
+    let (all_pods, _) = read_pods(pods, &all_nodes, &[])?;
+    let kept_nodes = sample_nodes(&all_nodes, share, options.seed);
     // Shares of a device fall into four buckets, or the strata would be too small to keep.
     let kept_pods = sample(&all_pods, share, options.seed, "pods", |pod| {
         (pod.gpus, pod.gpu_milli.min(DEVICE).div_ceil(DEVICE / 4), pod.classes.clone())
@@ -165,8 +150,13 @@ fn snapshot_workload(pod: &Pod, node: &Node) -> SnapshotWorkload {
     }
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A share of the nodes, stratified by class, devices and cores.
+pub(super) fn sample_nodes(nodes: &[Node], share: f64, seed: u64) -> Vec<&Node> {
+    sample(nodes, share, seed, "nodes", |node| (node.class.clone(), node.gpus, node.cpu_milli))
 }
 
 /// A share of the items, in their order, with every stratum represented in proportion: the items
@@ -255,96 +245,10 @@ fn compare_shares((a, b): (u64, u64), (c, d): (u64, u64)) -> std::cmp::Ordering 
     (a * d.max(1)).cmp(&(c * b.max(1)))
 }
 
-/// A CSV file with a header.
-struct Table {
-    file: String,
-    columns: HashMap<String, usize>,
-    rows: Vec<csv::StringRecord>,
-}
-
-impl Table {
-    fn read(path: &Path, needed: &[&str]) -> Result<Self, InputError> {
-        let file = path.display().to_string();
-        let source = std::fs::File::open(path)
-            .map_err(|source| InputError::Unreadable { file: file.clone(), source })?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
-        let header = reader.headers().map_err(|error| damaged(&file, &error))?.clone();
-        let columns: HashMap<String, usize> = header.iter().map(str::to_owned).zip(0..).collect();
-        if let Some(missing) = needed.iter().find(|name| !columns.contains_key(**name)) {
-            let got = crate::input::shorten(&header.iter().collect::<Vec<_>>().join(","));
-            return Err(InputError::field(
-                file,
-                "line 1",
-                format!("a column {missing}"),
-                format!("{got:?}"),
-            ));
-        }
-        let rows = reader
-            .records()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| damaged(&file, &error))?;
-        if rows.is_empty() {
-            return Err(InputError::field(file, "line 2", "a row", "the end of the file"));
-        }
-        Ok(Self { file, columns, rows })
-    }
-
-    fn text<'r>(&self, row: &'r csv::StringRecord, column: &str) -> &'r str {
-        row.get(self.columns[column]).unwrap_or_default()
-    }
-
-    fn fail<T>(
-        &self,
-        row: &csv::StringRecord,
-        column: &str,
-        expected: &str,
-        got: &str,
-    ) -> Result<T, InputError> {
-        let line = row.position().map_or(0, csv::Position::line);
-        let got = format!("{:?}", crate::input::shorten(got));
-        Err(InputError::field(&self.file, format!("line {line}: {column}"), expected, got))
-    }
-
-    /// A unique name.
-    fn name<'s>(
-        &'s self,
-        row: &'s csv::StringRecord,
-        column: &str,
-        seen: &mut HashSet<&'s str>,
-    ) -> Result<String, InputError> {
-        let name = self.text(row, column);
-        if name.is_empty() || !seen.insert(name) {
-            return self.fail(row, column, "a name of its own", name);
-        }
-        Ok(name.to_owned())
-    }
-
-    /// A whole number of at most `most`.
-    fn number(&self, row: &csv::StringRecord, column: &str, most: u64) -> Result<u64, InputError> {
-        let text = self.text(row, column);
-        match text.parse() {
-            Ok(x) if x <= most => Ok(x),
-            _ => self.fail(row, column, &format!("a whole number from 0 to {most}"), text),
-        }
-    }
-}
-
-fn damaged(file: &str, error: &csv::Error) -> InputError {
-    let line = error.position().map_or(1, csv::Position::line) as usize;
-    let message = match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} columns where the header has {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { .. } => "bytes that are not UTF-8".to_owned(),
-        _ => crate::input::shorten(&error.to_string()),
-    };
-    InputError::Syntax { file: file.to_owned(), line, format: "CSV", message }
-}
-
 /// Far above any real machine, far below where sums or products overflow.
 const MOST: u64 = 1 << 30;
 
-fn read_nodes(path: &Path) -> Result<Vec<Node>, InputError> {
+pub(super) fn read_nodes(path: &Path) -> Result<Vec<Node>, InputError> {
     let table = Table::read(path, &["sn", "cpu_milli", "memory_mib", "gpu", "model"])?;
     let mut seen = HashSet::new();
     let mut nodes = Vec::with_capacity(table.rows.len());
@@ -367,15 +271,23 @@ fn read_nodes(path: &Path) -> Result<Vec<Node>, InputError> {
     Ok(nodes)
 }
 
-fn read_pods(path: &Path) -> Result<Vec<Pod>, InputError> {
-    let table = Table::read(
-        path,
-        &["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec"],
-    )?;
+/// The pods, and the table that they were read from; `more` are columns that it must also have.
+pub(super) fn read_pods(
+    path: &Path,
+    nodes: &[Node],
+    more: &[&str],
+) -> Result<(Vec<Pod>, Table), InputError> {
+    let columns = ["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec"];
+    let table = Table::read(path, &[&columns, more].concat())?;
+    let models: HashSet<&str> = nodes.iter().map(|node| node.class.as_str()).collect();
     let mut seen = HashSet::new();
     let mut pods = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
         let gpus = table.number(row, "num_gpu", MAX_DEVICES)?;
+        let allowed = table.text(row, "gpu_spec").split('|').filter(|model| !model.is_empty());
+        if let Some(model) = allowed.clone().find(|model| !models.contains(model)) {
+            return table.fail(row, "gpu_spec", "models of the node list", model);
+        }
         pods.push(Pod {
             name: table.name(row, "name", &mut seen)?,
             cpu_milli: table.number(row, "cpu_milli", MOST)?,
@@ -383,13 +295,8 @@ fn read_pods(path: &Path) -> Result<Vec<Pod>, InputError> {
             gpus,
             // Pods without GPU leave the share empty or 0.
             gpu_milli: if gpus > 0 { table.number(row, "gpu_milli", DEVICE)? } else { 0 },
-            classes: table
-                .text(row, "gpu_spec")
-                .split('|')
-                .filter(|model| !model.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            classes: allowed.map(str::to_owned).collect(),
         });
     }
-    Ok(pods)
+    Ok((pods, table))
 }

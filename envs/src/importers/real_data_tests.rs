@@ -54,3 +54,20 @@ fn the_real_gpu_cluster_is_imported_whole_or_as_a_sample() {
         assert!((0.9..1.1).contains(&ratio), "{}: {ratio}", part.name);
     }
 }
+
+#[test]
+fn the_real_gpu_cluster_is_imported_as_churn() {
+    let Some(nodes) = data("openb/openb_node_list_all_node.csv") else { return };
+    let pods = nodes.with_file_name("openb_pod_list_default.csv");
+    let imported = openb_churn(&nodes, &pods, &ChurnOptions::default()).unwrap();
+    assert_eq!(imported, openb_churn(&nodes, &pods, &ChurnOptions::default()).unwrap());
+    let report = &imported.report;
+    eprintln!("{report}");
+    assert_eq!((report.pods, report.nodes.1), (8152, 1523));
+    // The scarcest resource is loaded as asked for, and one node fewer would be too few.
+    let most = report.resources.iter().map(|r| r.placed / r.supply).fold(0.0, f64::max);
+    assert!((0.5..=0.6).contains(&most), "{most}");
+    for (arrivals, _) in report.windows {
+        assert!(arrivals > 500, "{:?}", report.windows);
+    }
+}

@@ -51,8 +51,17 @@ pub struct ImportReport {
     pub notes: Vec<String>,
 }
 
-/// Unplaced workloads that the printed report names; the field holds all.
+/// Names that a printed report gives; its field holds all.
 const NAMED: usize = 10;
+
+/// The first names, and how many more there are.
+pub(super) fn names(all: &[String]) -> String {
+    let named = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
 
 impl ImportReport {
     /// Fills in everything that the snapshot tells.
@@ -113,16 +122,8 @@ impl fmt::Display for ImportReport {
         }
         if !self.unplaced.is_empty() {
             let total = self.workloads + self.unplaced.len();
-            let named = self.unplaced.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-            let more = match self.unplaced.len().saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            writeln!(
-                f,
-                "left out, fit on no node: {} of {total} ({named}{more})",
-                self.unplaced.len()
-            )?;
+            let (count, names) = (self.unplaced.len(), names(&self.unplaced));
+            writeln!(f, "left out, fit on no node: {count} of {total} ({names})")?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;

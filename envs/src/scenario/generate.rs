@@ -195,7 +195,8 @@ impl WorldTemplate {
         for attempt in 0..ATTEMPTS {
             let seed = child_seed(phase_seed, u64::from(attempt));
             let spec = self.draw_spec(&mut stream(seed, "workloads"));
-            let passages = self.draw_passages(&mut stream(seed, "arrivals"));
+            let origin = self.draw_origin(&mut stream(seed, "windows"), phase);
+            let passages = self.draw_passages(origin, &mut stream(seed, "arrivals"));
             if let Some(placement) = self.draw_placement(&spec, &passages, seed, phase) {
                 let demand = self.draw_demand(&mut stream(seed, "demand"));
                 let ticks = self.rules.episode.ticks;
@@ -224,10 +225,22 @@ impl WorldTemplate {
         Arc::new(spec)
     }
 
-    fn draw_passages(&self, rng: &mut Rng) -> PassageTable {
+    /// The tick of the arrival traces at which the episode starts, where they have windows.
+    fn draw_origin(&self, rng: &mut Rng, phase: Phase) -> Option<u32> {
+        let windows = self.scenario.start.windows.as_ref()?;
+        let [from, to] = match phase {
+            Phase::Train | Phase::Validate => windows.train,
+            Phase::Evaluate => windows.evaluate,
+        };
+        // A validated window is longer than an episode. What comes at the episode's last tick
+        // still lies within it.
+        Some(rng.random_range(from..to - self.rules.episode.ticks))
+    }
+
+    fn draw_passages(&self, origin: Option<u32>, rng: &mut Rng) -> PassageTable {
         let mut table = PassageTable::constant(self.spec.workloads());
         for (first, count, arrivals) in &self.arrivals {
-            table.draw(arrivals, *first, *count, self.rules.episode.ticks, rng);
+            table.draw(arrivals, *first, *count, self.rules.episode.ticks, origin, rng);
         }
         table.finish();
         table

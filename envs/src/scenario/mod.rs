@@ -13,3 +13,6 @@ pub use embedded::{EMBEDDED, EmbeddedScenario};
 pub use generate::{Episode, Phase, WorldTemplate};
 pub use load::ScenarioError;
 pub use types::*;
+
+#[cfg(test)]
+mod trace_tests;

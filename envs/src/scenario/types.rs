@@ -182,6 +182,22 @@ pub struct Start {
     /// is evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perturb: Option<Perturb>,
+    /// Which parts of the groups' arrival traces episodes play; from tick 0 on, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
+}
+
+/// Parts of the arrival traces, `[from, to)` in ticks of the traces. An episode starts at a tick
+/// drawn uniformly among those from which it ends within its window, the same for all groups;
+/// `count` of a group is then how many of its workloads there may be at a time, and who comes when
+/// all of them are taken is turned away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Windows {
+    /// For training and for choosing checkpoints.
+    pub train: [u32; 2],
+    /// For evaluation; shares no tick with `train`.
+    pub evaluate: [u32; 2],
 }
 
 /// Where workloads stand at first.

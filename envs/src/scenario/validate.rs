@@ -4,7 +4,8 @@
 mod groups;
 
 use super::load::ScenarioError;
-use super::types::{Amount, Mode, Perturb, Rules, Scenario};
+use super::types::{Amount, Mode, Perturb, Rules, Scenario, Windows, WorkloadGroup};
+use crate::churn::Arrivals;
 use crate::input::InputError;
 use crate::objective::Term;
 use crate::resources::MAX_RESOURCES;
@@ -231,7 +232,27 @@ impl Check<'_> {
         )
     }
 
+    /// Windows hold an episode each, and training shares no tick with evaluation.
+    fn windows(&self, scenario: &Scenario) -> Checked {
+        let Some(Windows { train, evaluate }) = &scenario.start.windows else { return Ok(()) };
+        let trace = |group: &WorkloadGroup| matches!(group.arrivals, Some(Arrivals::Trace { .. }));
+        let expected = "none, as no workload group has arrivals of kind \"trace\"";
+        let any = scenario.workloads.iter().any(trace);
+        self.require(any, "start.windows", expected, "windows")?;
+        let ticks = scenario.rules.episode.ticks;
+        for (name, [from, to]) in [("train", train), ("evaluate", evaluate)] {
+            let expected = format!("[from, to] with to more than {ticks} ticks above from");
+            let holds = to.checked_sub(*from).is_some_and(|length| length > ticks);
+            let field = format!("start.windows.{name}");
+            self.require(holds, &field, &expected, format!("[{from}, {to}]"))?;
+        }
+        let apart = train[1] <= evaluate[0] || evaluate[1] <= train[0];
+        let expected = format!("a window apart from that of training, {train:?}");
+        self.require(apart, "start.windows.evaluate", &expected, format!("{evaluate:?}"))
+    }
+
     fn start(&self, scenario: &Scenario) -> Checked {
+        self.windows(scenario)?;
         match &scenario.start.perturb {
             None => Ok(()),
             Some(Perturb { moves: Some([least, most]), replace_share: None }) => self.require(

@@ -59,6 +59,14 @@ impl Check<'_> {
         }
         for (g, group) in workloads.iter().enumerate() {
             self.workload_group(&scenario.rules, &format!("workloads[{g}]"), group)?;
+            if let Some(arrivals) = &group.arrivals {
+                self.arrivals(
+                    scenario,
+                    &format!("workloads[{g}].arrivals"),
+                    arrivals,
+                    group.count,
+                )?;
+            }
             for (c, class) in group.classes.iter().enumerate() {
                 let field = format!("workloads[{g}].classes[{c}]");
                 let known = classes.contains(class.as_str());
@@ -123,9 +131,6 @@ impl Check<'_> {
         if let Some(name) = &group.anti_affinity {
             self.name(&format!("{at}.anti_affinity"), name)?;
         }
-        if let Some(arrivals) = &group.arrivals {
-            self.arrivals(rules, &format!("{at}.arrivals"), arrivals, group.count)?;
-        }
         let (period_ticks, amplitude, phase, noise, persistence, resources) = match &group.process {
             DemandProcess::Constant => return Ok(()),
             DemandProcess::Bursty { peak, start_per_tick, stop_per_tick, resources } => {
@@ -168,7 +173,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn arrivals(&self, rules: &Rules, at: &str, arrivals: &Arrivals, count: u32) -> Checked {
+    fn arrivals(&self, scenario: &Scenario, at: &str, arrivals: &Arrivals, count: u32) -> Checked {
+        let rules = &scenario.rules;
         let online = rules.episode.mode == Mode::Online;
         self.require(online, at, "none, as rules.episode.mode is \"rebalance\"", "arrivals")?;
         let field = "rules.objective.weights.unplaced";
@@ -188,10 +194,24 @@ impl Check<'_> {
                 self.require(*start <= count, &format!("{at}.start"), &expected, start)
             }
             Arrivals::Trace { arrives, departs } => {
-                for (name, ticks) in [("arrives", arrives), ("departs", departs)] {
-                    let expected = format!("one tick for each of the {count} workloads");
-                    let holds = ticks.len() == count as usize;
-                    self.require(holds, &format!("{at}.{name}"), &expected, ticks.len())?;
+                if scenario.start.windows.is_some() {
+                    let field = format!("{at}.arrives");
+                    let expected = "ascending ticks, as there are start.windows";
+                    self.require(
+                        arrives.is_sorted(),
+                        &field,
+                        expected,
+                        "a tick below its precursor",
+                    )?;
+                    let expected = format!("as many ticks as arrives has ({})", arrives.len());
+                    let (field, holds) = (format!("{at}.departs"), departs.len() == arrives.len());
+                    self.require(holds, &field, &expected, departs.len())?;
+                } else {
+                    for (name, ticks) in [("arrives", arrives), ("departs", departs)] {
+                        let expected = format!("one tick for each of the {count} workloads");
+                        let holds = ticks.len() == count as usize;
+                        self.require(holds, &format!("{at}.{name}"), &expected, ticks.len())?;
+                    }
                 }
                 for (k, (arrives, departs)) in arrives.iter().zip(departs).enumerate() {
                     let expected = format!("a tick above that of the arrival ({arrives})");

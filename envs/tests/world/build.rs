@@ -234,6 +234,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 _ => StartPlacement::Packed,
             },
             perturb: shape.perturb.clone(),
+            windows: None,
         },
         snapshot: None,
         nodes,
