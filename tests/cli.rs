@@ -80,6 +80,7 @@ fn every_help_shows_an_example() {
         &["snapshot"],
         &["import"],
         &["import", "openb"],
+        &["import", "trace"],
         &["import", "vm-snapshot"],
         &["bench"],
         &["bench", "env"],

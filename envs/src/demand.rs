@@ -7,7 +7,7 @@ use rand::{Rng as _, RngExt};
 
 /// A workload's process with its drawn parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Wave {
+pub struct Wave<'a> {
     /// Ticks per period; 0 for constant demand.
     pub period_ticks: u32,
     /// Relative swing around the base.
@@ -22,6 +22,18 @@ pub struct Wave {
     pub follows: [bool; MAX_RESOURCES],
     /// Bursts instead of a wave.
     pub bursts: Option<Bursts>,
+    /// A recorded series instead of a wave.
+    pub recorded: Option<Recorded<'a>>,
+}
+
+/// A recorded series, and where in it the episode starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recorded<'a> {
+    /// Factor at each tick of the trace; not empty. Before and after it, the first and the last
+    /// are held.
+    pub factors: &'a [f32],
+    /// Tick of the trace that is the episode's tick 0.
+    pub origin: u32,
 }
 
 /// Bursts with their drawn parameters.
@@ -61,6 +73,13 @@ impl DemandTable {
                     let chance =
                         if bursting { bursts.stop_per_tick } else { bursts.start_per_tick };
                     bursting ^= rng.random::<f32>() < chance;
+                }
+                continue;
+            }
+            if let Some(Recorded { factors: series, origin }) = wave.recorded {
+                for row in 0..rows {
+                    let at = (origin as usize + row).saturating_sub(history_ticks as usize);
+                    factors[row * workloads + k] = series[at.min(series.len() - 1)];
                 }
                 continue;
             }
@@ -144,7 +163,7 @@ mod tests {
     use super::*;
     use crate::rng::stream;
 
-    fn wave() -> Wave {
+    fn wave() -> Wave<'static> {
         Wave {
             period_ticks: 4,
             amplitude: 0.5,
@@ -153,6 +172,7 @@ mod tests {
             persistence: 0.0,
             follows: [true, false, false, false, false, false, false, false],
             bursts: None,
+            recorded: None,
         }
     }
 
@@ -177,6 +197,19 @@ mod tests {
         // In a burst for 0.02 / (0.02 + 0.18) of the time, 1 / 0.18 ticks each.
         assert!((high / 100_001.0 - 0.1).abs() < 0.01, "{high}");
         assert!((high / starts - 1.0 / 0.18).abs() < 0.3, "{}", high / starts);
+    }
+
+    #[test]
+    fn a_recorded_series_is_followed_from_its_origin_and_held_before_and_after() {
+        let recorded = Some(Recorded { factors: &[0.5, 2.0, 3.0, 1.0], origin: 1 });
+        let table =
+            DemandTable::draw(&[Wave { recorded, ..wave() }], 3, 4, &mut stream(1, "demand"));
+        let mut out = [0.0; 2];
+        let ticks = [(-3, 0.5), (-1, 0.5), (0, 2.0), (1, 3.0), (2, 1.0), (4, 1.0)];
+        for (tick, factor) in ticks {
+            table.write(tick, &[10.0, 7.0], 2, &mut out);
+            assert_eq!(out, [10.0 * factor, 7.0], "tick {tick}");
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(None) => TunedFile::read(&default_path(&scenario), &scenario)?,
         None => BTreeMap::new(),
     };
-    for name in baseline_names(&args.baselines)? {
+    for name in baseline_names(&args.baselines, scenario.rules.episode.mode)? {
         contenders.push(heuristic(name, tuned.remove(name)));
     }
     if contenders.is_empty() {
@@ -220,9 +220,13 @@ fn command(args: &Args) -> String {
     words.join(" ")
 }
 
-fn baseline_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
+fn baseline_names(list: &str, mode: Mode) -> anyhow::Result<Vec<&'static str>> {
     match list {
-        "all" => return Ok(NAMES.to_vec()),
+        // The exact solver is for static scenarios; online it would only stay.
+        "all" => {
+            let plays = |name: &&str| mode == Mode::Rebalance || *name != "milp";
+            return Ok(NAMES.iter().copied().filter(plays).collect());
+        }
         "none" => return Ok(Vec::new()),
         _ => {}
     }

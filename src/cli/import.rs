@@ -3,7 +3,7 @@
 use super::{OrBadInput, output};
 use clap::Subcommand;
 use godwit_envs::importers::{
-    self, ChurnOptions, ImportObjective, ImportOptions, Imported, ImportedOnline,
+    self, ChurnOptions, ImportObjective, ImportOptions, Imported, ImportedOnline, TraceOptions,
 };
 use godwit_envs::scenario::SlotRules;
 use std::fmt::Display;
@@ -20,7 +20,8 @@ use std::process::ExitCode;
 Examples:
   godwit import vm-snapshot cluster.json --out cluster.toml --slot cpu=16 --budget 50
   godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1
-  godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml")]
+  godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml
+  godwit import trace usage.csv.gz --scenario founding-10x50 --out usage.toml")]
 pub struct Args {
     #[command(subcommand)]
     source: Source,
@@ -53,6 +54,28 @@ Examples:
         churn: bool,
         #[command(flatten)]
         days: Days,
+    },
+    /// A utilisation trace (time, id, value), laid over the requests of an online scenario
+    ///
+    /// Every workload follows the series of one id: its demand is its request times a factor, which
+    /// rises in proportion to the value. Training plays the first part of the trace, evaluation the
+    /// rest.
+    #[command(after_help = "\
+Examples:
+  godwit import trace usage.csv.gz --scenario founding-10x50 --out usage.toml
+  godwit import trace duty.csv --scenario mine.toml --out duty.toml --time-column timestamp --id-column pod --low 0.2 --high 1.5")]
+    Trace {
+        /// Trace as CSV with a header, plain or compressed by gzip
+        #[arg(value_name = "TRACE.csv[.gz]")]
+        file: PathBuf,
+        /// Embedded scenario or scenario file: nodes, requests and rules
+        #[arg(long)]
+        scenario: String,
+        /// Where to write the scenario
+        #[arg(long, value_name = "SCENARIO.toml")]
+        out: PathBuf,
+        #[command(flatten)]
+        options: Box<TraceArgs>,
     },
     /// Placed virtual machines per NUMA node, as JSON
     #[command(after_help = "\
@@ -88,6 +111,51 @@ struct Days {
         value_name = "SHARE"
     )]
     load: f64,
+}
+
+/// How values become demand.
+#[derive(Debug, clap::Args)]
+struct TraceArgs {
+    /// Column of the time in seconds
+    #[arg(long, default_value = "time", value_name = "NAME")]
+    time_column: String,
+    /// Column that tells the series apart
+    #[arg(long, default_value = "id", value_name = "NAME")]
+    id_column: String,
+    /// Column of the utilisation, in any unit
+    #[arg(long, default_value = "value", value_name = "NAME")]
+    value_column: String,
+    /// Factor on the request where the value is 0
+    #[arg(long, default_value_t = 0.5, value_name = "FACTOR")]
+    low: f32,
+    /// Factor on the request where the value is the highest of the trace
+    #[arg(long, default_value_t = 2.0, value_name = "FACTOR")]
+    high: f32,
+    /// Leave out ids that have values in less than this share of the ticks
+    #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
+    coverage: f64,
+    /// Share of the trace that training plays
+    #[arg(long, default_value_t = 0.6, value_name = "SHARE")]
+    split: f64,
+    /// Ticks of an episode [default: the scenario's, but at most half of the shorter part]
+    #[arg(long)]
+    ticks: Option<u32>,
+    /// Resources that follow the trace, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    resources: Vec<String>,
+}
+
+impl TraceArgs {
+    fn to_import(&self) -> TraceOptions {
+        TraceOptions {
+            columns: [&self.time_column, &self.id_column, &self.value_column].map(String::clone),
+            factors: [self.low, self.high],
+            coverage: self.coverage,
+            split: self.split,
+            ticks: self.ticks,
+            resources: self.resources.clone(),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,6 +209,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let settings = options.to_import(fraction.unwrap_or(1.0), *seed);
             let imported = || importers::openb(nodes, pods, &settings);
             write(options, imported)
+        }
+        Source::Trace { file, scenario, out, options } => {
+            let base = super::scenario(scenario)?;
+            write_online(out, || importers::trace(file, &base, &options.to_import()))
         }
         Source::VmSnapshot { file, options } => {
             let defaults = ImportOptions::default();

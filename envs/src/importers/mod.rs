@@ -9,11 +9,13 @@ mod openb;
 mod openb_churn;
 mod report;
 mod table;
+mod trace;
 mod vm_snapshot;
 
 pub use openb::openb;
 pub use openb_churn::{ChurnOptions, ChurnReport, openb_churn};
 pub use report::{ImportReport, ResourceSummary, SlotSummary};
+pub use trace::{TraceOptions, TraceReport, trace};
 pub use vm_snapshot::vm_snapshot;
 
 use crate::migration::MigrationRules;
@@ -289,3 +291,5 @@ mod churn_tests;
 mod real_data_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trace_tests;

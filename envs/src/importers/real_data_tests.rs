@@ -71,3 +71,17 @@ fn the_real_gpu_cluster_is_imported_as_churn() {
         assert!(arrivals > 500, "{:?}", report.windows);
     }
 }
+
+#[test]
+fn the_real_duty_cycles_are_laid_over_a_scenario() {
+    let Some(file) = data("genai-duty/pod_gpu_duty_cycle.csv.gz") else { return };
+    let base = Scenario::embedded("founding-10x50").unwrap();
+    let options = TraceOptions {
+        columns: ["timestamp_anon", "container_ip", "value"].map(str::to_owned),
+        ..TraceOptions::default()
+    };
+    let report = trace(&file, &base, &options).unwrap().report;
+    eprintln!("{report}");
+    assert_eq!((report.rows, report.ids.1, report.ticks.0), (157_417, 143, 137));
+    assert!(report.ids.0 > 50, "{:?}", report.ids);
+}

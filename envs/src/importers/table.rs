@@ -1,7 +1,10 @@
-//! CSV files with a header, read whole.
+//! CSV files with a header, plain or compressed by gzip, read whole.
 
 use crate::input::InputError;
+use flate2::bufread::MultiGzDecoder;
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 
 /// A CSV file with a header.
@@ -15,7 +18,9 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn read(path: &Path, needed: &[&str]) -> Result<Self, InputError> {
         let file = path.display().to_string();
-        let source = std::fs::File::open(path)
+        let source = File::open(path)
+            .map_err(|source| InputError::Unreadable { file: file.clone(), source })?;
+        let source = plain(source)
             .map_err(|source| InputError::Unreadable { file: file.clone(), source })?;
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
         let header = reader.headers().map_err(|error| damaged(&file, &error))?.clone();
@@ -69,6 +74,20 @@ impl Table {
         Ok(name.to_owned())
     }
 
+    /// A number within these bounds.
+    pub(super) fn real(
+        &self,
+        row: &csv::StringRecord,
+        column: &str,
+        [least, most]: [f64; 2],
+    ) -> Result<f64, InputError> {
+        let text = self.text(row, column);
+        match text.parse() {
+            Ok(x) if (least..=most).contains(&x) => Ok(x),
+            _ => self.fail(row, column, &format!("a number from {least} to {most}"), text),
+        }
+    }
+
     /// A whole number of at most `most`.
     pub(super) fn number(
         &self,
@@ -82,6 +101,13 @@ impl Table {
             _ => self.fail(row, column, &format!("a whole number from 0 to {most}"), text),
         }
     }
+}
+
+/// The text of a file that may be compressed by gzip, whatever its name.
+fn plain(file: File) -> std::io::Result<Box<dyn Read>> {
+    let mut source = BufReader::new(file);
+    let compressed = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    Ok(if compressed { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) })
 }
 
 pub(super) fn damaged(file: &str, error: &csv::Error) -> InputError {

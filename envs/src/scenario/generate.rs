@@ -2,7 +2,7 @@
 
 use crate::churn::{Arrivals, PassageTable};
 use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
-use crate::demand::{Bursts, DemandTable, Wave};
+use crate::demand::{Bursts, DemandTable, Recorded, Wave};
 use crate::env::ResetError;
 use crate::faults::HealthChange;
 use crate::placement::Packing;
@@ -126,7 +126,7 @@ impl WorldTemplate {
                 });
                 demand_ranges.extend_from_slice(&ranges);
                 state_ranges.push(state);
-                processes.push(group.process.clone());
+                processes.push(group.process.of(copy));
                 listed.push(
                     group
                         .node
@@ -198,7 +198,7 @@ impl WorldTemplate {
             let origin = self.draw_origin(&mut stream(seed, "windows"), phase);
             let passages = self.draw_passages(origin, &mut stream(seed, "arrivals"));
             if let Some(placement) = self.draw_placement(&spec, &passages, seed, phase) {
-                let demand = self.draw_demand(&mut stream(seed, "demand"));
+                let demand = self.draw_demand(origin, &mut stream(seed, "demand"));
                 let ticks = self.rules.episode.ticks;
                 let faults = &mut stream(seed, "faults");
                 let health_changes = match &self.rules.faults {
@@ -225,7 +225,7 @@ impl WorldTemplate {
         Arc::new(spec)
     }
 
-    /// The tick of the arrival traces at which the episode starts, where they have windows.
+    /// The tick of the traces at which the episode starts, where they have windows.
     fn draw_origin(&self, rng: &mut Rng, phase: Phase) -> Option<u32> {
         let windows = self.scenario.start.windows.as_ref()?;
         let [from, to] = match phase {
@@ -302,17 +302,24 @@ impl WorldTemplate {
         (packing.placement != placement).then_some(packing.placement)
     }
 
-    fn draw_demand(&self, rng: &mut Rng) -> DemandTable {
+    fn draw_demand(&self, origin: Option<u32>, rng: &mut Rng) -> DemandTable {
         if !self.demand_changes() {
             return DemandTable::default();
         }
         let rules = &*self.rules;
-        let waves: Vec<Wave> = self.processes.iter().map(|p| draw_wave(p, rules, rng)).collect();
+        let origin = origin.unwrap_or(0);
+        let waves: Vec<Wave> =
+            self.processes.iter().map(|p| draw_wave(p, rules, origin, rng)).collect();
         DemandTable::draw(&waves, rules.forecast.period_ticks, rules.episode.ticks, rng)
     }
 }
 
-fn draw_wave(process: &DemandProcess, rules: &Rules, rng: &mut Rng) -> Wave {
+fn draw_wave<'a>(
+    process: &'a DemandProcess,
+    rules: &Rules,
+    origin: u32,
+    rng: &mut Rng,
+) -> Wave<'a> {
     match process {
         DemandProcess::Constant => Wave { follows: [false; MAX_RESOURCES], ..Wave::default() },
         DemandProcess::Bursty { peak, start_per_tick, stop_per_tick, resources } => Wave {
@@ -339,6 +346,12 @@ fn draw_wave(process: &DemandProcess, rules: &Rules, rng: &mut Rng) -> Wave {
             persistence: *persistence,
             follows: follows(resources, rules),
             bursts: None,
+            recorded: None,
+        },
+        DemandProcess::Trace { series, resources } => Wave {
+            follows: follows(resources, rules),
+            recorded: Some(Recorded { factors: &series[0], origin }),
+            ..Wave::default()
         },
     }
 }

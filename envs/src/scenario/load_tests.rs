@@ -92,7 +92,7 @@ fn errors_of_type_name_file_field_expected_and_got() {
         (
             "node = \"node-1\"",
             "node = \"node-1\"\nprocess = { kind = \"weekly\" }",
-            "s.toml: workloads[0].process.kind: expected one of constant, diurnal, bursty, got `weekly`",
+            "s.toml: workloads[0].process.kind: expected one of constant, diurnal, bursty, trace, got `weekly`",
         ),
         (
             "node = \"node-1\"",

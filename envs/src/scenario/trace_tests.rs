@@ -74,7 +74,7 @@ fn windows_are_checked() {
         (
             "kind = \"trace\"\narrives = [9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]\ndeparts = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25]",
             "kind = \"poisson\"\nper_tick = 1\nlifetime_ticks = 1",
-            "s: start.windows: expected none, as no workload group has arrivals of kind \"trace\", got windows",
+            "s: start.windows: expected none, as no workload group has arrivals or a process of kind \"trace\", got windows",
         ),
     ] {
         assert_eq!(error(from, to), expected);
@@ -105,6 +105,61 @@ fn every_start_of_a_window_is_drawn_and_no_other() {
     // there from before. Evaluation has the single start 20.
     assert_eq!((starts(Phase::Train), starts(Phase::Validate)), (6, 6));
     assert_eq!(starts(Phase::Evaluate), 1);
+}
+
+/// A demand of 1, 2, 3... at the ticks of the trace, and of 30, 29... for every second workload.
+fn ramps() -> Scenario {
+    let ramp: Vec<String> = (0..25).map(|tick| (1 + tick).to_string()).collect();
+    let down: Vec<String> = (0..25).map(|tick| (30 - tick).to_string()).collect();
+    let text =
+        WINDOWED.split("[workloads.arrivals]").next().unwrap().replace("cpu = 10", "cpu = 100");
+    let series = format!("series = [[{}], [{}]]", ramp.join(","), down.join(","));
+    Scenario::parse(&format!("{text}\n[workloads.process]\nkind = \"trace\"\n{series}\n"), "s")
+        .unwrap()
+}
+
+#[test]
+fn demand_follows_the_trace_within_the_window_of_the_phase() {
+    let template = WorldTemplate::new(&ramps());
+    let mut out = [0.0; 4];
+    let mut starts = std::collections::BTreeSet::new();
+    for seed in 0..100 {
+        for (phase, from, to) in [(Phase::Train, 10, 20), (Phase::Evaluate, 20, 25)] {
+            let episode = template.draw(seed, phase).unwrap();
+            episode.demand.write(0, &[1.0; 4], 1, &mut out);
+            let first = out[0];
+            let origin = first as u32 - 1;
+            assert!((from..to - 4).contains(&origin), "{phase:?} started at tick {origin}");
+            starts.insert(origin);
+            for tick in 0..=4 {
+                episode.demand.write(tick, &[1.0; 4], 1, &mut out);
+                let (up, down) = (first + tick as f32, 31.0 - first - tick as f32);
+                assert_eq!(out, [up, down, up, down]);
+            }
+        }
+    }
+    assert_eq!(starts.into_iter().collect::<Vec<_>>(), [10, 11, 12, 13, 14, 15, 20]);
+}
+
+#[test]
+fn series_must_last_for_every_episode() {
+    let mut scenario = ramps();
+    let short = |scenario: &mut Scenario, ticks: usize| {
+        let DemandProcess::Trace { series, .. } = &mut scenario.workloads[0].process else {
+            unreachable!()
+        };
+        series[1].truncate(ticks);
+        scenario.validate("s").unwrap_err().to_string()
+    };
+    assert_eq!(
+        short(&mut scenario, 24),
+        "s: workloads[0].process.series[1]: expected at least 25 ticks, which episodes may play, got 24"
+    );
+    scenario.start.windows = None;
+    assert_eq!(
+        short(&mut scenario, 4),
+        "s: workloads[0].process.series[1]: expected at least 5 ticks, which episodes may play, got 4"
+    );
 }
 
 proptest! {

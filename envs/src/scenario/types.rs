@@ -182,14 +182,14 @@ pub struct Start {
     /// is evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perturb: Option<Perturb>,
-    /// Which parts of the groups' arrival traces episodes play; from tick 0 on, if left out.
+    /// Which parts of the groups' traces (arrivals and demand) episodes play; from tick 0 on, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
 }
 
-/// Parts of the arrival traces, `[from, to)` in ticks of the traces. An episode starts at a tick
+/// Parts of the traces, `[from, to)` in ticks of the traces. An episode starts at a tick
 /// drawn uniformly among those from which it ends within its window, the same for all groups;
-/// `count` of a group is then how many of its workloads there may be at a time, and who comes when
+/// `count` of a group with arrivals is then how many of its workloads there may be at a time, and who comes when
 /// all of them are taken is turned away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -334,6 +334,30 @@ pub enum DemandProcess {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         resources: Vec<String>,
     },
+    /// Base demand times recorded factors, such as utilisations of requests.
+    Trace {
+        /// Series of factors, one per tick of the trace: the group's first workload follows the
+        /// first, the second the second, and from the first again when there are no more. Episodes
+        /// play the parts that `start.windows` states, else each the ticks from 0 on.
+        series: Vec<Vec<f32>>,
+        /// Resource kinds that follow the series; empty for all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        resources: Vec<String>,
+    },
+}
+
+impl DemandProcess {
+    /// The process of the `index`-th workload of a group: as the group's, with only the series
+    /// that it follows.
+    pub(super) fn of(&self, index: u32) -> Self {
+        match self {
+            Self::Trace { series, resources } => Self::Trace {
+                series: vec![series[index as usize % series.len()].clone()],
+                resources: resources.clone(),
+            },
+            other => other.clone(),
+        }
+    }
 }
 
 impl Rules {

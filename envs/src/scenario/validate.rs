@@ -4,7 +4,7 @@
 mod groups;
 
 use super::load::ScenarioError;
-use super::types::{Amount, Mode, Perturb, Rules, Scenario, Windows, WorkloadGroup};
+use super::types::{Amount, DemandProcess, Mode, Perturb, Rules, Scenario, Windows, WorkloadGroup};
 use crate::churn::Arrivals;
 use crate::input::InputError;
 use crate::objective::Term;
@@ -235,8 +235,11 @@ impl Check<'_> {
     /// Windows hold an episode each, and training shares no tick with evaluation.
     fn windows(&self, scenario: &Scenario) -> Checked {
         let Some(Windows { train, evaluate }) = &scenario.start.windows else { return Ok(()) };
-        let trace = |group: &WorkloadGroup| matches!(group.arrivals, Some(Arrivals::Trace { .. }));
-        let expected = "none, as no workload group has arrivals of kind \"trace\"";
+        let trace = |group: &WorkloadGroup| {
+            matches!(group.arrivals, Some(Arrivals::Trace { .. }))
+                || matches!(group.process, DemandProcess::Trace { .. })
+        };
+        let expected = "none, as no workload group has arrivals or a process of kind \"trace\"";
         let any = scenario.workloads.iter().any(trace);
         self.require(any, "start.windows", expected, "windows")?;
         let ticks = scenario.rules.episode.ticks;

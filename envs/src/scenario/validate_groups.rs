@@ -30,6 +30,11 @@ fn peak_demand(group: &WorkloadGroup, resource: &str) -> f32 {
         {
             base * peak.bounds().1.max(1.0)
         }
+        DemandProcess::Trace { series, resources }
+            if resources.is_empty() || resources.iter().any(|name| name == resource) =>
+        {
+            base * series.iter().flatten().copied().fold(1.0, f32::max)
+        }
         _ => base,
     }
 }
@@ -59,6 +64,9 @@ impl Check<'_> {
         }
         for (g, group) in workloads.iter().enumerate() {
             self.workload_group(&scenario.rules, &format!("workloads[{g}]"), group)?;
+            if let DemandProcess::Trace { series, .. } = &group.process {
+                self.series(scenario, &format!("workloads[{g}].process.series"), series)?;
+            }
             if let Some(arrivals) = &group.arrivals {
                 self.arrivals(
                     scenario,
@@ -147,6 +155,12 @@ impl Check<'_> {
                 }
                 return Ok(());
             }
+            DemandProcess::Trace { resources, .. } => {
+                for (r, name) in resources.iter().enumerate() {
+                    self.resource(rules, &format!("{at}.process.resources[{r}]"), name)?;
+                }
+                return Ok(());
+            }
             DemandProcess::Diurnal {
                 period_ticks,
                 amplitude,
@@ -169,6 +183,25 @@ impl Check<'_> {
         )?;
         for (r, name) in resources.iter().enumerate() {
             self.resource(rules, &format!("{at}.process.resources[{r}]"), name)?;
+        }
+        Ok(())
+    }
+
+    /// Recorded factors that last for every episode.
+    fn series(&self, scenario: &Scenario, at: &str, series: &[Vec<f32>]) -> Checked {
+        self.require(!series.is_empty(), at, "at least one series", "none")?;
+        let needed = match &scenario.start.windows {
+            Some(windows) => windows.train[1].max(windows.evaluate[1]),
+            None => scenario.rules.episode.ticks.saturating_add(1),
+        };
+        for (s, factors) in series.iter().enumerate() {
+            let field = format!("{at}[{s}]");
+            let expected = format!("at least {needed} ticks, which episodes may play");
+            self.require(factors.len() >= needed as usize, &field, &expected, factors.len())?;
+            for (t, factor) in factors.iter().enumerate() {
+                let holds = (0.0..=100.0).contains(factor);
+                self.require(holds, &format!("{field}[{t}]"), "a number from 0 to 100", factor)?;
+            }
         }
         Ok(())
     }
