@@ -1,9 +1,11 @@
 //! How fast an environment is on this machine, and how fast it could be at all.
 
+use crate::churn::Arrivals;
 use crate::cluster_env::ClusterEnv;
 use crate::env::{Env, ResetError};
 use crate::observation::ObservationBuffer;
 use crate::rng::{Rng, stream};
+use crate::scenario::{DemandProcess, Scenario};
 use rand::RngExt;
 use std::hint::black_box;
 use std::time::Instant;
@@ -89,6 +91,37 @@ fn random_open(mask: &[bool], rng: &mut Rng) -> usize {
     if open.is_empty() { 0 } else { open[rng.random_range(0..open.len())] }
 }
 
+/// The scenario without its dynamics, to tell what they cost: demand is constant, no node fails,
+/// and of workloads that come and go as many are there, from the first tick to the last, as the
+/// scenario has on average.
+pub fn static_twin(scenario: &Scenario) -> Scenario {
+    let mut twin = scenario.clone();
+    twin.rules.faults = None;
+    twin.start.windows = None;
+    for group in &mut twin.workloads {
+        group.process = DemandProcess::Constant;
+        let Some(arrivals) = &group.arrivals else { continue };
+        let here = match arrivals {
+            // Arrivals times mean lifetime (Little's law); the mean of a log-normal is its median
+            // times e^(sigma^2 / 2).
+            Arrivals::Poisson { per_tick, lifetime_ticks, sigma, .. } => {
+                per_tick * lifetime_ticks * (sigma * sigma / 2.0).exp()
+            }
+            Arrivals::Trace { arrives, departs } => {
+                let ticks = departs.iter().max().copied().unwrap_or(1) as f32;
+                let stay = |(arrives, departs): (&u32, &u32)| (departs - arrives) as f32;
+                arrives.iter().zip(departs).map(stay).sum::<f32>() / ticks
+            }
+        };
+        let count = group.count as usize;
+        let here = (here.round() as usize).min(count);
+        // Who is not there comes after the last tick.
+        let arrives = (0..count).map(|k| if k < here { 0 } else { u32::MAX - 1 }).collect();
+        group.arrivals = Some(Arrivals::Trace { arrives, departs: vec![u32::MAX; count] });
+    }
+    twin
+}
+
 /// Observations a second if an observation of `bytes` cost nothing but writing them: the same
 /// number of bytes, filled into the same memory over and over. No encoder can be faster.
 pub fn memory_write_limit(bytes: usize, seconds: f64) -> f64 {
@@ -110,6 +143,29 @@ mod tests {
     use super::*;
     use crate::scenario::{Phase, Scenario, WorldTemplate};
     use std::sync::Arc;
+
+    #[test]
+    fn a_static_twin_holds_still_with_as_many_workloads() {
+        for name in crate::scenario::EMBEDDED.iter().map(|scenario| scenario.name) {
+            let scenario = Scenario::embedded(name).unwrap();
+            let twin = static_twin(&scenario);
+            twin.validate("twin").unwrap();
+            let template = WorldTemplate::new(&twin);
+            assert!(!template.demand_changes());
+            let (mut here, mut expected) = (0, 0.0);
+            for seed in 0..20 {
+                let still = template.draw(seed, Phase::Train).unwrap();
+                assert!(still.passages.passages.is_empty() && still.health_changes.is_empty());
+                let dynamic = WorldTemplate::new(&scenario).draw(seed, Phase::Train).unwrap();
+                let count = |present: &[bool]| present.iter().filter(|here| **here).count();
+                here += count(&still.passages.present);
+                expected += count(&dynamic.passages.present) as f64;
+            }
+            // The scenarios start near their equilibrium.
+            let ratio = if expected > 0.0 { here as f64 / expected } else { 1.0 };
+            assert!((0.7..1.4).contains(&ratio), "{name}: {here} where {expected}");
+        }
+    }
 
     #[test]
     fn speeds_are_positive_and_sizes_match() {

@@ -5,11 +5,11 @@ use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
 use crate::run::{network_spec, new_trainer};
 use clap::Subcommand;
-use godwit_envs::bench::{memory_write_limit, steps_per_second};
+use godwit_envs::bench::{memory_write_limit, static_twin, steps_per_second};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::net::Network;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -30,7 +30,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Env steps per second of one core, observation included, next to the memory-write limit
+    /// Env steps per second of one core, observation included, next to the memory-write limit and,
+    /// for online scenarios, to the same scenario without its dynamics
     #[command(after_help = "Example:\n  godwit bench env founding-10x50")]
     Env(Options),
     /// Microseconds of one native forward pass on one core
@@ -59,6 +60,9 @@ struct Options {
     #[arg(long)]
     json: bool,
 }
+
+/// Turns of the comparison with the static twin; odd.
+const TURNS: usize = 9;
 
 /// A measured number.
 #[derive(Debug, Serialize)]
@@ -109,14 +113,44 @@ fn env(scenario: &Scenario, seconds: f64) -> anyhow::Result<Vec<Figure>> {
     let mut env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
     let speed = steps_per_second(&mut env, seconds)?;
     let limit = memory_write_limit(speed.bytes_per_observation, (seconds / 4.0).min(1.0));
-    Ok(vec![
+    let mut figures = vec![
         figure("env steps", speed.steps_per_s, "per second and core"),
         figure("memory-write limit", limit, "observations per second and core"),
         figure("share of the limit", 100.0 * speed.steps_per_s / limit, "%"),
         figure("observation", speed.bytes_per_observation as f64, "bytes"),
         figure("replay state", speed.bytes_per_state as f64, "bytes"),
         figure("allowed actions", speed.mean_open, "mean per step"),
-    ])
+    ];
+    if scenario.rules.episode.mode == Mode::Online {
+        let twin = static_twin(scenario);
+        let mut twin = ClusterEnv::new(Arc::new(WorldTemplate::new(&twin)), Phase::Train)?;
+        let (still, ratio) = cost_of_dynamics(&mut env, &mut twin, seconds)?;
+        figures.extend([
+            figure("without dynamics", still, "env steps per second and core"),
+            figure("cost of dynamics", ratio, "times a step without them"),
+        ]);
+    }
+    Ok(figures)
+}
+
+/// Steps a second of the twin, and how many of its steps one of `env` takes. In turns, so that
+/// whatever else the machine does slows both; medians, since it does so in bursts.
+fn cost_of_dynamics(
+    env: &mut ClusterEnv,
+    twin: &mut ClusterEnv,
+    seconds: f64,
+) -> anyhow::Result<(f64, f64)> {
+    let mut turns = Vec::with_capacity(TURNS);
+    for _ in 0..TURNS {
+        let still = steps_per_second(twin, seconds / TURNS as f64)?.steps_per_s;
+        turns.push((still, still / steps_per_second(env, seconds / TURNS as f64)?.steps_per_s));
+    }
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[TURNS / 2]
+    };
+    let (still, ratios) = turns.into_iter().unzip();
+    Ok((median(still), median(ratios)))
 }
 
 fn act(scenario: &Scenario, seconds: f64) -> anyhow::Result<Vec<Figure>> {
