@@ -28,6 +28,21 @@ fn refuses(args: &[&str], parts: &[&str]) {
 }
 
 #[test]
+fn committed_parameters_of_baselines_fit_their_scenarios() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("baselines");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let scenario = file.file_stem().unwrap().to_str().unwrap();
+        let args = ["--tuned", text(&file), "--baselines", "hold-down", "--episodes", "1"];
+        godwit(&[&["evaluate", scenario][..], &args].concat())
+            .assert()
+            .success()
+            .stdout(predicate::str::contains("hold-down"));
+    }
+}
+
+#[test]
 fn a_bound_is_for_static_scenarios_and_builds_with_a_solver() {
     let bounded = ["evaluate", "founding-3x3", "--baselines", "stay", "--bound", "--json"];
     if cfg!(feature = "milp") {

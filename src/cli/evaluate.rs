@@ -207,6 +207,11 @@ fn command(args: &Args) -> String {
     if args.baselines != "all" {
         words.extend(["--baselines".into(), quoted(args.baselines.clone())]);
     }
+    match &args.tuned {
+        Some(Some(file)) => words.extend(["--tuned".into(), quoted(last(file))]),
+        Some(None) => words.push("--tuned".into()),
+        None => {}
+    }
     words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
     if args.oscillation_window != oscillation::DEFAULT_WINDOW {
         words.push(format!("--oscillation-window {}", args.oscillation_window));

@@ -303,10 +303,13 @@ fn could_hold(node: &Node, pod: &Pod) -> bool {
         && (pod.classes.is_empty() || pod.classes.contains(&node.class))
 }
 
+/// Ticks of arrival and departure of each pod of a group.
+type Ticks = Vec<(u32, u32)>;
+
 /// A group per size: its pods in the order of their arrival, in ticks from `from_day` on.
 fn groups(stays: &[Stay], options: &ChurnOptions) -> Vec<WorkloadGroup> {
     let begin = u64::from(options.from_day) * TICKS_PER_DAY;
-    let mut sizes: BTreeMap<_, (&Pod, Vec<(u32, u32)>)> = BTreeMap::new();
+    let mut sizes: BTreeMap<_, (&Pod, Ticks)> = BTreeMap::new();
     for Stay { pod, from_s, to_s } in stays {
         // A stay takes each tick that it touches, at least one; times are bounded: no overflow.
         let arrives = (from_s / TICK_S).saturating_sub(begin) as u32;
@@ -314,7 +317,7 @@ fn groups(stays: &[Stay], options: &ChurnOptions) -> Vec<WorkloadGroup> {
         let size = (pod.gpus, pod.gpu_milli, pod.cpu_milli, pod.memory_mib, &pod.classes);
         sizes.entry(size).or_insert((pod, Vec::new())).1.push((arrives, departs));
     }
-    let group = |(at, (pod, mut ticks)): (usize, (&Pod, Vec<(u32, u32)>))| {
+    let group = |(at, (pod, mut ticks)): (usize, (&Pod, Ticks))| {
         ticks.sort_unstable();
         let demand = RESOURCES.iter().zip(request(pod)).filter(|(_, amount)| *amount > 0.0);
         let gpus = request(pod)[2] as f32;
