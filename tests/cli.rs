@@ -451,6 +451,8 @@ fn training_says_that_the_disk_is_full_and_keeps_the_checkpoint_before() {
         .assert()
         .success()
         .stderr(predicate::str::contains("going on from"));
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    assert!(config.contains("env_steps = 1024"), "the run's new end is not recorded: {config}");
 }
 
 #[test]

@@ -272,7 +272,8 @@ impl Replay<'_> {
         self.rested_at[workload] = now + rules.limits.cooldown_ticks;
     }
 
-    /// Whoever leaves the destination in this wave is still there, and whoever comes is there too.
+    /// Whoever leaves the destination, in this wave or by a transfer in flight, is still there, and
+    /// whoever comes is there too.
     fn check_group(&self, at: usize, workload: usize, node: usize, found: &mut Vec<Violation>) {
         let group = &self.state.spec.group;
         if group[workload] == NO_GROUP {
@@ -280,7 +281,9 @@ impl Replay<'_> {
         }
         let there = self.placement.iter().enumerate().filter(|on| *on.1 == node).map(|on| on.0);
         let coming = self.under_way.iter().filter(|moved| moved.2 == node).map(|moved| moved.0);
-        for other in there.chain(coming) {
+        let leaving = self.state.transfers.iter().filter(|t| t.source as usize == node);
+        let leaving = leaving.map(|transfer| transfer.workload as usize);
+        for other in there.chain(coming).chain(leaving) {
             if other != workload && group[other] == group[workload] {
                 found.push(Violation::AntiAffinity { at, workload, node, other });
             }

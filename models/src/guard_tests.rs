@@ -1,6 +1,7 @@
 use super::*;
 use crate::plan::{LevelChange, ReasonCode};
 use crate::testing::{cluster, rules};
+use godwit_envs::state::Transfer;
 use serde_json::json;
 
 fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32) -> PlannedMove {
@@ -69,6 +70,18 @@ fn constraints_of_the_workload_are_checked() {
     let group = Violation::AntiAffinity { at: 1, workload: 4, node: 2, other: 3 };
     assert_eq!(violations(&state, &[leaves.clone(), planned(&state, 4, 2, 0)]), [group]);
     assert_eq!(violations(&state, &[leaves, planned(&state, 4, 2, 1)]), []);
+}
+
+#[test]
+fn a_member_whose_transfer_is_in_flight_is_still_where_it_leaves() {
+    let mut state = state();
+    // w3 is on its way from n2 to n1.
+    state.placement[3] = 1;
+    state.transfers.push(Transfer { workload: 3, source: 2, remaining_s: 5.0 });
+    let group = |node| Violation::AntiAffinity { at: 0, workload: 4, node, other: 3 };
+    assert_eq!(violations(&state, &[planned(&state, 4, 2, 0)]), [group(2)]);
+    let found = violations(&state, &[planned(&state, 4, 1, 0)]);
+    assert!(found.contains(&group(1)), "{found:?}");
 }
 
 #[test]

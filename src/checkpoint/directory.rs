@@ -8,6 +8,7 @@ use super::write::{config_text, scenario_files};
 use crate::config::TrainConfig;
 use godwit_envs::scenario::Scenario;
 use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The checkpoint that training goes on from.
@@ -59,6 +60,28 @@ impl RunDirectory {
         }
         sync_directory(path)?;
         Ok(directory)
+    }
+
+    /// Replaces `config.toml`: a run may be resumed with a new end.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one is then still there.
+    pub fn write_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
+        let path = self.path.join(names::CONFIG);
+        let text = config_text(config, &path)?;
+        let temporary = self.path.join(format!("{}.tmp-{}", names::CONFIG, std::process::id()));
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(|error| {
+            // Best effort: what is left is removed when the run is next opened.
+            let _ = fs::remove_file(&temporary);
+            CheckpointError::io(&path, "write")(error)
+        })?;
+        sync_directory(&self.path)
     }
 
     /// Takes hold of an existing run, to resume it, and tidies what a kill has left behind.

@@ -158,11 +158,15 @@ fn resume(args: &Args, folder: &Path, asked: Option<&Scenario>) -> anyhow::Resul
         eprintln!("warning: {note}");
     }
     let mut trainer = resumed.trainer;
+    let before = trainer.config.clone();
     if let Some(env_steps) = args.env_steps {
         trainer.config.env_steps = env_steps.unsigned_abs();
     }
     if let Some(minutes) = args.minutes {
         trainer.config.max_minutes = minutes;
+    }
+    if trainer.config != before {
+        directory.write_config(&trainer.config)?;
     }
     eprintln!(
         "going on from {} at env step {}",
