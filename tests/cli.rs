@@ -109,6 +109,7 @@ fn every_help_shows_an_example() {
         &["verify"],
         &["snapshot"],
         &["import"],
+        &["import", "machine-reassignment"],
         &["import", "openb"],
         &["import", "trace"],
         &["import", "vm-snapshot"],
