@@ -8,10 +8,11 @@ use super::types::{
     Amount, DemandProcess, Mode, Perturb, Rules, Scenario, StartPlacement, Windows, WorkloadGroup,
 };
 use crate::churn::Arrivals;
+use crate::cluster::Health;
 use crate::input::InputError;
 use crate::objective::Term;
 use crate::resources::MAX_RESOURCES;
-use crate::snapshot::MAX_ENTITIES;
+use crate::snapshot::{MAX_ENTITIES, Snapshot};
 use std::collections::HashSet;
 
 /// Result of one check.
@@ -301,7 +302,28 @@ impl Check<'_> {
         let got = format!("[{}]", cluster.resources.join(", "));
         self.require(cluster.resources == declared, "snapshot", &expected, got)?;
         self.reassignment(scenario, cluster.machine_reassignment.is_some())?;
+        self.at_rest(cluster)?;
         self.total("snapshot", "workloads", cluster.workloads.len() as u64)
+    }
+
+    /// Episodes start with every node healthy and nothing under way: what else a snapshot shows must
+    /// not be lost without a word.
+    fn at_rest(&self, cluster: &Snapshot) -> Checked {
+        let transfers = cluster.transfers.len();
+        let expected = "none, as episodes start at rest (let them end, or take them out)";
+        self.require(transfers == 0, "snapshot: transfers", expected, transfers)?;
+        if let Some(k) = cluster.workloads.iter().position(|workload| workload.cooldown_ticks > 0) {
+            let field = format!("snapshot: workloads[{k}].cooldown_ticks");
+            let ticks = cluster.workloads[k].cooldown_ticks;
+            self.require(false, &field, "0, as episodes start at rest", ticks)?;
+        }
+        if let Some(i) = cluster.nodes.iter().position(|node| node.health != Health::Healthy) {
+            let field = format!("snapshot: nodes[{i}].health");
+            let expected = "healthy, as episodes start (rules.faults says how nodes fail later)";
+            let got = format!("{:?}", cluster.nodes[i].health).to_lowercase();
+            self.require(false, &field, expected, got)?;
+        }
+        Ok(())
     }
 
     /// The machine-reassignment problem is a static one, and its constraints are known of complete
