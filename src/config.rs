@@ -96,6 +96,12 @@ pub struct LearnerConfig {
     pub target_tau: f64,
     /// Rewards are divided by the scenario's objective unit and multiplied by this.
     pub reward_scale: f64,
+    /// Alpha of prioritised replay (Schaul et al., ICLR 2016): a transition is drawn in proportion
+    /// to its last absolute TD error to this power; 0 draws uniformly, the paper's choice is 0.6.
+    pub priority_exponent: f64,
+    /// Beta of prioritised replay: how far importance weights in the loss make up for the uneven
+    /// draws, from 0 (not at all) to 1 (in full).
+    pub priority_beta: Schedule,
 }
 
 impl Default for TrainConfig {
@@ -151,6 +157,8 @@ impl Default for LearnerConfig {
             target_every: 0,
             target_tau: 0.01,
             reward_scale: 1.0,
+            priority_exponent: 0.0,
+            priority_beta: Schedule { from: 0.4, to: 1.0, share: 1.0 },
         }
     }
 }
@@ -175,6 +183,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let (e, l) = (&self.exploration, &self.learner);
         let share = |x: f64| (0.0..=1.0).contains(&x);
+        let shares = |s: &Schedule| share(s.from) && share(s.to) && share(s.share);
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let checks: &[(&'static str, bool, &'static str, String)] = &[
             ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
@@ -228,7 +237,7 @@ impl TrainConfig {
             ),
             (
                 "exploration.epsilon",
-                share(e.epsilon.from) && share(e.epsilon.to) && share(e.epsilon.share),
+                shares(&e.epsilon),
                 "from, to and share within 0 to 1",
                 format!("{:?}", e.epsilon),
             ),
@@ -280,6 +289,18 @@ impl TrainConfig {
                 positive(l.reward_scale),
                 "more than 0",
                 l.reward_scale.to_string(),
+            ),
+            (
+                "learner.priority_exponent",
+                share(l.priority_exponent),
+                "0 to 1",
+                l.priority_exponent.to_string(),
+            ),
+            (
+                "learner.priority_beta",
+                shares(&l.priority_beta),
+                "from, to and share within 0 to 1",
+                format!("{:?}", l.priority_beta),
             ),
         ];
         match checks.iter().find(|(_, good, _, _)| !good) {

@@ -32,11 +32,13 @@ pub struct Learner<E> {
     pub rng: Xoshiro256PlusPlus,
     workers: Vec<Worker<E>>,
     transitions: Vec<Transition>,
+    importance: Vec<f32>,
     observations: Vec<ObservationBuffer>,
     targets: Vec<f32>,
     taken: Vec<i64>,
     states: BatchBuilder,
     weights: Vec<f32>,
+    errors: Vec<f32>,
 }
 
 /// What a thread needs to turn compact states into observations and values.
@@ -57,12 +59,14 @@ pub struct TransitionBatch {
     pub taken: Tensor,
     /// TD target, `[B]`.
     pub target: Tensor,
+    /// Weight of each transition in the loss, `[B]`: importance weights, or 1.
+    pub weight: Tensor,
 }
 
 /// What one update showed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UpdateStats {
-    /// Huber loss.
+    /// Huber loss, weighted as in the update.
     pub loss: f64,
     /// Mean of Q(s, a) over the batch.
     pub mean_q: f64,
@@ -107,17 +111,20 @@ impl<E: Env> Learner<E> {
             rng,
             workers: decoders.into_iter().map(worker).collect(),
             transitions: vec![nothing; config.batch_size],
+            importance: vec![1.0; config.batch_size],
             observations: vec![observation.clone(); config.batch_size],
             targets: vec![0.0; config.batch_size],
             taken: Vec::with_capacity(config.batch_size),
             states: BatchBuilder::new(space, spec.architecture),
             weights: Vec::new(),
+            errors: vec![0.0; config.batch_size],
         }
     }
 
-    /// Draws a batch from the replay and computes its TD targets with the current weights.
-    pub fn draw(&mut self, replay: &Replay) -> TransitionBatch {
-        replay.sample(self.config.n_step, &mut self.rng, &mut self.transitions);
+    /// Draws a batch from the replay and computes its TD targets with the current weights. `beta`
+    /// is how far importance weights make up for prioritised draws, 0 to 1.
+    pub fn draw(&mut self, replay: &Replay, beta: f64) -> TransitionBatch {
+        replay.sample(beta, &mut self.rng, &mut self.transitions, &mut self.importance);
         self.online.save(&mut self.weights);
         self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
         self.target.save(&mut self.weights);
@@ -153,6 +160,7 @@ impl<E: Env> Learner<E> {
             states: self.states.build(self.device),
             taken: Tensor::from_slice(&self.taken).to_device(self.device),
             target: Tensor::from_slice(&self.targets).to_device(self.device),
+            weight: Tensor::from_slice(&self.importance).to_device(self.device),
         }
     }
 
@@ -167,7 +175,8 @@ impl<E: Env> Learner<E> {
         let leaves = self.online.leaves();
         let (stay, rows) = networks::forward(self.online.spec(), &leaves, &batch.states);
         let q = Tensor::cat(&[stay, rows], 0).index_select(0, &batch.taken);
-        let loss = q.huber_loss(&batch.target, tch::Reduction::Mean, self.config.huber_delta);
+        let losses = q.huber_loss(&batch.target, tch::Reduction::None, self.config.huber_delta);
+        let loss = (losses * &batch.weight).mean(Kind::Float);
         let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
 
         // One flat gradient, clipped to a norm.                                   [P]
@@ -179,8 +188,11 @@ impl<E: Env> Learner<E> {
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
         self.update_target();
 
+        let error = (&q - &batch.target).detach().abs();
+        if self.config.priority_exponent > 0.0 {
+            error.to_device(Device::Cpu).copy_data(&mut self.errors, batch.target.numel());
+        }
         want_stats.then(|| {
-            let error = (&q - &batch.target).detach().abs();
             let levels = Tensor::from_slice(&[0.1_f32, 0.5, 0.9]).to_device(self.device);
             let quantiles = error.quantile(&levels, None, false, "linear");
             UpdateStats {
@@ -190,6 +202,11 @@ impl<E: Env> Learner<E> {
                 td_error: [0, 1, 2].map(|at| quantiles.double_value(&[at])),
             }
         })
+    }
+
+    /// Hands the absolute TD errors of the last update to the replay that its batch came from.
+    pub fn report_errors(&self, replay: &mut Replay) {
+        replay.update_priorities(&self.transitions, &self.errors);
     }
 
     fn update_target(&mut self) {

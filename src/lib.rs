@@ -15,6 +15,7 @@ pub mod logging;
 pub mod memory;
 pub mod networks;
 pub mod paired;
+pub mod priorities;
 pub mod replay;
 pub mod report;
 pub mod run;

@@ -130,8 +130,13 @@ impl<E: Env> Trainer<E> {
         vector.observe_entities(spec.reads_entities());
         let seed = child_seed(config.seed, 1 << 32);
         let learner = Learner::new(&config.learner, spec, decoders, &space, device, seed);
+        let state_bytes = vec![state_bytes; copies];
+        let mut replay = Replay::new(&state_bytes, config.replay_capacity, config.learner.n_step);
+        if config.learner.priority_exponent > 0.0 {
+            replay = replay.prioritised(config.learner.priority_exponent);
+        }
         Ok(Self {
-            replay: Replay::new(copies, config.replay_capacity, state_bytes),
+            replay,
             vector,
             counters: Counters {
                 running_return: vec![0.0; copies],
@@ -183,21 +188,22 @@ impl<E: Env> Trainer<E> {
             actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
         }
         let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
+        let beta = self.config.learner.priority_beta.at(self.progress());
         let updates = self.due_updates();
         let mut report = RoundReport::default();
         let Self {
             config, learner, replay, vector, actors, counters, staged, reward_factor, ..
         } = self;
-        let replay_now: &Replay = replay;
         let (stats, collected) = rayon::join(
             || {
                 // libtorch's setting is per thread, and this may be any thread of the pool.
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let batch = learner.draw(replay_now);
+                    let batch = learner.draw(replay, beta);
                     let last = update + 1 == updates;
                     stats = learner.update(&batch, learning_rate, want_stats && last);
+                    learner.report_errors(replay);
                 }
                 stats
             },
@@ -205,8 +211,8 @@ impl<E: Env> Trainer<E> {
         );
         report.finished = collected?;
         report.stats = stats;
-        let (_, size) = replay.ring_shape();
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
+            let size = replay.rings()[ring].state_bytes;
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
         }
         counters.updates += updates;
@@ -217,7 +223,7 @@ impl<E: Env> Trainer<E> {
     /// Updates that this round owes for the env steps of the round before.
     fn due_updates(&mut self) -> u64 {
         if self.counters.env_steps < self.config.warm_up_steps
-            || !self.replay.can_sample(self.config.learner.n_step)
+            || !self.replay.can_sample()
         {
             return 0;
         }

@@ -23,7 +23,7 @@ pub use load::{LoadedCheckpoint, Resumed, load, resume};
 pub use write::{write_best, write_last};
 
 /// Version of the files of a checkpoint.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Names of the files of a checkpoint.
 mod names {

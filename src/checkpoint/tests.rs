@@ -105,6 +105,12 @@ fn assert_same(a: &mut ClusterTrainer, b: &mut ClusterTrainer) {
                 == bytemuck::cast_slice::<f32, u32>(&b.discounts)
         );
     }
+    let weights = |trainer: &ClusterTrainer| {
+        let priorities = trainer.replay.priorities()?;
+        let weights = (0..trainer.replay.capacity()).map(|at| priorities.weight(at).to_bits());
+        Some((priorities.largest().to_bits(), weights.collect::<Vec<_>>()))
+    };
+    assert!(weights(a) == weights(b), "priorities differ");
     for (a, b) in a.vector.slots().iter().zip(b.vector.slots()) {
         assert_eq!(a.episodes, b.episodes);
         assert_eq!(a.env.save(), b.env.save());
@@ -161,6 +167,13 @@ fn a_run_with_paired_rewards_and_hard_targets_resumes_bit_exactly() {
     let mut config = TrainConfig { paired_baseline: "best-single-move".into(), ..config() };
     config.learner.target_every = 7;
     resumes_bit_exactly(&online(), &config, 19);
+}
+
+#[test]
+fn a_run_with_priorities_resumes_bit_exactly() {
+    let mut config = config();
+    config.learner.priority_exponent = 0.6;
+    resumes_bit_exactly(&online(), &config, 23);
 }
 
 /// A run with `last` (20 rounds) and `previous` (15 rounds).
