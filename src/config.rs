@@ -41,6 +41,8 @@ pub struct TrainConfig {
     pub exploration: ExplorationConfig,
     /// The update.
     pub learner: LearnerConfig,
+    /// Warm start from a baseline.
+    pub demonstrations: DemonstrationConfig,
 }
 
 /// The network's shape.
@@ -104,6 +106,28 @@ pub struct LearnerConfig {
     pub priority_beta: Schedule,
 }
 
+/// Deep Q-learning from demonstrations (DQfD: Hester et al., AAAI 2018): a share of each batch
+/// shows what a baseline did in training episodes, and there its action shall be worth more than
+/// any other by a margin. Demonstrations have a fixed, decaying share instead of the paper's bonus
+/// on priorities (a fixed one: Paine et al., 2019), and are drawn uniformly; the paper's L2 penalty
+/// is `learner.weight_decay`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DemonstrationConfig {
+    /// The baseline; empty for no demonstrations.
+    pub baseline: String,
+    /// Demonstrated env steps, in equal parts from each scenario.
+    pub steps: usize,
+    /// Updates from demonstrations alone before the first env step.
+    pub pretrain_updates: u64,
+    /// Share of each batch.
+    pub share: Schedule,
+    /// By how much the demonstrated action shall be worth more, in scaled rewards.
+    pub margin: f64,
+    /// Weight of the large-margin loss beside that of the TD errors.
+    pub margin_weight: f64,
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -123,6 +147,20 @@ impl Default for TrainConfig {
             network: NetworkConfig::default(),
             exploration: ExplorationConfig::default(),
             learner: LearnerConfig::default(),
+            demonstrations: DemonstrationConfig::default(),
+        }
+    }
+}
+
+impl Default for DemonstrationConfig {
+    fn default() -> Self {
+        Self {
+            baseline: String::new(),
+            steps: 10_000,
+            pretrain_updates: 1_000,
+            share: Schedule { from: 0.5, to: 0.0, share: 0.5 },
+            margin: 0.05,
+            margin_weight: 1.0,
         }
     }
 }
@@ -181,7 +219,7 @@ impl TrainConfig {
     /// # Errors
     /// The first setting that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let (e, l) = (&self.exploration, &self.learner);
+        let (e, l, d) = (&self.exploration, &self.learner, &self.demonstrations);
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let shares = |s: &Schedule| share(s.from) && share(s.to) && share(s.share);
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -289,6 +327,30 @@ impl TrainConfig {
                 positive(l.reward_scale),
                 "more than 0",
                 l.reward_scale.to_string(),
+            ),
+            (
+                "demonstrations.steps",
+                d.baseline.is_empty() || (l.n_step + 8..=100_000_000).contains(&d.steps),
+                "n_step + 8 to 100000000",
+                d.steps.to_string(),
+            ),
+            (
+                "demonstrations.share",
+                shares(&d.share),
+                "from, to and share within 0 to 1",
+                format!("{:?}", d.share),
+            ),
+            (
+                "demonstrations.margin",
+                (0.0..=1e6).contains(&d.margin),
+                "0 to 1e6",
+                d.margin.to_string(),
+            ),
+            (
+                "demonstrations.margin_weight",
+                (0.0..=1e6).contains(&d.margin_weight),
+                "0 to 1e6",
+                d.margin_weight.to_string(),
             ),
             (
                 "learner.priority_exponent",

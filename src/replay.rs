@@ -199,8 +199,7 @@ impl Replay {
             let length = self.rings[ring].kinds.len();
             let age = (at + length - self.oldest(ring)) % length;
             // Only starts of transitions have a priority; were one lost, any other would do.
-            *transition =
-                self.transition(ring, age).unwrap_or_else(|| self.draw_uniformly(rng));
+            *transition = self.transition(ring, age).unwrap_or_else(|| self.draw_uniformly(rng));
             smallest = smallest.min(priorities.weight(self.entry(transition)));
         }
         for (weight, transition) in weights.iter_mut().zip(out) {
@@ -208,13 +207,11 @@ impl Replay {
         }
     }
 
-    /// Takes note of the absolute TD errors that transitions have shown.
-    pub fn update_priorities(&mut self, transitions: &[Transition], errors: &[f32]) {
-        let capacity = self.capacity;
+    /// Takes note of the absolute TD error that a transition has shown.
+    pub fn update_priority(&mut self, transition: &Transition, error: f32) {
+        let entry = self.entry(transition);
         if let Some(priorities) = &mut self.priorities {
-            for (&Transition { state: (ring, at), .. }, &error) in transitions.iter().zip(errors) {
-                priorities.update(ring as usize * capacity + at as usize, error);
-            }
+            priorities.update(entry, error);
         }
     }
 
@@ -357,7 +354,8 @@ mod tests {
             replay.push(0, &[state], 0, 0.0, 1.0, Entry::Step);
         }
         let drawn = [0, 1].map(|age| replay.transition(0, age).expect("a step"));
-        replay.update_priorities(&drawn, &[4.0 - 1e-3, 1.0 - 1e-3]);
+        replay.update_priority(&drawn[0], 4.0 - 1e-3);
+        replay.update_priority(&drawn[1], 1.0 - 1e-3);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         let (mut out, mut weights) = ([drawn[0]; 5], [0.0; 5]);
         replay.sample(0.5, &mut rng, &mut out, &mut weights);

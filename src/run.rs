@@ -2,16 +2,20 @@
 
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
+use crate::demonstrations::{Conversion, record};
 use crate::logging::RunLog;
 use crate::paired::PairedEnv;
-use crate::trainer::Trainer;
+use crate::replay::Replay;
+use crate::trainer::{Trainer, World};
 use anyhow::{Context, bail, ensure};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::baseline;
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -81,16 +85,11 @@ pub fn new_trainer(
     let template = Arc::new(WorldTemplate::new(scenario));
     let make = || -> anyhow::Result<PairedEnv> {
         let env = ClusterEnv::new(Arc::clone(&template), Phase::Train)?;
-        if config.paired_baseline.is_empty() {
+        let name = &config.paired_baseline;
+        if name.is_empty() {
             return Ok(PairedEnv::plain(env));
         }
-        let name = &config.paired_baseline;
-        let baseline = baseline(name).with_context(|| {
-            format!(
-                "paired_baseline: expected one of {:?}, got {name:?}",
-                godwit_models::baselines::NAMES
-            )
-        })?;
+        let baseline = named_baseline("paired_baseline", name)?;
         // A static episode ends with `Stay`: what is subtracted would depend on the actions.
         ensure!(
             scenario.rules.episode.mode == Mode::Online,
@@ -103,8 +102,46 @@ pub fn new_trainer(
         .map(|_| Ok(PairedEnv::plain(ClusterEnv::new(Arc::clone(&template), Phase::Train)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let spec = network_spec(config, decoders[0].inner())?;
-    let unit = scenario.rules.objective.unit;
-    Ok(Trainer::new(config, &spec, envs, decoders, unit, device)?)
+    let reward_unit = scenario.rules.objective.unit;
+    let demonstrations = match config.demonstrations.baseline.as_str() {
+        "" => None,
+        name => Some(demonstrations(config, name, make()?, reward_unit)?),
+    };
+    let world = World { envs, decoders, reward_unit };
+    let mut trainer = Trainer::new(config, &spec, vec![world], device)?;
+    trainer.demonstrations = demonstrations;
+    Ok(trainer)
+}
+
+/// What the named baseline does in episodes of `env`. The same configuration yields the same
+/// demonstrations, so that checkpoints need not hold them.
+fn demonstrations(
+    config: &TrainConfig,
+    name: &str,
+    mut env: PairedEnv,
+    reward_unit: f32,
+) -> anyhow::Result<Replay> {
+    let mut baseline = named_baseline("demonstrations.baseline", name)?;
+    let mut replay =
+        Replay::new(&[env.compact_len()], config.demonstrations.steps, config.learner.n_step);
+    let conversion = Conversion {
+        gamma: config.learner.gamma,
+        reward_factor: config.learner.reward_scale as f32 / reward_unit,
+    };
+    let first = child_seed(config.seed, 1 << 34);
+    let seeds = (0..).map(|episode| child_seed(first, episode));
+    let left_out = record(&mut env, baseline.as_mut(), seeds, conversion, &mut replay, 0)?;
+    if left_out > 0 {
+        eprintln!("demonstrations: left out {left_out} moves of {name} that are no candidates");
+    }
+    Ok(replay)
+}
+
+fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {
+    baseline(name).with_context(|| {
+        let names = godwit_models::baselines::NAMES;
+        format!("{setting}: expected one of {names:?}, got {name:?}")
+    })
 }
 
 /// Trains until the run is complete, `stop` is set, or something fails; writes checkpoints and

@@ -60,8 +60,9 @@ pub(super) fn read(replay: &mut Replay, path: &Path) -> Result<(), CheckpointErr
             format!("one that starts {got:?}"),
         ));
     }
-    for (what, expected) in
-        ["rings", "entries per ring", "as the mark of a prioritised replay"].into_iter().zip(shape(replay))
+    for (what, expected) in ["rings", "entries per ring", "as the mark of a prioritised replay"]
+        .into_iter()
+        .zip(shape(replay))
     {
         let got = number(&mut file).map_err(failed())?;
         if got != expected {
@@ -82,7 +83,8 @@ pub(super) fn read(replay: &mut Replay, path: &Path) -> Result<(), CheckpointErr
             let expected = format!("{} entries in a ring", written.min(capacity as u64));
             return Err(CheckpointError::content(path, expected, entries));
         }
-        *ring = read_ring(&mut file, written, entries as usize, ring.state_bytes).map_err(failed())?;
+        *ring =
+            read_ring(&mut file, written, entries as usize, ring.state_bytes).map_err(failed())?;
         if let Some(kind) = ring.kinds.iter().find(|&&kind| kind > 2) {
             return Err(CheckpointError::content(path, "kinds of entries from 0 to 2", kind));
         }

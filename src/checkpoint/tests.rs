@@ -176,6 +176,16 @@ fn a_run_with_priorities_resumes_bit_exactly() {
     resumes_bit_exactly(&online(), &config, 23);
 }
 
+#[test]
+fn a_run_with_demonstrations_resumes_bit_exactly_before_and_after_its_first_env_step() {
+    let mut config = TrainConfig { paired_baseline: "best-single-move".into(), ..config() };
+    config.demonstrations.baseline = "load-balancer".into();
+    config.demonstrations.steps = 60;
+    config.demonstrations.pretrain_updates = 40;
+    resumes_bit_exactly(&online(), &config, 1);
+    resumes_bit_exactly(&online(), &config, 23);
+}
+
 /// A run with `last` (20 rounds) and `previous` (15 rounds).
 fn two_checkpoints() -> (TempDir, RunDirectory, ClusterTrainer) {
     let (folder, directory, mut trainer) = run(&founding(), &config(), 15);
@@ -236,9 +246,12 @@ fn a_missing_file_a_short_file_and_another_format_are_named() {
     assert!(note.contains("got none"), "{note}");
     let note = note_after(names::MANIFEST, |path| {
         let text = fs::read_to_string(path).expect("a file");
-        fs::write(path, text.replace("\"format\": 1", "\"format\": 99")).expect("writable");
+        let format = format!("\"format\": {FORMAT}");
+        assert!(text.contains(&format), "{text}");
+        fs::write(path, text.replace(&format, "\"format\": 99")).expect("writable");
     });
-    assert!(note.contains("expected checkpoint format 1, got format 99"), "{note}");
+    let expected = format!("expected checkpoint format {FORMAT}, got format 99");
+    assert!(note.contains(&expected), "{note}");
 }
 
 #[test]
