@@ -15,6 +15,7 @@ pub mod export;
 pub mod logging;
 pub mod margin;
 pub mod memory;
+pub mod mixture;
 pub mod networks;
 pub mod paired;
 pub mod priorities;

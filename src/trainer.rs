@@ -73,6 +73,8 @@ pub struct Counters {
 /// A finished episode.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FinishedEpisode {
+    /// Index of its environment copy.
+    pub copy: usize,
     /// Undiscounted return as paid to the learner.
     pub episode_return: f64,
     /// Sum of the step terms.
@@ -353,6 +355,7 @@ fn collect<E: Env>(
             }
             if step.end.is_some() {
                 finished.push(FinishedEpisode {
+                    copy: i,
                     episode_return: std::mem::take(&mut counters.running_return[i]),
                     terms: std::mem::replace(&mut counters.running_terms[i], [0.0; TERMS]),
                 });

@@ -317,7 +317,7 @@ fn imitation(name: &str, margin_weight: f64, seed: u64) -> (f64, f64) {
     config.demonstrations.margin_weight = margin_weight;
     config.network.architecture = Architecture::Candidate;
     config.learner.learning_rate = Schedule { from: 2e-3, to: 2e-3, share: 1.0 };
-    let mut trainer = new_trainer(&scenario, &config, Device::Cpu).unwrap();
+    let mut trainer = new_trainer(&scenario.into(), &config, Device::Cpu).unwrap();
     while trainer.counters.updates < 400 {
         trainer.round(false).unwrap();
     }
