@@ -70,6 +70,10 @@ pub struct ExplorationConfig {
     pub greedy_share: f64,
     /// Share of uniform draws that are `Stay`, whatever the number of candidates.
     pub stay_share: f64,
+    /// Noisy networks (Fortunato et al., ICLR 2018): sigma_0 of factorised noise on the weights of
+    /// the heads, redrawn for each update, and for each environment copy in each round. 0 for
+    /// none; the paper's choice is 0.5, with an epsilon of 0.
+    pub noisy_sigma: f64,
 }
 
 /// The update.
@@ -177,6 +181,7 @@ impl Default for ExplorationConfig {
             epsilon: Schedule { from: 1.0, to: 0.05, share: 0.3 },
             greedy_share: 0.5,
             stay_share: 0.1,
+            noisy_sigma: 0.0,
         }
     }
 }
@@ -284,6 +289,12 @@ impl TrainConfig {
                 share(e.greedy_share),
                 "0 to 1",
                 e.greedy_share.to_string(),
+            ),
+            (
+                "exploration.noisy_sigma",
+                (0.0..=100.0).contains(&e.noisy_sigma),
+                "0 to 100",
+                e.noisy_sigma.to_string(),
             ),
             ("exploration.stay_share", share(e.stay_share), "0 to 1", e.stay_share.to_string()),
             (

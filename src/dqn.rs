@@ -13,6 +13,7 @@ use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::margin::{self, Violations};
 use crate::networks::{self, Parameters};
+use crate::noisy::Noise;
 use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
@@ -34,7 +35,9 @@ pub struct Learner<E> {
     pub target: Parameters,
     /// The optimiser with its state.
     pub adam: Adam,
-    /// Stream of the batch draws.
+    /// Noise on the heads, where networks are noisy.
+    pub noise: Option<Noise>,
+    /// Stream of the batch draws and of the noise.
     pub rng: Xoshiro256PlusPlus,
     /// Scenario of each ring of the replay.
     scenario_of_ring: Vec<usize>,
@@ -185,6 +188,7 @@ impl<E: Env> Learner<E> {
             device,
             online,
             target,
+            noise: None,
             rng,
             scenario_of_ring,
             workers,
@@ -201,13 +205,17 @@ impl<E: Env> Learner<E> {
         }
     }
 
+    /// Makes the heads noisy from now on.
+    #[must_use]
+    pub fn noisy(mut self, sigma: f64) -> Self {
+        self.noise = Some(Noise::new(self.online.spec(), sigma, self.device));
+        self
+    }
+
     /// Draws a batch and computes its TD targets with the current weights.
     pub fn draw(&mut self, source: &Source) -> TransitionBatch {
         self.choose(source);
-        self.online.save(&mut self.weights);
-        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
-        self.target.save(&mut self.weights);
-        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
+        self.load_workers();
         // Each transition's result depends on nothing but itself, so the split does not matter.
         let share = self.batch.len().div_ceil(self.workers.len());
         let (double, margin) = (self.config.double, self.margin as f32);
@@ -235,6 +243,22 @@ impl<E: Env> Learner<E> {
                 }
             });
         self.lay_out()
+    }
+
+    /// Hands the current weights to the threads. Noise is drawn apart for the update, for picking
+    /// next actions, and for valuing them.
+    fn load_workers(&mut self) {
+        self.online.save(&mut self.weights);
+        if let Some(noise) = &mut self.noise {
+            noise.redraw(&self.online, &mut self.rng);
+            noise.perturb(&mut self.weights, &noise.sigma, &mut self.rng);
+        }
+        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
+        self.target.save(&mut self.weights);
+        if let Some(noise) = &self.noise {
+            noise.perturb(&mut self.weights, &noise.target_sigma, &mut self.rng);
+        }
+        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
     }
 
     /// Draws the transitions, those of a scenario side by side.
@@ -317,7 +341,7 @@ impl<E: Env> Learner<E> {
         want_stats: bool,
     ) -> Option<UpdateStats> {
         // Q(s, a) of the action that was taken.                                   shapes: [B]
-        let leaves = self.online.leaves();
+        let leaves = self.noise.as_ref().map_or(&self.online, |noise| &noise.perturbed).leaves();
         let values: Vec<Tensor> = batch
             .groups
             .iter()
@@ -345,6 +369,9 @@ impl<E: Env> Learner<E> {
         let scale = ((&norm + 1e-6).reciprocal() * self.config.max_gradient_norm).clamp_max(1.0);
         let _ = gradient.g_mul_(&scale);
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
+        if let Some(noise) = &mut self.noise {
+            noise.update(&gradient, learning_rate);
+        }
         self.update_target();
 
         let error = (&q - &batch.target).detach().abs();
@@ -373,15 +400,22 @@ impl<E: Env> Learner<E> {
     }
 
     fn update_target(&mut self) {
-        let online = &self.online.flat;
-        tch::no_grad(|| {
-            if self.config.target_every == 0 {
-                // Soft: target += tau (online - target)
-                let _ = self.target.flat.lerp_(online, self.config.target_tau);
-            } else if self.adam.updates.is_multiple_of(self.config.target_every) {
-                self.target.flat.copy_(online);
-            }
-        });
+        let LearnerConfig { target_every, target_tau, .. } = self.config;
+        let updates = self.adam.updates;
+        let follow = |target: &mut Tensor, online: &Tensor| {
+            tch::no_grad(|| {
+                if target_every == 0 {
+                    // Soft: target += tau (online - target)
+                    let _ = target.lerp_(online, target_tau);
+                } else if updates.is_multiple_of(target_every) {
+                    target.copy_(online);
+                }
+            });
+        };
+        follow(&mut self.target.flat, &self.online.flat);
+        if let Some(Noise { sigma, target_sigma, .. }) = &mut self.noise {
+            follow(target_sigma, sigma);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod margin;
 pub mod memory;
 pub mod mixture;
 pub mod networks;
+pub mod noisy;
 pub mod paired;
 pub mod priorities;
 pub mod replay;

@@ -158,7 +158,7 @@ impl<E: Env> Trainer<E> {
         let mut vector = VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?;
         vector.observe_entities(spec.reads_entities());
         let seed = child_seed(config.seed, 1 << 32);
-        let learner = Learner::new(
+        let mut learner = Learner::new(
             &config.learner,
             &config.demonstrations,
             spec,
@@ -167,6 +167,9 @@ impl<E: Env> Trainer<E> {
             device,
             seed,
         );
+        if config.exploration.noisy_sigma > 0.0 {
+            learner = learner.noisy(config.exploration.noisy_sigma);
+        }
         Ok(Self {
             replay,
             demonstrations: None,
@@ -222,8 +225,13 @@ impl<E: Env> Trainer<E> {
             return Ok(self.pretrain(pretraining - self.counters.updates, want_stats));
         }
         self.learner.online.save(&mut self.weights);
+        let noise = self.learner.noise.as_ref().map(|noise| (noise.sigma_on_host(), &noise.layers));
         for actor in &mut self.actors {
-            actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
+            let actor = actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+            match &noise {
+                Some((sigma, layers)) => actor.load_noisy(&self.weights, sigma, layers),
+                None => actor.load(&self.weights),
+            }
         }
         let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
         let beta = self.config.learner.priority_beta.at(self.progress());

@@ -225,6 +225,19 @@ fn a_learner_with_prioritised_replay_learns_every_probe() {
 }
 
 #[test]
+fn a_learner_with_noisy_heads_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let mut errors = [1, 2, 3].map(|seed| {
+            let mut config = config(seed);
+            config.exploration.noisy_sigma = 0.5;
+            worst_error_with(&config, kind, Architecture::Candidate, Mistake::None)
+        });
+        errors.sort_by(f32::total_cmp);
+        assert!(errors[1] < tolerance(kind), "{}: off by {}", kind.name(), errors[1]);
+    }
+}
+
+#[test]
 fn a_learner_that_takes_truncation_for_an_end_misses_the_endless_value() {
     let mistake = Mistake::TruncationIsTermination;
     let error = median_error(ProbeKind::Endless, Architecture::Relational, mistake);

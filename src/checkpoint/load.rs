@@ -234,6 +234,13 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
         tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
     }
     learner.adam.updates = saved.adam_updates;
+    if let Some(noise) = &mut learner.noise {
+        for (group, tensor) in noise.state_mut() {
+            let values = weights::flat(&spec, &bytes, group, &weights_path)?;
+            tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
+        }
+        noise.adam.updates = saved.adam_updates;
+    }
     learner.rng = saved.learner_rng;
     for (actor, rng) in trainer.actors.iter_mut().zip(saved.actor_rngs) {
         actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).rng = rng;

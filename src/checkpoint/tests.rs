@@ -90,6 +90,11 @@ fn assert_same(a: &mut ClusterTrainer, b: &mut ClusterTrainer) {
     ] {
         assert!(bits(a) == bits(b), "{name} differs");
     }
+    let noise = |trainer: &ClusterTrainer| {
+        let noise = trainer.learner.noise.as_ref()?;
+        Some((noise.adam.updates, noise.state().map(|(_, tensor)| bits(tensor))))
+    };
+    assert!(noise(a) == noise(b), "noise differs");
     assert_eq!(a.learner.adam.updates, b.learner.adam.updates);
     assert_eq!(a.learner.rng, b.learner.rng);
     for (a, b) in a.actors.iter_mut().zip(&mut b.actors) {
@@ -185,6 +190,13 @@ fn a_run_with_demonstrations_resumes_bit_exactly_before_and_after_its_first_env_
     config.demonstrations.steps = 60;
     config.demonstrations.pretrain_updates = 40;
     resumes_bit_exactly(&online(), &config, 1);
+    resumes_bit_exactly(&online(), &config, 23);
+}
+
+#[test]
+fn a_run_with_noisy_heads_resumes_bit_exactly() {
+    let mut config = config();
+    config.exploration.noisy_sigma = 0.5;
     resumes_bit_exactly(&online(), &config, 23);
 }
 

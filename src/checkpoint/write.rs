@@ -29,8 +29,18 @@ pub fn write_last(
     let [online, target, mean, square] =
         [&learner.online.flat, &learner.target.flat, &learner.adam.mean, &learner.adam.square]
             .map(to_host);
-    let groups: [(&str, &[f32]); 4] =
-        [("online", &online), ("target", &target), ("adam_mean", &mean), ("adam_square", &square)];
+    let mut groups: Vec<(&str, &[f32])> = vec![
+        ("online", &online),
+        ("target", &target),
+        ("adam_mean", &mean),
+        ("adam_square", &square),
+    ];
+    let noise: Vec<(&str, Vec<f32>)> = learner
+        .noise
+        .iter()
+        .flat_map(|noise| noise.state().map(|(name, tensor)| (name, to_host(tensor))))
+        .collect();
+    groups.extend(noise.iter().map(|(name, values)| (*name, values.as_slice())));
     let resume = ResumeState {
         adam_updates: learner.adam.updates,
         learner_rng: learner.rng.clone(),
