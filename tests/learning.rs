@@ -225,6 +225,22 @@ fn a_learner_with_prioritised_replay_learns_every_probe() {
 }
 
 #[test]
+fn a_learner_of_quantiles_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let mut errors = [1, 2, 3].map(|seed| {
+            let mut config = config(seed);
+            config.learner.quantiles = 8;
+            // Mean and median agree where nothing is random; in the kink of a small kappa the
+            // quantiles of a constant do so as well.
+            config.learner.huber_delta = 1.0;
+            worst_error_with(&config, kind, Architecture::Candidate, Mistake::None)
+        });
+        errors.sort_by(f32::total_cmp);
+        assert!(errors[1] < tolerance(kind), "{}: off by {}", kind.name(), errors[1]);
+    }
+}
+
+#[test]
 fn a_learner_with_noisy_heads_learns_every_probe() {
     for kind in ProbeKind::ALL {
         let mut errors = [1, 2, 3].map(|seed| {
