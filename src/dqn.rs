@@ -191,7 +191,11 @@ impl<E: Env> Learner<E> {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             margin: demonstrations.margin,
-            margin_weight: demonstrations.margin_weight,
+            margin_weight: if demonstrations.baseline.is_empty() {
+                0.0
+            } else {
+                demonstrations.margin_weight
+            },
             device,
             online,
             target,
@@ -211,6 +215,15 @@ impl<E: Env> Learner<E> {
             weights: Vec::new(),
             errors: vec![0.0; size],
         }
+    }
+
+    /// Whether an update is more than the weighted Huber loss on the values of one scenario's
+    /// states: large margins, quantiles, noise, or several scenarios.
+    pub fn has_extra_terms(&self) -> bool {
+        self.margin_weight > 0.0
+            || self.config.quantiles > 1
+            || self.noise.is_some()
+            || self.layouts.len() > 1
     }
 
     /// Makes the heads noisy from now on.
