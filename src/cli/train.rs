@@ -5,13 +5,10 @@ use super::{BadInput, OrBadInput};
 use crate::checkpoint::{self, RunDirectory};
 use crate::device::DeviceChoice;
 use crate::run::{self, ClusterTrainer, RunEnd};
-use crate::signals::stop_flag;
+use crate::signals::{received_signal, stop_flag};
 use godwit_envs::scenario::Scenario;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::Device;
 use toml::Value;
 
@@ -75,10 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     // Before the run's folder is there: a signal never leaves it without a checkpoint. The exit
     // code tells which signal it was.
-    let received = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
-    }
+    let received = received_signal()?;
     let stop = stop_flag()?;
     let (scenario, mut trainer, directory) = match (&args.resume, scenario) {
         (Some(folder), asked) => resume(args, folder, asked.as_ref())?,
@@ -95,8 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match summary.end {
         RunEnd::Interrupted => {
             eprintln!("interrupted; go on with: godwit train --resume {folder}");
-            let signal = received.load(Ordering::Relaxed);
-            Ok(ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)))
+            Ok(super::interrupted(&received))
         }
         RunEnd::Complete => {
             eprintln!(
@@ -106,16 +99,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// Whether two scenarios are the same but for where their files lie and what they recommend.
-fn same_world(a: &Scenario, b: &Scenario) -> bool {
-    a.name == b.name
-        && a.rules == b.rules
-        && a.start == b.start
-        && a.nodes == b.nodes
-        && a.workloads == b.workloads
-        && a.cluster == b.cluster
 }
 
 type Run = (Scenario, ClusterTrainer, RunDirectory);
@@ -129,7 +112,12 @@ fn begin(args: &Args, scenario: Scenario) -> anyhow::Result<Run> {
         ("--seed", "seed", integer(args.seed)),
     ];
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));
-    let sources = Sources { file: args.config.as_deref(), set: &args.set, flags: flags.collect() };
+    let sources = Sources {
+        file: args.config.as_deref(),
+        set: &args.set,
+        flags: flags.collect(),
+        ..Sources::default()
+    };
     let config = settings::resolve(&scenario, &sources)?;
     let device = compute_device(args.device)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(&scenario.name));
@@ -144,7 +132,7 @@ fn resume(args: &Args, folder: &Path, asked: Option<&Scenario>) -> anyhow::Resul
     let directory = RunDirectory::open(folder).or_bad_input()?;
     let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
     if let Some(asked) = asked
-        && !same_world(asked, &resumed.scenario)
+        && !asked.same_world(&resumed.scenario)
     {
         let message = format!(
             "--resume {}: expected a run on scenario {} as it is now, got one on {}",
