@@ -171,6 +171,7 @@ fn every_help_shows_an_example() {
         &[],
         &["scenarios"],
         &["train"],
+        &["sweep"],
         &["tune-baselines"],
         &["evaluate"],
         &["export"],
