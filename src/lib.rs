@@ -26,6 +26,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod signals;
+pub mod sweep;
 pub mod torch_ext;
 pub mod trainer;
 pub mod tuned;

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Scenarios(args) => cli::scenarios::run(&args),
         Command::Train(args) => cli::train::run(&args),
+        Command::Sweep(args) => cli::sweep::run(&args),
         Command::TuneBaselines(args) => cli::tune_baselines::run(&args),
         Command::Evaluate(args) => cli::evaluate::run(&args),
         Command::Export(args) => cli::export::run(&args),

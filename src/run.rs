@@ -20,7 +20,7 @@ use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
 use rayon::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tch::Device;
 
@@ -30,7 +30,7 @@ const VALIDATION_SEED: u64 = 0x7661_6c69;
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {
-    /// All env steps were made, or the time limit was reached.
+    /// All env steps that were asked for were made, or the time limit was reached.
     Complete,
     /// A signal asked for the end; the run can be resumed.
     Interrupted,
@@ -49,6 +49,18 @@ pub struct RunSummary {
     pub best_return: Option<f64>,
     /// Wall-clock time of this process's part.
     pub seconds: f64,
+}
+
+/// How a part of a run is watched, and where it ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// Asks for a tidy end.
+    pub stop: &'a AtomicBool,
+    /// Env steps after which this part ends, evaluated and resumable. Schedules keep to the whole
+    /// run, so that pausing changes no bit of it.
+    pub pause_at: u64,
+    /// Where env steps are counted instead of shown on standard error; `None` shows them.
+    pub silent: Option<&'a AtomicU64>,
 }
 
 /// The trainer of a cluster scenario.
@@ -186,15 +198,35 @@ pub fn train(
     directory: &RunDirectory,
     stop: &AtomicBool,
 ) -> anyhow::Result<RunSummary> {
+    let session = Session { stop, pause_at: u64::MAX, silent: None };
+    train_part(mixture, trainer, directory, session)
+}
+
+/// [`train`], watched and perhaps paused.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_part(
+    mixture: &Mixture,
+    trainer: &mut ClusterTrainer,
+    directory: &RunDirectory,
+    session: Session,
+) -> anyhow::Result<RunSummary> {
     let started = Instant::now();
     let config = trainer.config.clone();
     let mut log = RunLog::open(directory, mixture, &config, trainer.counters.env_steps)?;
+    if session.silent.is_some() {
+        log.silence();
+    }
     let mut validator = Validator::new(mixture, trainer, config.evaluate_episodes)?;
     let mut best = directory.best_return();
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
     let mut end = RunEnd::Complete;
-    while !trainer.finished() {
-        if stop.load(Ordering::Relaxed) {
+    let ended = |trainer: &ClusterTrainer| {
+        trainer.finished() || trainer.counters.env_steps >= session.pause_at
+    };
+    while !ended(trainer) {
+        if session.stop.load(Ordering::Relaxed) {
             end = RunEnd::Interrupted;
             break;
         }
@@ -203,9 +235,12 @@ pub fn train(
         let report = trainer.round(due)?;
         let now = trainer.counters.env_steps;
         log.round(trainer, &report, due);
+        if let Some(made) = session.silent {
+            made.fetch_add(now - before, Ordering::Relaxed);
+        }
         let passed = |every: u64| every > 0 && before / every != now / every;
         let late = config.max_minutes > 0.0 && started.elapsed() > limit;
-        if passed(config.evaluate_every) || trainer.finished() || late {
+        if passed(config.evaluate_every) || ended(trainer) || late {
             let validation = validator.run(trainer)?;
             let mean = validation.value;
             log.evaluation(trainer, &validation)?;

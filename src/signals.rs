@@ -4,7 +4,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// A flag that the first SIGINT or SIGTERM sets. A second signal ends the process with the code
 /// that shells give to it: 130 or 143.
@@ -19,6 +19,18 @@ pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
         flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// The SIGINT or SIGTERM that came last, by number; 0 as long as none did.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn received_signal() -> io::Result<Arc<AtomicUsize>> {
+    let received = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
+    }
+    Ok(received)
 }
 
 #[cfg(test)]

@@ -224,7 +224,10 @@ fn departure(state: &ClusterState, k: usize) -> Ranked {
     }
     let over = after.utilisation.iter().map(|u| (u - 1.0).max(0.0)).sum();
     let after = Side { load: after.load, over, free: after.free, removals };
-    let score = gain(state, &side_now(state, node), &after);
+    let mut score = gain(state, &side_now(state, node), &after);
+    if let Some(board) = &state.reassignment {
+        score -= state.reassignment_weight() * board.departure_cost(k) as f32;
+    }
     Ranked { score, free: after.free, size, id: k as u32 }
 }
 
@@ -244,7 +247,11 @@ fn arrival(state: &ClusterState, k: usize, node: usize) -> Ranked {
         after.free = (state.now.free[node] - d).max(0.0);
         after.removals = state.slots.removals_with(slot, node, d, after.free);
     }
-    let score = gain(state, &side_now(state, node), &after);
+    let mut score = gain(state, &side_now(state, node), &after);
+    if let Some(board) = &state.reassignment {
+        let cost = board.arrival_cost(k, node) + board.fare(k, node);
+        score -= state.reassignment_weight() * cost as f32;
+    }
     Ranked { score, free: after.free, size: 0.0, id: node as u32 }
 }
 

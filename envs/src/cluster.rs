@@ -2,8 +2,10 @@
 //! workloads with their traits. What changes lives in [`crate::state`].
 
 use crate::observation::LANES;
+use crate::reassignment::Instance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Group index of a workload without an anti-affinity group.
 pub const NO_GROUP: u32 = u32::MAX;
@@ -68,6 +70,9 @@ pub struct ClusterSpec {
     pub groups: usize,
     /// Whether the workload may be migrated, `[K]`.
     pub movable: Vec<bool>,
+    /// Constraints and costs of the machine-reassignment problem, where the cluster has them: node i
+    /// is its machine i, workload k its process k.
+    pub reassignment: Option<Arc<Instance>>,
 }
 
 /// One node, as handed to [`ClusterSpec::new`].

@@ -168,6 +168,7 @@ impl ClusterEnv {
             (Action::Stay, Mode::Online) => Ok(self.finish_tick([0.0; TERMS])),
             (Action::Migrate { workload, destination }, mode) => {
                 let before = self.state.level_terms();
+                let cost_before = self.state.reassignment_cost();
                 let source = self.state.placement[workload.min(self.space.workloads - 1)];
                 let cost = self.state.migrate(workload, destination)?;
                 let (workload, destination) = (workload as u32, destination as u32);
@@ -186,6 +187,9 @@ impl ClusterEnv {
                 for at in 0..LEVEL_TERMS {
                     terms[at] = after[at] - before[at];
                 }
+                // Whole numbers of up to 2^63: their difference, and not that of their roundings.
+                terms[Term::MachineReassignment as usize] =
+                    (self.state.reassignment_cost() - cost_before) as f32;
                 let workload = workload as u32;
                 self.note(EventKind::TransferEnded { workload, source, destination });
                 self.carry_out(EventKind::TickStarted);

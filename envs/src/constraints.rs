@@ -6,6 +6,7 @@
 use crate::cluster::NO_GROUP;
 use crate::observation::LANES;
 use crate::outlook::{Tile, fits};
+use crate::reassignment::Constraint;
 use crate::state::{ClusterState, NOWHERE};
 
 /// Why a migration is not allowed.
@@ -35,6 +36,12 @@ pub enum Infeasible {
     /// Some resource would exceed its supply.
     #[error("the demand does not fit")]
     Capacity,
+    /// The workload's service would run in fewer locations than it must.
+    #[error("the service would be spread over too few locations")]
+    Spread,
+    /// A service would lack one that it depends on in some neighbourhood.
+    #[error("a service would lack one that it depends on")]
+    Dependency,
     /// The workload moved too recently.
     #[error("the workload is cooling down from its last move")]
     Cooldown,
@@ -121,7 +128,16 @@ impl ClusterState {
             let at = j * padded + destination;
             d <= 0.0 || fits(self.now.held[at], d, spec.supply[at])
         });
-        if room { Ok(()) } else { Err(Infeasible::Capacity) }
+        if !room {
+            return Err(Infeasible::Capacity);
+        }
+        match self.reassignment.as_ref().and_then(|board| board.broken_by(workload, destination)) {
+            None => Ok(()),
+            Some(Constraint::Capacity) => Err(Infeasible::Capacity),
+            Some(Constraint::Conflict) => Err(Infeasible::AntiAffinity),
+            Some(Constraint::Spread) => Err(Infeasible::Spread),
+            Some(Constraint::Dependency) => Err(Infeasible::Dependency),
+        }
     }
 
     /// [`ClusterState::check`] for the nodes of a tile of [`ClusterState::now`]; the workload's
@@ -153,11 +169,17 @@ impl ClusterState {
                 }
             }
         }
+        if let Some(board) = &self.reassignment {
+            for l in 0..LANES {
+                open[l] = open[l] && board.broken_by(workload, tile.node[l] as usize).is_none();
+            }
+        }
         open
     }
 
     /// Whether moving one of these workloads to a node comes to the same as moving the other, had
-    /// they the same source. Members of anti-affinity groups are never alike.
+    /// they the same source. Members of anti-affinity groups are never alike, and neither are the
+    /// processes of a machine-reassignment problem.
     pub fn look_alike(&self, a: usize, b: usize) -> bool {
         let spec = &*self.spec;
         spec.state_gib[a] == spec.state_gib[b]
@@ -167,11 +189,12 @@ impl ClusterState {
             && (0..self.forecast.len()).all(|h| self.forecast_of(h, a) == self.forecast_of(h, b))
     }
 
-    /// Whether the same nodes would take these workloads now, with the same loads after it.
-    /// Members of anti-affinity groups are never alike.
+    /// Whether the same nodes would take these workloads now, with the same loads after it. Not told
+    /// of members of anti-affinity groups and processes of a machine-reassignment problem.
     pub fn fit_alike(&self, a: usize, b: usize) -> bool {
         let spec = &*self.spec;
-        spec.group[a] == NO_GROUP
+        spec.reassignment.is_none()
+            && spec.group[a] == NO_GROUP
             && spec.group[b] == NO_GROUP
             && spec.class_mask[a] == spec.class_mask[b]
             && self.demand_of(a) == self.demand_of(b)

@@ -69,6 +69,9 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
         w.put(terms[Term::Displaced as usize] / 4.0);
         w.put(terms[Term::Unplaced as usize] / 4.0);
     }
+    if state.objective.uses(Term::MachineReassignment) {
+        w.put(state.reassignment_share());
+    }
     if rules.faults.is_some() {
         w.put(state.closed_nodes as f32 / state.spec.nodes() as f32);
     }
@@ -122,6 +125,9 @@ fn encode_nodes(state: &ClusterState, out: &mut [f32]) {
                 w.put(count / 4.0);
             }
         }
+        if state.objective.uses(Term::MachineReassignment) {
+            w.put((1.0 + state.machine_cost(i) / state.objective.unit).ln() / 4.0);
+        }
         for outlook in &state.forecast {
             w.put((outlook.load[i] - outlook.mean_load) * inverse_m);
         }
@@ -160,6 +166,9 @@ fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
         if state.rules.has_queue() {
             w.put(f32::from(u8::from(state.life[k] == Life::Running)));
             w.put(f32::from(u8::from(matches!(state.life[k], Life::Waiting | Life::Displaced))));
+        }
+        if state.objective.uses(Term::MachineReassignment) {
+            w.put(f32::from(u8::from(state.is_reassigned(k))));
         }
         for h in 0..state.forecast.len() {
             let then: f32 =
@@ -292,6 +301,14 @@ fn encode_row(
                 w.put(&arrivals.terms[term], weight * inverse_unit, 0.0);
             }
         }
+    }
+    if objective.uses(Term::MachineReassignment) {
+        let change = state.reassignment_lanes(k, &tiles[0]);
+        w.put_all(change.source * inverse_unit);
+        w.put(&change.destination, inverse_unit, 0.0);
+        w.put(&change.fare, inverse_unit, 0.0);
+        w.put(&change.home, 1.0, 0.0);
+        state.add_reassignment(k, &tiles[0], &mut arrivals.objective);
     }
     w.put(&arrivals.objective, inverse_unit, 0.0);
     state.migration_cost_lanes(k, &tiles[0], &mut results.cost);

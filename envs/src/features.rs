@@ -16,6 +16,7 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     let online = rules.episode.mode == Mode::Online;
     let slot = objective.slot.is_some();
     let faults = rules.faults.is_some();
+    let reassignment = objective.uses(Term::MachineReassignment);
 
     let mut node = List::default();
     node.each("utilisation", &resources);
@@ -38,6 +39,9 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
             node.add(&format!("workloads_of_size_{bin}"), "1", 4.0);
         }
     }
+    if reassignment {
+        node.add("machine_cost", "ln(1+objective/unit)", 4.0);
+    }
     for h in horizons {
         node.add(&format!("load_above_mean[+{h}]"), "1", 1.0);
     }
@@ -54,6 +58,9 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
         workload.add("running", "1", 1.0);
         workload.add("waiting", "1", 1.0);
     }
+    if reassignment {
+        workload.add("moved", "1", 1.0);
+    }
     for h in horizons {
         workload.add(&format!("load_change_on_source[+{h}]"), "1", 0.5);
     }
@@ -65,6 +72,9 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     if rules.has_queue() {
         global.add("displaced", "priority", 4.0);
         global.add("unplaced", "priority", 4.0);
+    }
+    if reassignment {
+        global.add("machine_reassignment", "initial cost", 1.0);
     }
     if faults {
         global.add("closed_nodes_share", "1", 1.0);
@@ -92,6 +102,12 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
         for term in weighted {
             candidate.add(&format!("{}_change", term.name()), "objective", objective.unit);
         }
+    }
+    if reassignment {
+        candidate.add("source_machine_cost_change", "objective", objective.unit);
+        candidate.add("destination_machine_cost_change", "objective", objective.unit);
+        candidate.add("move_cost_change", "objective", objective.unit);
+        candidate.add("returns_to_its_initial_machine", "1", 1.0);
     }
     candidate.add("objective_change", "objective", objective.unit);
     candidate.add("cost", "objective", objective.unit);

@@ -26,6 +26,7 @@ pub mod observation;
 pub mod outlook;
 pub mod placement;
 pub mod probes;
+pub mod reassigned;
 pub mod reassignment;
 pub mod replay;
 pub mod resources;

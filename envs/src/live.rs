@@ -2,9 +2,11 @@
 
 use crate::cluster::{ClusterSpec, Health, NO_GROUP};
 use crate::input::InputError;
-use crate::scenario::Rules;
+use crate::objective::{Objective, Term};
+use crate::scenario::{Mode, Rules};
 use crate::snapshot::{
-    SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotTransfer, SnapshotWorkload,
+    SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotReassignment, SnapshotTransfer,
+    SnapshotWorkload,
 };
 use crate::state::{ClusterState, Transfer};
 use std::collections::HashMap;
@@ -18,7 +20,8 @@ impl ClusterState {
     /// to keep its present demand. Of the tick, only the time within the season counts.
     ///
     /// # Errors
-    /// When the snapshot's resource kinds or forecast horizons are not those of the rules.
+    /// When the snapshot's resource kinds or forecast horizons are not those of the rules, or it has
+    /// no machine-reassignment problem where they weigh its cost.
     pub fn from_snapshot(
         rules: Arc<Rules>,
         snapshot: &Snapshot,
@@ -27,6 +30,7 @@ impl ClusterState {
         let order = resource_order(&rules, snapshot, label)?;
         let horizons = rules.forecast.horizons.len();
         check_horizons(snapshot, horizons, label)?;
+        check_reassignment(&rules, snapshot, order.is_some(), label)?;
         let (spec, placement) = match order {
             None => snapshot.to_spec(),
             Some(ref order) => reordered(snapshot, order).to_spec(),
@@ -107,6 +111,7 @@ impl ClusterState {
             nodes: nodes.collect(),
             workloads: workloads.collect(),
             transfers: transfers.collect(),
+            machine_reassignment: spec.reassignment.as_deref().map(SnapshotReassignment::new),
         }
     }
 }
@@ -156,6 +161,29 @@ fn check_horizons(snapshot: &Snapshot, horizons: usize, label: &str) -> Result<(
             },
             snapshot.workloads[k].forecast.len().to_string(),
         )),
+    }
+}
+
+/// The model names resources by their order, and its costs know no time.
+fn check_reassignment(
+    rules: &Rules,
+    snapshot: &Snapshot,
+    reordered: bool,
+    label: &str,
+) -> Result<(), InputError> {
+    let refuse = |field: &str, expected: &str, got: &str| {
+        Err(InputError::field(label, field, expected, got))
+    };
+    let field = "machine_reassignment";
+    match &snapshot.machine_reassignment {
+        None if Objective::new(rules).uses(Term::MachineReassignment) => {
+            refuse(field, "an instance, as the rules weigh its cost", "none")
+        }
+        Some(_) if rules.episode.mode == Mode::Online => {
+            refuse(field, "none, as the rules are online", "an instance")
+        }
+        Some(_) if reordered => refuse("resources", "the order of the rules", "another"),
+        _ => Ok(()),
     }
 }
 

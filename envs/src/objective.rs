@@ -18,6 +18,10 @@ pub enum Term {
     Displaced,
     /// Arrivals that wait for their first node, weighted by priority.
     Unplaced,
+    /// Cost of the machine-reassignment problem (ROADEF/EURO challenge 2012), a whole number: load
+    /// above safety capacities, balance, process, service and machine moves; see
+    /// [`crate::reassignment`]. 0 where the cluster has no such costs.
+    MachineReassignment,
     /// Migration traffic in GiB.
     MovedGib,
     /// Seconds in which workloads did not run because of migrations and cold restarts, weighted by
@@ -26,10 +30,10 @@ pub enum Term {
 }
 
 /// Number of terms.
-pub const TERMS: usize = 8;
+pub const TERMS: usize = 9;
 
 /// The first terms describe a state and hold over time; the others accrue with each move.
-pub const LEVEL_TERMS: usize = 6;
+pub const LEVEL_TERMS: usize = 7;
 
 /// The first of the level terms are functions of what each node holds: those a move changes.
 pub const LOAD_TERMS: usize = 4;
@@ -43,6 +47,7 @@ impl Term {
         Term::Fragmentation,
         Term::Displaced,
         Term::Unplaced,
+        Term::MachineReassignment,
         Term::MovedGib,
         Term::DowntimeS,
     ];
@@ -56,6 +61,7 @@ impl Term {
             "fragmentation",
             "displaced",
             "unplaced",
+            "machine_reassignment",
             "moved_gib",
             "downtime_s",
         ][self as usize]

@@ -2,9 +2,11 @@
 
 use crate::cluster::{ClusterSpec, NO_GROUP};
 use crate::outlook::fits;
+use crate::reassignment::{Instance, Solution};
 use crate::rng::Rng;
 use crate::state::NOWHERE;
 use rand::{RngExt, seq::SliceRandom};
+use std::sync::Arc;
 
 /// Nodes being filled.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct Packing<'a> {
     pub placement: Vec<u32>,
     /// Workloads that are not there and get no node, `[K]`; empty if all are there.
     pub absent: Vec<bool>,
+    /// Where all workloads are placed, and the cluster has these constraints.
+    reassignment: Option<Solution<Arc<Instance>>>,
 }
 
 impl<'a> Packing<'a> {
@@ -29,6 +33,7 @@ impl<'a> Packing<'a> {
             members: vec![0; spec.groups * spec.nodes()],
             placement: vec![NOWHERE; spec.workloads()],
             absent: Vec::new(),
+            reassignment: None,
         }
     }
 
@@ -38,6 +43,10 @@ impl<'a> Packing<'a> {
         for (k, &node) in placement.iter().enumerate().filter(|(_, node)| **node != NOWHERE) {
             packing.put(k, node as usize);
         }
+        packing.reassignment = spec
+            .reassignment
+            .clone()
+            .map(|instance| Solution::with_assignment(instance, placement));
         packing
     }
 
@@ -45,7 +54,9 @@ impl<'a> Packing<'a> {
     pub fn fits(&self, workload: usize, node: usize) -> bool {
         let spec = self.spec;
         let group = spec.group[workload];
+        let board = self.reassignment.as_ref();
         spec.class_allows(workload, node)
+            && board.is_none_or(|board| board.broken_by(workload, node).is_none())
             && (group == NO_GROUP || self.members[group as usize * spec.nodes() + node] == 0)
             && self.demand_of(workload).iter().enumerate().all(|(j, &d)| {
                 d <= 0.0 || fits(self.held[node * spec.resources + j], d, spec.supply_of(node, j))
@@ -56,6 +67,9 @@ impl<'a> Packing<'a> {
     pub fn put(&mut self, workload: usize, node: usize) {
         self.change(workload, node, 1.0);
         self.placement[workload] = node as u32;
+        if let Some(board) = &mut self.reassignment {
+            board.apply_shift(workload, node);
+        }
     }
 
     /// Takes a workload from its node.

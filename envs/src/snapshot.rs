@@ -5,11 +5,13 @@
 
 use crate::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
 use crate::input::{InputError, parse_json, read_text};
+use crate::reassignment::Instance;
 use crate::resources::MAX_RESOURCES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Name and version of the format, the value of every snapshot's `format` field.
 pub const SNAPSHOT_FORMAT: &str = "godwit-snapshot/1";
@@ -38,6 +40,21 @@ pub struct Snapshot {
     /// Migrations under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<SnapshotTransfer>,
+    /// Constraints and costs of the machine-reassignment problem, where the cluster has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_reassignment: Option<SnapshotReassignment>,
+}
+
+/// An instance of the machine-reassignment problem (ROADEF/EURO challenge 2012): node i is machine
+/// i, workload k is process k.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotReassignment {
+    /// The model in the challenge's own format: whole numbers apart by white space.
+    pub model: String,
+    /// Machine of each process in the assignment that moves are counted from, `[K]`; the workloads'
+    /// own nodes may differ from it.
+    pub initial: Vec<u32>,
 }
 
 /// A machine that hosts workloads.
@@ -179,12 +196,33 @@ impl Snapshot {
             self.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
         let placement =
             self.workloads.iter().map(|workload| index[workload.node.as_str()]).collect();
-        (ClusterSpec::new(self.resources.len(), &nodes, &workloads), placement)
+        let mut spec = ClusterSpec::new(self.resources.len(), &nodes, &workloads);
+        // A valid snapshot's instance can be read.
+        let instance = |problem: &SnapshotReassignment| problem.instance("snapshot").ok();
+        spec.reassignment = self.machine_reassignment.as_ref().and_then(instance).map(Arc::new);
+        (spec, placement)
     }
 
     /// The JSON Schema of the format, for those who write snapshots.
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
+    }
+}
+
+impl SnapshotReassignment {
+    /// The text form of an instance.
+    pub fn new(instance: &Instance) -> Self {
+        Self { model: instance.model_text(), initial: instance.initial().to_vec() }
+    }
+
+    /// Reads the instance; `label` is what errors call the snapshot.
+    ///
+    /// # Errors
+    /// As for [`Instance::parse`].
+    pub fn instance(&self, label: &str) -> Result<Instance, InputError> {
+        let initial: Vec<String> = self.initial.iter().map(u32::to_string).collect();
+        let label = |field: &str| format!("{label}: machine_reassignment.{field}");
+        Instance::parse(&label("model"), &self.model, &label("initial"), &initial.join(" "))
     }
 }
 
@@ -271,7 +309,8 @@ impl Check<'_> {
         let expected = format!("at most {MAX_CLASSES} node classes");
         self.require(classes.len() <= MAX_CLASSES, "nodes", &expected, classes.len())?;
         self.workloads(snapshot, &nodes)?;
-        self.transfers(snapshot, &nodes)
+        self.transfers(snapshot, &nodes)?;
+        self.reassignment(snapshot)
     }
 
     fn workloads(&self, snapshot: &Snapshot, nodes: &HashSet<&str>) -> Result<(), InputError> {
@@ -297,6 +336,37 @@ impl Check<'_> {
             self.require(given == 0 || given == horizons, &field, &expected, given)?;
             for (h, demand) in workload.forecast.iter().enumerate() {
                 self.vector(&format!("{field}[{h}]"), demand)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The instance is sound and speaks of the same cluster.
+    fn reassignment(&self, snapshot: &Snapshot) -> Result<(), InputError> {
+        let Some(problem) = &snapshot.machine_reassignment else { return Ok(()) };
+        let instance = problem.instance(self.file)?;
+        for (what, field, there, here) in [
+            ("resources", "resources", instance.resources().len(), self.kinds),
+            ("machines", "nodes", instance.machines().len(), snapshot.nodes.len()),
+            ("processes", "workloads", instance.processes().len(), snapshot.workloads.len()),
+        ] {
+            let expected = format!("{there}, as machine_reassignment.model has {what}");
+            self.require(here == there, field, &expected, here)?;
+        }
+        let same = |vector: &[f32], numbers: &[i64]| {
+            vector.iter().zip(numbers).position(|(&here, &there)| here != there as f32)
+        };
+        for (i, node) in snapshot.nodes.iter().enumerate() {
+            if let Some(j) = same(&node.supply, instance.capacity(i)) {
+                let expected = format!("{}, as in the model", instance.capacity(i)[j]);
+                self.require(false, &format!("nodes[{i}].supply[{j}]"), &expected, node.supply[j])?;
+            }
+        }
+        for (k, workload) in snapshot.workloads.iter().enumerate() {
+            if let Some(j) = same(&workload.demand, instance.requirement(k)) {
+                let field = format!("workloads[{k}].demand[{j}]");
+                let expected = format!("{}, as in the model", instance.requirement(k)[j]);
+                self.require(false, &field, &expected, workload.demand[j])?;
             }
         }
         Ok(())

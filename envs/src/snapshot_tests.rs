@@ -256,6 +256,7 @@ proptest! {
             nodes: nodes.into(),
             workloads: workloads.into(),
             transfers: transfers.into_iter().collect(),
+            machine_reassignment: None,
         };
         prop_assert_eq!(Snapshot::from_json(&snapshot.to_json(), "again").unwrap(), snapshot);
     }

@@ -9,6 +9,7 @@ use crate::migration::{MigrationCost, MigrationCostLanes};
 use crate::objective::{LEVEL_TERMS, LOAD_TERMS, Objective, TERMS, Term, Terms};
 use crate::observation::LANES;
 use crate::outlook::{Lanes, Outlook, Tile};
+use crate::reassignment::{Instance, Solution};
 use crate::scenario::{Mode, Rules};
 use crate::slots::SlotView;
 use std::sync::Arc;
@@ -95,6 +96,9 @@ pub struct ClusterState {
     pub forecast: Vec<Outlook>,
     /// Slot arithmetic of each node; empty where the objective has no slot.
     pub slots: SlotView,
+    /// The placement as an assignment of the machine-reassignment problem, where the cluster has its
+    /// constraints and costs.
+    pub reassignment: Option<Solution<Arc<Instance>>>,
     /// Transfers that each node takes part in, `[P]`.
     pub(crate) node_transfers: Vec<u16>,
     /// Bandwidth that one more transfer would get on each node's link, `[N]`.
@@ -130,6 +134,7 @@ impl ClusterState {
             now: Outlook::new(&spec),
             forecast: vec![Outlook::new(&spec); horizons],
             slots: SlotView::new(&spec, &objective),
+            reassignment: spec.reassignment.clone().map(Solution::new),
             node_transfers: vec![0; spec.padded_nodes()],
             link_share: vec![0.0; spec.nodes()],
             group_count: vec![0; spec.groups * spec.padded_nodes()],
@@ -166,7 +171,8 @@ impl ClusterState {
     pub fn level_terms(&self) -> [f32; LEVEL_TERMS] {
         let mut terms = [0.0; LEVEL_TERMS];
         terms[..LOAD_TERMS].copy_from_slice(&self.now.terms(&self.objective));
-        terms[LOAD_TERMS..].copy_from_slice(&self.waiting);
+        terms[LOAD_TERMS..LOAD_TERMS + 2].copy_from_slice(&self.waiting);
+        terms[Term::MachineReassignment as usize] = self.reassignment_cost() as f32;
         terms
     }
 
@@ -262,6 +268,9 @@ impl ClusterState {
             outlook.refresh_totals(spec);
         }
         self.slots.rebuild(spec, &self.objective, &self.demand, &self.placement, &self.now.free);
+        if let Some(board) = &mut self.reassignment {
+            board.set(&self.placement);
+        }
     }
 
     /// Recomputes what two nodes hold, from the workloads on them: exact, where adding and
@@ -394,6 +403,9 @@ impl ClusterState {
             self.in_transfer[workload] = true;
         }
         self.refresh_pair(source, destination, true);
+        if let Some(board) = &mut self.reassignment {
+            board.apply_shift(workload, destination);
+        }
         Ok(cost)
     }
 

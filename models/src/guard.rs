@@ -7,6 +7,7 @@
 use crate::plan::PlannedMove;
 use godwit_envs::cluster::NO_GROUP;
 use godwit_envs::outlook::fits;
+use godwit_envs::reassignment;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use serde::Serialize;
@@ -145,6 +146,15 @@ pub enum Violation {
         /// What it has.
         supply: f32,
     },
+    /// More constraints of the machine-reassignment problem are broken after the move than at the
+    /// start.
+    #[error("move {at}: expected an assignment that keeps every constraint, got {broken}")]
+    MachineReassignment {
+        /// Position in the plan.
+        at: usize,
+        /// The first constraint that is broken.
+        broken: String,
+    },
     /// A node takes part in more transfers than allowed.
     #[error("move {at}: expected at most {limit} transfers on node {node}, got {count}")]
     NodeTransfers {
@@ -180,7 +190,9 @@ pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation>
         placement: state.placement.iter().map(|&node| node as usize).collect(),
         under_way: Vec::new(),
         rested_at: state.cooldown.iter().map(|&ticks| u32::from(ticks)).collect(),
+        broken_before: 0,
     };
+    replay.broken_before = replay.broken().len();
     let mut wave = 0;
     for (at, planned) in moves.iter().enumerate() {
         if !(wave..=wave + u32::from(at > 0)).contains(&planned.wave) {
@@ -193,6 +205,7 @@ pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation>
         if replay.names_match(at, planned, &mut found) {
             replay.check(at, planned, &mut found);
             replay.under_way.push((planned.workload, planned.source, planned.destination));
+            replay.check_reassignment(at, &mut found);
         }
     }
     found
@@ -206,6 +219,8 @@ struct Replay<'a> {
     under_way: Vec<(usize, usize, usize)>,
     /// Tick, counted from the plan's start, from which each workload may move.
     rested_at: Vec<u32>,
+    /// Constraints of the machine-reassignment problem that are broken at the start.
+    broken_before: usize,
 }
 
 impl Replay<'_> {
@@ -313,6 +328,23 @@ impl Replay<'_> {
                 found.push(Violation::Capacity { at, node, resource, held, supply });
             }
         }
+    }
+
+    /// Judged by the challenge's text alone, whatever the world thinks of the move.
+    fn check_reassignment(&self, at: usize, found: &mut Vec<Violation>) {
+        let broken = self.broken();
+        if let (Some(first), true) = (broken.first(), broken.len() > self.broken_before) {
+            found.push(Violation::MachineReassignment { at, broken: first.to_string() });
+        }
+    }
+
+    fn broken(&self) -> Vec<reassignment::Violation> {
+        let Some(instance) = &self.state.spec.reassignment else { return Vec::new() };
+        let mut assignment: Vec<u32> = self.placement.iter().map(|&node| node as u32).collect();
+        for &(workload, _, destination) in &self.under_way {
+            assignment[workload] = destination as u32;
+        }
+        reassignment::check(instance, &assignment).violations
     }
 
     fn check_transfers(

@@ -84,6 +84,9 @@ pub struct LevelChange {
     pub overload: f32,
     /// See [`Term::Fragmentation`].
     pub fragmentation: f32,
+    /// See [`Term::MachineReassignment`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub machine_reassignment: f32,
 }
 
 /// The weighted term that a move improves most.
@@ -98,6 +101,8 @@ pub enum ReasonCode {
     LowersOverload,
     /// Mostly completes deployable slots.
     LowersFragmentation,
+    /// Mostly lowers the cost of the machine-reassignment problem.
+    LowersMachineReassignment,
     /// Improves no weighted term by itself: it prepares later moves.
     MakesRoom,
 }
@@ -200,6 +205,7 @@ impl Draft {
             self.scratch.moves_left = moves_left;
         }
         let before = self.settled.level_terms();
+        let cost_before = self.settled.reassignment_cost();
         self.settled.placement[workload] = destination as u32;
         self.settled.rebuild();
         let after = self.settled.level_terms();
@@ -208,6 +214,8 @@ impl Draft {
         for (change, (after, before)) in change.iter_mut().zip(after.iter().zip(before)) {
             *change = after - before;
         }
+        change[Term::MachineReassignment as usize] =
+            (self.settled.reassignment_cost() - cost_before) as f32;
         let wave = self.waves.add(&self.scratch, workload, source, destination);
         self.record(workload, source, destination, change, price, wave);
         Ok(())
@@ -225,6 +233,7 @@ impl Draft {
         let state = &self.scratch;
         let spec = &*state.spec;
         let [max_load, imbalance, overload, fragmentation, ..] = change;
+        let machine_reassignment = change[Term::MachineReassignment as usize];
         let levels = &self.levels;
         self.moves.push(PlannedMove {
             workload,
@@ -234,7 +243,13 @@ impl Draft {
             destination,
             destination_name: spec.node_names[destination].clone(),
             predicted_gain: levels[levels.len() - 2] - levels[levels.len() - 1],
-            change: LevelChange { max_load, imbalance, overload, fragmentation },
+            change: LevelChange {
+                max_load,
+                imbalance,
+                overload,
+                fragmentation,
+                machine_reassignment,
+            },
             cost: state.objective.value(&state.flow_terms(workload, &price)),
             moved_gib: price.moved_gib,
             transfer_s: price.transfer_s,
@@ -269,12 +284,17 @@ impl Draft {
     }
 }
 
+fn is_zero(x: &f32) -> bool {
+    *x == 0.0
+}
+
 fn reason(state: &ClusterState, change: &[f32; LEVEL_TERMS]) -> ReasonCode {
     let codes = [
         (Term::MaxLoad, ReasonCode::LowersMaxLoad),
         (Term::Imbalance, ReasonCode::LowersImbalance),
         (Term::Overload, ReasonCode::LowersOverload),
         (Term::Fragmentation, ReasonCode::LowersFragmentation),
+        (Term::MachineReassignment, ReasonCode::LowersMachineReassignment),
     ];
     // A change below this is rounding.
     let (mut most, mut code) = (1e-5, ReasonCode::MakesRoom);
@@ -345,6 +365,10 @@ impl Waves {
     fn joins(&self, state: &ClusterState, k: usize, source: usize, destination: usize) -> bool {
         let (spec, limits) = (&*state.spec, &state.rules.limits);
         let padded = spec.padded_nodes();
+        // Spread and dependencies are kept after each move of the given order, not of any other.
+        if state.reassignment.is_some() {
+            return false;
+        }
         let before: u32 = self.in_flight.iter().sum::<u32>() / 2;
         let group = spec.group[k];
         let room = state.demand_of(k).iter().enumerate().all(|(j, &d)| {

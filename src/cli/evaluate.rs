@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(None) => TunedFile::read(&default_path(&scenario), &scenario)?,
         None => BTreeMap::new(),
     };
-    for name in baseline_names(&args.baselines, scenario.rules.episode.mode)? {
+    for name in baseline_names(&args.baselines, &scenario)? {
         contenders.push(heuristic(name, tuned.remove(name)));
     }
     if contenders.is_empty() {
@@ -245,11 +245,14 @@ fn command(args: &Args) -> String {
     words.join(" ")
 }
 
-fn baseline_names(list: &str, mode: Mode) -> anyhow::Result<Vec<&'static str>> {
+fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<Vec<&'static str>> {
     match list {
-        // The exact solver is for static scenarios; online it would only stay.
+        // Where the exact solver has no program it would only stay.
         "all" => {
-            let plays = |name: &&str| mode == Mode::Rebalance || *name != "milp";
+            let reassigns =
+                scenario.cluster.as_ref().is_some_and(|c| c.machine_reassignment.is_some());
+            let solves = scenario.rules.episode.mode == Mode::Rebalance && !reassigns;
+            let plays = |name: &&str| solves || *name != "milp";
             return Ok(NAMES.iter().copied().filter(plays).collect());
         }
         "none" => return Ok(Vec::new()),

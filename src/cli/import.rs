@@ -21,6 +21,7 @@ Examples:
   godwit import vm-snapshot cluster.json --out cluster.toml --slot cpu=16 --budget 50
   godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1
   godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml
+  godwit import machine-reassignment model_a1_2.txt assignment_a1_2.txt --out a1_2.toml
   godwit import trace usage.csv.gz --scenario founding-10x50 --out usage.toml")]
 pub struct Args {
     #[command(subcommand)]
@@ -54,6 +55,27 @@ Examples:
         churn: bool,
         #[command(flatten)]
         days: Days,
+    },
+    /// An instance of the machine-reassignment challenge (ROADEF/EURO 2012): model and assignment
+    ///
+    /// Capacity, conflict, spread, dependency and transient constraints hold in every state; the
+    /// objective is the challenge's cost.
+    #[command(after_help = "\
+Example:
+  godwit import machine-reassignment model_a1_2.txt assignment_a1_2.txt --out a1_2.toml --budget 100")]
+    MachineReassignment {
+        /// Machines, services, processes and costs, in the challenge's format
+        #[arg(value_name = "MODEL.txt")]
+        model: PathBuf,
+        /// Initial machine of each process
+        #[arg(value_name = "ASSIGNMENT.txt")]
+        assignment: PathBuf,
+        /// Where to write the scenario; a snapshot gets its name with `.snapshot.json`
+        #[arg(long, value_name = "SCENARIO.toml")]
+        out: PathBuf,
+        /// Moves that an episode allows
+        #[arg(long, default_value_t = 50, value_name = "MOVES")]
+        budget: u32,
     },
     /// A utilisation trace (time, id, value), laid over the requests of an online scenario
     ///
@@ -208,7 +230,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Source::Openb { nodes, pods, options, fraction, seed, .. } => {
             let settings = options.to_import(fraction.unwrap_or(1.0), *seed);
             let imported = || importers::openb(nodes, pods, &settings);
-            write(options, imported)
+            write(&options.out, imported)
+        }
+        Source::MachineReassignment { model, assignment, out, budget } => {
+            write(out, || importers::machine_reassignment(model, assignment, *budget))
         }
         Source::Trace { file, scenario, out, options } => {
             let base = super::scenario(scenario)?;
@@ -217,20 +242,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Source::VmSnapshot { file, options } => {
             let defaults = ImportOptions::default();
             let settings = options.to_import(defaults.fraction, defaults.seed);
-            write(options, || importers::vm_snapshot(file, &settings))
+            write(&options.out, || importers::vm_snapshot(file, &settings))
         }
     }
 }
 
 fn write<E: Into<anyhow::Error>>(
-    options: &Options,
+    out: &Path,
     import: impl FnOnce() -> Result<Imported, E>,
 ) -> anyhow::Result<ExitCode> {
-    output::writable_file(&options.out)?;
+    output::writable_file(out)?;
     let imported = import().or_bad_input()?;
-    let snapshot = imported.write(&options.out)?;
+    let snapshot = imported.write(out)?;
     eprint!("{}", imported.report);
-    eprintln!("wrote {} and {}", options.out.display(), snapshot.display());
+    eprintln!("wrote {} and {}", out.display(), snapshot.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ mod output;
 pub mod scenarios;
 mod settings;
 pub mod snapshot;
+pub mod sweep;
 pub mod train;
 pub mod tune_baselines;
 pub mod verify;
@@ -23,6 +24,7 @@ use godwit_envs::scenario::{Scenario, ScenarioError};
 use godwit_models::artifact::ArtifactError;
 use std::io;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Reinforcement-learning trainer for workload migration policies.
 #[derive(Debug, Parser)]
@@ -38,7 +40,7 @@ Example, from nothing to a policy that other programs can load:
 
 SCENARIO is the name of an embedded scenario (`godwit scenarios`) or the path of a scenario file.
 Exit codes: 0 done, 1 failed, 2 bad usage, bad input or no place to write to; 130 or 143 when a
-signal ended a training run after its checkpoint was written."
+signal ended a training run or a sweep after its checkpoints were written."
 )]
 pub struct Cli {
     /// What to do.
@@ -53,6 +55,8 @@ pub enum Command {
     Scenarios(scenarios::Args),
     /// Train a policy on a scenario
     Train(train::Args),
+    /// Search hyper-parameters: random settings, of which the better ones train longer
+    Sweep(sweep::Args),
     /// Tune the baselines' parameters on training episodes
     TuneBaselines(tune_baselines::Args),
     /// Compare policies and baselines on the same held-out episodes
@@ -127,6 +131,11 @@ fn cannot_be_written(error: &io::Error) -> bool {
 /// The scenario that the command line names.
 pub(crate) fn scenario(name_or_path: &str) -> anyhow::Result<Scenario> {
     Ok(Scenario::resolve(name_or_path)?)
+}
+
+/// The exit code that shells give to a process that this signal ended.
+pub(crate) fn interrupted(received: &AtomicUsize) -> ExitCode {
+    ExitCode::from(128 + u8::try_from(received.load(Ordering::Relaxed)).unwrap_or(0))
 }
 
 /// Sizes the thread pool that environments and evaluations share; 0 for one thread per core.

@@ -16,6 +16,8 @@ use toml::{Table, Value};
 pub(super) struct Sources<'a> {
     /// `--config FILE`.
     pub file: Option<&'a Path>,
+    /// Tables from elsewhere, each with the name that errors give to it.
+    pub tables: &'a [(&'static str, Table)],
     /// `--set KEY=VALUE`, in order.
     pub set: &'a [String],
     /// Flags that stand for a setting: flag, key, value.
@@ -30,6 +32,9 @@ pub(super) fn resolve(scenario: &Scenario, sources: &Sources) -> anyhow::Result<
     }
     if let Some(path) = sources.file {
         merged.add(&path.display().to_string(), read(path)?)?;
+    }
+    for (source, table) in sources.tables {
+        merged.add(source, table.clone())?;
     }
     for text in sources.set {
         merged.add("--set", parse_set(text)?)?;
@@ -79,7 +84,7 @@ fn merge(into: &mut Table, from: Table) {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Table> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Table> {
     let label = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| BadInput(format!("{label}: expected a readable file, got {error}")))?;
@@ -120,7 +125,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// A table that holds `value` at a dotted key.
-fn nested(key: &str, value: Value) -> Table {
+pub(super) fn nested(key: &str, value: Value) -> Table {
     let mut parts = key.rsplit('.');
     let last = parts.next().unwrap_or_default();
     let innermost = Table::from_iter([(last.to_owned(), value)]);

@@ -6,13 +6,9 @@ use crate::checkpoint::{self, RunDirectory};
 use crate::device::DeviceChoice;
 use crate::mixture::{Mixture, Part};
 use crate::run::{self, ClusterTrainer, RunEnd};
-use crate::signals::stop_flag;
-use godwit_envs::scenario::Scenario;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use crate::signals::{received_signal, stop_flag};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::Device;
 use toml::Value;
 
@@ -82,10 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     // Before the run's folder is there: a signal never leaves it without a checkpoint. The exit
     // code tells which signal it was.
-    let received = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
-    }
+    let received = received_signal()?;
     let stop = stop_flag()?;
     let (mixture, mut trainer, directory) = match (&args.resume, asked) {
         (Some(folder), asked) => resume(args, folder, asked.as_ref())?,
@@ -105,8 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match summary.end {
         RunEnd::Interrupted => {
             eprintln!("interrupted; go on with: godwit train --resume {folder}");
-            let signal = received.load(Ordering::Relaxed);
-            Ok(ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)))
+            Ok(super::interrupted(&received))
         }
         RunEnd::Complete => {
             for (at, part) in mixture.parts().iter().enumerate() {
@@ -139,19 +131,8 @@ fn weighted(text: &str) -> (&str, f64) {
         .unwrap_or((text, 1.0))
 }
 
-/// Whether two scenarios are the same but for where their files lie and what they recommend.
-fn same_world(a: &Scenario, b: &Scenario) -> bool {
-    a.name == b.name
-        && a.rules == b.rules
-        && a.start == b.start
-        && a.nodes == b.nodes
-        && a.workloads == b.workloads
-        && a.cluster == b.cluster
-}
-
 fn same_worlds(a: &Mixture, b: &Mixture) -> bool {
-    let same =
-        |(a, b): (&Part, &Part)| a.weight == b.weight && same_world(&a.scenario, &b.scenario);
+    let same = |(a, b): (&Part, &Part)| a.weight == b.weight && a.scenario.same_world(&b.scenario);
     a.parts().len() == b.parts().len() && a.parts().iter().zip(b.parts()).all(same)
 }
 
@@ -166,7 +147,12 @@ fn begin(args: &Args, mixture: Mixture) -> anyhow::Result<Run> {
         ("--seed", "seed", integer(args.seed)),
     ];
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));
-    let sources = Sources { file: args.config.as_deref(), set: &args.set, flags: flags.collect() };
+    let sources = Sources {
+        file: args.config.as_deref(),
+        set: &args.set,
+        flags: flags.collect(),
+        ..Sources::default()
+    };
     let config = settings::resolve(mixture.first(), &sources)?;
     let device = compute_device(args.device)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));

@@ -327,6 +327,7 @@ fn compare(reference: &[f64], other: &[f64], seed: u64) -> Comparison {
 struct Played {
     outcome: Outcome,
     slots: f32,
+    reassignment_cost: i64,
 }
 
 impl Played {
@@ -336,7 +337,12 @@ impl Played {
     }
 
     fn end(env: &ClusterEnv, outcome: Outcome) -> Self {
-        Self { outcome, slots: env.state().now.total_slots() }
+        let state = env.state();
+        Self {
+            outcome,
+            slots: state.now.total_slots(),
+            reassignment_cost: state.reassignment_cost(),
+        }
     }
 
     fn figures(&self, oscillation_window: u32) -> EpisodeFigures {
@@ -348,14 +354,21 @@ impl Played {
 
     fn mean(env: &ClusterEnv, played: &[Self]) -> State {
         let has_slots = env.state().objective.slot.is_some();
+        let reassigns = env.state().reassignment.is_some();
         let terms = Term::ALL[..LEVEL_TERMS]
             .iter()
-            .filter(|&&term| has_slots || term != Term::Fragmentation)
+            .filter(|&&term| match term {
+                Term::Fragmentation => has_slots,
+                Term::MachineReassignment => reassigns,
+                _ => true,
+            })
             .map(|&term| {
-                let values = played
-                    .iter()
-                    .map(|played| f64::from(played.outcome.level_terms_mean[term as usize]));
-                (term.name(), mean(&values.collect::<Vec<_>>()))
+                let value = |played: &Self| match term {
+                    // Only in static scenarios; f32 would round it.
+                    Term::MachineReassignment => played.reassignment_cost as f64,
+                    _ => f64::from(played.outcome.level_terms_mean[term as usize]),
+                };
+                (term.name(), mean(&played.iter().map(value).collect::<Vec<_>>()))
             })
             .collect();
         let slots: Vec<f64> = played.iter().map(|played| f64::from(played.slots)).collect();

@@ -19,7 +19,7 @@ pub fn heading(evaluation: &Evaluation) -> String {
     let mut start: Vec<String> = Term::ALL
         .iter()
         .filter_map(|term| Some((term.name(), evaluation.start.terms.get(term.name())?)))
-        .map(|(name, value)| format!("{name} {value:.4}"))
+        .map(|(name, value)| format!("{name} {}", figure(*value)))
         .collect();
     start.extend(evaluation.start.slots.map(|slots| format!("slots {}", count(slots))));
     lines.push(format!("at the start: {}", start.join(", ")));
@@ -38,8 +38,10 @@ pub fn heading(evaluation: &Evaluation) -> String {
         evaluation.oscillation_window
     ));
     if let Some(bound) = evaluation.bound {
-        lines
-            .push(format!("no policy can return more than {bound:.4}; `gap` is the missing share"));
+        lines.push(format!(
+            "no policy can return more than {}; `gap` is the missing share",
+            figure(bound)
+        ));
     }
     lines.join("\n")
 }
@@ -106,22 +108,23 @@ fn row(
         Some(Parameters::Default) => "default".to_owned(),
         None => "-".to_owned(),
     }));
-    row.push(format!("{:.4}", policy.mean_return.value));
+    row.push(figure(policy.mean_return.value));
     row.extend(intervals.then(|| interval(&policy.mean_return)));
-    row.extend(intervals.then(|| format!("{:.4}", policy.interquartile_mean.value)));
+    row.extend(intervals.then(|| figure(policy.interquartile_mean.value)));
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     row.extend(bounded.then(|| policy.gap.map_or("-".into(), percent)));
     if compared {
         let difference = policy.comparison.map(|comparison| comparison.difference);
-        row.push(difference.map_or("-".into(), |difference| format!("{:+.4}", difference.value)));
+        row.push(difference.map_or("-".into(), |difference| signed(difference.value)));
         row.extend(intervals.then(|| {
-            difference
-                .map_or("-".into(), |Estimate { low, high, .. }| format!("[{low:+.4}, {high:+.4}]"))
+            difference.map_or("-".into(), |Estimate { low, high, .. }| {
+                format!("[{}, {}]", signed(low), signed(high))
+            })
         }));
         let better = policy.comparison.map(|comparison| comparison.probability_of_improvement);
         row.extend(intervals.then(|| better.map_or("-".into(), |share| percent(share.value))));
     }
-    row.extend(terms.iter().map(|&term| format!("{:.4}", policy.state.terms[term])));
+    row.extend(terms.iter().map(|&term| figure(policy.state.terms[term])));
     row.extend(policy.state.slots.map(count));
     row.extend([
         count(policy.moves),
@@ -136,7 +139,18 @@ fn row(
 }
 
 fn interval(Estimate { low, high, .. }: &Estimate) -> String {
-    format!("[{low:.4}, {high:.4}]")
+    format!("[{}, {}]", figure(*low), figure(*high))
+}
+
+fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "" } else { "+" };
+    format!("{sign}{}", figure(value))
+}
+
+/// Four decimals, or none where they would be noise behind six digits.
+fn figure(value: f64) -> String {
+    let decimals = if value.abs() < 1e6 { 4 } else { 0 };
+    format!("{value:.decimals$}")
 }
 
 /// A mean count: whole where it is whole.

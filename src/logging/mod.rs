@@ -4,6 +4,7 @@
 //! Each line of `metrics.jsonl` has `kind` (`round`, `evaluation`, `note`, `warning`), `env_steps`,
 //! `updates` and `seconds` (of training, over all parts of a resumed run).
 
+pub mod hparams;
 mod metrics;
 mod tensorboard;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub struct RunLog {
     // Of each environment copy; weighs the terms of an episode: its plain return.
     objectives: Vec<Objective>,
     bar: Option<ProgressBar>,
+    silent: bool,
     // Of the whole run, parts before a resume included.
     seconds_before: f64,
     started: Instant,
@@ -80,6 +82,7 @@ impl RunLog {
             tensorboard,
             objectives,
             bar: std::io::stderr().is_terminal().then(|| bar(config, resumed_at_env_steps)),
+            silent: false,
             seconds_before: kept.seconds,
             started: Instant::now(),
             line_at: None,
@@ -90,6 +93,14 @@ impl RunLog {
             now: (resumed_at_env_steps, kept.updates),
             warned_of_disk: false,
         })
+    }
+
+    /// Leaves standard error alone from now on.
+    pub fn silence(&mut self) {
+        self.silent = true;
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
     }
 
     /// Whether the next round should read the update's figures back: a line is due.
@@ -318,6 +329,7 @@ impl RunLog {
 
     fn say(&self, text: &str) {
         match &self.bar {
+            _ if self.silent => {}
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
             None => eprintln!("{text}"),
         }

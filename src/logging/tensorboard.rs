@@ -22,7 +22,11 @@ impl TensorBoard {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name =
             format!("events.out.tfevents.{:010}.godwit.{}", now.as_secs(), std::process::id());
-        let path = directory.join(name);
+        Self::at(directory.join(name))
+    }
+
+    /// A new event file, replacing what is there.
+    pub fn at(path: PathBuf) -> anyhow::Result<Self> {
         let file =
             File::create(&path).with_context(|| format!("{}: cannot create", path.display()))?;
         let mut board = Self { path, out: RecordWriter::new(file), broken: false };
@@ -59,7 +63,7 @@ impl TensorBoard {
     }
 
     /// `Event { wall_time = 1, step = 2, ... }`
-    fn event(&mut self, step: u64, content: &[u8]) -> io::Result<()> {
+    pub fn event(&mut self, step: u64, content: &[u8]) -> io::Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut event = vec![1 << 3 | 1];
         event.extend(now.as_secs_f64().to_le_bytes());
@@ -73,13 +77,13 @@ impl TensorBoard {
 }
 
 /// A field of bytes: strings and messages.
-fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
+pub(super) fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
     out.push(field << 3 | 2);
     varint(out, content.len() as u64);
     out.extend(content);
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -5,6 +5,7 @@
 //! where each set is published.
 
 mod files;
+mod machine_reassignment;
 mod openb;
 mod openb_churn;
 mod report;
@@ -12,6 +13,7 @@ mod table;
 mod trace;
 mod vm_snapshot;
 
+pub use machine_reassignment::{machine_reassignment, machine_reassignment_of};
 pub use openb::openb;
 pub use openb_churn::{ChurnOptions, ChurnReport, openb_churn};
 pub use report::{ImportReport, ResourceSummary, SlotSummary};
@@ -155,7 +157,25 @@ impl Imported {
             size: default_slot.1,
         });
         snapshot.validate(name)?;
-        report.summarise(&snapshot, &slot);
+        report.summarise(&snapshot, Some(&slot));
+        let objective = ObjectiveRules {
+            weights: [(options.objective.term().name().to_owned(), 1.0)].into(),
+            unit: options.objective.unit(&report),
+            slot: Some(slot),
+        };
+        Self::around(name, description, resources, objective, snapshot, options.budget, report)
+    }
+
+    /// Puts a rebalance scenario with this objective around a valid snapshot.
+    fn around(
+        name: &str,
+        description: String,
+        resources: &[(&str, &str)],
+        objective: ObjectiveRules,
+        snapshot: Snapshot,
+        budget: u32,
+        report: ImportReport,
+    ) -> Result<Self, ScenarioError> {
         let scenario = Scenario {
             name: name.to_owned(),
             description,
@@ -172,13 +192,9 @@ impl Imported {
                     tick_s: 60.0,
                     ticks: 144,
                     moves_per_tick: 1,
-                    move_budget: options.budget,
+                    move_budget: budget,
                 },
-                objective: ObjectiveRules {
-                    weights: [(options.objective.term().name().to_owned(), 1.0)].into(),
-                    unit: options.objective.unit(&report),
-                    slot: Some(slot.clone()),
-                },
+                objective,
                 migration: MigrationRules::default(),
                 limits: Limits::default(),
                 candidates: CandidateRules::default(),
@@ -189,7 +205,7 @@ impl Imported {
             start: Start {
                 placement: StartPlacement::Listed,
                 perturb: Some(Perturb {
-                    moves: Some([options.budget, options.budget.saturating_mul(4)]),
+                    moves: Some([budget, budget.saturating_mul(4)]),
                     replace_share: None,
                 }),
                 windows: None,

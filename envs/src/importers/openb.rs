@@ -101,6 +101,7 @@ pub fn openb(
         nodes: kept_nodes.iter().map(|node| snapshot_node(node)).collect(),
         workloads: placement.iter().map(|(pod, node)| snapshot_workload(pod, node)).collect(),
         transfers: Vec::new(),
+        machine_reassignment: None,
     };
     Imported::new(
         "openb",

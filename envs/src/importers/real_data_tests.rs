@@ -85,3 +85,24 @@ fn the_real_duty_cycles_are_laid_over_a_scenario() {
     assert_eq!((report.rows, report.ids.1, report.ticks.0), (157_417, 143, 137));
     assert!(report.ids.0 > 50, "{:?}", report.ids);
 }
+
+#[test]
+fn the_challenges_instances_start_at_the_published_costs() {
+    let Some(first) = data("machine-reassignment/model_a1_1.txt") else { return };
+    for (name, expected) in [
+        ("a1_1", 49_528_750),
+        ("a1_2", 1_061_649_570),
+        ("a1_3", 583_662_270),
+        ("a1_4", 632_499_600),
+        ("a1_5", 782_189_690),
+    ] {
+        let model = first.with_file_name(format!("model_{name}.txt"));
+        let assignment = first.with_file_name(format!("assignment_{name}.txt"));
+        let imported = machine_reassignment(&model, &assignment, 50).unwrap();
+        let template = Arc::new(crate::scenario::WorldTemplate::new(&imported.scenario));
+        let phase = crate::scenario::Phase::Evaluate;
+        let env = crate::cluster_env::ClusterEnv::new(template, phase).unwrap();
+        assert_eq!(env.state().reassignment_cost(), expected, "{name}");
+        assert!(imported.report.notes[0].contains(&expected.to_string()), "{name}");
+    }
+}

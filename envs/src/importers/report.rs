@@ -65,7 +65,7 @@ pub(super) fn names(all: &[String]) -> String {
 
 impl ImportReport {
     /// Fills in everything that the snapshot tells.
-    pub(super) fn summarise(&mut self, snapshot: &Snapshot, slot: &SlotRules) {
+    pub(super) fn summarise(&mut self, snapshot: &Snapshot, slot: Option<&SlotRules>) {
         self.nodes = snapshot.nodes.len();
         self.workloads = snapshot.workloads.len();
         self.pinned = snapshot.workloads.iter().filter(|workload| !workload.movable).count();
@@ -83,7 +83,9 @@ impl ImportReport {
                     .sum(),
             })
             .collect();
-        self.slots = snapshot.resources.iter().position(|name| *name == slot.resource).map(|j| {
+        let place =
+            |slot: &SlotRules| snapshot.resources.iter().position(|name| *name == slot.resource);
+        self.slots = slot.and_then(|slot| Some((slot, place(slot)?))).map(|(slot, j)| {
             let mut free: HashMap<&str, f64> = snapshot
                 .nodes
                 .iter()

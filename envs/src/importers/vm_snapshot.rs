@@ -137,6 +137,7 @@ pub fn vm_snapshot(path: &Path, options: &ImportOptions) -> Result<Imported, Sce
         nodes: import.nodes,
         workloads,
         transfers: Vec::new(),
+        machine_reassignment: None,
     };
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("vm-snapshot");
     let report = ImportReport {

@@ -3,7 +3,9 @@
 //! without allocation.
 
 use super::cost::{balance, load, machine_move, process_move};
+use super::instance::Instance;
 use super::solution::Solution;
+use std::ops::Deref;
 
 /// How much an assignment breaks, or by how much that would change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub struct Violations {
 }
 
 impl Violations {
+    /// Of a change: whether something is broken further.
+    pub fn worsen(&self) -> bool {
+        [self.capacity, self.conflict, self.spread, self.dependency].iter().any(|by| *by > 0)
+    }
+
     /// Whether nothing is broken (or, of a change, nothing changes).
     pub fn none(&self) -> bool {
         *self == Self::default()
@@ -34,6 +41,19 @@ impl std::ops::AddAssign for Violations {
     }
 }
 
+/// A constraint that a move would break, or break further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constraint {
+    /// Capacity of the destination, transient usage included.
+    Capacity,
+    /// A process of the service runs there already.
+    Conflict,
+    /// The service would run in fewer locations than it must.
+    Spread,
+    /// A service would lack one that it depends on in some neighbourhood.
+    Dependency,
+}
+
 /// What a shift or a swap would change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Change {
@@ -43,13 +63,13 @@ pub struct Change {
     pub violations: Violations,
 }
 
-impl Solution<'_> {
+impl<I: Deref<Target = Instance>> Solution<I> {
     /// Whether a process fits on another machine beside what is there: neither capacity nor
     /// conflict would be broken there. Quicker than [`Self::shift`], which most draws need not be
     /// asked for.
     #[inline]
     pub fn fits(&self, process: usize, to: usize) -> bool {
-        let instance = self.instance;
+        let instance = &*self.instance;
         if self.on_machine(instance.processes[process].service as usize, to) > 0 {
             return false;
         }
@@ -58,6 +78,39 @@ impl Solution<'_> {
             // Of a transient resource its share never left.
             (home && instance.resources[r].transient) || used + required <= capacity
         })
+    }
+
+    /// The first constraint that moving a process would break; `None` where it would break none.
+    #[inline]
+    pub fn broken_by(&self, process: usize, to: usize) -> Option<Constraint> {
+        let from = self.assignment[process] as usize;
+        if from == to {
+            return None;
+        }
+        let service = self.instance.processes[process].service as usize;
+        if self.on_machine(service, to) > 0 {
+            Some(Constraint::Conflict)
+        } else if !self.fits(process, to) {
+            Some(Constraint::Capacity)
+        } else if self.service_change(service, from, to).spread > 0 {
+            Some(Constraint::Spread)
+        } else if self.dependency_change(from, to, &[(service, 1)]) > 0 {
+            Some(Constraint::Dependency)
+        } else {
+            None
+        }
+    }
+
+    /// Change of the load and balance cost of its machine where a process leaves it.
+    #[inline]
+    pub fn departure_cost(&self, process: usize) -> i64 {
+        self.exchange(self.assignment[process] as usize, Some(process), None).0
+    }
+
+    /// Change of the load and balance cost of another machine where a process arrives there.
+    #[inline]
+    pub fn arrival_cost(&self, process: usize, to: usize) -> i64 {
+        self.exchange(to, None, Some(process)).0
     }
 
     /// Whether two processes of different services can trade machines as far as capacity and
@@ -100,7 +153,7 @@ impl Solution<'_> {
         arrives: Option<usize>,
         r: usize,
     ) -> (i64, i64) {
-        let instance = self.instance;
+        let instance = &*self.instance;
         let width = instance.resources.len();
         let part = |process: Option<usize>| {
             let Some(p) = process else { return (0, 0) };
@@ -128,7 +181,7 @@ impl Solution<'_> {
         }
         let usage =
             |r: usize| self.usage[machine * width + r] + self.trade(machine, leaves, arrives, r).0;
-        let cost = load(self.instance, machine, usage) + balance(self.instance, machine, usage);
+        let cost = load(&self.instance, machine, usage) + balance(&self.instance, machine, usage);
         (cost - self.machine_cost[machine], excess)
     }
 
@@ -179,13 +232,13 @@ impl Solution<'_> {
         change
     }
 
-    /// Change of the process and machine move costs.
+    /// Change of the process and machine move costs where a process moves.
     #[inline]
-    fn fare(&self, process: usize, to: usize) -> i64 {
+    pub fn fare(&self, process: usize, to: usize) -> i64 {
         let from = self.assignment[process] as usize;
         let fare = |machine| {
-            process_move(self.instance, process, machine)
-                + machine_move(self.instance, process, machine)
+            process_move(&self.instance, process, machine)
+                + machine_move(&self.instance, process, machine)
         };
         fare(to) - fare(from)
     }

@@ -14,7 +14,8 @@
 //! The cost is a weighted sum: load above the safety capacities, imbalance between resources, and
 //! the costs of moving processes, services and machines ([`Cost`]). All of it is whole numbers.
 //!
-//! [`Instance`] reads the challenge's files, [`Solution`] is the state that a search works on, and
+//! [`Instance`] reads the challenge's files, [`Solution`] is the state that a search works on (and
+//! that a cluster under these constraints keeps), and
 //! [`check()`] judges an assignment by the text of the challenge alone, sharing no code with either.
 
 mod change;
@@ -23,8 +24,9 @@ mod cost;
 mod instance;
 mod parse;
 mod solution;
+mod text;
 
-pub use change::{Change, Violations};
+pub use change::{Change, Constraint, Violations};
 pub use check::{Verdict, Violation, check};
 pub use cost::Cost;
 pub use instance::{Balance, Instance, Machine, Process, Resource, Service, Weights};
@@ -35,6 +37,6 @@ mod data_tests;
 #[cfg(test)]
 mod parse_tests;
 #[cfg(test)]
-mod random_tests;
+pub(crate) mod random_tests;
 #[cfg(test)]
 mod tests;

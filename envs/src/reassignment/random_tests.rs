@@ -8,6 +8,18 @@ use proptest::prelude::*;
 use rand::RngExt;
 use std::fmt::Write as _;
 
+/// A random instance whose initial assignment keeps every constraint.
+pub(crate) fn feasible(seed: u64) -> Instance {
+    let mut rng = stream(seed, "feasible");
+    loop {
+        let (model, assignment) = texts(&mut rng);
+        let instance = Instance::parse("model", &model, "assignment", &assignment).unwrap();
+        if check(&instance, instance.initial()).feasible() {
+            return instance;
+        }
+    }
+}
+
 /// A model and an assignment, tight enough that everything is broken now and then.
 fn texts(rng: &mut Rng) -> (String, String) {
     let (resources, machines) = (rng.random_range(1..4), rng.random_range(1..6));
@@ -77,7 +89,7 @@ fn judged(instance: &Instance, assignment: &[u32]) -> (i64, [i64; 4]) {
     (i64::try_from(verdict.cost).unwrap(), kinds)
 }
 
-fn told(solution: &Solution) -> (i64, [i64; 4]) {
+fn told(solution: &Solution<&Instance>) -> (i64, [i64; 4]) {
     let broken = solution.violations();
     let kinds = [broken.capacity, broken.conflict.min(1), broken.spread, broken.dependency];
     (solution.cost(), kinds)
@@ -124,5 +136,15 @@ proptest! {
             expected += change.violations;
             prop_assert_eq!((cost + change.cost, expected), (solution.cost(), fresh.violations()));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_instance_is_read_back_from_its_own_text(seed: u64) {
+        let (model, assignment) = texts(&mut stream(seed, "texts"));
+        let instance = Instance::parse("model", &model, "assignment", &assignment).unwrap();
+        let again = Instance::parse("text", &instance.model_text(), "assignment", &assignment);
+        prop_assert_eq!(again.unwrap(), instance);
     }
 }

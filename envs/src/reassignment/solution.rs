@@ -8,11 +8,13 @@
 use super::change::{Change, Violations};
 use super::cost::{Cost, balance, load};
 use super::instance::Instance;
+use std::ops::Deref;
 
-/// An assignment under search.
+/// An assignment under search. `I` refers to the instance: borrowed, or shared by an `Arc` where the
+/// state outlives who made it.
 #[derive(Debug, Clone)]
-pub struct Solution<'a> {
-    pub(super) instance: &'a Instance,
+pub struct Solution<I> {
+    pub(super) instance: I,
     pub(super) assignment: Vec<u32>,
     /// Usage by the processes that are there, `[machines, resources]`.
     pub(super) usage: Vec<i64>,
@@ -35,16 +37,19 @@ pub struct Solution<'a> {
     /// Most moved processes of a service.
     pub(super) most_moved: usize,
     pub(super) cost: i64,
+    initial_cost: i64,
     pub(super) violations: Violations,
 }
 
-impl<'a> Solution<'a> {
+impl<I: Deref<Target = Instance>> Solution<I> {
     /// The initial assignment.
-    pub fn new(instance: &'a Instance) -> Self {
+    pub fn new(shared: I) -> Self {
+        let instance = &*shared;
         let (machines, services) = (instance.machines.len(), instance.services.len());
         let largest = instance.services.iter().map(|s| s.processes.len()).max().unwrap_or(0);
+        let processes = instance.processes.len();
+        let initial_cost = Cost::of(instance, &instance.initial).total();
         let mut solution = Self {
-            instance,
             assignment: instance.initial.clone(),
             usage: vec![0; instance.capacity.len()],
             away: vec![0; instance.capacity.len()],
@@ -56,11 +61,13 @@ impl<'a> Solution<'a> {
             moved: vec![0; services],
             services_with: vec![0; largest + 1],
             most_moved: 0,
-            cost: Cost::of(instance, &instance.initial).total(),
+            cost: initial_cost,
+            initial_cost,
             violations: Violations::default(),
+            instance: shared,
         };
         solution.services_with[0] = services as u32;
-        for process in 0..instance.processes.len() {
+        for process in 0..processes {
             solution.place(process);
         }
         for machine in 0..machines {
@@ -74,7 +81,7 @@ impl<'a> Solution<'a> {
     ///
     /// # Panics
     /// When it is not as long as there are processes, or names a machine that there is not.
-    pub fn with_assignment(instance: &'a Instance, assignment: &[u32]) -> Self {
+    pub fn with_assignment(instance: I, assignment: &[u32]) -> Self {
         assert_eq!(assignment.len(), instance.processes.len(), "a machine for each process");
         let mut solution = Self::new(instance);
         solution.set(assignment);
@@ -97,13 +104,18 @@ impl<'a> Solution<'a> {
     }
 
     /// The instance.
-    pub fn instance(&self) -> &'a Instance {
-        self.instance
+    pub fn instance(&self) -> &Instance {
+        &self.instance
     }
 
     /// Total cost.
     pub fn cost(&self) -> i64 {
         self.cost
+    }
+
+    /// Total cost of the initial assignment.
+    pub fn initial_cost(&self) -> i64 {
+        self.initial_cost
     }
 
     /// All that is broken.
@@ -119,7 +131,7 @@ impl<'a> Solution<'a> {
     /// Load cost of a machine.
     pub fn load_cost(&self, machine: usize) -> i64 {
         let width = self.instance.resources.len();
-        load(self.instance, machine, |r| self.usage[machine * width + r])
+        load(&self.instance, machine, |r| self.usage[machine * width + r])
     }
 
     /// Processes of a service on a machine.
@@ -140,7 +152,6 @@ impl<'a> Solution<'a> {
 
     /// Moves a process; `change` is what [`Self::shift`] said about it in this state.
     pub fn commit_shift(&mut self, process: usize, to: usize, change: Change) {
-        let instance = self.instance;
         let from = self.assignment[process] as usize;
         if from == to {
             return;
@@ -150,7 +161,7 @@ impl<'a> Solution<'a> {
         self.place(process);
         self.machine_cost[from] = self.price(from);
         self.machine_cost[to] = self.price(to);
-        let service = instance.processes[process].service as usize;
+        let service = self.instance.processes[process].service as usize;
         let moved = self.moved[service];
         let emptied = usize::from(self.services_with[self.most_moved] == 0);
         self.most_moved = self.most_moved.saturating_sub(emptied).max(moved);
@@ -168,13 +179,13 @@ impl<'a> Solution<'a> {
     fn price(&self, machine: usize) -> i64 {
         let width = self.instance.resources.len();
         let usage = |r: usize| self.usage[machine * width + r];
-        load(self.instance, machine, usage) + balance(self.instance, machine, usage)
+        load(&self.instance, machine, usage) + balance(&self.instance, machine, usage)
     }
 
     /// Enters a process into the tables for the machine that it is assigned to.
     fn place(&mut self, process: usize) {
         self.enter(process, 1);
-        let instance = self.instance;
+        let instance = &*self.instance;
         let service = instance.processes[process].service as usize;
         let machine = self.assignment[process] as usize;
         let location = instance.machines[machine].location as usize;
@@ -189,7 +200,7 @@ impl<'a> Solution<'a> {
     /// Takes a process out of the tables again.
     fn unplace(&mut self, process: usize) {
         self.enter(process, -1);
-        let instance = self.instance;
+        let instance = &*self.instance;
         let service = instance.processes[process].service as usize;
         let machine = self.assignment[process] as usize;
         let location = instance.machines[machine].location as usize;
@@ -203,7 +214,7 @@ impl<'a> Solution<'a> {
 
     /// Adds (or, with -1, takes back) usage, what was left behind, and the count of moved ones.
     fn enter(&mut self, process: usize, sign: i64) {
-        let instance = self.instance;
+        let instance = &*self.instance;
         let width = instance.resources.len();
         let machine = self.assignment[process] as usize;
         let initial = instance.initial[process] as usize;
@@ -223,7 +234,7 @@ impl<'a> Solution<'a> {
 
     /// All that is broken, counted from the tables.
     fn count_violations(&self) -> Violations {
-        let instance = self.instance;
+        let instance = &*self.instance;
         let mut broken = Violations::default();
         for machine in 0..instance.machines.len() {
             broken.capacity +=

@@ -24,6 +24,16 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
+    /// Whether two scenarios are the same but for where their files lie and what they recommend.
+    pub fn same_world(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.rules == other.rules
+            && self.start == other.start
+            && self.nodes == other.nodes
+            && self.workloads == other.workloads
+            && self.cluster == other.cluster
+    }
+
     /// Reads and validates a scenario file, and the snapshot that it may name.
     ///
     /// # Errors

@@ -172,6 +172,39 @@ fn a_snapshot_is_found_next_to_the_scenario() {
 }
 
 #[test]
+fn a_snapshot_that_is_not_at_rest_is_no_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("live.toml");
+    let groups = BASE.find("[[nodes]]").unwrap();
+    std::fs::write(&path, format!("snapshot = \"live.json\"\n{}", &BASE[..groups])).unwrap();
+    let json = r#"{"format":"godwit-snapshot/1","resources":["cpu","memory"],
+        "nodes":[{"name":"a","supply":[4,8]},{"name":"b","supply":[4,8]}],
+        "workloads":[{"name":"w","node":"a","demand":[1,2]}],"transfers":[]}"#;
+    for (from, to, expected) in [
+        (
+            "[]",
+            r#"[{"workload":"w","source":"b","remaining_s":1}]"#,
+            "transfers: expected none, as episodes start at rest (let them end, or take them out), got 1",
+        ),
+        (
+            r#""node":"a","#,
+            r#""node":"a","cooldown_ticks":3,"#,
+            "workloads[0].cooldown_ticks: expected 0, as episodes start at rest, got 3",
+        ),
+        (
+            r#"{"name":"b","#,
+            r#"{"name":"b","health":"draining","#,
+            "nodes[1].health: expected healthy, as episodes start (rules.faults says how nodes fail later), got draining",
+        ),
+    ] {
+        assert!(json.contains(from), "{from}");
+        std::fs::write(folder.path().join("live.json"), json.replace(from, to)).unwrap();
+        let error = Scenario::load(&path).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("live.toml: snapshot: {expected}")), "{error}");
+    }
+}
+
+#[test]
 fn embedded_scenarios_survive_being_written() {
     for embedded in EMBEDDED {
         let scenario = Scenario::embedded(embedded.name).unwrap();

@@ -4,12 +4,15 @@
 mod groups;
 
 use super::load::ScenarioError;
-use super::types::{Amount, DemandProcess, Mode, Perturb, Rules, Scenario, Windows, WorkloadGroup};
+use super::types::{
+    Amount, DemandProcess, Mode, Perturb, Rules, Scenario, StartPlacement, Windows, WorkloadGroup,
+};
 use crate::churn::Arrivals;
+use crate::cluster::Health;
 use crate::input::InputError;
 use crate::objective::Term;
 use crate::resources::MAX_RESOURCES;
-use crate::snapshot::MAX_ENTITIES;
+use crate::snapshot::{MAX_ENTITIES, Snapshot};
 use std::collections::HashSet;
 
 /// Result of one check.
@@ -28,6 +31,7 @@ impl Scenario {
         check.start(self)?;
         if self.snapshot.is_none() && self.cluster.is_none() {
             check.groups(self)?;
+            check.reassignment(self, false)?;
         } else {
             check.snapshot(self)?;
         }
@@ -297,7 +301,51 @@ impl Check<'_> {
         let expected = format!("a snapshot with resources [{}]", declared.join(", "));
         let got = format!("[{}]", cluster.resources.join(", "));
         self.require(cluster.resources == declared, "snapshot", &expected, got)?;
+        self.reassignment(scenario, cluster.machine_reassignment.is_some())?;
+        self.at_rest(cluster)?;
         self.total("snapshot", "workloads", cluster.workloads.len() as u64)
+    }
+
+    /// Episodes start with every node healthy and nothing under way: what else a snapshot shows must
+    /// not be lost without a word.
+    fn at_rest(&self, cluster: &Snapshot) -> Checked {
+        let transfers = cluster.transfers.len();
+        let expected = "none, as episodes start at rest (let them end, or take them out)";
+        self.require(transfers == 0, "snapshot: transfers", expected, transfers)?;
+        if let Some(k) = cluster.workloads.iter().position(|workload| workload.cooldown_ticks > 0) {
+            let field = format!("snapshot: workloads[{k}].cooldown_ticks");
+            let ticks = cluster.workloads[k].cooldown_ticks;
+            self.require(false, &field, "0, as episodes start at rest", ticks)?;
+        }
+        if let Some(i) = cluster.nodes.iter().position(|node| node.health != Health::Healthy) {
+            let field = format!("snapshot: nodes[{i}].health");
+            let expected = "healthy, as episodes start (rules.faults says how nodes fail later)";
+            let got = format!("{:?}", cluster.nodes[i].health).to_lowercase();
+            self.require(false, &field, expected, got)?;
+        }
+        Ok(())
+    }
+
+    /// The machine-reassignment problem is a static one, and its constraints are known of complete
+    /// placements only.
+    fn reassignment(&self, scenario: &Scenario, given: bool) -> Checked {
+        let weights = &scenario.rules.objective.weights;
+        let weight = weights.get(Term::MachineReassignment.name()).copied().unwrap_or(0.0);
+        let field = "rules.objective.weights.machine_reassignment";
+        let expected = "no weight, as the cluster is no snapshot with machine_reassignment";
+        self.require(given || weight == 0.0, field, expected, weight)?;
+        if !given {
+            return Ok(());
+        }
+        let static_world = scenario.rules.episode.mode == Mode::Rebalance;
+        let expected = "\"rebalance\", as the snapshot has machine_reassignment";
+        self.require(static_world, "rules.episode.mode", expected, "\"online\"")?;
+        let listed = scenario.start.placement == StartPlacement::Listed;
+        let expected = "\"listed\", as the snapshot has machine_reassignment";
+        self.require(listed, "start.placement", expected, "another")?;
+        let share = scenario.start.perturb.as_ref().is_some_and(|p| p.replace_share.is_some());
+        let expected = "moves instead, as the snapshot has machine_reassignment";
+        self.require(!share, "start.perturb.replace_share", expected, "a share")
     }
 
     fn total(&self, field: &str, what: &str, total: u64) -> Checked {

@@ -80,7 +80,7 @@ impl Annealing {
 
 fn search(rules: &AnnealingRules, rng: &mut Rng, trial: &mut Trial) {
     let start = trial.cost();
-    let scale = start.abs().max(f32::MIN_POSITIVE);
+    let scale = trial.magnitude().max(f32::MIN_POSITIVE);
     let steps = rules.steps_per_workload.saturating_mul(trial.movable.len() as u32);
     let mut now = start;
     for step in 0..steps {

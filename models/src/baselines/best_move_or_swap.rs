@@ -305,6 +305,9 @@ fn best_swap_simd(
                         );
                         gain -= ticks * arrivals.objective[0];
                     }
+                    if let Some(board) = &state.reassignment {
+                        gain -= state.reassignment_weight() * board.swap(a, b).cost as f32;
+                    }
                     if gain <= least {
                         continue;
                     }
@@ -346,6 +349,10 @@ pub(crate) fn order(
     {
         return None;
     }
+    // The second move's constraints are those of the placement after both.
+    if state.reassignment.as_ref().is_some_and(|board| board.swap(a, b).violations.worsen()) {
+        return None;
+    }
     let back = state.check(b, i);
     if there.is_ok()
         && matches!(back, Ok(()) | Err(Infeasible::Capacity))
@@ -383,6 +390,9 @@ fn has_room(state: &ClusterState, node: usize, leaves: usize, arrives: usize) ->
 /// Whether a workload equal to this one (as far as a swap is concerned) is among these.
 fn is_repeated(state: &ClusterState, earlier: &[u32], k: usize) -> bool {
     let spec = &*state.spec;
+    if spec.reassignment.is_some() {
+        return false;
+    }
     earlier.iter().any(|&other| {
         let other = other as usize;
         state.demand_of(k) == state.demand_of(other)

@@ -110,7 +110,7 @@ struct Scratch {
 
 fn search(rules: &LargeNeighbourhoodRules, rng: &mut Rng, trial: &mut Trial) {
     let mut scratch = Scratch::default();
-    let start = trial.cost();
+    let magnitude = trial.magnitude();
     trial.descend();
     let steps = rules.steps_per_node * trial.state.spec.nodes();
     for step in 0..steps {
@@ -130,7 +130,7 @@ fn search(rules: &LargeNeighbourhoodRules, rng: &mut Rng, trial: &mut Trial) {
         if sound && trial.trim(&mut scratch.queue) {
             let cost = trial.note();
             let left = 1.0 - step as f32 / steps as f32;
-            if cost <= trial.best_cost + rules.deviation * left * start.abs() {
+            if cost <= trial.best_cost + rules.deviation * left * magnitude {
                 continue;
             }
         }

@@ -148,4 +148,6 @@ mod planning_tests;
 #[cfg(test)]
 mod published_tests;
 #[cfg(test)]
+mod reassignment_tests;
+#[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use godwit_envs::migration::MigrationCostLanes;
 use godwit_envs::objective::Term;
 use godwit_envs::observation::LANES;
 use godwit_envs::outlook::{Arrivals, Departure, Lanes, Outlook, Tile};
+use godwit_envs::reassignment::Solution;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use multiversion::multiversion;
@@ -93,6 +94,7 @@ pub fn value(state: &ClusterState, ticks: &[f32], workload: usize, destination: 
         let demand = demand_at(state, at, workload);
         gain += ticks * shift_gain(state, at, source, destination, demand);
     }
+    gain -= reassignment_cost(state, workload, destination);
     gain - move_cost(state, workload, destination)
 }
 
@@ -115,6 +117,7 @@ fn best_simd(
     let objective = &state.objective;
     let blocks = spec.padded_nodes() / LANES;
     let costs = objective.uses(Term::MovedGib) || objective.uses(Term::DowntimeS);
+    let reassigns = objective.uses(Term::MachineReassignment);
     let mut most = min_gain;
     let mut arrivals = Arrivals::default();
     let mut price = MigrationCostLanes::default();
@@ -147,6 +150,13 @@ fn best_simd(
                 outlook.arrivals(nodes, objective, departure, demand, tile, &mut arrivals);
                 for l in 0..LANES {
                     gain[l] -= ticks * arrivals.objective[l];
+                }
+            }
+            if reassigns {
+                let mut change: Lanes = [0.0; LANES];
+                state.add_reassignment(k, &scan.tiles[block], &mut change);
+                for l in 0..LANES {
+                    gain[l] -= change[l];
                 }
             }
             if costs {
@@ -204,6 +214,12 @@ pub fn shift_gain(
     outlook.tile_of_nodes(spec, &[destination as u32], &mut tile);
     outlook.arrivals(spec.nodes(), objective, &departure, demand, &tile, &mut arrivals);
     -arrivals.objective[0]
+}
+
+/// Weighted change of [`Term::MachineReassignment`] by a move; such scenarios count one tick.
+fn reassignment_cost(state: &ClusterState, workload: usize, destination: usize) -> f32 {
+    let change = |board: &Solution<_>| board.shift(workload, destination).cost;
+    state.reassignment_weight() * state.reassignment.as_ref().map_or(0, change) as f32
 }
 
 /// Weighted flow cost of a move if it started now.

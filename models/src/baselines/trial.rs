@@ -8,10 +8,12 @@ use crate::baselines::best_single_move::BestSingleMoveRules;
 use crate::baselines::scan::{Scan, demand_at, move_cost, tick_weights};
 use godwit_envs::cluster::NO_GROUP;
 use godwit_envs::outlook::{Outlook, fits};
+use godwit_envs::reassignment::{Instance, Solution};
 use godwit_envs::rng::Rng;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use rand::RngExt;
+use std::sync::Arc;
 
 /// Parameters that all planning baselines have.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +65,8 @@ pub struct Trial<'a> {
     held: Vec<f64>,
     /// Members of each anti-affinity group per node, `[G][P]`.
     group_count: Vec<u16>,
+    /// Under the machine-reassignment problem: the placement, with lifted workloads where they were.
+    board: Option<Solution<Arc<Instance>>>,
     /// Weighted cost of the migrations; f64 for the same reason.
     flow: f64,
     /// Whether the sums over nodes are out of date.
@@ -91,6 +95,7 @@ impl<'a> Trial<'a> {
             held: vec![0.0; ticks.len() * spec.resources * spec.padded_nodes()],
             ticks,
             group_count: vec![0; spec.groups * spec.padded_nodes()],
+            board: state.reassignment.clone(),
             flow: 0.0,
             stale: true,
             log: Vec::new(),
@@ -127,7 +132,19 @@ impl<'a> Trial<'a> {
         for (loads, ticks) in self.loads.iter().zip(&self.ticks) {
             cost += ticks * objective.level(&loads.terms(objective));
         }
+        if let Some(board) = &self.board {
+            // As a difference: f32 cannot tell small changes of the whole.
+            let change = board.cost() - self.state.reassignment_cost();
+            cost += self.state.reassignment_weight() * change as f32;
+        }
         cost
+    }
+
+    /// How large the cost is as a whole; [`Trial::cost`] leaves out what the machine-reassignment
+    /// problem costs at the start.
+    pub fn magnitude(&mut self) -> f32 {
+        let left_out = self.state.reassignment_weight() * self.state.reassignment_cost() as f32;
+        (self.cost() + left_out).abs()
     }
 
     /// The cost, remembered with its placement if that is the best so far and within the budget.
@@ -150,8 +167,15 @@ impl<'a> Trial<'a> {
         self.state.placement[workload] as usize
     }
 
-    /// Whether a workload that has been lifted may be put on a node: class, group and room.
+    /// Whether a workload that has been lifted may be put on a node: class, group, room and the
+    /// constraints of the machine-reassignment problem.
     pub fn takes(&self, node: usize, workload: usize) -> bool {
+        let board = self.board.as_ref();
+        board.is_none_or(|board| board.broken_by(workload, node).is_none())
+            && self.has_place(node, workload)
+    }
+
+    fn has_place(&self, node: usize, workload: usize) -> bool {
         let spec = &*self.state.spec;
         let (padded, group) = (spec.padded_nodes(), spec.group[workload]);
         let room = self.state.demand_of(workload).iter().enumerate().all(|(j, &d)| {
@@ -188,16 +212,17 @@ impl<'a> Trial<'a> {
     /// anywhere: [`Trial::undo`].
     pub fn swap(&mut self, a: usize, b: usize) -> bool {
         let (from, to) = (self.placement[a] as usize, self.placement[b] as usize);
-        if from == to {
+        let broken = self.board.as_ref().is_some_and(|board| board.swap(a, b).violations.worsen());
+        if from == to || broken {
             return false;
         }
         self.lift(a);
         self.lift(b);
-        if !self.takes(to, a) {
+        if !self.has_place(to, a) {
             return false;
         }
         self.put(a, to);
-        if !self.takes(from, b) {
+        if !self.has_place(from, b) {
             return false;
         }
         self.put(b, from);
@@ -333,6 +358,9 @@ impl<'a> Trial<'a> {
                 self.add(workload, at, sign);
                 self.refresh(at);
             }
+        }
+        if let Some(board) = self.board.as_mut().filter(|_| node != LIFTED) {
+            board.apply_shift(workload, node as usize);
         }
     }
 

@@ -117,6 +117,9 @@ pub enum MilpError {
         /// Name of the workload.
         workload: String,
     },
+    /// Spread, dependencies and balance costs are not in the program.
+    #[error("milp: expected a cluster without machine_reassignment, got one with it")]
+    Reassignment,
     /// The free supply depends on the placement.
     #[error(
         "milp: fragmentation is linear only where no node holds more than its supply, got node \
@@ -138,6 +141,9 @@ pub enum MilpError {
 pub fn solve(state: &ClusterState, options: &Options) -> Result<Solution, MilpError> {
     if state.rules.episode.mode == Mode::Online {
         return Err(MilpError::Online);
+    }
+    if state.spec.reassignment.is_some() {
+        return Err(MilpError::Reassignment);
     }
     let nodes = state.spec.nodes();
     if let Some(k) = state.placement.iter().position(|&node| node as usize >= nodes) {

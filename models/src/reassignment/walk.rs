@@ -7,7 +7,7 @@
 //! assignment and falls while rounds do (strategic oscillation: Glover, *Tabu Search*, ORSA Journal
 //! on Computing 1, 1989).
 
-use godwit_envs::reassignment::{Solution, Violations};
+use godwit_envs::reassignment::{Instance, Solution, Violations};
 use godwit_envs::rng::{Rng, stream};
 use rand::RngExt;
 
@@ -24,7 +24,7 @@ const HOPELESS: f64 = 40.0;
 
 /// A search under way.
 pub(super) struct Walk<'a> {
-    pub(super) now: Solution<'a>,
+    pub(super) now: Solution<&'a Instance>,
     pub(super) rng: Rng,
     /// Moves tried.
     pub(super) tried: u64,
@@ -39,7 +39,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// A walk that begins at a feasible assignment.
-    pub(super) fn new(start: Solution<'a>, seed: u64) -> Self {
+    pub(super) fn new(start: Solution<&'a Instance>, seed: u64) -> Self {
         let mut walk = Self {
             best: start.assignment().to_vec(),
             best_cost: start.cost(),

@@ -1,0 +1,140 @@
+//! Instances of the Google/ROADEF/EURO challenge 2012, in the challenge's format: `model_*.txt` with
+//! `assignment_*.txt`, as in GitHub `apache/incubator-kie-optaplanner` (Apache-2.0),
+//! `optaplanner-examples/data/machinereassignment/import`.
+//!
+//! Machines become nodes and processes workloads, in order. All constraints hold in every state of
+//! an episode, not only in the last: moves are made one after the other. The objective is the
+//! challenge's cost, in its own unit.
+
+use super::{ImportReport, Imported};
+use crate::cluster::Health;
+use crate::input::InputError;
+use crate::objective::Term;
+use crate::reassignment::{Cost, Instance, Solution, check};
+use crate::resources::MAX_RESOURCES;
+use crate::scenario::{ObjectiveRules, ScenarioError};
+use crate::snapshot::{
+    SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotReassignment, SnapshotWorkload,
+};
+use std::path::Path;
+
+/// Imports a model and its initial assignment; `budget` is how many moves an episode allows.
+///
+/// # Errors
+/// When a file cannot be read or holds no such instance, or as for [`machine_reassignment_of`].
+pub fn machine_reassignment(
+    model: &Path,
+    assignment: &Path,
+    budget: u32,
+) -> Result<Imported, ScenarioError> {
+    let instance = Instance::read(model, assignment)?;
+    let name = model.file_stem().and_then(|stem| stem.to_str()).unwrap_or("machine-reassignment");
+    machine_reassignment_of(name, &instance, budget)
+}
+
+/// A scenario around an instance; `name` is its name, and what errors call the instance.
+///
+/// # Errors
+/// When the instance has more than 8 resources, or its initial assignment breaks a constraint.
+pub fn machine_reassignment_of(
+    name: &str,
+    instance: &Instance,
+    budget: u32,
+) -> Result<Imported, ScenarioError> {
+    let refuse = |field: &str, expected: String, got: String| {
+        Err(InputError::field(name, field, expected, got).into())
+    };
+    let kinds = instance.resources().len();
+    if kinds > MAX_RESOURCES {
+        return refuse("resources", format!("at most {MAX_RESOURCES}"), kinds.to_string());
+    }
+    let start = Solution::new(instance);
+    if let Some(broken) = check(instance, instance.initial()).violations.first() {
+        let expected = "an initial assignment that keeps every constraint".to_owned();
+        return refuse("assignment", expected, broken.to_string());
+    }
+    let snapshot = snapshot(instance);
+    let mut report = ImportReport {
+        source: format!("machine-reassignment: {name}"),
+        notes: notes(instance),
+        ..ImportReport::default()
+    };
+    report.summarise(&snapshot, None);
+    let names: Vec<(String, String)> =
+        snapshot.resources.iter().map(|name| (name.clone(), "units".to_owned())).collect();
+    let names: Vec<(&str, &str)> = names.iter().map(|(n, u)| (n.as_str(), u.as_str())).collect();
+    let objective = ObjectiveRules {
+        weights: [(Term::MachineReassignment.name().to_owned(), 1.0)].into(),
+        unit: typical_gain(&start),
+        slot: None,
+    };
+    let description = "An instance of the machine-reassignment challenge (ROADEF/EURO 2012): its \
+                       cost, within a budget of moves.";
+    Imported::around(name, description.into(), &names, objective, snapshot, budget, report)
+}
+
+fn snapshot(instance: &Instance) -> Snapshot {
+    let floats = |numbers: &[i64]| numbers.iter().map(|&number| number as f32).collect();
+    let nodes = instance.machines().iter().enumerate().map(|(m, machine)| SnapshotNode {
+        name: format!("m{m}"),
+        class: "standard".into(),
+        zone: format!("location-{}", machine.location),
+        supply: floats(instance.capacity(m)),
+        bandwidth_gib_s: 1.25,
+        health: Health::Healthy,
+        deadline_ticks: 0,
+    });
+    let workloads = instance.initial().iter().enumerate().map(|(p, machine)| SnapshotWorkload {
+        name: format!("p{p}"),
+        node: format!("m{machine}"),
+        demand: floats(instance.requirement(p)),
+        // What moving costs is in the challenge's own cost.
+        state_gib: 0.0,
+        dirty_gib_s: 0.0,
+        priority: 1.0,
+        classes: Vec::new(),
+        anti_affinity: None,
+        movable: true,
+        cooldown_ticks: 0,
+        forecast: Vec::new(),
+    });
+    let kind = |(r, resource): (usize, &crate::reassignment::Resource)| {
+        format!("{}-{r}", if resource.transient { "transient" } else { "resource" })
+    };
+    Snapshot {
+        format: SNAPSHOT_FORMAT.into(),
+        tick: None,
+        resources: instance.resources().iter().enumerate().map(kind).collect(),
+        nodes: nodes.collect(),
+        workloads: workloads.collect(),
+        transfers: Vec::new(),
+        machine_reassignment: Some(SnapshotReassignment::new(instance)),
+    }
+}
+
+fn notes(instance: &Instance) -> Vec<String> {
+    let cost = Cost::of(instance, instance.initial());
+    let services = instance.services();
+    let spread = services.iter().filter(|service| service.spread > 1).count();
+    let dependent = services.iter().filter(|service| !service.dependencies.is_empty()).count();
+    vec![
+        format!("initial cost {}: load {}, balance {}", cost.total(), cost.load, cost.balance),
+        format!(
+            "{} services, {spread} to be spread, {dependent} that depend on others; {} locations, {} neighbourhoods",
+            services.len(),
+            instance.locations(),
+            instance.neighbourhoods()
+        ),
+    ]
+}
+
+/// A quarter of what the best single move gains: the size of a good move once the best are made.
+fn typical_gain(start: &Solution<&Instance>) -> f32 {
+    let instance = start.instance();
+    let gains = (0..instance.processes().len()).flat_map(|process| {
+        let nodes = (0..instance.machines().len())
+            .filter(move |&to| start.broken_by(process, to).is_none());
+        nodes.map(move |to| -start.shift(process, to).cost)
+    });
+    (gains.max().unwrap_or(0) as f32 / 4.0).max(1.0)
+}
