@@ -42,13 +42,13 @@ for policy in evaluation["policies"]:
 print()'
 }
 
-train small 40000 quickstart
-train three-times 40000 "$large"
-train small+three-times 40000 quickstart "$large"
+train small 20000 quickstart
+train three-times 20000 "$large"
+train small+three-times 20000 quickstart "$large"
 table quickstart small three-times small+three-times
 table "$large" small three-times small+three-times
-train founding 40000 founding-10x50
-train hetero 40000 hetero
-train founding+hetero 40000 founding-10x50 hetero
+train founding 20000 founding-10x50
+train hetero 20000 hetero
+train founding+hetero 20000 founding-10x50 hetero
 table founding-10x50 founding hetero founding+hetero
 table hetero founding hetero founding+hetero
