@@ -96,6 +96,15 @@ pub struct LearnerConfig {
     pub target_tau: f64,
     /// Rewards are divided by the scenario's objective unit and multiplied by this.
     pub reward_scale: f64,
+    /// On a CUDA device: record the update as a graph and replay it, which costs one launch instead
+    /// of hundreds. The results are the same.
+    pub cuda_graph: bool,
+    /// On a CUDA device: matrix products may round their factors to TF32 (10 bits of mantissa
+    /// instead of 23).
+    pub tf32: bool,
+    /// On a CUDA device: forward and backward pass compute in bf16 (7 bits of mantissa); weights,
+    /// loss and optimiser stay in f32.
+    pub bf16: bool,
 }
 
 impl Default for TrainConfig {
@@ -151,6 +160,9 @@ impl Default for LearnerConfig {
             target_every: 0,
             target_tau: 0.01,
             reward_scale: 1.0,
+            cuda_graph: true,
+            tf32: false,
+            bf16: false,
         }
     }
 }

@@ -8,8 +8,10 @@
 use crate::adam::Adam;
 use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::LearnerConfig;
+use crate::cuda::{Decode, DeviceUpdates, Networks};
 use crate::networks::{self, Parameters};
 use crate::replay::{Replay, Transition};
+use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::Env;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use godwit_models::net::{Network, NetworkSpec};
@@ -37,6 +39,8 @@ pub struct Learner<E> {
     taken: Vec<i64>,
     states: BatchBuilder,
     weights: Vec<f32>,
+    /// Makes the updates of a CUDA device.
+    cuda: Option<DeviceUpdates>,
 }
 
 /// What a thread needs to turn compact states into observations and values.
@@ -75,6 +79,9 @@ pub struct UpdateStats {
 impl<E: Env> Learner<E> {
     /// Fresh networks. Each of `decoders` is an environment that turns compact states back into
     /// observations; as many threads can value next states.
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
     pub fn new(
         config: &LearnerConfig,
         spec: &NetworkSpec,
@@ -82,7 +89,14 @@ impl<E: Env> Learner<E> {
         space: &ObservationSpace,
         device: Device,
         seed: u64,
-    ) -> Self {
+    ) -> Result<Self, CudaError> {
+        let cuda = match device {
+            Device::Cuda(_) => {
+                let threads = decoders.len();
+                Some(DeviceUpdates::new(config, spec.architecture, space, device, threads)?)
+            }
+            _ => None,
+        };
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let online = Parameters::fresh(spec, device, &mut rng);
         let mut target = Parameters::zeros(spec, device);
@@ -98,7 +112,7 @@ impl<E: Env> Learner<E> {
             target: Network::new(spec),
             q: vec![0.0; space.actions],
         };
-        Self {
+        Ok(Self {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             device,
@@ -112,7 +126,50 @@ impl<E: Env> Learner<E> {
             taken: Vec::with_capacity(config.batch_size),
             states: BatchBuilder::new(space, spec.architecture),
             weights: Vec::new(),
-        }
+            cuda,
+        })
+    }
+
+    /// Draws a batch and makes one gradient step on it. `want_stats` reads the figures back (a
+    /// device waits for it).
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
+    pub fn learn(
+        &mut self,
+        replay: &Replay,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, CudaError> {
+        let Some(mut cuda) = self.cuda.take() else {
+            let batch = self.draw(replay);
+            return Ok(self.update(&batch, learning_rate, want_stats));
+        };
+        let stats = self.learn_with(&mut cuda, replay, learning_rate, want_stats);
+        self.cuda = Some(cuda);
+        stats
+    }
+
+    /// The same by way of `cuda`.
+    ///
+    /// # Errors
+    /// When its device fails.
+    pub fn learn_with(
+        &mut self,
+        cuda: &mut DeviceUpdates,
+        replay: &Replay,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, CudaError> {
+        replay.sample(self.config.n_step, &mut self.rng, &mut self.transitions);
+        cuda.fill(&mut self.workers, replay, &self.transitions)?;
+        let Self { online, target, adam, .. } = self;
+        cuda.update(Networks { online, target, adam }, learning_rate, want_stats)
+    }
+
+    /// The updates of a CUDA device, if this learner has one.
+    pub fn cuda(&mut self) -> Option<&mut DeviceUpdates> {
+        self.cuda.as_mut()
     }
 
     /// Draws a batch from the replay and computes its TD targets with the current weights.
@@ -168,14 +225,7 @@ impl<E: Env> Learner<E> {
         let (stay, rows) = networks::forward(self.online.spec(), &leaves, &batch.states);
         let q = Tensor::cat(&[stay, rows], 0).index_select(0, &batch.taken);
         let loss = q.huber_loss(&batch.target, tch::Reduction::Mean, self.config.huber_delta);
-        let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
-
-        // One flat gradient, clipped to a norm.                                   [P]
-        let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
-        let mut gradient = Tensor::cat(&flat, 0);
-        let norm = gradient.norm();
-        let scale = ((&norm + 1e-6).reciprocal() * self.config.max_gradient_norm).clamp_max(1.0);
-        let _ = gradient.g_mul_(&scale);
+        let (gradient, norm) = clipped_gradient(&loss, &leaves, self.config.max_gradient_norm);
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
         self.update_target();
 
@@ -202,6 +252,29 @@ impl<E: Env> Learner<E> {
                 self.target.flat.copy_(online);
             }
         });
+    }
+}
+
+/// One flat gradient of the loss, scaled down to a norm, `[P]`; and the norm before that, `[]`.
+pub(crate) fn clipped_gradient(
+    loss: &Tensor,
+    leaves: &[Tensor],
+    max_norm: f64,
+) -> (Tensor, Tensor) {
+    let gradients = Tensor::run_backward(&[loss], leaves, false, false);
+    let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
+    let mut gradient = Tensor::cat(&flat, 0);
+    let norm = gradient.norm();
+    let scale = ((&norm + 1e-6).reciprocal() * max_norm).clamp_max(1.0);
+    let _ = gradient.g_mul_(&scale);
+    (gradient, norm)
+}
+
+impl<E: Env> Decode for Worker<E> {
+    fn decode(&mut self, state: &[u8]) -> &ObservationBuffer {
+        self.decoder.read_compact(state);
+        self.decoder.observe(&mut self.observation);
+        &self.observation
     }
 }
 

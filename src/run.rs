@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
+use crate::cuda::DeviceUpdates;
 use crate::logging::RunLog;
 use crate::paired::PairedEnv;
 use crate::trainer::Trainer;
@@ -133,6 +134,9 @@ pub fn train(
         let before = trainer.counters.env_steps;
         let due = log.wants_stats();
         let report = trainer.round(due)?;
+        if let Some(note) = trainer.learner.cuda().and_then(DeviceUpdates::take_note) {
+            log.warn(&note);
+        }
         let now = trainer.counters.env_steps;
         log.round(trainer, &report, due);
         let passed = |every: u64| every > 0 && before / every != now / every;

@@ -8,6 +8,7 @@ use crate::actor::Actor;
 use crate::config::TrainConfig;
 use crate::dqn::{Learner, UpdateStats};
 use crate::replay::{Entry, Replay};
+use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::{Env, EpisodeEnd};
 use godwit_envs::objective::{TERMS, Terms};
 use godwit_envs::rng::{child_seed, stream};
@@ -52,6 +53,17 @@ pub struct Counters {
     pub running_terms: Vec<Terms>,
     /// Updates owed because rounds do not divide evenly.
     pub owed_updates: f64,
+}
+
+/// Why a run cannot be set up or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainerError {
+    /// An environment failed.
+    #[error(transparent)]
+    Environment(#[from] VectorError),
+    /// The CUDA device failed.
+    #[error("the CUDA device failed: {0}")]
+    Cuda(#[from] CudaError),
 }
 
 /// A finished episode.
@@ -108,7 +120,7 @@ impl<E: Env> Trainer<E> {
     /// environments of the same kind, one for each thread that may value next states.
     ///
     /// # Errors
-    /// When an environment has no feasible start.
+    /// When an environment has no feasible start, or a CUDA device fails.
     pub fn new(
         config: &TrainConfig,
         spec: &NetworkSpec,
@@ -116,7 +128,7 @@ impl<E: Env> Trainer<E> {
         decoders: Vec<E>,
         reward_unit: f32,
         device: Device,
-    ) -> Result<Self, VectorError> {
+    ) -> Result<Self, TrainerError> {
         let space = decoders[0].observation_space().clone();
         let state_bytes = decoders[0].compact_len();
         let copies = envs.len();
@@ -129,7 +141,7 @@ impl<E: Env> Trainer<E> {
         let mut vector = VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?;
         vector.observe_entities(spec.reads_entities());
         let seed = child_seed(config.seed, 1 << 32);
-        let learner = Learner::new(&config.learner, spec, decoders, &space, device, seed);
+        let learner = Learner::new(&config.learner, spec, decoders, &space, device, seed)?;
         Ok(Self {
             replay: Replay::new(copies, config.replay_capacity, state_bytes),
             vector,
@@ -176,8 +188,8 @@ impl<E: Env> Trainer<E> {
     /// Acts and learns for one round.
     ///
     /// # Errors
-    /// When an environment fails.
-    pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, VectorError> {
+    /// When an environment or a CUDA device fails.
+    pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, TrainerError> {
         self.learner.online.save(&mut self.weights);
         for actor in &mut self.actors {
             actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
@@ -195,16 +207,15 @@ impl<E: Env> Trainer<E> {
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let batch = learner.draw(replay_now);
                     let last = update + 1 == updates;
-                    stats = learner.update(&batch, learning_rate, want_stats && last);
+                    stats = learner.learn(replay_now, learning_rate, want_stats && last)?;
                 }
-                stats
+                Ok::<_, CudaError>(stats)
             },
             || collect(config, vector, actors, counters, staged, epsilon, *reward_factor),
         );
         report.finished = collected?;
-        report.stats = stats;
+        report.stats = stats?;
         let (_, size) = replay.ring_shape();
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);

@@ -31,12 +31,8 @@ fn adam_difference(device: Device, weight_decay: f64) -> f64 {
     let (mut ours, mut fused) = (wave(0.3), wave(0.3));
     let zeros = || Tensor::zeros([1000], (Kind::Float, device));
     let (mut mean, mut square) = (zeros(), zeros());
-    let settings = AdamSettings {
-        beta1: adam.beta1,
-        beta2: adam.beta2,
-        weight_decay,
-        epsilon: adam.epsilon,
-    };
+    let settings =
+        AdamSettings { beta1: adam.beta1, beta2: adam.beta2, weight_decay, epsilon: adam.epsilon };
     for update in 1..=20_i32 {
         let learning_rate = 1e-3 * f64::from(update);
         let mut gradient = wave(0.1 * f64::from(update));
