@@ -40,7 +40,7 @@ pub struct Learner<E> {
     states: BatchBuilder,
     weights: Vec<f32>,
     /// Makes the updates of a CUDA device.
-    cuda: Option<DeviceUpdates>,
+    pub(crate) cuda: Option<DeviceUpdates>,
 }
 
 /// What a thread needs to turn compact states into observations and values.
@@ -165,6 +165,21 @@ impl<E: Env> Learner<E> {
         cuda.fill(&mut self.workers, replay, &self.transitions)?;
         let Self { online, target, adam, .. } = self;
         cuda.update(Networks { online, target, adam }, learning_rate, want_stats)
+    }
+
+    /// The weights to act with, flat: the current ones; on a CUDA device those of the call before,
+    /// so that nobody waits for the updates since then.
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
+    pub fn acting_weights(&mut self, out: &mut Vec<f32>) -> Result<(), CudaError> {
+        match &mut self.cuda {
+            Some(cuda) => cuda.weights(&self.online, out),
+            None => {
+                self.online.save(out);
+                Ok(())
+            }
+        }
     }
 
     /// The updates of a CUDA device, if this learner has one.

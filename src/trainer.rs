@@ -190,7 +190,7 @@ impl<E: Env> Trainer<E> {
     /// # Errors
     /// When an environment or a CUDA device fails.
     pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, TrainerError> {
-        self.learner.online.save(&mut self.weights);
+        self.learner.acting_weights(&mut self.weights)?;
         for actor in &mut self.actors {
             actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
         }

@@ -4,7 +4,7 @@ use super::settings::{self, Sources};
 use super::{output, train};
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
-use crate::run::{network_spec, new_trainer};
+use crate::run::{ClusterTrainer, network_spec, new_trainer};
 use clap::Subcommand;
 use godwit_envs::bench::{memory_write_limit, static_twin, steps_per_second};
 use godwit_envs::cluster_env::ClusterEnv;
@@ -198,17 +198,28 @@ fn learn(
     while trainer.counters.updates < 64 {
         trainer.round(false)?;
     }
-    let before = trainer.counters.clone();
+    let waits = |trainer: &mut ClusterTrainer| trainer.learner.cuda().map(|cuda| cuda.waits());
+    let (before, waits_before) = (trainer.counters.clone(), waits(&mut trainer));
     let start = Instant::now();
     while start.elapsed().as_secs_f64() < seconds {
         trainer.round(false)?;
     }
+    // Updates that are still under way on a device count once they are done.
+    trainer.weights();
     let elapsed = start.elapsed().as_secs_f64();
     let rate = |now: u64, then: u64| (now - then) as f64 / elapsed;
-    Ok(vec![
+    let updates = trainer.counters.updates - before.updates;
+    let mut figures = vec![
         figure("env steps", rate(trainer.counters.env_steps, before.env_steps), "per second"),
         figure("updates", rate(trainer.counters.updates, before.updates), "per second"),
         figure("batch", config.learner.batch_size as f64, "transitions per update"),
         figure("threads", rayon::current_num_threads() as f64, ""),
-    ])
+    ];
+    if let Some((now, then)) = waits(&mut trainer).zip(waits_before) {
+        let share = (now - then) as f64 / updates.max(1) as f64;
+        figures.push(figure("waits for the device", share, "per update"));
+        let graph = trainer.learner.cuda().is_some_and(|cuda| cuda.has_graph());
+        figures.push(figure("CUDA graph", f64::from(u8::from(graph)), "(1 for yes)"));
+    }
+    Ok(figures)
 }

@@ -8,12 +8,14 @@
 //! becomes an observation by running the environment's encoder, which is no work for a device, and
 //! a batch of records takes a small part of an update's time to copy.
 
+pub mod check;
 pub mod record;
 mod update;
 mod views;
 
 use crate::config::LearnerConfig;
 use crate::dqn::UpdateStats;
+use crate::networks::Parameters;
 use crate::replay::{Replay, Transition};
 use crate::torch_ext::cuda::{CudaError, Event, Graph, Pinned, SideStream, allow_tf32};
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
@@ -49,8 +51,20 @@ pub struct DeviceUpdates {
     scratch: Vec<Scratch>,
     figures: Tensor,
     mode: Mode,
+    /// Why there is no graph; empty once it was told.
     note: Option<String>,
     waits: u64,
+    /// The one sent last, and one that is free.
+    published: Option<[Published; 2]>,
+    #[cfg(test)]
+    spoil_recording: bool,
+}
+
+/// A copy of the weights on its way to the host.
+#[derive(Debug)]
+struct Published {
+    weights: Pinned,
+    arrived: Event,
 }
 
 /// How updates are enqueued.
@@ -98,6 +112,9 @@ impl DeviceUpdates {
             mode: Mode::Plain,
             note: None,
             waits: 0,
+            published: None,
+            #[cfg(test)]
+            spoil_recording: false,
         };
         if device.is_cuda() {
             allow_tf32(config.tf32)?;
@@ -195,6 +212,9 @@ impl DeviceUpdates {
         };
         let slot = &mut self.slots[self.next_slot];
         self.next_slot = (self.next_slot + 1) % SLOTS;
+        if let Slot::Pinned(_, uploaded) = slot {
+            self.waits += u64::from(uploaded.wait()?);
+        }
         slot.memory()[..3].copy_from_slice(&[
             networks.adam.updates as f32,
             learning_rate as f32,
@@ -213,7 +233,16 @@ impl DeviceUpdates {
 
     fn enqueue(&mut self, networks: &mut Networks) -> Result<(), CudaError> {
         let Self { config, block, figures, mode, note, .. } = self;
-        let mut work = || update(networks, block, config, figures);
+        #[cfg(test)]
+        let mut spoil =
+            std::mem::take(&mut self.spoil_recording) && matches!(mode, Mode::WarmUp(_, WARM_UP));
+        let mut work = || {
+            #[cfg(test)]
+            if std::mem::take(&mut spoil) {
+                let _ = block.flat.double_value(&[0]);
+            }
+            update(networks, block, config, figures)
+        };
         match mode {
             Mode::Plain => work(),
             Mode::Graph(graph) => graph.replay(),
@@ -253,6 +282,36 @@ impl DeviceUpdates {
         }
     }
 
+    /// Copies the weights to act with to the host: those of the call before, so that the host need
+    /// not wait until the updates enqueued since then are done; the first time the current ones.
+    ///
+    /// # Errors
+    /// When CUDA fails.
+    pub fn weights(&mut self, online: &Parameters, out: &mut Vec<f32>) -> Result<(), CudaError> {
+        let Device::Cuda(index) = self.device else {
+            online.save(out);
+            return Ok(());
+        };
+        let [mut latest, mut spare] = match self.published.take() {
+            Some(published) => published,
+            None => {
+                let first = || -> Result<Published, CudaError> {
+                    let weights = Pinned::new(online.flat.numel())?;
+                    let mut first = Published { weights, arrived: Event::new(index) };
+                    first.send(online)?;
+                    Ok(first)
+                };
+                [first()?, first()?]
+            }
+        };
+        self.waits += u64::from(latest.arrived.wait()?);
+        out.clear();
+        out.extend_from_slice(latest.weights.as_mut_slice());
+        spare.send(online)?;
+        self.published = Some([spare, latest]);
+        Ok(())
+    }
+
     /// What people should know, once: that there is no graph though one was asked for.
     pub fn take_note(&mut self) -> Option<String> {
         self.note.as_mut().map(std::mem::take).filter(|note| !note.is_empty())
@@ -263,9 +322,17 @@ impl DeviceUpdates {
         matches!(self.mode, Mode::Graph(_))
     }
 
-    /// How often a batch had to wait until the device had taken an earlier one.
+    /// How often the host had to wait for the device: until it had taken an earlier batch, or until
+    /// weights to act with had arrived.
     pub fn waits(&self) -> u64 {
         self.waits
+    }
+}
+
+impl Published {
+    fn send(&mut self, online: &Parameters) -> Result<(), CudaError> {
+        self.weights.download(&online.flat)?;
+        self.arrived.record()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::TrainConfig;
+use crate::device::DeviceChoice;
 use crate::dqn::Learner;
 use crate::paired::PairedEnv;
 use crate::run::{ClusterTrainer, new_trainer};
@@ -163,4 +164,97 @@ fn quantiles_are_those_of_libtorch() {
         let expected = tensor.quantile_scalar(level, None, false, "linear").double_value(&[]);
         assert!((quantile(&values, level) - expected).abs() < 1e-5, "{level}");
     }
+}
+
+/// A trainer on a GPU with the experience of one on the CPU; `None` where there is no GPU.
+fn on_gpu(config: &TrainConfig, scenario: &Scenario) -> Option<(ClusterTrainer, ClusterTrainer)> {
+    let Ok(device @ Device::Cuda(_)) = DeviceChoice::Auto.resolve() else {
+        eprintln!("skipped: no CUDA device");
+        return None;
+    };
+    let gpu = new_trainer(scenario, config, device).expect("a trainer");
+    Some((experienced(config, scenario), gpu))
+}
+
+/// Largest difference of the weights after eight updates on the CPU and on a GPU.
+fn gpu_difference(config: &TrainConfig) -> Option<(f64, bool)> {
+    let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
+    let (mut cpu, mut gpu) = on_gpu(config, &scenario)?;
+    let start = state(&cpu.learner);
+    restore(&mut gpu.learner, &start);
+    gpu.learner.rng = cpu.learner.rng.clone();
+    for _ in 0..8 {
+        cpu.learner.learn(&cpu.replay, 1e-3, false).expect("the CPU");
+        gpu.learner.learn(&cpu.replay, 1e-3, false).expect("the GPU");
+    }
+    let moved = (&cpu.learner.online.flat - &start[0]).abs().max().double_value(&[]);
+    assert!(moved > 1e-3, "{moved}");
+    let gpu_weights = gpu.learner.online.flat.to_device(Device::Cpu);
+    let difference = (gpu_weights - &cpu.learner.online.flat).abs().max().double_value(&[]);
+    Some((difference, gpu.learner.cuda().expect("a GPU").has_graph()))
+}
+
+#[test]
+fn a_gpu_learns_what_the_cpu_learns_with_and_without_a_graph() {
+    for architecture in NETWORKS {
+        for graph in [true, false] {
+            let mut config = config(architecture);
+            config.learner.cuda_graph = graph;
+            let Some((difference, has_graph)) = gpu_difference(&config) else { return };
+            println!("{architecture:?}, graph {graph}: {difference:.1e}");
+            assert_eq!(has_graph, graph, "{architecture:?}");
+            // Adam's first steps: see above.
+            assert!(difference < 1e-3, "{architecture:?} {difference}");
+        }
+    }
+}
+
+#[test]
+fn lower_precision_stays_close_and_differs() {
+    for (tf32, bf16, most) in [(true, false, 4e-3), (false, true, 8e-3)] {
+        let mut config = config(Architecture::Relational);
+        (config.learner.tf32, config.learner.bf16) = (tf32, bf16);
+        let Some((difference, has_graph)) = gpu_difference(&config) else { return };
+        println!("tf32 {tf32}, bf16 {bf16}: {difference:.1e}");
+        assert!(has_graph);
+        assert!((1e-7..most).contains(&difference), "tf32 {tf32}, bf16 {bf16}: {difference}");
+    }
+    crate::torch_ext::cuda::allow_tf32(false).expect("a setting");
+}
+
+#[test]
+fn an_update_that_cannot_be_recorded_goes_on_without_a_graph_and_says_so_once() {
+    let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
+    let config = config(Architecture::Relational);
+    let Some((cpu, mut gpu)) = on_gpu(&config, &scenario) else { return };
+    let mut notes = Vec::new();
+    for update in 0..8 {
+        let cuda = gpu.learner.cuda().expect("a GPU");
+        cuda.spoil_recording = update == 3;
+        let before = gpu.learner.online.flat.copy();
+        gpu.learner.learn(&cpu.replay, 1e-3, false).expect("the GPU");
+        let moved = (&gpu.learner.online.flat - before).abs().max().double_value(&[]);
+        assert!(moved > 1e-5, "update {update}");
+        notes.extend(gpu.learner.cuda().expect("a GPU").take_note());
+    }
+    assert!(!gpu.learner.cuda().expect("a GPU").has_graph());
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("not permitted when stream is capturing"), "{notes:?}");
+    assert!(!notes[0].contains('\n'), "{notes:?}");
+}
+
+#[test]
+fn the_weights_to_act_with_are_those_of_the_call_before() {
+    let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
+    let config = config(Architecture::Candidate);
+    let Some((_, mut gpu)) = on_gpu(&config, &scenario) else { return };
+    let learner = &mut gpu.learner;
+    let (mut weights, mut seen) = (Vec::new(), Vec::new());
+    for value in [1.0, 2.0, 3.0, 4.0] {
+        let _ = tch::no_grad(|| learner.online.flat.fill_(value));
+        learner.acting_weights(&mut weights).expect("the GPU");
+        assert!(weights.iter().all(|&weight| weight == weights[0]));
+        seen.push(weights[0]);
+    }
+    assert_eq!(seen, [1.0, 1.0, 2.0, 3.0]);
 }

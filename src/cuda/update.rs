@@ -56,11 +56,10 @@ pub fn update(
         learning_rate: &mut block.learning_rate(),
     };
     adamw(tensors, settings)?;
-    tch::no_grad(|| {
-        let _ = target.flat.lerp_tensor_(&online.flat, &block.mix());
-        let scalars = Tensor::stack(&[loss.detach(), norm, q.mean(Kind::Float)], 0);
-        figures.copy_(&Tensor::cat(&[scalars, (&q - td_target).abs()], 0));
-    });
+    let _guard = tch::no_grad_guard();
+    let _ = target.flat.lerp_tensor_(&online.flat, &block.mix());
+    let scalars = Tensor::stack(&[loss.detach(), norm, q.mean(Kind::Float)], 0);
+    figures.copy_(&Tensor::cat(&[scalars, (&q - td_target).abs()], 0));
     Ok(())
 }
 
@@ -72,25 +71,25 @@ fn td_target(
     block: &Block,
     config: &LearnerConfig,
 ) -> Tensor {
-    tch::no_grad(|| {
-        let next = block.next();
-        // [B, A]
-        let masked = |parameters: &Parameters| {
-            let (stay, rows) = forward(parameters, parameters.tensors(), &next, config);
-            Tensor::cat(&[stay.unsqueeze(1), rows.view([next.states, -1])], 1)
-                .masked_fill(&block.closed(), f64::NEG_INFINITY)
-        };
-        let value = if config.double {
-            // Double DQN: the online net picks, the target net values the pick alone.
-            let best = masked(online).argmax(1, false);
-            let picked = block.pick(&next, &best);
-            let (stay, rows) = forward(target, target.tensors(), &picked, config);
-            stay.where_self(&best.eq(0), &rows)
-        } else {
-            masked(target).max_dim(1, false).0
-        };
-        block.reward() + block.discount() * value
-    })
+    // A guard and not a closure: it ends where a panic of tch passes as well.
+    let _guard = tch::no_grad_guard();
+    let next = block.next();
+    // [B, A]
+    let masked = |parameters: &Parameters| {
+        let (stay, rows) = forward(parameters, parameters.tensors(), &next, config);
+        Tensor::cat(&[stay.unsqueeze(1), rows.view([next.states, -1])], 1)
+            .masked_fill(&block.closed(), f64::NEG_INFINITY)
+    };
+    let value = if config.double {
+        // Double DQN: the online net picks, the target net values the pick alone.
+        let best = masked(online).argmax(1, false);
+        let picked = block.pick(&next, &best);
+        let (stay, rows) = forward(target, target.tensors(), &picked, config);
+        stay.where_self(&best.eq(0), &rows)
+    } else {
+        masked(target).max_dim(1, false).0
+    };
+    block.reward() + block.discount() * value
 }
 
 /// The forward pass in the configured precision; the values are f32.

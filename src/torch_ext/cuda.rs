@@ -218,14 +218,17 @@ impl Drop for Graph {
     }
 }
 
-/// The first line of a panic's message.
+/// What a panic said, or, where tch panicked, what libtorch had said; its first line.
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic");
-    text.lines().next().unwrap_or_default().to_owned()
+    let text = text.split_once("Torch(\"").map_or(text, |(_, said)| said);
+    // tch shows the message as a literal.
+    let end = text.find("\\n").unwrap_or(text.len());
+    text[..end].lines().next().unwrap_or_default().to_owned()
 }
 
 /// The tensors of an Adam step, all on one device.

@@ -127,12 +127,12 @@ fn what_a_graph_cannot_hold_is_an_error_and_work_goes_on() {
     let device = Device::Cuda(index);
     let number = Tensor::ones([1], (Kind::Float, device));
     let mut side = SideStream::new(index).unwrap();
-    let error = Graph::record(&mut side, || {
+    let outcome = Graph::record(&mut side, || {
         // Waits for the device.
         let _ = number.double_value(&[0]);
     });
-    println!("{error:?}");
-    assert!(error.is_err());
+    let error = outcome.unwrap_err().to_string();
+    assert_eq!(error, "CUDA error: operation not permitted when stream is capturing");
     assert_eq!(numbers(&(number + 1.0)), [2.0]);
 }
 
@@ -155,4 +155,12 @@ fn bf16_rounds_products_and_ends() {
     let product = with_bf16(|| factor.matmul(&factor));
     assert_eq!(product.kind(), Kind::BFloat16);
     assert_eq!(factor.matmul(&factor).kind(), Kind::Float);
+}
+
+#[test]
+fn what_libtorch_said_is_found_in_a_panic_of_tch() {
+    let panic = std::panic::catch_unwind(|| Tensor::zeros([2], (Kind::Float, Device::Cpu)).get(5));
+    let text = said(panic.unwrap_err().as_ref());
+    assert!(text.contains("out of range") && !text.contains("unwrap"), "{text}");
+    assert_eq!(said(&"plain"), "plain");
 }
