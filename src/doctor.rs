@@ -103,6 +103,7 @@ pub fn report(device: DeviceChoice) -> anyhow::Result<DoctorReport> {
     let mut devices = vec!["cpu".to_owned()];
     devices.extend((0..cuda_device_count()).map(|index| format!("cuda:{index}")));
     let parity = check_parity(device, &cuda_library)?;
+    let intra_op_threads = tch::get_num_threads();
     let networks = match device.resolve() {
         Ok(device @ Device::Cuda(_)) => check::check(device)?,
         _ => Vec::new(),
@@ -118,7 +119,7 @@ pub fn report(device: DeviceChoice) -> anyhow::Result<DoctorReport> {
         devices,
         device_asked: device.to_string(),
         device: device_check,
-        intra_op_threads: tch::get_num_threads(),
+        intra_op_threads,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         cpu_features: cpu_features(),
         python3: first_line(Command::new("python3").arg("--version")),

@@ -39,7 +39,8 @@ pub struct NetworkReport {
     pub later_difference: f64,
     /// Why updates are not replayed as a graph, if they are not.
     pub no_graph: Option<String>,
-    /// What waited for the device in an update whose figures nobody wants, if anything did.
+    /// What waited for the device in updates whose figures nobody wants, with or without a graph,
+    /// if anything did.
     pub synchronises: Option<String>,
     /// Updates per second on the device from batches that are ready on the host.
     pub updates_per_s: f64,
@@ -96,6 +97,8 @@ impl fmt::Display for NetworkReport {
 /// # Errors
 /// When the device fails.
 pub fn check(device: Device) -> anyhow::Result<Vec<NetworkReport>> {
+    // As in training: networks are narrow.
+    tch::set_num_threads(1);
     [Architecture::Relational, Architecture::Candidate, Architecture::Mlp]
         .into_iter()
         .map(|network| check_network(network, device).with_context(|| format!("{network:?}")))
@@ -139,13 +142,14 @@ fn check_network(network: Architecture, device: Device) -> anyhow::Result<Networ
         .max(largest(&cpu.learner.target.flat, &gpu.learner.target.flat));
     let no_graph = gpu.learner.cuda().and_then(|cuda| cuda.take_note());
 
-    let synchronises = synchronises(&mut gpu, &cpu)?;
+    let with_graph = synchronises(&mut gpu, &cpu)?;
     let updates_per_s = speed(device, || ready(&mut gpu))?;
     let learning_per_s =
         speed(device, || Ok(gpu.learner.learn(&cpu.replay, LEARNING_RATE, false).map(drop)?))?;
     config.learner.cuda_graph = false;
     let mut plain = new_trainer(&scenario, &config, device)?;
     plain.learner.learn(&cpu.replay, LEARNING_RATE, false)?;
+    let synchronises = with_graph.or(synchronises(&mut plain, &cpu)?);
     let updates_per_s_plain = speed(device, || ready(&mut plain))?;
     let ClusterTrainer { learner, replay, .. } = &mut cpu;
     let cpu_learning_per_s =

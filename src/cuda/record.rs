@@ -12,7 +12,7 @@ use godwit_models::net::Architecture;
 use std::ops::Range;
 
 /// Distinct workload rows to start with, at most.
-const FIRST_DISTINCT: usize = 64;
+const FIRST_DISTINCT: usize = 16;
 
 /// Where the fields of a record are, in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +109,7 @@ impl Layout {
         layout
     }
 
-    /// Makes room for at least `needed` distinct workload rows.
+    /// Makes room for `needed` distinct workload rows and some more.
     pub fn grow(&mut self, needed: usize) {
         self.rows = (needed + needed / 4).next_multiple_of(16).clamp(needed, self.workloads);
         self.place();
@@ -117,19 +117,14 @@ impl Layout {
 
     fn place(&mut self) {
         let mut at = 3;
-        let mut take = |words: usize| {
-            let range = at..at + words;
-            at += words;
-            range
-        };
-        self.mask = take(self.actions);
-        self.state = self.fields(1, &mut take);
-        self.next = self.fields(self.actions - 1, &mut take);
-        // Whole vectors of every kind start aligned in each record.
+        self.mask = take(&mut at, self.actions);
+        self.state = self.fields(1, &mut at);
+        self.next = self.fields(self.actions - 1, &mut at);
+        // So that all records start equally aligned.
         self.words = at.next_multiple_of(16);
     }
 
-    fn fields(&self, rows: usize, take: &mut impl FnMut(usize) -> Range<usize>) -> Fields {
+    fn fields(&self, rows: usize, at: &mut usize) -> Fields {
         let [node, workload, global, candidate] = self.features;
         let is = |one: Architecture| usize::from(self.architecture == one);
         let relational = is(Architecture::Relational);
@@ -138,15 +133,15 @@ impl Layout {
         let places = relational * (self.nodes + 1) * self.rows + mlp * self.workloads;
         Fields {
             rows,
-            globals: take(global),
-            nodes: take(entities * self.nodes * node),
-            workloads: take(entities * self.rows * workload),
-            places: take(places),
-            candidates: take((1 - mlp) * candidate * rows),
-            workload: take(relational * rows),
-            source: take(relational * rows),
-            destination: take(relational * rows),
-            action: take(if rows == 1 { mlp } else { 0 }),
+            globals: take(at, global),
+            nodes: take(at, entities * self.nodes * node),
+            workloads: take(at, entities * self.rows * workload),
+            places: take(at, places),
+            candidates: take(at, (1 - mlp) * candidate * rows),
+            workload: take(at, relational * rows),
+            source: take(at, relational * rows),
+            destination: take(at, relational * rows),
+            action: take(at, if rows == 1 { mlp } else { 0 }),
         }
     }
 
@@ -302,6 +297,13 @@ impl Scratch {
         self.row_of.extend(workloads.chunks_exact(width).map(|features| alike.row(features)));
         self.alike.len()
     }
+}
+
+/// The next so many words.
+fn take(at: &mut usize, words: usize) -> Range<usize> {
+    let start = *at;
+    *at += words;
+    start..*at
 }
 
 /// An integer as the word of a record.
