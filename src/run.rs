@@ -233,6 +233,9 @@ pub fn train_part(
         let before = trainer.counters.env_steps;
         let due = log.wants_stats();
         let report = trainer.round(due)?;
+        if let Some(note) = trainer.learner.take_note() {
+            log.warn(&note);
+        }
         let now = trainer.counters.env_steps;
         log.round(trainer, &report, due);
         if let Some(made) = session.silent {
