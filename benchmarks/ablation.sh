@@ -14,7 +14,7 @@ godwit=${GODWIT:-target/release/godwit}
 seeds="0 1 2"
 mkdir -p "$folder"
 
-steps=20000
+steps() { case $1 in quickstart) echo 20000 ;; *) echo 10000 ;; esac; }
 # name, scenarios, settings
 variants() {
     cat <<'END'
@@ -38,7 +38,7 @@ run() { # scenario, variant, seed, settings
     set -- "$1" "$2" "$3" $(printf '%s' "$4" | sed 's/[^ ][^ ]*/--set &/g')
     scenario=$1 seed=$3
     shift 3
-    nice "$godwit" train "$scenario" --env-steps "$steps" --seed "$seed" --threads 1 \
+    nice "$godwit" train "$scenario" --env-steps "$(steps "$scenario")" --seed "$seed" --threads 1 \
         --set evaluate_every=5000 --set checkpoint_every=0 "$@" --out "$folder/run" 2>"$folder/log"
     nice "$godwit" evaluate "$scenario" --policy "$folder/run" --baselines none --episodes 100 \
         --threads 1 --json 2>/dev/null |
@@ -60,7 +60,7 @@ done
 python3 - "$folder" $(variants | cut -d'|' -f1) <<'END'
 import pathlib, statistics, sys
 folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
-for scenario in "quickstart", "bursty":
+for scenario, steps in ("quickstart", 20_000), ("bursty", 10_000):
     rows = []
     for name in names:
         files = [folder / f"{scenario}.{name}.{seed}.txt" for seed in range(3)]
@@ -69,7 +69,7 @@ for scenario in "quickstart", "bursty":
     if not rows:
         continue
     base = dict(rows).get("as-it-is")
-    print(f"{scenario}, 20000 env steps, return (median of 3 seeds; higher is better)\n")
+    print(f"{scenario}, {steps} env steps, return (median of 3 seeds; higher is better)\n")
     print(f"{'variant':20} {'median':>10} {'ahead':>9}   seeds 0 to 2")
     for name, returns in rows:
         median = statistics.median(returns)

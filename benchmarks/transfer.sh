@@ -1,6 +1,6 @@
 #!/bin/sh
 # How a policy does on clusters that it never saw: trained on a small cluster, on one three times
-# its size, and on a mix of both, each evaluated on both; the same for a mix of two online scenarios.
+# its size, and on a mix of both, each evaluated on both.
 # Every policy makes the same number of env steps, with seed 0. Prints mean returns in 100 held-out
 # episodes, next to those of the best single move.
 #
@@ -47,8 +47,3 @@ train three-times 20000 "$large"
 train small+three-times 20000 quickstart "$large"
 table quickstart small three-times small+three-times
 table "$large" small three-times small+three-times
-train founding 20000 founding-10x50
-train hetero 20000 hetero
-train founding+hetero 20000 founding-10x50 hetero
-table founding-10x50 founding hetero founding+hetero
-table hetero founding hetero founding+hetero
