@@ -3,11 +3,13 @@
 //!
 //! Next states are valued by the native forward pass, state by state on all threads: it skips
 //! masked candidates and needs no tensors for the hundreds of candidates of a next state, which
-//! measured several times faster than the same products through libtorch.
+//! measured several times faster than the same products through libtorch. On the CPU the gradient
+//! step is native as well ([`crate::native`]), and next states of an mlp are valued together.
 
 use crate::adam::Adam;
 use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::LearnerConfig;
+use crate::native::{self, LearnTimes, NativeUpdate, Trained};
 use crate::networks::{self, Parameters};
 use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
@@ -16,6 +18,7 @@ use godwit_models::net::{Network, NetworkSpec};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
+use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
@@ -37,6 +40,12 @@ pub struct Learner<E> {
     taken: Vec<i64>,
     states: BatchBuilder,
     weights: Vec<f32>,
+    native: Option<NativeUpdate>,
+    next_observations: Vec<ObservationBuffer>,
+    next_values: Vec<f32>,
+    times: LearnTimes,
+    /// Why updates are not made by the backend that the settings ask for.
+    pub fallback: Option<String>,
 }
 
 /// What a thread needs to turn compact states into observations and values.
@@ -46,6 +55,7 @@ struct Worker<E> {
     online: Network,
     target: Network,
     q: Vec<f32>,
+    times: LearnTimes,
 }
 
 /// A batch of transitions.
@@ -97,8 +107,20 @@ impl<E: Env> Learner<E> {
             online: Network::new(spec),
             target: Network::new(spec),
             q: vec![0.0; space.actions],
+            times: LearnTimes::default(),
         };
+        let (native, fallback) = match native::serves(config, device) {
+            Ok(served) => (served.then(|| NativeUpdate::new(spec, config.batch_size)), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        let batches = native.as_ref().is_some_and(NativeUpdate::values_batches);
+        let next = if batches { config.batch_size } else { 0 };
         Self {
+            native,
+            fallback,
+            next_observations: vec![observation.clone(); next],
+            next_values: vec![0.0; next],
+            times: LearnTimes::default(),
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             device,
@@ -115,13 +137,76 @@ impl<E: Env> Learner<E> {
         }
     }
 
-    /// Draws a batch from the replay and computes its TD targets with the current weights.
-    pub fn draw(&mut self, replay: &Replay) -> TransitionBatch {
+    /// Draws a batch and makes one gradient step on it, by the backend of the settings.
+    pub fn learn(
+        &mut self,
+        replay: &Replay,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Option<UpdateStats> {
+        if self.native.is_none() {
+            let batch = self.draw(replay);
+            let start = Instant::now();
+            let stats = self.update(&batch, learning_rate, want_stats);
+            self.times.gradient += start.elapsed();
+            return stats;
+        }
+        self.draw_targets(replay);
+        let native = self.native.as_mut()?;
+        let actions = self.transitions.iter().map(|transition| transition.action as usize);
+        native.update(
+            self.observations.iter().zip(actions),
+            &self.targets,
+            None,
+            Trained { online: &mut self.online, target: &mut self.target, adam: &mut self.adam },
+            &self.config,
+            learning_rate,
+            want_stats,
+            &mut self.times,
+        )
+    }
+
+    /// Where the time of learning has gone so far; libtorch's optimiser counts as gradient.
+    pub fn times(&self) -> LearnTimes {
+        let mut times = self.times;
+        self.workers.iter().for_each(|worker| times += worker.times);
+        times
+    }
+
+    /// Draws transitions, decodes their states and computes their TD targets with the current
+    /// weights.
+    fn draw_targets(&mut self, replay: &Replay) {
+        let start = Instant::now();
         replay.sample(self.config.n_step, &mut self.rng, &mut self.transitions);
+        self.times.draw += start.elapsed();
+        match &mut self.native {
+            Some(native) if native.values_batches() => {
+                decode(&mut self.workers, replay, &self.transitions, &mut self.observations, false);
+                let next = &mut self.next_observations;
+                decode(&mut self.workers, replay, &self.transitions, next, true);
+                let start = Instant::now();
+                let double = self.config.double;
+                native.next_values(next, &self.online, &self.target, double, &mut self.next_values);
+                for ((t, target), value) in
+                    self.transitions.iter().zip(&mut self.targets).zip(&self.next_values)
+                {
+                    // A terminal step has no next state: what was valued is a leftover.
+                    let value = if t.discount == 0.0 { 0.0 } else { *value };
+                    *target = t.reward + t.discount * value;
+                }
+                self.times.next_values += start.elapsed();
+            }
+            _ => self.value_one_by_one(replay),
+        }
+    }
+
+    fn value_one_by_one(&mut self, replay: &Replay) {
+        let start = Instant::now();
         self.online.save(&mut self.weights);
         self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
         self.target.save(&mut self.weights);
         self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
+        self.times.next_values += start.elapsed();
         // Each transition's result depends on nothing but itself, so the split does not matter.
         let share = self.transitions.len().div_ceil(self.workers.len());
         let double = self.config.double;
@@ -133,12 +218,18 @@ impl<E: Env> Learner<E> {
             .for_each(|(((worker, transitions), observations), targets)| {
                 for ((t, observation), target) in transitions.iter().zip(observations).zip(targets)
                 {
+                    let start = Instant::now();
                     worker.decoder.read_compact(replay.state(t.state));
                     worker.decoder.observe(observation);
+                    worker.times.decode += start.elapsed();
                     *target = worker.td_target(t, replay, double);
                 }
             });
+    }
 
+    /// Draws a batch from the replay and lays it out as tensors, with its TD targets.
+    pub fn draw(&mut self, replay: &Replay) -> TransitionBatch {
+        self.draw_targets(replay);
         self.states.clear();
         self.taken.clear();
         let size = self.transitions.len();
@@ -156,7 +247,7 @@ impl<E: Env> Learner<E> {
         }
     }
 
-    /// One gradient step on a batch. `want_stats` reads the figures back (a device waits for it).
+    /// One gradient step on a batch, by libtorch. `want_stats` reads the figures back (a device waits for it).
     pub fn update(
         &mut self,
         batch: &TransitionBatch,
@@ -211,20 +302,51 @@ impl<E: Env> Worker<E> {
         if t.discount == 0.0 {
             return t.reward;
         }
+        let start = Instant::now();
         self.decoder.read_compact(replay.state(t.next));
         let next = &mut self.observation;
         self.decoder.observe(next);
-        if double {
+        let decoded = Instant::now();
+        self.times.decode += decoded - start;
+        let value = if double {
             // Double DQN: the online net picks, the target net values the pick alone.
             let best = self.online.best_action(next, &mut self.q);
             next.mask.fill(false);
             next.mask[0] = true;
             next.mask[best] = true;
             self.target.q_values(next, &mut self.q);
-            t.reward + t.discount * self.q[best]
+            self.q[best]
         } else {
             let best = self.target.best_action(next, &mut self.q);
-            t.reward + t.discount * self.q[best]
-        }
+            self.q[best]
+        };
+        self.times.next_values += decoded.elapsed();
+        t.reward + t.discount * value
     }
+}
+
+/// Decodes the states of the transitions, or those that follow.
+fn decode<E: Env>(
+    workers: &mut [Worker<E>],
+    replay: &Replay,
+    transitions: &[Transition],
+    observations: &mut [ObservationBuffer],
+    next: bool,
+) {
+    let share = transitions.len().div_ceil(workers.len());
+    workers
+        .par_iter_mut()
+        .zip(transitions.par_chunks(share))
+        .zip(observations.par_chunks_mut(share))
+        .for_each(|((worker, transitions), observations)| {
+            let start = Instant::now();
+            for (t, observation) in transitions.iter().zip(observations) {
+                if !next || t.discount != 0.0 {
+                    let position = if next { t.next } else { t.state };
+                    worker.decoder.read_compact(replay.state(position));
+                    worker.decoder.observe(observation);
+                }
+            }
+            worker.times.decode += start.elapsed();
+        });
 }

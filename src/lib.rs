@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod export;
 pub mod logging;
 pub mod memory;
+pub mod native;
 pub mod networks;
 pub mod paired;
 pub mod replay;

@@ -121,6 +121,9 @@ pub fn train(
     let started = Instant::now();
     let config = trainer.config.clone();
     let mut log = RunLog::open(directory, scenario, &config, trainer.counters.env_steps)?;
+    if let Some(reason) = &trainer.learner.fallback {
+        log.note(reason);
+    }
     let mut validator = Validator::new(scenario, trainer, config.evaluate_episodes)?;
     let mut best = directory.best_return();
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);

@@ -14,6 +14,7 @@ use godwit_envs::rng::{child_seed, stream};
 use godwit_envs::vector_env::{VectorEnv, VectorError};
 use godwit_models::net::NetworkSpec;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use tch::Device;
 
 /// A training run in memory. Between rounds it can be saved and restored whole.
@@ -30,6 +31,8 @@ pub struct Trainer<E> {
     pub actors: Vec<Mutex<Actor>>,
     /// Where the run stands.
     pub counters: Counters,
+    /// Time spent acting and stepping environments, replay included.
+    pub collecting: Duration,
     staged: Staging,
     weights: Vec<f32>,
     reward_factor: f32,
@@ -142,6 +145,7 @@ impl<E: Env> Trainer<E> {
             config: config.clone(),
             learner,
             actors,
+            collecting: Duration::ZERO,
             staged: Staging::default(),
             weights: Vec::new(),
         })
@@ -178,6 +182,7 @@ impl<E: Env> Trainer<E> {
     /// # Errors
     /// When an environment fails.
     pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, VectorError> {
+        let start = Instant::now();
         self.learner.online.save(&mut self.weights);
         for actor in &mut self.actors {
             actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
@@ -186,8 +191,18 @@ impl<E: Env> Trainer<E> {
         let updates = self.due_updates();
         let mut report = RoundReport::default();
         let Self {
-            config, learner, replay, vector, actors, counters, staged, reward_factor, ..
+            config,
+            learner,
+            replay,
+            vector,
+            actors,
+            counters,
+            staged,
+            reward_factor,
+            collecting,
+            ..
         } = self;
+        *collecting += start.elapsed();
         let replay_now: &Replay = replay;
         let (stats, collected) = rayon::join(
             || {
@@ -195,20 +210,27 @@ impl<E: Env> Trainer<E> {
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let batch = learner.draw(replay_now);
                     let last = update + 1 == updates;
-                    stats = learner.update(&batch, learning_rate, want_stats && last);
+                    stats = learner.learn(replay_now, learning_rate, want_stats && last);
                 }
                 stats
             },
-            || collect(config, vector, actors, counters, staged, epsilon, *reward_factor),
+            || {
+                let start = Instant::now();
+                let finished =
+                    collect(config, vector, actors, counters, staged, epsilon, *reward_factor);
+                (finished, start.elapsed())
+            },
         );
+        let (collected, collect_time) = collected;
+        let start = Instant::now();
         report.finished = collected?;
         report.stats = stats;
         let (_, size) = replay.ring_shape();
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
         }
+        *collecting += collect_time + start.elapsed();
         counters.updates += updates;
         counters.rounds += 1;
         Ok(report)
