@@ -82,11 +82,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="the smallest and the largest cells only")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="all unless told")
     args = parser.parse_args()
     pin = ["taskset", "-c", str(args.core)]
     interpreter = python()
     godwit = os.environ.get("GODWIT", str(ROOT / "target/release/godwit"))
-    peers = {name: Peer([*pin, interpreter, file]) for name, file in PEERS.items()}
+    peers = {name: Peer([*pin, interpreter, file]) for name, file in PEERS.items() if name in args.peers}
 
     print("(a) env steps per second of CPU time on one core; in brackets: godwit's as a multiple")
     header = f"{'environment':12} {'net':8} {'batch':>5} {'every':>5} {'godwit':>9} {'floor':>6}"
@@ -113,6 +114,8 @@ def main():
         peer.process.stdin.close()
         peer.process.wait()
 
+    if "torch.compile" not in args.peers:
+        return
     print()
     print("(b) updates per second of CPU time on one core: relational net, founding-10x50, batch 64,")
     print("    forward pass, loss, backward pass, clipping and Adam on tensors that lie ready")

@@ -161,8 +161,8 @@ fn measure<E: Env>(trainer: &mut Trainer<E>, seconds: f64) -> anyhow::Result<Vec
     }
     let named: f64 = spent.iter().map(|(_, seconds)| seconds).sum();
     figures.push(figure("everything else", 100.0 * (1.0 - named / total), "% of the time"));
-    let step: f64 = spent[5..].iter().map(|(_, seconds)| seconds).sum();
-    figures.push(figure("gradient step", 1e6 * step / updates, "us"));
+    let step: f64 = spent[5..].iter().map(|(_, seconds)| seconds / total).sum();
+    figures.push(figure("gradient step", 1e6 * step * cpu / updates, "us of CPU time"));
     let rate = matrix_rate();
     figures.push(figure("matrix products", rate / 1e9, "GFLOP/s of one core"));
     let spec = trainer.learner.online.spec();
