@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the learner with others on the same work, on one core, and prints one table.
 
-    benchmarks/learner/run.py [--core 1] [--seconds 1] [--repeat 3] [--quick] > table.txt
+    benchmarks/learner/run.py [--core 1] [--seconds 1] [--repeat 3] [--quick] [--part a|b] > table.txt
 
 The others are installed at pinned versions into a virtual environment under target/ first (about
 7 GB with CUDA's libraries, which the torch wheel asks for). Needs target/release/godwit, or the
@@ -82,17 +82,27 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="the smallest and the largest cells only")
+    environments = ["cartpole", "flat-200x50"]
+    parser.add_argument("--environments", nargs="*", choices=environments, default=environments)
+    parser.add_argument("--part", choices=["a", "b"], help="both unless told")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="all unless told")
     args = parser.parse_args()
     pin = ["taskset", "-c", str(args.core)]
     interpreter = python()
     godwit = os.environ.get("GODWIT", str(ROOT / "target/release/godwit"))
+    if args.part != "b":
+        compare_runs(args, godwit, pin, interpreter)
+    if args.part != "a":
+        compare_updates(args, godwit, pin, interpreter)
+
+
+def compare_runs(args, godwit, pin, interpreter):
     peers = {name: Peer([*pin, interpreter, file]) for name, file in PEERS.items() if name in args.peers}
 
     print("(a) env steps per second of CPU time on one core; in brackets: godwit's as a multiple")
     header = f"{'environment':12} {'net':8} {'batch':>5} {'every':>5} {'godwit':>9} {'floor':>6}"
     print(header + "".join(f"{name:>24}" for name in peers), flush=True)
-    cells = itertools.product(["cartpole", "flat-200x50"], [64, 256], [64, 256], [4, 1])
+    cells = itertools.product(args.environments, [64, 256], [64, 256], [4, 1])
     for env, hidden, batch, every in cells:
         if args.quick and (hidden == 64) != (batch == 64):
             continue
@@ -114,16 +124,17 @@ def main():
         peer.process.stdin.close()
         peer.process.wait()
 
-    if "torch.compile" not in args.peers:
-        return
-    print()
+
+def compare_updates(args, godwit, pin, interpreter):
     print("(b) updates per second of CPU time on one core: relational net, founding-10x50, batch 64,")
     print("    forward pass, loss, backward pass, clipping and Adam on tensors that lie ready")
     compiled = Peer([*pin, interpreter, "relational.py"])
     own, others, eager = [], [], []
     for _ in range(args.repeat):
         arguments = ["founding-10x50", "--seconds", str(max(2.0, args.seconds)), "--set", "learner.batch_size=64"]
-        own.append(1e6 / figures(godwit, pin, arguments)["gradient step"])
+        got = figures(godwit, pin, arguments)
+        updates = got["env steps of CPU time"] * got["updates"] / got["env steps"]
+        own.append(100 * updates / (got["forward and backward"] + got["optimiser and target"]))
         answer = compiled.ask({"batch": 64, "seconds": args.seconds})
         others.append(answer["compiled"])
         eager.append(answer["eager"])
