@@ -6,6 +6,7 @@ use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use godwit_models::net::{Network, NetworkSpec};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::time::{Duration, Instant};
 
 /// One environment copy's policy with its random stream.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Actor {
     pub rng: Xoshiro256PlusPlus,
     /// The latest action.
     pub chosen: usize,
+    /// Time spent choosing actions.
+    pub spent: Duration,
     config: ExplorationConfig,
     /// Candidate features whose sum is the net change of the objective by a move.
     change: Option<(usize, usize)>,
@@ -37,6 +40,7 @@ impl Actor {
             network: Network::new(spec),
             rng,
             chosen: 0,
+            spent: Duration::ZERO,
             config: config.clone(),
             change: feature("objective_change").zip(feature("cost")),
             q: vec![0.0; space.actions],
@@ -60,7 +64,9 @@ impl Actor {
 
     /// The next action.
     pub fn act(&mut self, observation: &ObservationBuffer, epsilon: f64) -> usize {
+        let start = Instant::now();
         self.chosen = self.choose(observation, epsilon);
+        self.spent += start.elapsed();
         self.chosen
     }
 

@@ -76,10 +76,25 @@ pub struct ExplorationConfig {
     pub noisy_sigma: f64,
 }
 
+/// What computes the updates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// `native` on the CPU, `libtorch` on other devices.
+    #[default]
+    Auto,
+    /// Forward pass, backward pass and Adam in plain Rust; for the CPU.
+    Native,
+    /// libtorch's autograd.
+    Libtorch,
+}
+
 /// The update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LearnerConfig {
+    /// What computes it: `auto`, `native` or `libtorch`.
+    pub backend: Backend,
     /// Transitions per update.
     pub batch_size: usize,
     /// Discount per tick.
@@ -202,6 +217,7 @@ impl Default for ExplorationConfig {
 impl Default for LearnerConfig {
     fn default() -> Self {
         Self {
+            backend: Backend::Auto,
             batch_size: 64,
             gamma: 0.99,
             n_step: 5,

@@ -3,7 +3,8 @@
 //!
 //! Next states are valued by the native forward pass, state by state on all threads: it skips
 //! masked candidates and needs no tensors for the hundreds of candidates of a next state, which
-//! measured several times faster than the same products through libtorch.
+//! measured several times faster than the same products through libtorch. On the CPU the gradient
+//! step is native as well ([`crate::native`]), and next states of an mlp are valued together.
 //!
 //! A batch may hold states of several scenarios, whose clusters differ in size: they are laid out
 //! in one group per scenario, and one loss goes over all of them.
@@ -13,6 +14,7 @@ use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::cuda::{Decode, DeviceUpdates, Networks};
 use crate::margin::{self, Violations};
+use crate::native::{self, LearnTimes, NativeUpdate, Trained};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
 use crate::quantile;
@@ -24,6 +26,7 @@ use godwit_models::net::{Network, NetworkSpec};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
+use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
@@ -48,7 +51,7 @@ pub struct Learner<E> {
     batch: Vec<Drawn>,
     /// For each transition of a batch, a buffer of each scenario.
     observations: Vec<Vec<ObservationBuffer>>,
-    /// The same for next states, where their quantiles are asked for.
+    /// The same for next states, where their quantiles are asked for or they are valued together.
     next_observations: Vec<Vec<ObservationBuffer>>,
     /// One per scenario.
     layouts: Vec<BatchBuilder>,
@@ -57,6 +60,11 @@ pub struct Learner<E> {
     importance: Vec<f32>,
     weights: Vec<f32>,
     errors: Vec<f32>,
+    targets: Vec<f32>,
+    next_values: Vec<f32>,
+    /// Makes the updates of a CPU.
+    native: Option<NativeUpdate>,
+    times: LearnTimes,
     /// Makes the updates of a CUDA device.
     pub(crate) cuda: Option<DeviceUpdates>,
     note: Option<String>,
@@ -66,6 +74,10 @@ pub struct Learner<E> {
 const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, prioritised replay, \
      quantiles or noisy heads, next states are valued on the CPU and updates are not recorded as a \
      CUDA graph";
+
+/// What a learner on the CPU says where libtorch makes its updates although it was not asked to.
+const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, demonstrations, quantiles or noisy heads, \
+     libtorch computes the updates, not the native code";
 
 /// A transition of a batch, and what the update needs to know of it.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +99,7 @@ struct Worker<E> {
     views: Vec<View<E>>,
     online: Network,
     target: Network,
+    times: LearnTimes,
 }
 
 struct View<E> {
@@ -198,7 +211,7 @@ impl<E: Env> Learner<E> {
         let mut workers: Vec<Worker<E>> = (0..threads)
             .map(|_| {
                 let (online, target) = (Network::new(spec), Network::new(spec));
-                Worker { views: Vec::new(), online, target }
+                Worker { views: Vec::new(), online, target, times: LearnTimes::default() }
             })
             .collect();
         for (of_scenario, observation) in decoders.into_iter().zip(&buffers) {
@@ -219,6 +232,13 @@ impl<E: Env> Learner<E> {
             Device::Cuda(_) => (None, Some(EXTRA_TERMS_ON_CUDA.to_owned())),
             _ => (None, None),
         };
+        let extra = spaces.len() > 1 || quantiles > 1 || !demonstrations.baseline.is_empty();
+        let (native, note) = match native::serves(config, device) {
+            Ok(true) if extra => (None, Some(EXTRA_TERMS_ON_CPU.to_owned())),
+            Ok(served) => (served.then(|| NativeUpdate::new(spec, size)), note),
+            Err(reason) => (None, Some(reason)),
+        };
+        let keeps_next = quantiles > 1 || native.as_ref().is_some_and(NativeUpdate::values_batches);
         Ok(Self {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
@@ -236,7 +256,7 @@ impl<E: Env> Learner<E> {
             scenario_of_ring,
             workers,
             batch: vec![nothing; size],
-            next_observations: vec![if quantiles > 1 { buffers.clone() } else { Vec::new() }; size],
+            next_observations: vec![if keeps_next { buffers.clone() } else { Vec::new() }; size],
             observations: vec![buffers; size],
             layouts: spaces
                 .iter()
@@ -246,18 +266,13 @@ impl<E: Env> Learner<E> {
             importance: vec![1.0; size],
             weights: Vec::new(),
             errors: vec![0.0; size],
+            targets: vec![0.0; size],
+            next_values: vec![0.0; size],
+            native,
+            times: LearnTimes::default(),
             cuda,
             note,
         })
-    }
-
-    /// Whether an update is more than the weighted Huber loss on the values of one scenario's
-    /// states: large margins, quantiles, noise, or several scenarios.
-    pub fn has_extra_terms(&self) -> bool {
-        self.margin_weight > 0.0
-            || self.config.quantiles > 1
-            || self.noise.is_some()
-            || self.layouts.len() > 1
     }
 
     /// Makes the heads noisy from now on.
@@ -266,6 +281,9 @@ impl<E: Env> Learner<E> {
         self.noise = Some(Noise::new(self.online.spec(), sigma, self.device));
         if self.cuda.take().is_some() {
             self.note = Some(EXTRA_TERMS_ON_CUDA.to_owned());
+        }
+        if self.native.take().is_some() {
+            self.note = Some(EXTRA_TERMS_ON_CPU.to_owned());
         }
         self
     }
@@ -281,13 +299,95 @@ impl<E: Env> Learner<E> {
         learning_rate: f64,
         want_stats: bool,
     ) -> Result<Option<UpdateStats>, CudaError> {
-        let Some(mut cuda) = self.cuda.take() else {
-            let batch = self.draw(source);
-            return Ok(self.update(&batch, learning_rate, want_stats));
-        };
-        let stats = self.learn_with(&mut cuda, source.replay, learning_rate, want_stats);
-        self.cuda = Some(cuda);
+        if let Some(mut cuda) = self.cuda.take() {
+            let stats = self.learn_with(&mut cuda, source.replay, learning_rate, want_stats);
+            self.cuda = Some(cuda);
+            return stats;
+        }
+        if let Some(mut native) = self.native.take() {
+            let stats = self.learn_natively(&mut native, source, learning_rate, want_stats);
+            self.native = Some(native);
+            return Ok(stats);
+        }
+        let batch = self.draw(source);
+        let start = Instant::now();
+        let stats = self.update(&batch, learning_rate, want_stats);
+        self.times.gradient += start.elapsed();
+        Ok(stats)
+    }
+
+    /// The same in plain Rust, for one scenario and the weighted Huber loss alone.
+    fn learn_natively(
+        &mut self,
+        native: &mut NativeUpdate,
+        source: &Source,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Option<UpdateStats> {
+        if native.values_batches() {
+            self.value_together(native, source);
+        } else {
+            self.value_one_by_one(source);
+        }
+        for (at, drawn) in self.batch.iter().enumerate() {
+            (self.targets[at], self.importance[at]) = (drawn.target, drawn.weight);
+        }
+        let states = self.observations.iter().map(|of_scenarios| &of_scenarios[0]);
+        let actions = self.batch.iter().map(|drawn| drawn.transition.action as usize);
+        let stats = native.update(
+            states.zip(actions),
+            &self.targets,
+            (self.config.priority_exponent > 0.0).then_some(&self.importance[..]),
+            Trained { online: &mut self.online, target: &mut self.target, adam: &mut self.adam },
+            &self.config,
+            learning_rate,
+            want_stats,
+            &mut self.times,
+        );
+        self.errors.copy_from_slice(native.errors());
         stats
+    }
+
+    /// Where the time of learning has gone so far; libtorch's optimiser counts as gradient.
+    pub fn times(&self) -> LearnTimes {
+        let mut times = self.times;
+        self.workers.iter().for_each(|worker| times += worker.times);
+        times
+    }
+
+    /// Draws a batch; all its next states are valued in one go.
+    fn value_together(&mut self, native: &mut NativeUpdate, source: &Source) {
+        self.choose(source);
+        let share = self.batch.len().div_ceil(self.workers.len());
+        self.workers
+            .par_iter_mut()
+            .zip(self.batch.par_chunks(share))
+            .zip(self.observations.par_chunks_mut(share))
+            .zip(self.next_observations.par_chunks_mut(share))
+            .for_each(|(((worker, batch), observations), next)| {
+                let start = Instant::now();
+                let view = &mut worker.views[0];
+                for ((drawn, observations), next) in batch.iter().zip(observations).zip(next) {
+                    let transition = &drawn.transition;
+                    view.decoder.read_compact(source.replay.state(transition.state));
+                    view.decoder.observe(&mut observations[0]);
+                    if transition.discount != 0.0 {
+                        view.decoder.read_compact(source.replay.state(transition.next));
+                        view.decoder.observe(&mut next[0]);
+                    }
+                }
+                worker.times.decode += start.elapsed();
+            });
+        let start = Instant::now();
+        let next = self.next_observations.iter().map(|of_scenarios| &of_scenarios[0]);
+        let double = self.config.double;
+        native.next_values(next, &self.online, &self.target, double, &mut self.next_values);
+        for (drawn, &value) in self.batch.iter_mut().zip(&self.next_values) {
+            let Transition { reward, discount, .. } = drawn.transition;
+            // A terminal step has no next state: what was valued is a leftover.
+            drawn.target = if discount == 0.0 { reward } else { reward + discount * value };
+        }
+        self.times.next_values += start.elapsed();
     }
 
     /// The same by way of `cuda`, from a replay that is drawn from uniformly.
@@ -332,10 +432,17 @@ impl<E: Env> Learner<E> {
         self.note.take().or_else(|| self.cuda.as_mut()?.take_note())
     }
 
-    /// Draws a batch and computes its TD targets with the current weights.
+    /// Draws a batch, computes its TD targets with the current weights, and lays it out as tensors.
     pub fn draw(&mut self, source: &Source) -> TransitionBatch {
+        self.value_one_by_one(source);
+        self.lay_out()
+    }
+
+    fn value_one_by_one(&mut self, source: &Source) {
         self.choose(source);
+        let start = Instant::now();
         self.load_workers();
+        self.times.next_values += start.elapsed();
         // Each transition's result depends on nothing but itself, so the split does not matter.
         let share = self.batch.len().div_ceil(self.workers.len());
         let LearnerConfig { double, quantiles, .. } = self.config;
@@ -353,8 +460,10 @@ impl<E: Env> Learner<E> {
                     };
                     let observation = &mut observations[drawn.scenario];
                     let view = &mut worker.views[drawn.scenario];
+                    let start = Instant::now();
                     view.decoder.read_compact(replay.state(drawn.transition.state));
                     view.decoder.observe(observation);
+                    worker.times.decode += start.elapsed();
                     if drawn.demonstrated {
                         worker.online.q_values(observation, &mut view.q);
                         let action = drawn.transition.action as usize;
@@ -369,7 +478,6 @@ impl<E: Env> Learner<E> {
                     }
                 }
             });
-        self.lay_out()
     }
 
     /// Hands the current weights to the threads. Noise is drawn apart for the update, for picking
@@ -390,6 +498,7 @@ impl<E: Env> Learner<E> {
 
     /// Draws the transitions, those of a scenario side by side.
     fn choose(&mut self, source: &Source) {
+        let start = Instant::now();
         let size = self.batch.len();
         let demonstrated = match source.demonstrations {
             Some(_) => ((source.share * size as f64).round() as usize).min(size),
@@ -413,6 +522,7 @@ impl<E: Env> Learner<E> {
                 (drawn.scenario, drawn.demonstrated, drawn.transition.state)
             });
         }
+        self.times.draw += start.elapsed();
     }
 
     /// The tensors of the batch that was drawn.
@@ -620,19 +730,23 @@ impl<E: Env> Worker<E> {
             return t.reward;
         }
         let View { decoder, observation: next, q } = &mut self.views[scenario];
+        let start = Instant::now();
         decoder.read_compact(replay.state(t.next));
         decoder.observe(next);
-        if double {
+        let decoded = Instant::now();
+        self.times.decode += decoded - start;
+        let best = if double {
             // Double DQN: the online net picks, the target net values the pick alone.
             let best = self.online.best_action(next, q);
             next.mask.fill(false);
             next.mask[0] = true;
             next.mask[best] = true;
             self.target.q_values(next, q);
-            t.reward + t.discount * q[best]
+            best
         } else {
-            let best = self.target.best_action(next, q);
-            t.reward + t.discount * q[best]
-        }
+            self.target.best_action(next, q)
+        };
+        self.times.next_values += decoded.elapsed();
+        t.reward + t.discount * q[best]
     }
 }

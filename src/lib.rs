@@ -17,6 +17,7 @@ pub mod logging;
 pub mod margin;
 pub mod memory;
 pub mod mixture;
+pub mod native;
 pub mod networks;
 pub mod noisy;
 pub mod paired;

@@ -15,6 +15,7 @@ use godwit_envs::rng::{child_seed, stream};
 use godwit_envs::vector_env::{VectorEnv, VectorError};
 use godwit_models::net::NetworkSpec;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use tch::Device;
 
 /// Updates between two looks at the clock while only demonstrations are learnt from.
@@ -46,6 +47,8 @@ pub struct Trainer<E> {
     pub actors: Vec<Mutex<Actor>>,
     /// Where the run stands.
     pub counters: Counters,
+    /// Time spent acting and stepping environments, replay included.
+    pub collecting: Duration,
     staged: Staging,
     weights: Vec<f32>,
     /// What the rewards of each copy are multiplied by.
@@ -195,6 +198,7 @@ impl<E: Env> Trainer<E> {
             config: config.clone(),
             learner,
             actors,
+            collecting: Duration::ZERO,
             staged: Staging::default(),
             weights: Vec::new(),
         })
@@ -236,6 +240,7 @@ impl<E: Env> Trainer<E> {
         if self.demonstrations.is_some() && self.counters.updates < pretraining {
             return self.pretrain(pretraining - self.counters.updates, want_stats);
         }
+        let start = Instant::now();
         self.learner.acting_weights(&mut self.weights)?;
         let noise = self.learner.noise.as_ref().map(|noise| (noise.sigma_on_host(), &noise.layers));
         for actor in &mut self.actors {
@@ -260,8 +265,10 @@ impl<E: Env> Trainer<E> {
             counters,
             staged,
             reward_factors,
+            collecting,
             ..
         } = self;
+        *collecting += start.elapsed();
         let demonstrations = demonstrations.as_ref();
         let (stats, collected) = rayon::join(
             || {
@@ -276,14 +283,22 @@ impl<E: Env> Trainer<E> {
                 }
                 Ok::<_, CudaError>(stats)
             },
-            || collect(config, vector, actors, counters, staged, epsilon, reward_factors),
+            || {
+                let start = Instant::now();
+                let finished =
+                    collect(config, vector, actors, counters, staged, epsilon, reward_factors);
+                (finished, start.elapsed())
+            },
         );
+        let (collected, collect_time) = collected;
+        let start = Instant::now();
         report.finished = collected?;
         report.stats = stats?;
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
             let size = replay.rings()[ring].state_bytes;
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
         }
+        *collecting += collect_time + start.elapsed();
         counters.updates += updates;
         counters.rounds += 1;
         Ok(report)

@@ -527,7 +527,11 @@ fn training_says_that_the_disk_is_full_and_keeps_the_checkpoint_before() {
 
 #[test]
 fn one_json_document_goes_to_standard_output() {
-    for args in [&["scenarios", "--json"][..], &["bench", "env", "--seconds", "0.05", "--json"]] {
+    for args in [
+        &["scenarios", "--json"][..],
+        &["bench", "env", "--seconds", "0.05", "--json"],
+        &["bench", "learn", "cartpole", "--threads", "1", "--seconds", "0.05", "--json"],
+    ] {
         let output = godwit(args).output().unwrap();
         assert!(output.status.success(), "{args:?}");
         assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok(), "{args:?}");

@@ -35,6 +35,7 @@ pub mod scenario;
 pub mod schema;
 pub mod slots;
 pub mod snapshot;
+pub mod speed;
 pub mod state;
 pub mod vector_env;
 

@@ -1,6 +1,7 @@
 //! The command line: one module per command, and what they share.
 
 pub mod bench;
+mod bench_learn;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
@@ -138,11 +139,11 @@ pub(crate) fn interrupted(received: &AtomicUsize) -> ExitCode {
     ExitCode::from(128 + u8::try_from(received.load(Ordering::Relaxed)).unwrap_or(0))
 }
 
-/// Sizes the thread pool that environments and evaluations share; 0 for one thread per core.
+/// Sizes the thread pool that environments, evaluations and updates share; 0 for one thread per
+/// core. The calling thread is one of them: work handed to a pool from outside would wait for
+/// another thread to wake up, which takes longer than a small network's update.
 pub(crate) fn use_threads(threads: usize) -> anyhow::Result<()> {
-    if threads > 0 {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
     Ok(())
 }
 

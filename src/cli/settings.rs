@@ -26,9 +26,18 @@ pub(super) struct Sources<'a> {
 
 /// The settings of a run.
 pub(super) fn resolve(scenario: &Scenario, sources: &Sources) -> anyhow::Result<TrainConfig> {
+    resolve_for(&scenario.name, scenario.train.as_ref(), sources)
+}
+
+/// [`resolve`] for a world of this name that comes with these settings.
+pub(super) fn resolve_for(
+    name: &str,
+    train: Option<&Table>,
+    sources: &Sources,
+) -> anyhow::Result<TrainConfig> {
     let mut merged = Merged::new()?;
-    if let Some(table) = &scenario.train {
-        merged.add(&format!("scenario {}: train", scenario.name), table.clone())?;
+    if let Some(table) = train {
+        merged.add(&format!("scenario {name}: train"), table.clone())?;
     }
     if let Some(path) = sources.file {
         merged.add(&path.display().to_string(), read(path)?)?;

@@ -144,16 +144,18 @@ fn check_network(network: Architecture, device: Device) -> anyhow::Result<Networ
 
     let with_graph = synchronises(&mut gpu, &cpu)?;
     let updates_per_s = speed(device, || ready(&mut gpu))?;
-    let learning_per_s =
-        speed(device, || Ok(gpu.learner.learn(&(&cpu.replay).into(), LEARNING_RATE, false).map(drop)?))?;
+    let learning_per_s = speed(device, || {
+        Ok(gpu.learner.learn(&(&cpu.replay).into(), LEARNING_RATE, false).map(drop)?)
+    })?;
     config.learner.cuda_graph = false;
     let mut plain = new_trainer(&scenario.clone().into(), &config, device)?;
     plain.learner.learn(&(&cpu.replay).into(), LEARNING_RATE, false)?;
     let synchronises = with_graph.or(synchronises(&mut plain, &cpu)?);
     let updates_per_s_plain = speed(device, || ready(&mut plain))?;
     let ClusterTrainer { learner, replay, .. } = &mut cpu;
-    let cpu_learning_per_s =
-        speed(Device::Cpu, || Ok(learner.learn(&(&*replay).into(), LEARNING_RATE, false).map(drop)?))?;
+    let cpu_learning_per_s = speed(Device::Cpu, || {
+        Ok(learner.learn(&(&*replay).into(), LEARNING_RATE, false).map(drop)?)
+    })?;
     Ok(NetworkReport {
         network,
         forward_difference,

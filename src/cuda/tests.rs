@@ -29,7 +29,8 @@ fn config(architecture: Architecture) -> TrainConfig {
 
 /// A trainer on the CPU with some experience and no update.
 fn experienced(config: &TrainConfig, scenario: &Scenario) -> ClusterTrainer {
-    let mut trainer = new_trainer(&scenario.clone().into(), config, Device::Cpu).expect("a trainer");
+    let mut trainer =
+        new_trainer(&scenario.clone().into(), config, Device::Cpu).expect("a trainer");
     for _ in 0..30 {
         trainer.round(false).expect("a round");
     }

@@ -4,10 +4,12 @@
 //! TorchScript export and this form all follow it, so a network is handed over as one flat
 //! slice. All weights are stored `[inputs, outputs]`, row-major, and applied as `x @ W + b`.
 
+pub mod backward;
 mod candidate;
 mod heads;
 mod kernels;
 mod mlp;
+pub mod rate;
 mod relational;
 mod spec;
 #[cfg(test)]

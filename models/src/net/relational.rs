@@ -7,7 +7,7 @@ use super::kernels::{Finish, Rows, Start, add, dense, scale};
 use super::{NetworkSpec, Parameter, padded};
 
 /// What the pooled workloads of a node are multiplied with, to keep a full node near 1.
-const POOL_SCALE: f32 = 1.0 / 8.0;
+pub(super) const POOL_SCALE: f32 = 1.0 / 8.0;
 
 /// Marks an entity that no candidate uses.
 const UNUSED: u32 = u32::MAX;

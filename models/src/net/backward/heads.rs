@@ -1,0 +1,215 @@
+//! What the size-free networks have in common, backwards: the heads of the value and of the
+//! candidates that were taken.
+
+use super::super::kernels::{Finish, Rows, Start, dot_rows};
+use super::super::spec::NetworkSpec;
+use super::kernels::{add_scaled, gate};
+use super::slot::Slot;
+use godwit_envs::observation::ObservationBuffer;
+
+/// The heads of [`super::super::heads::Heads`] for B states, of which R took a candidate.
+#[derive(Debug)]
+pub(super) struct Heads {
+    dueling: bool,
+    slots: [Slot; 11],
+    /// State of each candidate row, `[R]`.
+    pub row_state: Vec<u32>,
+    /// Candidate row of each state; none for `Stay`.
+    row_of: Vec<Option<u32>>,
+    /// `[R, F_c]`.
+    features: Vec<f32>,
+    feature_count: usize,
+    /// Hidden rows of the candidates, `[R, H]`; the network adds its entities' part.
+    pub hidden: Vec<f32>,
+    /// The gradient with respect to them before their relu, `[R, H]`.
+    pub delta: Vec<f32>,
+    head: Vec<f32>,
+    delta_head: Vec<f32>,
+    advantage: Vec<f32>,
+    value_head: Vec<f32>,
+    delta_value_head: Vec<f32>,
+    value: Vec<f32>,
+    delta_value: Vec<f32>,
+    scattered: Vec<f32>,
+}
+
+impl Heads {
+    /// `slots`: `candidate_feature_weight` to `value_out_bias`, in their order.
+    pub fn new(spec: &NetworkSpec, slots: [Slot; 11]) -> Self {
+        Self {
+            dueling: spec.dueling,
+            slots,
+            feature_count: spec.candidate_features,
+            row_state: Vec::new(),
+            row_of: Vec::new(),
+            features: Vec::new(),
+            hidden: Vec::new(),
+            delta: Vec::new(),
+            head: Vec::new(),
+            delta_head: Vec::new(),
+            advantage: Vec::new(),
+            value_head: Vec::new(),
+            delta_value_head: Vec::new(),
+            value: Vec::new(),
+            delta_value: Vec::new(),
+            scattered: Vec::new(),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.row_state.clear();
+        self.row_of.clear();
+        self.features.clear();
+    }
+
+    /// Number of states, B.
+    pub fn states(&self) -> usize {
+        self.row_of.len()
+    }
+
+    pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
+        if action == 0 {
+            self.row_of.push(None);
+            return;
+        }
+        let b = self.row_of.len() as u32;
+        self.row_of.push(Some(self.row_state.len() as u32));
+        self.row_state.push(b);
+        let features = (0..self.feature_count).map(|f| observation.candidate(action, f));
+        self.features.extend(features);
+    }
+
+    /// Starts the hidden rows: what bias and cluster add to them. `global` is g, `[B, H]`.
+    pub fn start(&mut self, flat: &[f32], global: &[f32]) {
+        self.slots.iter_mut().for_each(|slot| slot.load(flat));
+        let [_, global_weight, bias, ..] = &self.slots;
+        let h = bias.stride;
+        self.hidden.resize(self.row_state.len() * h, 0.0);
+        let inputs = Rows { data: global, stride: h, index: Some(&self.row_state) };
+        let start = Start::Row(bias.weight(flat));
+        global_weight.apply(flat, inputs, start, Finish::Linear, &mut self.hidden);
+    }
+
+    /// Finishes them and values the action of each state.
+    pub fn finish(&mut self, flat: &[f32], global: &[f32], q: &mut [f32]) {
+        let [feature_weight, _, bias, head_weight, head_bias, rest @ ..] = &self.slots;
+        let [advantage_weight, advantage_bias, rest @ ..] = rest;
+        let [value_weight, value_bias, value_out_weight, value_out_bias] = rest;
+        let (h, g, rows) = (bias.stride, head_bias.stride, self.row_state.len());
+        let inputs = Rows::all(&self.features, self.feature_count);
+        feature_weight.apply(flat, inputs, Start::Outputs, Finish::Relu, &mut self.hidden);
+        self.head.resize(rows * g, 0.0);
+        let start = Start::Row(head_bias.weight(flat));
+        let inputs = Rows::all(&self.hidden, h);
+        head_weight.apply(flat, inputs, start, Finish::Relu, &mut self.head);
+        self.advantage.resize(rows, 0.0);
+        let base = advantage_bias.scalar(flat);
+        dot_rows(&self.head, advantage_weight.weight(flat), base, &mut self.advantage);
+
+        let states = self.row_of.len();
+        self.value_head.resize(states * g, 0.0);
+        let start = Start::Row(value_bias.weight(flat));
+        value_weight.apply(flat, Rows::all(global, h), start, Finish::Relu, &mut self.value_head);
+        self.value.resize(states, 0.0);
+        let base = value_out_bias.scalar(flat);
+        dot_rows(&self.value_head, value_out_weight.weight(flat), base, &mut self.value);
+
+        for ((q, row), value) in q.iter_mut().zip(&self.row_of).zip(&self.value) {
+            *q = match row {
+                None => *value,
+                Some(row) => {
+                    self.advantage[*row as usize] + if self.dueling { *value } else { 0.0 }
+                }
+            };
+        }
+    }
+
+    /// Fills `delta` and adds to `delta_global`, the gradient with respect to g, `[B, H]`.
+    pub fn backward(
+        &mut self,
+        flat: &[f32],
+        slope: &[f32],
+        global: &[f32],
+        delta_global: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        let [feature_weight, global_weight, bias, head_weight, head_bias, rest @ ..] =
+            &mut self.slots;
+        let [advantage_weight, advantage_bias, rest @ ..] = rest;
+        let [value_weight, value_bias, value_out_weight, value_out_bias] = rest;
+        let (h, g) = (bias.stride, head_bias.stride);
+
+        // The slope of each state's advantage and value.
+        self.advantage.clear();
+        self.delta_value.clear();
+        for (slope, row) in slope.iter().zip(&self.row_of) {
+            if row.is_some() {
+                self.advantage.push(*slope);
+            }
+            self.delta_value.push(if row.is_none() || self.dueling { *slope } else { 0.0 });
+        }
+
+        outer(&self.advantage, advantage_weight.weight(flat), &self.head, &mut self.delta_head);
+        advantage_weight.gradient_by(gradient, |out| weighted(&self.advantage, &self.head, out));
+        advantage_bias.gradient_by(gradient, |out| out[0] = self.advantage.iter().sum());
+        head_bias.gradient_of_bias(&self.delta_head, gradient);
+        head_weight.gradient_of_weight(&self.hidden, h, &self.delta_head, gradient);
+        head_weight.transpose(flat);
+        self.delta.resize(self.hidden.len(), 0.0);
+        head_weight.apply_transposed(&self.delta_head, Start::Zero, &mut self.delta);
+        gate(&mut self.delta, &self.hidden);
+
+        bias.gradient_of_bias(&self.delta, gradient);
+        let features = &self.features;
+        feature_weight.gradient_of_weight(features, self.feature_count, &self.delta, gradient);
+        gather(global, h, &self.row_state, &mut self.scattered);
+        global_weight.gradient_of_weight(&self.scattered, h, &self.delta, gradient);
+        global_weight.transpose(flat);
+        global_weight.apply_transposed(&self.delta, Start::Zero, &mut self.scattered);
+        scatter_add(&self.scattered, h, &self.row_state, delta_global);
+
+        let slopes = &self.delta_value;
+        let value_out = value_out_weight.weight(flat);
+        outer(slopes, value_out, &self.value_head, &mut self.delta_value_head);
+        value_out_weight.gradient_by(gradient, |out| weighted(slopes, &self.value_head, out));
+        value_out_bias.gradient_by(gradient, |out| out[0] = slopes.iter().sum());
+        value_bias.gradient_of_bias(&self.delta_value_head, gradient);
+        debug_assert_eq!(self.delta_value_head.len(), self.row_of.len() * g);
+        value_weight.gradient_of_weight(global, h, &self.delta_value_head, gradient);
+        value_weight.transpose(flat);
+        value_weight.apply_transposed(&self.delta_value_head, Start::Outputs, delta_global);
+    }
+}
+
+/// `out[r] = slopes[r] * weight` where `activation` is not 0.
+fn outer(slopes: &[f32], weight: &[f32], activation: &[f32], out: &mut Vec<f32>) {
+    out.clear();
+    out.resize(activation.len(), 0.0);
+    for (out, slope) in out.chunks_exact_mut(weight.len()).zip(slopes) {
+        add_scaled(out, *slope, weight);
+    }
+    gate(out, activation);
+}
+
+/// `out = sum_r slopes[r] * rows[r]`.
+fn weighted(slopes: &[f32], rows: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    for (row, slope) in rows.chunks_exact(out.len()).zip(slopes) {
+        add_scaled(out, *slope, row);
+    }
+}
+
+/// `out[r] = rows[index[r]]`.
+pub(super) fn gather(rows: &[f32], stride: usize, index: &[u32], out: &mut Vec<f32>) {
+    out.clear();
+    for &row in index {
+        out.extend_from_slice(&rows[row as usize * stride..][..stride]);
+    }
+}
+
+/// `out[index[r]] += rows[r]`.
+pub(super) fn scatter_add(rows: &[f32], stride: usize, index: &[u32], out: &mut [f32]) {
+    for (row, &to) in rows.chunks_exact(stride).zip(index) {
+        super::super::kernels::add(&mut out[to as usize * stride..][..stride], row);
+    }
+}

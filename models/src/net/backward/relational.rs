@@ -1,0 +1,372 @@
+//! The size-free network, backwards.
+//!
+//! Workloads that look alike are encoded once where that spares rows: in a cluster of a few
+//! thousand machines of seven sizes a state has a dozen rows instead of thousands.
+
+use super::super::kernels::{Finish, Rows, Start, add, scale};
+use super::super::relational::POOL_SCALE;
+use super::super::spec::NetworkSpec;
+use super::distinct::Distinct;
+use super::heads::{Heads, gather, scatter_add};
+use super::kernels::{add_scaled, gate};
+use super::slot::Slot;
+use godwit_envs::observation::ObservationBuffer;
+
+/// The relational network's backward pass.
+#[derive(Debug)]
+pub(super) struct Relational {
+    workload_encoder_weight: Slot,
+    workload_encoder_bias: Slot,
+    node_encoder_weight: Slot,
+    node_pool_weight: Slot,
+    node_encoder_bias: Slot,
+    global_encoder_weight: Slot,
+    global_nodes_weight: Slot,
+    global_workloads_weight: Slot,
+    global_encoder_bias: Slot,
+    /// `candidate_workload_weight`, `candidate_source_weight`, `candidate_destination_weight`.
+    entity_weights: [Slot; 3],
+    heads: Heads,
+    widths: Widths,
+    batch: Batch,
+    work: Work,
+}
+
+#[derive(Debug)]
+struct Widths {
+    node: usize,
+    workload: usize,
+    global: usize,
+}
+
+/// The states as they were added.
+#[derive(Debug, Default)]
+struct Batch {
+    workloads: Distinct,
+    /// `[B N, F_n]`.
+    nodes: Vec<f32>,
+    /// `[B, F_g]`.
+    globals: Vec<f32>,
+    /// Row of the workloads and row of the nodes of each workload that is on a node.
+    placed: Vec<(u32, u32)>,
+    /// Row of each workload of the batch, `[B K]`.
+    workload_rows: Vec<u32>,
+    /// Rows of the workload, source and destination of each candidate, `[R]`.
+    picks: [Vec<u32>; 3],
+    nodes_per_state: usize,
+    workloads_per_state: usize,
+}
+
+/// Activations, and gradients with respect to them.
+#[derive(Debug, Default)]
+struct Work {
+    /// h_w, `[D, H]`.
+    workloads: Vec<f32>,
+    /// h_n, `[B N, H]`.
+    nodes: Vec<f32>,
+    /// Sums of h_w by node, `[B N, H]`, or products with h_w, `[D, H]`; see [`pools_first`].
+    pooled: Vec<f32>,
+    mean_workload: Vec<f32>,
+    mean_node: Vec<f32>,
+    global: Vec<f32>,
+    delta_workloads: Vec<f32>,
+    delta_nodes: Vec<f32>,
+    delta_pooled: Vec<f32>,
+    delta_global: Vec<f32>,
+    delta_mean: Vec<f32>,
+    rows: Vec<f32>,
+    delta_rows: Vec<f32>,
+}
+
+/// Whether to add workloads up and project the sums, or the other way round: whichever has fewer
+/// rows.
+fn pools_first(workload_rows: usize, node_rows: usize) -> bool {
+    node_rows <= workload_rows
+}
+
+impl Relational {
+    pub fn new(spec: &NetworkSpec) -> Self {
+        let Ok(
+            [
+                workload_encoder_weight,
+                workload_encoder_bias,
+                node_encoder_weight,
+                node_pool_weight,
+                node_encoder_bias,
+                global_encoder_weight,
+                global_nodes_weight,
+                global_workloads_weight,
+                global_encoder_bias,
+                candidate_workload_weight,
+                candidate_source_weight,
+                candidate_destination_weight,
+                heads @ ..,
+            ],
+        ) = <[Slot; 23]>::try_from(Slot::all(spec))
+        else {
+            unreachable!("a relational specification lists 23 parameters")
+        };
+        Self {
+            workload_encoder_weight,
+            workload_encoder_bias,
+            node_encoder_weight,
+            node_pool_weight,
+            node_encoder_bias,
+            global_encoder_weight,
+            global_nodes_weight,
+            global_workloads_weight,
+            global_encoder_bias,
+            entity_weights: [
+                candidate_workload_weight,
+                candidate_source_weight,
+                candidate_destination_weight,
+            ],
+            heads: Heads::new(spec, heads),
+            widths: Widths {
+                node: spec.node_features,
+                workload: spec.workload_features,
+                global: spec.global_features,
+            },
+            batch: Batch::default(),
+            work: Work::default(),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        let batch = &mut self.batch;
+        batch.workloads.clear();
+        batch.nodes.clear();
+        batch.globals.clear();
+        batch.placed.clear();
+        batch.workload_rows.clear();
+        batch.picks.iter_mut().for_each(Vec::clear);
+        self.heads.clear();
+    }
+
+    /// All states of a batch have as many nodes and as many workloads.
+    pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
+        let batch = &mut self.batch;
+        let first_node = (batch.nodes.len() / self.widths.node) as u32;
+        let first_workload = batch.workload_rows.len();
+        let nodes = observation.nodes.len() / self.widths.node;
+        if first_node == 0 {
+            batch.nodes_per_state = nodes;
+            batch.workloads_per_state = observation.placement.len();
+        }
+        assert_eq!(
+            (nodes, observation.placement.len()),
+            (batch.nodes_per_state, batch.workloads_per_state),
+            "states of one cluster size"
+        );
+        batch.nodes.extend_from_slice(&observation.nodes);
+        batch.globals.extend_from_slice(&observation.globals);
+        let rows = &mut batch.workload_rows;
+        batch.workloads.add(&observation.workloads, self.widths.workload, rows);
+        for (&row, &node) in rows[first_workload..].iter().zip(&observation.placement) {
+            if (node as usize) < nodes {
+                batch.placed.push((row, first_node + node));
+            }
+        }
+        if action > 0 {
+            let workload = observation.candidate_workload[action] as usize;
+            let [workloads, sources, destinations] = &mut batch.picks;
+            workloads.push(rows[first_workload + workload]);
+            sources.push(first_node + observation.candidate_source[action]);
+            destinations.push(first_node + observation.candidate_destination[action]);
+        }
+        self.heads.add(observation, action);
+    }
+
+    pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
+        for slot in [
+            &mut self.workload_encoder_weight,
+            &mut self.workload_encoder_bias,
+            &mut self.node_encoder_weight,
+            &mut self.node_pool_weight,
+            &mut self.node_encoder_bias,
+            &mut self.global_encoder_weight,
+            &mut self.global_nodes_weight,
+            &mut self.global_workloads_weight,
+            &mut self.global_encoder_bias,
+        ] {
+            slot.load(flat);
+        }
+        self.entity_weights.iter_mut().for_each(|slot| slot.load(flat));
+        let (batch, work, widths) = (&self.batch, &mut self.work, &self.widths);
+        let h = self.node_encoder_bias.stride;
+        let states = self.heads.states();
+        let rows = batch.workloads.features.len() / widths.workload;
+
+        work.workloads.resize(rows * h, 0.0);
+        let inputs = Rows::all(&batch.workloads.features, widths.workload);
+        let start = Start::Row(self.workload_encoder_bias.weight(flat));
+        let weight = &self.workload_encoder_weight;
+        weight.apply(flat, inputs, start, Finish::Relu, &mut work.workloads);
+
+        let nodes = states * batch.nodes_per_state;
+        work.nodes.resize(nodes * h, 0.0);
+        let inputs = Rows::all(&batch.nodes, widths.node);
+        let start = Start::Row(self.node_encoder_bias.weight(flat));
+        let weight = &self.node_encoder_weight;
+        let pool = &self.node_pool_weight;
+        work.pooled.clear();
+        if pools_first(rows, nodes) {
+            work.pooled.resize(nodes * h, 0.0);
+            for &(workload, node) in &batch.placed {
+                let row = &work.workloads[workload as usize * h..][..h];
+                add(&mut work.pooled[node as usize * h..][..h], row);
+            }
+            scale(&mut work.pooled, POOL_SCALE);
+            weight.apply(flat, inputs, start, Finish::Linear, &mut work.nodes);
+            let pooled = Rows::all(&work.pooled, h);
+            pool.apply(flat, pooled, Start::Outputs, Finish::Relu, &mut work.nodes);
+        } else {
+            work.pooled.resize(rows * h, 0.0);
+            let workloads = Rows::all(&work.workloads, h);
+            pool.apply(flat, workloads, Start::Zero, Finish::Linear, &mut work.pooled);
+            scale(&mut work.pooled, POOL_SCALE);
+            work.nodes.fill(0.0);
+            for &(workload, node) in &batch.placed {
+                let row = &work.pooled[workload as usize * h..][..h];
+                add(&mut work.nodes[node as usize * h..][..h], row);
+            }
+            for row in work.nodes.chunks_exact_mut(h) {
+                add(row, self.node_encoder_bias.weight(flat));
+            }
+            weight.apply(flat, inputs, Start::Outputs, Finish::Relu, &mut work.nodes);
+        }
+
+        mean_rows(&work.nodes, h, batch.nodes_per_state, states, None, &mut work.mean_node);
+        let index = Some(&batch.workload_rows[..]);
+        let per_state = batch.workloads_per_state;
+        mean_rows(&work.workloads, h, per_state, states, index, &mut work.mean_workload);
+        work.global.resize(states * h, 0.0);
+        let global = &mut work.global;
+        let inputs = Rows::all(&batch.globals, widths.global);
+        let start = Start::Row(self.global_encoder_bias.weight(flat));
+        self.global_encoder_weight.apply(flat, inputs, start, Finish::Linear, global);
+        let inputs = Rows::all(&work.mean_node, h);
+        self.global_nodes_weight.apply(flat, inputs, Start::Outputs, Finish::Linear, global);
+        let inputs = Rows::all(&work.mean_workload, h);
+        self.global_workloads_weight.apply(flat, inputs, Start::Outputs, Finish::Relu, global);
+
+        self.heads.start(flat, global);
+        let entities = [&work.workloads, &work.nodes, &work.nodes];
+        for ((weight, entities), picks) in
+            self.entity_weights.iter().zip(entities).zip(&batch.picks)
+        {
+            let inputs = Rows { data: entities, stride: h, index: Some(picks) };
+            let hidden = &mut self.heads.hidden;
+            weight.apply(flat, inputs, Start::Outputs, Finish::Linear, hidden);
+        }
+        self.heads.finish(flat, global, q);
+    }
+
+    pub fn backward(&mut self, flat: &[f32], slope: &[f32], gradient: &mut [f32]) {
+        let (batch, work, widths) = (&self.batch, &mut self.work, &self.widths);
+        let h = self.node_encoder_bias.stride;
+        let zeroed = |delta: &mut Vec<f32>, length: usize| {
+            delta.clear();
+            delta.resize(length, 0.0);
+        };
+        zeroed(&mut work.delta_global, work.global.len());
+        zeroed(&mut work.delta_nodes, work.nodes.len());
+        zeroed(&mut work.delta_workloads, work.workloads.len());
+        self.heads.backward(flat, slope, &work.global, &mut work.delta_global, gradient);
+
+        for (which, weight) in self.entity_weights.iter_mut().enumerate() {
+            let (entities, delta) = match which {
+                0 => (&work.workloads, &mut work.delta_workloads),
+                _ => (&work.nodes, &mut work.delta_nodes),
+            };
+            let picks = &batch.picks[which];
+            gather(entities, h, picks, &mut work.rows);
+            weight.gradient_of_weight(&work.rows, h, &self.heads.delta, gradient);
+            weight.transpose(flat);
+            work.delta_rows.resize(work.rows.len(), 0.0);
+            weight.apply_transposed(&self.heads.delta, Start::Zero, &mut work.delta_rows);
+            scatter_add(&work.delta_rows, h, picks, delta);
+        }
+
+        let delta = &mut work.delta_global;
+        gate(delta, &work.global);
+        self.global_encoder_bias.gradient_of_bias(delta, gradient);
+        let globals = &batch.globals;
+        self.global_encoder_weight.gradient_of_weight(globals, widths.global, delta, gradient);
+        self.global_nodes_weight.gradient_of_weight(&work.mean_node, h, delta, gradient);
+        self.global_workloads_weight.gradient_of_weight(&work.mean_workload, h, delta, gradient);
+        work.delta_mean.resize(delta.len(), 0.0);
+        self.global_nodes_weight.transpose(flat);
+        self.global_nodes_weight.apply_transposed(delta, Start::Zero, &mut work.delta_mean);
+        let per_state = batch.nodes_per_state;
+        let means = work.delta_mean.chunks_exact(h);
+        for (mean, rows) in means.zip(work.delta_nodes.chunks_exact_mut(per_state * h)) {
+            for row in rows.chunks_exact_mut(h) {
+                add_scaled(row, 1.0 / per_state as f32, mean);
+            }
+        }
+        self.global_workloads_weight.transpose(flat);
+        self.global_workloads_weight.apply_transposed(delta, Start::Zero, &mut work.delta_mean);
+        let per_state = batch.workloads_per_state;
+        let means = work.delta_mean.chunks_exact(h);
+        for (mean, rows) in means.zip(batch.workload_rows.chunks_exact(per_state)) {
+            for &row in rows {
+                let out = &mut work.delta_workloads[row as usize * h..][..h];
+                add_scaled(out, 1.0 / per_state as f32, mean);
+            }
+        }
+
+        let delta = &mut work.delta_nodes;
+        gate(delta, &work.nodes);
+        self.node_encoder_bias.gradient_of_bias(delta, gradient);
+        self.node_encoder_weight.gradient_of_weight(&batch.nodes, widths.node, delta, gradient);
+        let pool = &mut self.node_pool_weight;
+        pool.transpose(flat);
+        if pools_first(work.workloads.len(), work.nodes.len()) {
+            pool.gradient_of_weight(&work.pooled, h, delta, gradient);
+            work.delta_pooled.resize(work.nodes.len(), 0.0);
+            pool.apply_transposed(delta, Start::Zero, &mut work.delta_pooled);
+            scale(&mut work.delta_pooled, POOL_SCALE);
+            for &(workload, node) in &batch.placed {
+                let row = &work.delta_pooled[node as usize * h..][..h];
+                add(&mut work.delta_workloads[workload as usize * h..][..h], row);
+            }
+        } else {
+            zeroed(&mut work.delta_pooled, work.workloads.len());
+            for &(workload, node) in &batch.placed {
+                let row = &delta[node as usize * h..][..h];
+                add(&mut work.delta_pooled[workload as usize * h..][..h], row);
+            }
+            scale(&mut work.delta_pooled, POOL_SCALE);
+            pool.gradient_of_weight(&work.workloads, h, &work.delta_pooled, gradient);
+            let delta_workloads = &mut work.delta_workloads;
+            pool.apply_transposed(&work.delta_pooled, Start::Outputs, delta_workloads);
+        }
+
+        let delta = &mut work.delta_workloads;
+        gate(delta, &work.workloads);
+        self.workload_encoder_bias.gradient_of_bias(delta, gradient);
+        let (features, width) = (&batch.workloads.features, widths.workload);
+        self.workload_encoder_weight.gradient_of_weight(features, width, delta, gradient);
+    }
+}
+
+/// The mean over each state's rows, `[B, H]`: `index[i]`, or i without one, is the i-th row.
+fn mean_rows(
+    rows: &[f32],
+    h: usize,
+    per_state: usize,
+    states: usize,
+    index: Option<&[u32]>,
+    out: &mut Vec<f32>,
+) {
+    out.clear();
+    out.resize(states * h, 0.0);
+    for (b, mean) in out.chunks_exact_mut(h).enumerate() {
+        for i in b * per_state..(b + 1) * per_state {
+            let row = index.map_or(i, |index| index[i] as usize);
+            add(mean, &rows[row * h..][..h]);
+        }
+    }
+    scale(out, 1.0 / per_state.max(1) as f32);
+}

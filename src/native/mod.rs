@@ -1,0 +1,210 @@
+//! The update without libtorch, for the CPU: the same loss, gradient and optimiser as in
+//! [`crate::dqn`], in plain loops over the flat vectors that libtorch's tensors hold, which stay
+//! where they are. For small networks libtorch's cost per call is a multiple of the arithmetic.
+//!
+//! Where the time of an update goes is measured by `godwit bench learn`.
+
+mod host;
+#[cfg(test)]
+mod tests;
+mod times;
+
+use crate::adam::Adam;
+use crate::config::{Backend, LearnerConfig};
+use crate::dqn::UpdateStats;
+use crate::networks::Parameters;
+use godwit_envs::observation::ObservationBuffer;
+use godwit_models::net::backward::{AdamFactors, Backward, MlpValues, adam, sum_of_squares};
+use godwit_models::net::{Architecture, NetworkSpec};
+use host::{host, host_mut};
+use std::time::Instant;
+use tch::Device;
+
+pub use times::LearnTimes;
+
+/// The parts of an update that libtorch does otherwise.
+#[derive(Debug)]
+pub struct NativeUpdate {
+    backward: Backward,
+    next: Option<MlpValues>,
+    q: Vec<f32>,
+    slope: Vec<f32>,
+    error: Vec<f32>,
+    sorted: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+/// What an update changes.
+pub struct Trained<'a> {
+    /// The network that is learnt.
+    pub online: &'a mut Parameters,
+    /// The slower copy.
+    pub target: &'a mut Parameters,
+    /// The optimiser.
+    pub adam: &'a mut Adam,
+}
+
+/// Whether the updates of this configuration are made here; `Err` with the reason where they were
+/// asked for and cannot be.
+///
+/// # Errors
+/// For a device that is no CPU.
+pub fn serves(config: &LearnerConfig, device: Device) -> Result<bool, String> {
+    match (config.backend, device) {
+        (Backend::Libtorch, _) => Ok(false),
+        (Backend::Auto, device) => Ok(device == Device::Cpu),
+        (Backend::Native, Device::Cpu) => Ok(true),
+        (Backend::Native, device) => {
+            Err(format!("the native update runs on the CPU, not on {device:?}: libtorch is used"))
+        }
+    }
+}
+
+impl NativeUpdate {
+    /// For batches of `size` transitions.
+    pub fn new(spec: &NetworkSpec, size: usize) -> Self {
+        let zeros = || vec![0.0; size];
+        Self {
+            backward: Backward::new(spec),
+            next: (spec.architecture == Architecture::Mlp).then(|| MlpValues::new(spec)),
+            q: zeros(),
+            slope: zeros(),
+            error: zeros(),
+            sorted: zeros(),
+            gradient: vec![0.0; spec.parameter_count()],
+        }
+    }
+
+    /// Whether next states are valued batch by batch ([`NativeUpdate::next_values`]): where all
+    /// actions come out of one product, that is faster than state by state.
+    pub fn values_batches(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// `Q_target(s', a*)` of each state, `[B]`; see [`MlpValues::next_values`]. Only where
+    /// [`NativeUpdate::values_batches`].
+    pub fn next_values<'a>(
+        &mut self,
+        states: impl Iterator<Item = &'a ObservationBuffer>,
+        online: &Parameters,
+        target: &Parameters,
+        double: bool,
+        values: &mut [f32],
+    ) {
+        let Some(next) = &mut self.next else { return };
+        next.clear();
+        states.for_each(|state| next.add(state));
+        next.next_values(double.then(|| host(&online.flat)), host(&target.flat), values);
+    }
+
+    /// One gradient step. `batch` yields each state with the action taken in it; `targets` are
+    /// their TD targets and `weights` what they weigh in the loss (1 each without). Afterwards
+    /// [`NativeUpdate::errors`] holds the absolute TD errors.
+    #[expect(clippy::too_many_arguments, reason = "the ingredients of an update")]
+    pub fn update<'a>(
+        &mut self,
+        batch: impl Iterator<Item = (&'a ObservationBuffer, usize)>,
+        targets: &[f32],
+        weights: Option<&[f32]>,
+        trained: Trained,
+        config: &LearnerConfig,
+        learning_rate: f64,
+        want_stats: bool,
+        times: &mut LearnTimes,
+    ) -> Option<UpdateStats> {
+        let start = Instant::now();
+        self.backward.clear();
+        batch.for_each(|(state, action)| self.backward.add(state, action));
+        let Trained { online, target, adam } = trained;
+        let loss = self.gradient(host(&online.flat), targets, weights, config.huber_delta as f32);
+        let middle = Instant::now();
+        let norm = self.descend(online, target, adam, config, learning_rate);
+        times.gradient += middle - start;
+        times.optimiser += middle.elapsed();
+        want_stats.then(|| self.stats(loss, norm))
+    }
+
+    /// The absolute TD error of each transition of the last update, `[B]`.
+    pub fn errors(&self) -> &[f32] {
+        &self.error
+    }
+
+    /// The gradient of the last update before clipping, `[P]`.
+    pub fn last_gradient(&self) -> &[f32] {
+        &self.gradient
+    }
+
+    /// Fills the gradient of the mean Huber loss; returns the loss.
+    fn gradient(
+        &mut self,
+        online: &[f32],
+        targets: &[f32],
+        weights: Option<&[f32]>,
+        delta: f32,
+    ) -> f64 {
+        self.backward.forward(online, &mut self.q);
+        let share = 1.0 / targets.len() as f32;
+        let mut loss = 0.0;
+        for (b, (q, target)) in self.q.iter().zip(targets).enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[b]);
+            let error = q - target;
+            let size = error.abs();
+            let huber =
+                if size <= delta { 0.5 * error * error } else { delta * (size - 0.5 * delta) };
+            loss += f64::from(weight * huber);
+            self.error[b] = size;
+            self.slope[b] = share * weight * error.clamp(-delta, delta);
+        }
+        self.backward.backward(online, &self.slope, &mut self.gradient);
+        loss / targets.len() as f64
+    }
+
+    /// Clipping, Adam and the target network; returns the gradient's norm.
+    fn descend(
+        &mut self,
+        online: &mut Parameters,
+        target: &mut Parameters,
+        optimiser: &mut Adam,
+        config: &LearnerConfig,
+        learning_rate: f64,
+    ) -> f64 {
+        let norm = sum_of_squares(&self.gradient).sqrt();
+        optimiser.updates += 1;
+        let t = optimiser.updates as i32;
+        let factors = AdamFactors {
+            gradient: (config.max_gradient_norm / (norm + 1e-6)).min(1.0) as f32,
+            mean: (1.0 - optimiser.beta1) as f32,
+            square: optimiser.beta2 as f32,
+            rate: (learning_rate / (1.0 - optimiser.beta1.powi(t))) as f32,
+            correction: (1.0 / (1.0 - optimiser.beta2.powi(t)).sqrt()) as f32,
+            epsilon: optimiser.epsilon as f32,
+            keep: (1.0 - learning_rate * optimiser.weight_decay) as f32,
+            tau: if config.target_every == 0 { config.target_tau as f32 } else { 0.0 },
+        };
+        let (mean, square) = (&mut optimiser.mean, &mut optimiser.square);
+        let online = host_mut(&mut online.flat);
+        let target = host_mut(&mut target.flat);
+        adam(factors, &self.gradient, online, host_mut(mean), host_mut(square), target);
+        if config.target_every > 0 && optimiser.updates.is_multiple_of(config.target_every) {
+            target.copy_from_slice(online);
+        }
+        norm
+    }
+
+    fn stats(&mut self, loss: f64, gradient_norm: f64) -> UpdateStats {
+        self.sorted.copy_from_slice(&self.error);
+        self.sorted.sort_unstable_by(f32::total_cmp);
+        let quantile = |level: f64| {
+            let at = level * (self.sorted.len() - 1) as f64;
+            let (low, share) = (at as usize, at.fract());
+            let high = (low + 1).min(self.sorted.len() - 1);
+            f64::from(self.sorted[low]) * (1.0 - share) + f64::from(self.sorted[high]) * share
+        };
+        UpdateStats {
+            loss,
+            mean_q: self.q.iter().map(|&q| f64::from(q)).sum::<f64>() / self.q.len() as f64,
+            gradient_norm,
+            td_error: [0.1, 0.5, 0.9].map(quantile),
+        }
+    }
+}
