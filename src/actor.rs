@@ -1,6 +1,7 @@
 //! Acting during training: epsilon-greedy over the mask, with the native forward pass.
 
 use crate::config::ExplorationConfig;
+use crate::noisy::NoisyLayers;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use godwit_models::net::{Network, NetworkSpec};
 use rand::RngExt;
@@ -18,6 +19,9 @@ pub struct Actor {
     /// Candidate features whose sum is the net change of the objective by a move.
     change: Option<(usize, usize)>,
     q: Vec<f32>,
+    // Scratch.
+    weights: Vec<f32>,
+    noise: Vec<f32>,
 }
 
 impl Actor {
@@ -36,12 +40,22 @@ impl Actor {
             config: config.clone(),
             change: feature("objective_change").zip(feature("cost")),
             q: vec![0.0; space.actions],
+            weights: Vec::new(),
+            noise: Vec::new(),
         }
     }
 
     /// Takes over fresh weights.
     pub fn load(&mut self, flat: &[f32]) {
         self.network.load_flat(flat);
+    }
+
+    /// Takes over fresh weights with noise of its own.
+    pub fn load_noisy(&mut self, flat: &[f32], sigma: &[f32], layers: &NoisyLayers) {
+        self.weights.clear();
+        self.weights.extend_from_slice(flat);
+        layers.perturb(&mut self.weights, sigma, &mut self.rng, &mut self.noise);
+        self.network.load_flat(&self.weights);
     }
 
     /// The next action.

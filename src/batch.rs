@@ -137,6 +137,13 @@ impl BatchBuilder {
         }
     }
 
+    /// Adds a candidate row to the state that was added last (none for `Stay`).
+    pub fn add_action(&mut self, observation: &ObservationBuffer, action: usize) {
+        if action > 0 {
+            self.add_row(observation, action, self.states - 1);
+        }
+    }
+
     /// Adds a state with a row for each unmasked candidate but `Stay`.
     pub fn add_with_all(&mut self, observation: &ObservationBuffer) {
         let first = self.add_entities(observation);

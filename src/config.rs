@@ -41,6 +41,8 @@ pub struct TrainConfig {
     pub exploration: ExplorationConfig,
     /// The update.
     pub learner: LearnerConfig,
+    /// Warm start from a baseline.
+    pub demonstrations: DemonstrationConfig,
 }
 
 /// The network's shape.
@@ -68,6 +70,10 @@ pub struct ExplorationConfig {
     pub greedy_share: f64,
     /// Share of uniform draws that are `Stay`, whatever the number of candidates.
     pub stay_share: f64,
+    /// Noisy networks (Fortunato et al., ICLR 2018): sigma_0 of factorised noise on the weights of
+    /// the heads, redrawn for each update, and for each environment copy in each round. 0 for
+    /// none; the paper's choice is 0.5, with an epsilon of 0.
+    pub noisy_sigma: f64,
 }
 
 /// The update.
@@ -96,6 +102,34 @@ pub struct LearnerConfig {
     pub target_tau: f64,
     /// Rewards are divided by the scenario's objective unit and multiplied by this.
     pub reward_scale: f64,
+    /// Alpha of prioritised replay (Schaul et al., ICLR 2016): a transition is drawn in proportion
+    /// to its last absolute TD error to this power; 0 draws uniformly, the paper's choice is 0.6.
+    pub priority_exponent: f64,
+    /// Beta of prioritised replay: how far importance weights in the loss make up for the uneven
+    /// draws, from 0 (not at all) to 1 (in full).
+    pub priority_beta: Schedule,
+}
+
+/// Deep Q-learning from demonstrations (DQfD: Hester et al., AAAI 2018): a share of each batch
+/// shows what a baseline did in training episodes, and there its action shall be worth more than
+/// any other by a margin. Demonstrations have a fixed, decaying share instead of the paper's bonus
+/// on priorities (a fixed one: Paine et al., 2019), and are drawn uniformly; the paper's L2 penalty
+/// is `learner.weight_decay`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DemonstrationConfig {
+    /// The baseline; empty for no demonstrations.
+    pub baseline: String,
+    /// Demonstrated env steps, in equal parts from each scenario.
+    pub steps: usize,
+    /// Updates from demonstrations alone before the first env step.
+    pub pretrain_updates: u64,
+    /// Share of each batch.
+    pub share: Schedule,
+    /// By how much the demonstrated action shall be worth more, in scaled rewards.
+    pub margin: f64,
+    /// Weight of the large-margin loss beside that of the TD errors.
+    pub margin_weight: f64,
 }
 
 impl Default for TrainConfig {
@@ -117,6 +151,20 @@ impl Default for TrainConfig {
             network: NetworkConfig::default(),
             exploration: ExplorationConfig::default(),
             learner: LearnerConfig::default(),
+            demonstrations: DemonstrationConfig::default(),
+        }
+    }
+}
+
+impl Default for DemonstrationConfig {
+    fn default() -> Self {
+        Self {
+            baseline: String::new(),
+            steps: 10_000,
+            pretrain_updates: 1_000,
+            share: Schedule { from: 0.5, to: 0.0, share: 0.5 },
+            margin: 0.05,
+            margin_weight: 1.0,
         }
     }
 }
@@ -133,6 +181,7 @@ impl Default for ExplorationConfig {
             epsilon: Schedule { from: 1.0, to: 0.05, share: 0.3 },
             greedy_share: 0.5,
             stay_share: 0.1,
+            noisy_sigma: 0.0,
         }
     }
 }
@@ -151,6 +200,8 @@ impl Default for LearnerConfig {
             target_every: 0,
             target_tau: 0.01,
             reward_scale: 1.0,
+            priority_exponent: 0.0,
+            priority_beta: Schedule { from: 0.4, to: 1.0, share: 1.0 },
         }
     }
 }
@@ -173,8 +224,9 @@ impl TrainConfig {
     /// # Errors
     /// The first setting that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let (e, l) = (&self.exploration, &self.learner);
+        let (e, l, d) = (&self.exploration, &self.learner, &self.demonstrations);
         let share = |x: f64| (0.0..=1.0).contains(&x);
+        let shares = |s: &Schedule| share(s.from) && share(s.to) && share(s.share);
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let checks: &[(&'static str, bool, &'static str, String)] = &[
             ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
@@ -228,7 +280,7 @@ impl TrainConfig {
             ),
             (
                 "exploration.epsilon",
-                share(e.epsilon.from) && share(e.epsilon.to) && share(e.epsilon.share),
+                shares(&e.epsilon),
                 "from, to and share within 0 to 1",
                 format!("{:?}", e.epsilon),
             ),
@@ -237,6 +289,12 @@ impl TrainConfig {
                 share(e.greedy_share),
                 "0 to 1",
                 e.greedy_share.to_string(),
+            ),
+            (
+                "exploration.noisy_sigma",
+                (0.0..=100.0).contains(&e.noisy_sigma),
+                "0 to 100",
+                e.noisy_sigma.to_string(),
             ),
             ("exploration.stay_share", share(e.stay_share), "0 to 1", e.stay_share.to_string()),
             (
@@ -280,6 +338,42 @@ impl TrainConfig {
                 positive(l.reward_scale),
                 "more than 0",
                 l.reward_scale.to_string(),
+            ),
+            (
+                "demonstrations.steps",
+                d.baseline.is_empty() || (l.n_step + 8..=100_000_000).contains(&d.steps),
+                "n_step + 8 to 100000000",
+                d.steps.to_string(),
+            ),
+            (
+                "demonstrations.share",
+                shares(&d.share),
+                "from, to and share within 0 to 1",
+                format!("{:?}", d.share),
+            ),
+            (
+                "demonstrations.margin",
+                (0.0..=1e6).contains(&d.margin),
+                "0 to 1e6",
+                d.margin.to_string(),
+            ),
+            (
+                "demonstrations.margin_weight",
+                (0.0..=1e6).contains(&d.margin_weight),
+                "0 to 1e6",
+                d.margin_weight.to_string(),
+            ),
+            (
+                "learner.priority_exponent",
+                share(l.priority_exponent),
+                "0 to 1",
+                l.priority_exponent.to_string(),
+            ),
+            (
+                "learner.priority_beta",
+                shares(&l.priority_beta),
+                "from, to and share within 0 to 1",
+                format!("{:?}", l.priority_beta),
             ),
         ];
         match checks.iter().find(|(_, good, _, _)| !good) {

@@ -4,14 +4,19 @@
 //! Next states are valued by the native forward pass, state by state on all threads: it skips
 //! masked candidates and needs no tensors for the hundreds of candidates of a next state, which
 //! measured several times faster than the same products through libtorch.
+//!
+//! A batch may hold states of several scenarios, whose clusters differ in size: they are laid out
+//! in one group per scenario, and one loss goes over all of them.
 
 use crate::adam::Adam;
 use crate::batch::{BatchBuilder, StateBatch};
-use crate::config::LearnerConfig;
+use crate::config::{DemonstrationConfig, LearnerConfig};
+use crate::margin::{self, Violations};
 use crate::networks::{self, Parameters};
+use crate::noisy::Noise;
 use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::observation::ObservationBuffer;
 use godwit_models::net::{Network, NetworkSpec};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -21,6 +26,8 @@ use tch::{Device, Kind, Tensor};
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
 pub struct Learner<E> {
     config: LearnerConfig,
+    margin: f64,
+    margin_weight: f64,
     device: Device,
     /// The network that is learnt.
     pub online: Parameters,
@@ -28,41 +35,91 @@ pub struct Learner<E> {
     pub target: Parameters,
     /// The optimiser with its state.
     pub adam: Adam,
-    /// Stream of the batch draws.
+    /// Noise on the heads, where networks are noisy.
+    pub noise: Option<Noise>,
+    /// Stream of the batch draws and of the noise.
     pub rng: Xoshiro256PlusPlus,
+    /// Scenario of each ring of the replay.
+    scenario_of_ring: Vec<usize>,
     workers: Vec<Worker<E>>,
+    batch: Vec<Drawn>,
+    /// For each transition of a batch, a buffer of each scenario.
+    observations: Vec<Vec<ObservationBuffer>>,
+    /// One per scenario.
+    layouts: Vec<BatchBuilder>,
+    // Scratch.
     transitions: Vec<Transition>,
-    observations: Vec<ObservationBuffer>,
-    targets: Vec<f32>,
-    taken: Vec<i64>,
-    states: BatchBuilder,
+    importance: Vec<f32>,
     weights: Vec<f32>,
+    errors: Vec<f32>,
+}
+
+/// A transition of a batch, and what the update needs to know of it.
+#[derive(Debug, Clone, Copy)]
+struct Drawn {
+    transition: Transition,
+    scenario: usize,
+    demonstrated: bool,
+    weight: f32,
+    target: f32,
+    /// The action that comes too close to a demonstrated one; that action itself if none does.
+    rival: usize,
 }
 
 /// What a thread needs to turn compact states into observations and values.
 struct Worker<E> {
-    decoder: E,
-    observation: ObservationBuffer,
+    /// One per scenario.
+    views: Vec<View<E>>,
     online: Network,
     target: Network,
+}
+
+struct View<E> {
+    decoder: E,
+    observation: ObservationBuffer,
     q: Vec<f32>,
+}
+
+/// Where a batch comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The learner's own experience.
+    pub replay: &'a Replay,
+    /// How far importance weights make up for prioritised draws, 0 to 1.
+    pub beta: f64,
+    /// Demonstrations, with one ring per scenario.
+    pub demonstrations: Option<&'a Replay>,
+    /// Share of the batch that demonstrations have.
+    pub share: f64,
 }
 
 /// A batch of transitions.
 #[derive(Debug)]
 pub struct TransitionBatch {
+    /// The states by scenario; their sizes add up to B.
+    pub groups: Vec<Group>,
+    /// TD target, `[B]`, in the order of the groups.
+    pub target: Tensor,
+    /// Weight of each transition in the loss, `[B]`: importance weights, or 1.
+    pub weight: Tensor,
+}
+
+/// The states of a batch that belong to one scenario.
+#[derive(Debug)]
+pub struct Group {
     /// The states, each with the row of the action taken.
     pub states: StateBatch,
-    /// Index of the taken action's value in `[Stay values of B states, row values]`, `[B]`.
+    /// Index of the taken action's value in `[Stay values of G states, row values]`, `[G]`.
     pub taken: Tensor,
-    /// TD target, `[B]`.
-    pub target: Tensor,
+    /// Demonstrated states in which another action comes too close; indices as for `taken`.
+    pub violations: Option<Violations>,
 }
 
 /// What one update showed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UpdateStats {
-    /// Huber loss.
+    /// The loss that was minimised: Huber loss, weighted, plus the large-margin loss of
+    /// demonstrations.
     pub loss: f64,
     /// Mean of Q(s, a) over the batch.
     pub mean_q: f64,
@@ -73,13 +130,15 @@ pub struct UpdateStats {
 }
 
 impl<E: Env> Learner<E> {
-    /// Fresh networks. Each of `decoders` is an environment that turns compact states back into
-    /// observations; as many threads can value next states.
+    /// Fresh networks. `decoders` holds, for each scenario, environments that turn compact states
+    /// back into observations; as many threads as each scenario has can value next states.
+    /// `scenario_of_ring` says which scenario each ring of the replay belongs to.
     pub fn new(
         config: &LearnerConfig,
+        demonstrations: &DemonstrationConfig,
         spec: &NetworkSpec,
-        decoders: Vec<E>,
-        space: &ObservationSpace,
+        decoders: Vec<Vec<E>>,
+        scenario_of_ring: Vec<usize>,
         device: Device,
         seed: u64,
     ) -> Self {
@@ -87,73 +146,191 @@ impl<E: Env> Learner<E> {
         let online = Parameters::fresh(spec, device, &mut rng);
         let mut target = Parameters::zeros(spec, device);
         tch::no_grad(|| target.flat.copy_(&online.flat));
-        let nothing =
+        let transition =
             Transition { state: (0, 0), action: 0, reward: 0.0, discount: 0.0, next: (0, 0) };
-        let mut observation = ObservationBuffer::new(space);
-        observation.entities = spec.reads_entities();
-        let worker = |decoder| Worker {
-            decoder,
-            observation: observation.clone(),
-            online: Network::new(spec),
-            target: Network::new(spec),
-            q: vec![0.0; space.actions],
+        let nothing = Drawn {
+            transition,
+            scenario: 0,
+            demonstrated: false,
+            weight: 1.0,
+            target: 0.0,
+            rival: 0,
         };
+        let size = config.batch_size;
+        let spaces: Vec<_> =
+            decoders.iter().map(|of_scenario| of_scenario[0].observation_space().clone()).collect();
+        let buffers: Vec<ObservationBuffer> = spaces
+            .iter()
+            .map(|space| {
+                let mut observation = ObservationBuffer::new(space);
+                observation.entities = spec.reads_entities();
+                observation
+            })
+            .collect();
+        let threads = decoders.iter().map(Vec::len).min().unwrap_or(0);
+        let mut workers: Vec<Worker<E>> = (0..threads)
+            .map(|_| {
+                let (online, target) = (Network::new(spec), Network::new(spec));
+                Worker { views: Vec::new(), online, target }
+            })
+            .collect();
+        for (of_scenario, observation) in decoders.into_iter().zip(&buffers) {
+            for (worker, decoder) in workers.iter_mut().zip(of_scenario) {
+                let q = vec![0.0; observation.actions()];
+                worker.views.push(View { decoder, observation: observation.clone(), q });
+            }
+        }
         Self {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
+            margin: demonstrations.margin,
+            margin_weight: demonstrations.margin_weight,
             device,
             online,
             target,
+            noise: None,
             rng,
-            workers: decoders.into_iter().map(worker).collect(),
-            transitions: vec![nothing; config.batch_size],
-            observations: vec![observation.clone(); config.batch_size],
-            targets: vec![0.0; config.batch_size],
-            taken: Vec::with_capacity(config.batch_size),
-            states: BatchBuilder::new(space, spec.architecture),
+            scenario_of_ring,
+            workers,
+            batch: vec![nothing; size],
+            observations: vec![buffers; size],
+            layouts: spaces
+                .iter()
+                .map(|space| BatchBuilder::new(space, spec.architecture))
+                .collect(),
+            transitions: vec![transition; size],
+            importance: vec![1.0; size],
             weights: Vec::new(),
+            errors: vec![0.0; size],
         }
     }
 
-    /// Draws a batch from the replay and computes its TD targets with the current weights.
-    pub fn draw(&mut self, replay: &Replay) -> TransitionBatch {
-        replay.sample(self.config.n_step, &mut self.rng, &mut self.transitions);
-        self.online.save(&mut self.weights);
-        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
-        self.target.save(&mut self.weights);
-        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
+    /// Makes the heads noisy from now on.
+    #[must_use]
+    pub fn noisy(mut self, sigma: f64) -> Self {
+        self.noise = Some(Noise::new(self.online.spec(), sigma, self.device));
+        self
+    }
+
+    /// Draws a batch and computes its TD targets with the current weights.
+    pub fn draw(&mut self, source: &Source) -> TransitionBatch {
+        self.choose(source);
+        self.load_workers();
         // Each transition's result depends on nothing but itself, so the split does not matter.
-        let share = self.transitions.len().div_ceil(self.workers.len());
-        let double = self.config.double;
+        let share = self.batch.len().div_ceil(self.workers.len());
+        let (double, margin) = (self.config.double, self.margin as f32);
         self.workers
             .par_iter_mut()
-            .zip(self.transitions.par_chunks(share))
+            .zip(self.batch.par_chunks_mut(share))
             .zip(self.observations.par_chunks_mut(share))
-            .zip(self.targets.par_chunks_mut(share))
-            .for_each(|(((worker, transitions), observations), targets)| {
-                for ((t, observation), target) in transitions.iter().zip(observations).zip(targets)
-                {
-                    worker.decoder.read_compact(replay.state(t.state));
-                    worker.decoder.observe(observation);
-                    *target = worker.td_target(t, replay, double);
+            .for_each(|((worker, batch), observations)| {
+                for (drawn, observations) in batch.iter_mut().zip(observations) {
+                    let replay = match source.demonstrations {
+                        Some(demonstrations) if drawn.demonstrated => demonstrations,
+                        _ => source.replay,
+                    };
+                    let observation = &mut observations[drawn.scenario];
+                    let view = &mut worker.views[drawn.scenario];
+                    view.decoder.read_compact(replay.state(drawn.transition.state));
+                    view.decoder.observe(observation);
+                    if drawn.demonstrated {
+                        worker.online.q_values(observation, &mut view.q);
+                        let action = drawn.transition.action as usize;
+                        drawn.rival = margin::rival(&view.q, action, margin);
+                    }
+                    drawn.target =
+                        worker.td_target(drawn.scenario, &drawn.transition, replay, double);
                 }
             });
+        self.lay_out()
+    }
 
-        self.states.clear();
-        self.taken.clear();
-        let size = self.transitions.len();
-        for (b, (transition, observation)) in
-            self.transitions.iter().zip(&self.observations).enumerate()
-        {
-            let row = self.states.rows();
-            self.taken.push(if transition.action == 0 { b } else { size + row } as i64);
-            self.states.add_with_action(observation, transition.action as usize);
+    /// Hands the current weights to the threads. Noise is drawn apart for the update, for picking
+    /// next actions, and for valuing them.
+    fn load_workers(&mut self) {
+        self.online.save(&mut self.weights);
+        if let Some(noise) = &mut self.noise {
+            noise.redraw(&self.online, &mut self.rng);
+            noise.perturb(&mut self.weights, &noise.sigma, &mut self.rng);
         }
-        TransitionBatch {
-            states: self.states.build(self.device),
-            taken: Tensor::from_slice(&self.taken).to_device(self.device),
-            target: Tensor::from_slice(&self.targets).to_device(self.device),
+        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
+        self.target.save(&mut self.weights);
+        if let Some(noise) = &self.noise {
+            noise.perturb(&mut self.weights, &noise.target_sigma, &mut self.rng);
         }
+        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
+    }
+
+    /// Draws the transitions, those of a scenario side by side.
+    fn choose(&mut self, source: &Source) {
+        let size = self.batch.len();
+        let demonstrated = match source.demonstrations {
+            Some(_) => ((source.share * size as f64).round() as usize).min(size),
+            None => 0,
+        };
+        let (shown, own) = self.transitions.split_at_mut(demonstrated);
+        let (shown_weights, own_weights) = self.importance.split_at_mut(demonstrated);
+        if let Some(demonstrations) = source.demonstrations {
+            demonstrations.sample(source.beta, &mut self.rng, shown, shown_weights);
+        }
+        source.replay.sample(source.beta, &mut self.rng, own, own_weights);
+        for (at, drawn) in self.batch.iter_mut().enumerate() {
+            let (transition, ring) = (self.transitions[at], self.transitions[at].state.0 as usize);
+            drawn.transition = transition;
+            drawn.demonstrated = at < demonstrated;
+            drawn.scenario = if drawn.demonstrated { ring } else { self.scenario_of_ring[ring] };
+            drawn.weight = self.importance[at];
+        }
+        if self.layouts.len() > 1 {
+            self.batch.sort_unstable_by_key(|drawn| {
+                (drawn.scenario, drawn.demonstrated, drawn.transition.state)
+            });
+        }
+    }
+
+    /// The tensors of the batch that was drawn.
+    fn lay_out(&mut self) -> TransitionBatch {
+        let device = self.device;
+        let tensor = |of: fn(&Drawn) -> f32| {
+            let values: Vec<f32> = self.batch.iter().map(of).collect();
+            Tensor::from_slice(&values).to_device(device)
+        };
+        let (target, weight) = (tensor(|drawn| drawn.target), tensor(|drawn| drawn.weight));
+        let mut groups = Vec::with_capacity(self.layouts.len());
+        let mut first = 0;
+        for of_scenario in self.batch.chunk_by(|a, b| a.scenario == b.scenario) {
+            let size = of_scenario.len();
+            let scenario = of_scenario[0].scenario;
+            let states = &mut self.layouts[scenario];
+            states.clear();
+            let mut taken = Vec::with_capacity(size);
+            let (mut demonstrated, mut rivals) = (Vec::new(), Vec::new());
+            let observations = &self.observations[first..first + size];
+            for (b, (drawn, observations)) in of_scenario.iter().zip(observations).enumerate() {
+                let observation = &observations[scenario];
+                let action = drawn.transition.action as usize;
+                let place =
+                    |action: usize, row: usize| (if action == 0 { b } else { size + row }) as i64;
+                taken.push(place(action, states.rows()));
+                states.add_with_action(observation, action);
+                if drawn.demonstrated && drawn.rival != action {
+                    demonstrated.push(taken[b]);
+                    rivals.push(place(drawn.rival, states.rows()));
+                    states.add_action(observation, drawn.rival);
+                }
+            }
+            let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
+            groups.push(Group {
+                states: states.build(device),
+                taken: list(&taken),
+                violations: (!rivals.is_empty()).then(|| Violations {
+                    demonstrated: list(&demonstrated),
+                    rival: list(&rivals),
+                }),
+            });
+            first += size;
+        }
+        TransitionBatch { groups, target, weight }
     }
 
     /// One gradient step on a batch. `want_stats` reads the figures back (a device waits for it).
@@ -164,10 +341,25 @@ impl<E: Env> Learner<E> {
         want_stats: bool,
     ) -> Option<UpdateStats> {
         // Q(s, a) of the action that was taken.                                   shapes: [B]
-        let leaves = self.online.leaves();
-        let (stay, rows) = networks::forward(self.online.spec(), &leaves, &batch.states);
-        let q = Tensor::cat(&[stay, rows], 0).index_select(0, &batch.taken);
-        let loss = q.huber_loss(&batch.target, tch::Reduction::Mean, self.config.huber_delta);
+        let leaves = self.noise.as_ref().map_or(&self.online, |noise| &noise.perturbed).leaves();
+        let values: Vec<Tensor> = batch
+            .groups
+            .iter()
+            .map(|group| {
+                let (stay, rows) = networks::forward(self.online.spec(), &leaves, &group.states);
+                Tensor::cat(&[stay, rows], 0)
+            })
+            .collect();
+        let taken = |(values, group): (&Tensor, &Group)| values.index_select(0, &group.taken);
+        let q = Tensor::cat(&values.iter().zip(&batch.groups).map(taken).collect::<Vec<_>>(), 0);
+        let losses = q.huber_loss(&batch.target, tch::Reduction::None, self.config.huber_delta);
+        let mut loss = (losses * &batch.weight).mean(Kind::Float);
+        for (values, group) in values.iter().zip(&batch.groups) {
+            if let Some(violations) = &group.violations {
+                let share = self.margin_weight / self.batch.len() as f64;
+                loss += margin::loss(values, violations, self.margin) * share;
+            }
+        }
         let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
 
         // One flat gradient, clipped to a norm.                                   [P]
@@ -177,10 +369,16 @@ impl<E: Env> Learner<E> {
         let scale = ((&norm + 1e-6).reciprocal() * self.config.max_gradient_norm).clamp_max(1.0);
         let _ = gradient.g_mul_(&scale);
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
+        if let Some(noise) = &mut self.noise {
+            noise.update(&gradient, learning_rate);
+        }
         self.update_target();
 
+        let error = (&q - &batch.target).detach().abs();
+        if self.config.priority_exponent > 0.0 {
+            error.to_device(Device::Cpu).copy_data(&mut self.errors, batch.target.numel());
+        }
         want_stats.then(|| {
-            let error = (&q - &batch.target).detach().abs();
             let levels = Tensor::from_slice(&[0.1_f32, 0.5, 0.9]).to_device(self.device);
             let quantiles = error.quantile(&levels, None, false, "linear");
             UpdateStats {
@@ -192,39 +390,55 @@ impl<E: Env> Learner<E> {
         })
     }
 
-    fn update_target(&mut self) {
-        let online = &self.online.flat;
-        tch::no_grad(|| {
-            if self.config.target_every == 0 {
-                // Soft: target += tau (online - target)
-                let _ = self.target.flat.lerp_(online, self.config.target_tau);
-            } else if self.adam.updates.is_multiple_of(self.config.target_every) {
-                self.target.flat.copy_(online);
+    /// Hands the absolute TD errors of the last update to the replay that its batch came from.
+    pub fn report_errors(&self, replay: &mut Replay) {
+        for (drawn, &error) in self.batch.iter().zip(&self.errors) {
+            if !drawn.demonstrated {
+                replay.update_priority(&drawn.transition, error);
             }
-        });
+        }
+    }
+
+    fn update_target(&mut self) {
+        let LearnerConfig { target_every, target_tau, .. } = self.config;
+        let updates = self.adam.updates;
+        let follow = |target: &mut Tensor, online: &Tensor| {
+            tch::no_grad(|| {
+                if target_every == 0 {
+                    // Soft: target += tau (online - target)
+                    let _ = target.lerp_(online, target_tau);
+                } else if updates.is_multiple_of(target_every) {
+                    target.copy_(online);
+                }
+            });
+        };
+        follow(&mut self.target.flat, &self.online.flat);
+        if let Some(Noise { sigma, target_sigma, .. }) = &mut self.noise {
+            follow(target_sigma, sigma);
+        }
     }
 }
 
 impl<E: Env> Worker<E> {
     /// `r + discount * Q_target(s', argmax_a Q(s', a))` over the unmasked actions of s'.
-    fn td_target(&mut self, t: &Transition, replay: &Replay, double: bool) -> f32 {
+    fn td_target(&mut self, scenario: usize, t: &Transition, replay: &Replay, double: bool) -> f32 {
         if t.discount == 0.0 {
             return t.reward;
         }
-        self.decoder.read_compact(replay.state(t.next));
-        let next = &mut self.observation;
-        self.decoder.observe(next);
+        let View { decoder, observation: next, q } = &mut self.views[scenario];
+        decoder.read_compact(replay.state(t.next));
+        decoder.observe(next);
         if double {
             // Double DQN: the online net picks, the target net values the pick alone.
-            let best = self.online.best_action(next, &mut self.q);
+            let best = self.online.best_action(next, q);
             next.mask.fill(false);
             next.mask[0] = true;
             next.mask[best] = true;
-            self.target.q_values(next, &mut self.q);
-            t.reward + t.discount * self.q[best]
+            self.target.q_values(next, q);
+            t.reward + t.discount * q[best]
         } else {
-            let best = self.target.best_action(next, &mut self.q);
-            t.reward + t.discount * self.q[best]
+            let best = self.target.best_action(next, q);
+            t.reward + t.discount * q[best]
         }
     }
 }

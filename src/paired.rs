@@ -8,8 +8,10 @@
 //! 2019).
 
 use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::constraints::Infeasible;
 use godwit_envs::env::{ActionError, Env, ResetError, Step};
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::state::Action;
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{RolloutError, tick_rewards};
 
@@ -43,6 +45,24 @@ impl PairedEnv {
         &self.env
     }
 
+    /// Takes an action, offered or not, and is paid as in [`Env::step`].
+    ///
+    /// # Errors
+    /// The constraint that forbids the action; the state is unchanged.
+    pub fn apply(&mut self, action: Action) -> Result<Step, Infeasible> {
+        let tick = self.env.state().tick as usize;
+        let step = self.env.apply(action)?;
+        Ok(self.paid(tick, step))
+    }
+
+    /// The step, less what the baseline earned in the tick if that has passed.
+    fn paid(&self, tick: usize, mut step: Step) -> Step {
+        if let (Some(twin), 1..) = (&self.twin, step.elapsed_ticks) {
+            step.reward -= twin.rewards.get(tick).copied().unwrap_or(0.0);
+        }
+        step
+    }
+
     fn run_twin(&mut self) -> Result<(), ResetError> {
         if let Some(twin) = &mut self.twin {
             let rewards = tick_rewards(&mut twin.env, twin.baseline.as_mut(), self.env.seed());
@@ -68,11 +88,8 @@ impl Env for PairedEnv {
 
     fn step(&mut self, action: usize) -> Result<Step, ActionError> {
         let tick = self.env.state().tick as usize;
-        let mut step = self.env.step(action)?;
-        if let (Some(twin), 1..) = (&self.twin, step.elapsed_ticks) {
-            step.reward -= twin.rewards.get(tick).copied().unwrap_or(0.0);
-        }
-        Ok(step)
+        let step = self.env.step(action)?;
+        Ok(self.paid(tick, step))
     }
 
     fn observe(&self, out: &mut ObservationBuffer) {

@@ -3,8 +3,11 @@
 //! Each environment copy writes its own ring: one entry per env step, and one more for the last
 //! state of a truncated episode, which only serves to bootstrap from. An n-step transition is read
 //! off consecutive entries, so the next state costs no second copy. An entry takes
-//! `compact_len + 13` bytes.
+//! `compact_len + 13` bytes, and 16 to 32 more where the replay is prioritised.
+//!
+//! Rings of environments of different scenarios hold states of different lengths.
 
+use crate::priorities::Priorities;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -40,12 +43,17 @@ pub struct Transition {
 pub struct Replay {
     rings: Vec<Ring>,
     capacity: usize,
-    state_bytes: usize,
+    /// Rewards of a transition.
+    n: usize,
+    /// One per entry of each ring, where not every transition is as likely as any other.
+    priorities: Option<Priorities>,
 }
 
 /// One environment copy's experience.
 #[derive(Debug, Clone, Default)]
 pub struct Ring {
+    /// Bytes of a state.
+    pub state_bytes: usize,
     /// `[capacity][state_bytes]`; grows up to that.
     pub states: Vec<u8>,
     /// Action per entry.
@@ -61,10 +69,19 @@ pub struct Ring {
 }
 
 impl Replay {
-    /// Rings that together hold `capacity` entries of `state_bytes`.
-    pub fn new(rings: usize, capacity: usize, state_bytes: usize) -> Self {
-        let capacity = (capacity / rings.max(1)).max(2);
-        Self { rings: vec![Ring::default(); rings], capacity, state_bytes }
+    /// A ring for each of `state_bytes`, which together hold `capacity` entries, for transitions
+    /// of up to `n` steps.
+    pub fn new(state_bytes: &[usize], capacity: usize, n: usize) -> Self {
+        let capacity = (capacity / state_bytes.len().max(1)).max(2);
+        let ring = |&state_bytes| Ring { state_bytes, ..Ring::default() };
+        Self { rings: state_bytes.iter().map(ring).collect(), capacity, n, priorities: None }
+    }
+
+    /// Draws in proportion to priorities from now on; `exponent` is alpha. For an empty replay.
+    #[must_use]
+    pub fn prioritised(mut self, exponent: f64) -> Self {
+        self.priorities = Some(Priorities::new(self.capacity(), exponent));
+        self
     }
 
     /// Entries held.
@@ -82,11 +99,6 @@ impl Replay {
         self.capacity * self.rings.len()
     }
 
-    /// Bytes of an entry.
-    pub fn entry_bytes(&self) -> usize {
-        self.state_bytes + 13
-    }
-
     /// The rings, for checkpoints.
     pub fn rings(&self) -> &[Ring] {
         &self.rings
@@ -97,9 +109,19 @@ impl Replay {
         &mut self.rings
     }
 
-    /// Capacity of each ring in entries, and bytes of a state.
-    pub fn ring_shape(&self) -> (usize, usize) {
-        (self.capacity, self.state_bytes)
+    /// Entries that each ring may hold.
+    pub fn ring_capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The priorities, for checkpoints.
+    pub fn priorities(&self) -> Option<&Priorities> {
+        self.priorities.as_ref()
+    }
+
+    /// The priorities, for restoring a checkpoint.
+    pub fn priorities_mut(&mut self) -> Option<&mut Priorities> {
+        self.priorities.as_mut()
     }
 
     /// Appends an entry to a ring.
@@ -112,7 +134,9 @@ impl Replay {
         discount: f32,
         kind: Entry,
     ) {
-        let ring = &mut self.rings[ring];
+        let index = ring;
+        let ring = &mut self.rings[index];
+        let at = (ring.written % self.capacity as u64) as usize;
         if ring.kinds.len() < self.capacity {
             ring.states.extend_from_slice(state);
             ring.actions.push(action);
@@ -120,47 +144,104 @@ impl Replay {
             ring.discounts.push(discount);
             ring.kinds.push(kind as u8);
         } else {
-            let at = (ring.written % self.capacity as u64) as usize;
-            ring.states[at * self.state_bytes..(at + 1) * self.state_bytes].copy_from_slice(state);
+            let bytes = ring.state_bytes;
+            ring.states[at * bytes..(at + 1) * bytes].copy_from_slice(state);
             ring.actions[at] = action;
             ring.rewards[at] = reward;
             ring.discounts[at] = discount;
             ring.kinds[at] = kind as u8;
         }
         ring.written += 1;
+        if let Some(priorities) = &mut self.priorities {
+            // The new entry is no start yet: it takes n more. The one n before it now is.
+            priorities.forget(index * self.capacity + at);
+            if ring.kinds.len() > self.n {
+                let start = (at + self.capacity - self.n) % self.capacity;
+                if ring.kinds[start] != Entry::Last as u8 {
+                    priorities.admit(index * self.capacity + start);
+                }
+            }
+        }
     }
 
     /// The compact state at a position.
     pub fn state(&self, (ring, at): (u32, u32)) -> &[u8] {
-        let at = at as usize;
-        &self.rings[ring as usize].states[at * self.state_bytes..(at + 1) * self.state_bytes]
+        let ring = &self.rings[ring as usize];
+        &ring.states[at as usize * ring.state_bytes..][..ring.state_bytes]
     }
 
-    /// Whether at least one n-step transition can be drawn from every ring.
-    pub fn can_sample(&self, n: usize) -> bool {
-        self.rings.iter().all(|ring| ring.kinds.len() > n + 1)
+    /// Whether at least one transition can be drawn from every ring.
+    pub fn can_sample(&self) -> bool {
+        self.rings.iter().all(|ring| ring.kinds.len() > self.n + 1)
     }
 
-    /// Draws n-step transitions uniformly, with replacement.
-    pub fn sample(&self, n: usize, rng: &mut Xoshiro256PlusPlus, out: &mut [Transition]) {
-        for transition in out {
-            *transition = loop {
-                let ring = rng.random_range(0..self.rings.len());
-                let starts = self.rings[ring].kinds.len() - n;
-                if let Some(drawn) = self.transition(ring, rng.random_range(0..starts), n) {
-                    break drawn;
-                }
-            };
+    /// Draws transitions with replacement: uniformly, or where the replay is prioritised in
+    /// proportion to priorities, with importance weights
+    /// `(smallest probability of the batch / own probability)^beta`: those of the paper, divided
+    /// by the largest of the batch. Uniform draws weigh 1.
+    pub fn sample(
+        &self,
+        beta: f64,
+        rng: &mut Xoshiro256PlusPlus,
+        out: &mut [Transition],
+        weights: &mut [f32],
+    ) {
+        let Some(priorities) = &self.priorities else {
+            out.iter_mut().for_each(|transition| *transition = self.draw_uniformly(rng));
+            weights.fill(1.0);
+            return;
+        };
+        let draws = out.len();
+        let mut smallest = f64::INFINITY;
+        for (draw, transition) in out.iter_mut().enumerate() {
+            let entry = priorities.draw(draw, draws, rng);
+            let (ring, at) = (entry / self.capacity, entry % self.capacity);
+            let length = self.rings[ring].kinds.len();
+            let age = (at + length - self.oldest(ring)) % length;
+            // Only starts of transitions have a priority; were one lost, any other would do.
+            *transition = self.transition(ring, age).unwrap_or_else(|| self.draw_uniformly(rng));
+            smallest = smallest.min(priorities.weight(self.entry(transition)));
         }
+        for (weight, transition) in weights.iter_mut().zip(out) {
+            *weight = (smallest / priorities.weight(self.entry(transition))).powf(beta) as f32;
+        }
+    }
+
+    /// Takes note of the absolute TD error that a transition has shown.
+    pub fn update_priority(&mut self, transition: &Transition, error: f32) {
+        let entry = self.entry(transition);
+        if let Some(priorities) = &mut self.priorities {
+            priorities.update(entry, error);
+        }
+    }
+
+    fn entry(&self, transition: &Transition) -> usize {
+        transition.state.0 as usize * self.capacity + transition.state.1 as usize
+    }
+
+    fn draw_uniformly(&self, rng: &mut Xoshiro256PlusPlus) -> Transition {
+        loop {
+            let ring = rng.random_range(0..self.rings.len());
+            let starts = self.rings[ring].kinds.len() - self.n;
+            if let Some(drawn) = self.transition(ring, rng.random_range(0..starts)) {
+                return drawn;
+            }
+        }
+    }
+
+    /// Position of a ring's oldest entry.
+    fn oldest(&self, ring: usize) -> usize {
+        let ring = &self.rings[ring];
+        let length = ring.kinds.len();
+        if length < self.capacity { 0 } else { (ring.written % length as u64) as usize }
     }
 
     /// The n-step transition that starts `age` entries after the oldest of a ring; `None` where
     /// that entry is no step.
-    pub fn transition(&self, ring_index: usize, age: usize, n: usize) -> Option<Transition> {
+    pub fn transition(&self, ring_index: usize, age: usize) -> Option<Transition> {
         let ring = &self.rings[ring_index];
         let length = ring.kinds.len();
-        let oldest =
-            if length < self.capacity { 0 } else { (ring.written % length as u64) as usize };
+        let (oldest, n) = (self.oldest(ring_index), self.n);
         let at = |age: usize| (oldest + age) % length;
         let start = at(age);
         if ring.kinds[start] == Entry::Last as u8 {
@@ -209,8 +290,11 @@ impl Replay {
 mod tests {
     use super::*;
 
-    fn filled() -> Replay {
-        let mut replay = Replay::new(1, 16, 1);
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+
+    fn filled(n: usize) -> Replay {
+        let mut replay = Replay::new(&[1], 16, n);
         // Episode 1: rewards 1, 2, terminal. Episode 2: rewards 4, 8, truncated, last state.
         for (state, reward, kind) in [
             (0, 1.0, Entry::Step),
@@ -229,37 +313,86 @@ mod tests {
 
     #[test]
     fn a_terminated_transition_has_no_future() {
-        let t = filled().transition(0, 0, 3).expect("a step");
+        let t = filled(3).transition(0, 0).expect("a step");
         assert_eq!((t.reward, t.discount), (1.0 + 0.5 * 2.0, 0.0));
     }
 
     #[test]
     fn a_truncated_transition_bootstraps_from_its_last_state() {
-        let replay = filled();
-        let t = replay.transition(0, 2, 3).expect("a step");
+        let replay = filled(3);
+        let t = replay.transition(0, 2).expect("a step");
         assert_eq!((t.reward, t.discount), (4.0 + 0.5 * 8.0, 0.25));
         assert_eq!(replay.state(t.next), [4]);
-        assert_eq!(replay.transition(0, 4, 3), None);
+        assert_eq!(replay.transition(0, 4), None);
     }
 
     #[test]
     fn n_steps_are_discounted_one_by_one() {
-        let replay = filled();
-        let t = replay.transition(0, 5, 2).expect("a step");
+        let replay = filled(2);
+        let t = replay.transition(0, 5).expect("a step");
         assert_eq!((t.reward, t.discount), (16.0 + 0.5 * 32.0, 0.25));
         assert_eq!(replay.state(t.next), [7]);
     }
 
     #[test]
     fn a_full_ring_forgets_its_oldest_entries() {
-        let mut replay = Replay::new(1, 3, 1);
+        let mut replay = Replay::new(&[1], 3, 1);
         for state in 0..5_u8 {
             replay.push(0, &[state], 0, f32::from(state), 1.0, Entry::Step);
         }
-        let t = replay.transition(0, 0, 1).expect("a step");
+        let t = replay.transition(0, 0).expect("a step");
         assert_eq!(
             (t.reward, replay.state(t.state), replay.state(t.next)),
             (2.0, &[2][..], &[3][..])
         );
+    }
+
+    #[test]
+    fn importance_weights_match_hand_worked_numbers() {
+        let mut replay = Replay::new(&[1], 8, 1).prioritised(1.0);
+        for state in 0..3_u8 {
+            replay.push(0, &[state], 0, 0.0, 1.0, Entry::Step);
+        }
+        let drawn = [0, 1].map(|age| replay.transition(0, age).expect("a step"));
+        replay.update_priority(&drawn[0], 4.0 - 1e-3);
+        replay.update_priority(&drawn[1], 1.0 - 1e-3);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let (mut out, mut weights) = ([drawn[0]; 5], [0.0; 5]);
+        replay.sample(0.5, &mut rng, &mut out, &mut weights);
+        // Five equal parts of 0 to 5: the first four lie in the first transition, which is four
+        // times as likely as the other and weighs (1 / 4)^0.5.
+        assert_eq!(out.map(|t| t.state.1), [0, 0, 0, 0, 1]);
+        for (weight, expected) in weights.into_iter().zip([0.5, 0.5, 0.5, 0.5, 1.0]) {
+            assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
+        }
+    }
+
+    proptest! {
+        /// What may be drawn by priority is what may be drawn uniformly, whatever was written.
+        #[test]
+        fn priorities_cover_the_starts_and_nothing_else(
+            kinds in prop::collection::vec(0_u8..5, 1..80),
+            n in 1_usize..5,
+        ) {
+            let mut replay = Replay::new(&[1, 1], 24, n).prioritised(0.6);
+            for (at, kind) in kinds.into_iter().enumerate() {
+                let kind = match kind {
+                    0 => Entry::Terminal,
+                    1 => Entry::Last,
+                    _ => Entry::Step,
+                };
+                replay.push(at % 2, &[at as u8], 0, 1.0, 0.9, kind);
+            }
+            let priorities = replay.priorities().expect("a prioritised replay");
+            for ring in 0..2 {
+                let length = replay.rings[ring].kinds.len();
+                for age in 0..length {
+                    let at = (replay.oldest(ring) + age) % length;
+                    let start = age + n < length && replay.transition(ring, age).is_some();
+                    let weight = priorities.weight(ring * replay.capacity + at);
+                    prop_assert_eq!(weight > 0.0, start, "ring {} age {}", ring, age);
+                }
+            }
+        }
     }
 }

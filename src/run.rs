@@ -2,16 +2,21 @@
 
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
+use crate::demonstrations::{Conversion, record};
 use crate::logging::RunLog;
+use crate::mixture::{Mixture, Part};
 use crate::paired::PairedEnv;
-use crate::trainer::Trainer;
+use crate::replay::Replay;
+use crate::trainer::{Trainer, World};
 use anyhow::{Context, bail, ensure};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::baseline;
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -40,7 +45,7 @@ pub struct RunSummary {
     pub env_steps: u64,
     /// Updates made in all.
     pub updates: u64,
-    /// Best mean validation return.
+    /// Best validation return (see [`Validation::value`]).
     pub best_return: Option<f64>,
     /// Wall-clock time of this process's part.
     pub seconds: f64,
@@ -83,40 +88,103 @@ pub fn network_spec(config: &TrainConfig, env: &ClusterEnv) -> anyhow::Result<Ne
     Ok(spec)
 }
 
-/// A fresh trainer for a scenario.
+/// A fresh trainer.
 pub fn new_trainer(
-    scenario: &Scenario,
+    mixture: &Mixture,
     config: &TrainConfig,
     device: Device,
 ) -> anyhow::Result<ClusterTrainer> {
     config.validate()?;
-    let template = Arc::new(WorldTemplate::new(scenario));
-    let make = || -> anyhow::Result<PairedEnv> {
-        let env = ClusterEnv::new(Arc::clone(&template), Phase::Train)?;
-        if config.paired_baseline.is_empty() {
-            return Ok(PairedEnv::plain(env));
-        }
-        let name = &config.paired_baseline;
-        let baseline = baseline(name).with_context(|| {
-            format!(
-                "paired_baseline: expected one of {:?}, got {name:?}",
-                godwit_models::baselines::NAMES
-            )
-        })?;
-        // A static episode ends with `Stay`: what is subtracted would depend on the actions.
-        ensure!(
-            scenario.rules.episode.mode == Mode::Online,
-            "paired_baseline: expected none for a rebalance scenario, got {name:?}"
-        );
-        Ok(PairedEnv::paired(env, baseline))
+    let copies = mixture.copies(config.env_copies)?;
+    let mut worlds = Vec::new();
+    for (Part { scenario, .. }, copies) in mixture.parts().iter().zip(copies) {
+        worlds.push(world(scenario, config, copies)?);
+    }
+    let spec = network_spec(config, worlds[0].decoders[0].inner())?;
+    ensure!(
+        spec.fixed.is_none() || worlds.len() == 1,
+        "network.architecture: expected `relational` or `candidate` for several scenarios, got \
+         `mlp`, which serves one cluster size"
+    );
+    let demonstrations = match config.demonstrations.baseline.as_str() {
+        "" => None,
+        name => Some(demonstrations(mixture, config, name)?),
     };
-    let envs = (0..config.env_copies).map(|_| make()).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut trainer = Trainer::new(config, &spec, worlds, device)?;
+    trainer.demonstrations = demonstrations;
+    Ok(trainer)
+}
+
+fn world(
+    scenario: &Scenario,
+    config: &TrainConfig,
+    copies: usize,
+) -> anyhow::Result<World<PairedEnv>> {
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let envs = (0..copies)
+        .map(|_| env(scenario, &template, config))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let decoders = (0..rayon::current_num_threads())
         .map(|_| Ok(PairedEnv::plain(ClusterEnv::new(Arc::clone(&template), Phase::Train)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let spec = network_spec(config, decoders[0].inner())?;
-    let unit = scenario.rules.objective.unit;
-    Ok(Trainer::new(config, &spec, envs, decoders, unit, device)?)
+    Ok(World { envs, decoders, reward_unit: scenario.rules.objective.unit })
+}
+
+/// An environment that pays as the configuration says.
+fn env(
+    scenario: &Scenario,
+    template: &Arc<WorldTemplate>,
+    config: &TrainConfig,
+) -> anyhow::Result<PairedEnv> {
+    let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
+    let name = &config.paired_baseline;
+    if name.is_empty() {
+        return Ok(PairedEnv::plain(env));
+    }
+    let baseline = named_baseline("paired_baseline", name)?;
+    // A static episode ends with `Stay`: what is subtracted would depend on the actions.
+    ensure!(
+        scenario.rules.episode.mode == Mode::Online,
+        "paired_baseline: expected none for a rebalance scenario, got {name:?}"
+    );
+    Ok(PairedEnv::paired(env, baseline))
+}
+
+/// What the named baseline does in training episodes, in equal parts from each scenario. The same
+/// configuration yields the same demonstrations, so that checkpoints need not hold them.
+fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Replay> {
+    let mut envs = Vec::new();
+    for Part { scenario, .. } in mixture.parts() {
+        let template = Arc::new(WorldTemplate::new(scenario));
+        envs.push((env(scenario, &template, config)?, scenario.rules.objective.unit));
+    }
+    let mut baseline = named_baseline("demonstrations.baseline", name)?;
+    let state_bytes: Vec<usize> = envs.iter().map(|(env, _)| env.compact_len()).collect();
+    let mut replay = Replay::new(&state_bytes, config.demonstrations.steps, config.learner.n_step);
+    for (ring, (env, unit)) in envs.iter_mut().enumerate() {
+        let conversion = Conversion {
+            gamma: config.learner.gamma,
+            reward_factor: config.learner.reward_scale as f32 / *unit,
+        };
+        let first = child_seed(config.seed, (1 << 34) + ring as u64);
+        let seeds = (0..).map(|episode| child_seed(first, episode));
+        let left_out = record(env, baseline.as_mut(), seeds, conversion, &mut replay, ring)?;
+        if left_out > 0 {
+            let scenario = &mixture.parts()[ring].scenario.name;
+            eprintln!(
+                "demonstrations on {scenario}: left out {left_out} moves of {name} that are no \
+                 candidates"
+            );
+        }
+    }
+    Ok(replay)
+}
+
+fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {
+    baseline(name).with_context(|| {
+        let names = godwit_models::baselines::NAMES;
+        format!("{setting}: expected one of {names:?}, got {name:?}")
+    })
 }
 
 /// Trains until the run is complete, `stop` is set, or something fails; writes checkpoints and
@@ -125,13 +193,13 @@ pub fn new_trainer(
 /// # Errors
 /// When the world, the disk (at the end of the run) or the log fails.
 pub fn train(
-    scenario: &Scenario,
+    mixture: &Mixture,
     trainer: &mut ClusterTrainer,
     directory: &RunDirectory,
     stop: &AtomicBool,
 ) -> anyhow::Result<RunSummary> {
     let session = Session { stop, pause_at: u64::MAX, silent: None };
-    train_part(scenario, trainer, directory, session)
+    train_part(mixture, trainer, directory, session)
 }
 
 /// [`train`], watched and perhaps paused.
@@ -139,18 +207,18 @@ pub fn train(
 /// # Errors
 /// As [`train`].
 pub fn train_part(
-    scenario: &Scenario,
+    mixture: &Mixture,
     trainer: &mut ClusterTrainer,
     directory: &RunDirectory,
     session: Session,
 ) -> anyhow::Result<RunSummary> {
     let started = Instant::now();
     let config = trainer.config.clone();
-    let mut log = RunLog::open(directory, scenario, &config, trainer.counters.env_steps)?;
+    let mut log = RunLog::open(directory, mixture, &config, trainer.counters.env_steps)?;
     if session.silent.is_some() {
         log.silence();
     }
-    let mut validator = Validator::new(scenario, trainer, config.evaluate_episodes)?;
+    let mut validator = Validator::new(mixture, trainer, config.evaluate_episodes)?;
     let mut best = directory.best_return();
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
     let mut end = RunEnd::Complete;
@@ -173,12 +241,12 @@ pub fn train_part(
         let passed = |every: u64| every > 0 && before / every != now / every;
         let late = config.max_minutes > 0.0 && started.elapsed() > limit;
         if passed(config.evaluate_every) || ended(trainer) || late {
-            let outcomes = validator.run(trainer)?;
-            let mean = mean_return(&outcomes);
-            log.evaluation(trainer, &outcomes)?;
+            let validation = validator.run(trainer)?;
+            let mean = validation.value;
+            log.evaluation(trainer, &validation)?;
             if best.is_none_or(|best| mean > best) {
                 best = Some(mean);
-                if let Err(error) = checkpoint::write_best(directory, scenario, trainer, mean) {
+                if let Err(error) = checkpoint::write_best(directory, mixture, trainer, mean) {
                     log.warn(&format!("{error:#}; the best checkpoint before it is kept"));
                 }
             }
@@ -188,12 +256,12 @@ pub fn train_part(
             break;
         }
         if passed(config.checkpoint_every)
-            && let Err(error) = checkpoint::write_last(directory, scenario, trainer)
+            && let Err(error) = checkpoint::write_last(directory, mixture, trainer)
         {
             log.warn(&format!("{error:#}; the checkpoint before it is kept"));
         }
     }
-    checkpoint::write_last(directory, scenario, trainer).context("the last checkpoint")?;
+    checkpoint::write_last(directory, mixture, trainer).context("the last checkpoint")?;
     log.finish();
     Ok(RunSummary {
         end,
@@ -216,34 +284,78 @@ pub fn mean_return(outcomes: &[Outcome]) -> f64 {
     outcomes.iter().map(|outcome| outcome.episode_return).sum::<f64>() / outcomes.len() as f64
 }
 
-/// Runs the current network greedily on fixed validation episodes.
+/// How a policy does on validation episodes.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// Mean plain return; with several scenarios, the weighted mean over them, each in units of
+    /// its objective.
+    pub value: f64,
+    /// Standard error of that mean.
+    pub standard_error: f64,
+    /// Name of each scenario and what came of its episodes.
+    pub scenarios: Vec<(String, Vec<Outcome>)>,
+}
+
+impl Validation {
+    /// Adds up the episodes of each scenario.
+    pub fn new(mixture: &Mixture, outcomes: Vec<Vec<Outcome>>) -> Self {
+        let several = mixture.parts().len() > 1;
+        let (mut value, mut variance) = (0.0, 0.0);
+        for ((part, share), outcomes) in mixture.parts().iter().zip(mixture.shares()).zip(&outcomes)
+        {
+            let unit = if several { f64::from(part.scenario.rules.objective.unit) } else { 1.0 };
+            let mean = mean_return(outcomes);
+            let squares = outcomes.iter().map(|outcome| (outcome.episode_return - mean).powi(2));
+            let count = outcomes.len() as f64;
+            let squared_error = squares.sum::<f64>() / count / (count - 1.0).max(1.0);
+            value += share * mean / unit;
+            variance += (share / unit).powi(2) * squared_error;
+        }
+        let names = mixture.parts().iter().map(|part| part.scenario.name.clone());
+        let scenarios = names.zip(outcomes).collect();
+        Self { value, standard_error: variance.sqrt(), scenarios }
+    }
+
+    /// Every episode.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.scenarios.iter().flat_map(|(_, outcomes)| outcomes)
+    }
+}
+
+/// Runs the current network greedily on fixed validation episodes of each scenario.
 struct Validator {
-    workers: Vec<(ClusterEnv, NetworkPolicy)>,
+    mixture: Mixture,
+    workers: Vec<Vec<(ClusterEnv, NetworkPolicy)>>,
 }
 
 impl Validator {
-    fn new(scenario: &Scenario, trainer: &ClusterTrainer, episodes: usize) -> anyhow::Result<Self> {
-        let template = Arc::new(WorldTemplate::new(scenario));
+    fn new(mixture: &Mixture, trainer: &ClusterTrainer, episodes: usize) -> anyhow::Result<Self> {
         let spec = trainer.learner.online.spec();
-        let workers = (0..episodes)
-            .map(|_| {
-                let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
-                let policy = NetworkPolicy::new("policy", Network::new(spec));
-                Ok((env, policy))
-            })
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self { workers })
+        let mut workers = Vec::new();
+        for Part { scenario, .. } in mixture.parts() {
+            let template = Arc::new(WorldTemplate::new(scenario));
+            let of_scenario = (0..episodes)
+                .map(|_| {
+                    let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
+                    let policy = NetworkPolicy::new("policy", Network::new(spec));
+                    Ok((env, policy))
+                })
+                .collect::<anyhow::Result<_>>()?;
+            workers.push(of_scenario);
+        }
+        Ok(Self { mixture: mixture.clone(), workers })
     }
 
-    fn run(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<Vec<Outcome>> {
+    fn run(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<Validation> {
         let weights = trainer.weights().to_vec();
-        self.workers
-            .par_iter_mut()
-            .enumerate()
-            .map(|(episode, (env, policy))| {
+        let mut outcomes = Vec::new();
+        for of_scenario in &mut self.workers {
+            let played = of_scenario.par_iter_mut().enumerate().map(|(episode, (env, policy))| {
                 policy.load_flat(&weights);
                 Ok(rollout(env, policy, VALIDATION_SEED + episode as u64)?)
-            })
-            .collect()
+            });
+            outcomes.push(played.collect::<anyhow::Result<Vec<_>>>()?);
+        }
+        Ok(Validation::new(&self.mixture, outcomes))
     }
 }

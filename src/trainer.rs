@@ -6,7 +6,7 @@
 
 use crate::actor::Actor;
 use crate::config::TrainConfig;
-use crate::dqn::{Learner, UpdateStats};
+use crate::dqn::{Learner, Source, UpdateStats};
 use crate::replay::{Entry, Replay};
 use godwit_envs::env::{Env, EpisodeEnd};
 use godwit_envs::objective::{TERMS, Terms};
@@ -16,6 +16,19 @@ use godwit_models::net::NetworkSpec;
 use std::sync::Mutex;
 use tch::Device;
 
+/// Updates between two looks at the clock while only demonstrations are learnt from.
+const PRETRAINING_ROUND: u64 = 16;
+
+/// The environments of one scenario, for a trainer.
+pub struct World<E> {
+    /// Those that are stepped.
+    pub envs: Vec<E>,
+    /// More of the same kind, one for each thread that may value next states.
+    pub decoders: Vec<E>,
+    /// What rewards are divided by.
+    pub reward_unit: f32,
+}
+
 /// A training run in memory. Between rounds it can be saved and restored whole.
 pub struct Trainer<E> {
     /// Settings of the run.
@@ -24,6 +37,8 @@ pub struct Trainer<E> {
     pub learner: Learner<E>,
     /// Experience.
     pub replay: Replay,
+    /// What a baseline did, one ring per scenario.
+    pub demonstrations: Option<Replay>,
     /// The environments that are stepped.
     pub vector: VectorEnv<E>,
     /// One per environment copy.
@@ -32,7 +47,8 @@ pub struct Trainer<E> {
     pub counters: Counters,
     staged: Staging,
     weights: Vec<f32>,
-    reward_factor: f32,
+    /// What the rewards of each copy are multiplied by.
+    reward_factors: Vec<f32>,
 }
 
 /// Where a run stands.
@@ -57,6 +73,8 @@ pub struct Counters {
 /// A finished episode.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FinishedEpisode {
+    /// Index of its environment copy.
+    pub copy: usize,
     /// Undiscounted return as paid to the learner.
     pub episode_return: f64,
     /// Sum of the step terms.
@@ -104,41 +122,64 @@ impl Staging {
 }
 
 impl<E: Env> Trainer<E> {
-    /// A run at its start. `reward_unit` is what rewards are divided by; `decoders` are more
-    /// environments of the same kind, one for each thread that may value next states.
+    /// A run at its start. Environments of all worlds show the same features.
     ///
     /// # Errors
     /// When an environment has no feasible start.
     pub fn new(
         config: &TrainConfig,
         spec: &NetworkSpec,
-        envs: Vec<E>,
-        decoders: Vec<E>,
-        reward_unit: f32,
+        worlds: Vec<World<E>>,
         device: Device,
     ) -> Result<Self, VectorError> {
-        let space = decoders[0].observation_space().clone();
-        let state_bytes = decoders[0].compact_len();
+        let (mut envs, mut decoders) = (Vec::new(), Vec::new());
+        let (mut reward_factors, mut scenario_of_ring) = (Vec::new(), Vec::new());
+        for (scenario, world) in worlds.into_iter().enumerate() {
+            let factor = config.learner.reward_scale as f32 / world.reward_unit;
+            reward_factors.extend(world.envs.iter().map(|_| factor));
+            scenario_of_ring.extend(world.envs.iter().map(|_| scenario));
+            envs.extend(world.envs);
+            decoders.push(world.decoders);
+        }
         let copies = envs.len();
-        let actors = (0..copies)
-            .map(|i| {
+        let actors = envs
+            .iter()
+            .enumerate()
+            .map(|(i, env)| {
                 let rng = stream(child_seed(config.seed, i as u64), "exploration");
-                Mutex::new(Actor::new(spec, &space, &config.exploration, rng))
+                Mutex::new(Actor::new(spec, env.observation_space(), &config.exploration, rng))
             })
             .collect();
+        let state_bytes: Vec<usize> = envs.iter().map(Env::compact_len).collect();
+        let mut replay = Replay::new(&state_bytes, config.replay_capacity, config.learner.n_step);
+        if config.learner.priority_exponent > 0.0 {
+            replay = replay.prioritised(config.learner.priority_exponent);
+        }
         let mut vector = VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?;
         vector.observe_entities(spec.reads_entities());
         let seed = child_seed(config.seed, 1 << 32);
-        let learner = Learner::new(&config.learner, spec, decoders, &space, device, seed);
+        let mut learner = Learner::new(
+            &config.learner,
+            &config.demonstrations,
+            spec,
+            decoders,
+            scenario_of_ring,
+            device,
+            seed,
+        );
+        if config.exploration.noisy_sigma > 0.0 {
+            learner = learner.noisy(config.exploration.noisy_sigma);
+        }
         Ok(Self {
-            replay: Replay::new(copies, config.replay_capacity, state_bytes),
+            replay,
+            demonstrations: None,
             vector,
             counters: Counters {
                 running_return: vec![0.0; copies],
                 running_terms: vec![[0.0; TERMS]; copies],
                 ..Counters::default()
             },
-            reward_factor: config.learner.reward_scale as f32 / reward_unit,
+            reward_factors,
             config: config.clone(),
             learner,
             actors,
@@ -173,40 +214,62 @@ impl<E: Env> Trainer<E> {
         &self.weights
     }
 
-    /// Acts and learns for one round.
+    /// Acts and learns for one round; before the first env step, learns from demonstrations alone
+    /// as long as the configuration says so.
     ///
     /// # Errors
     /// When an environment fails.
     pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, VectorError> {
+        let pretraining = self.config.demonstrations.pretrain_updates;
+        if self.demonstrations.is_some() && self.counters.updates < pretraining {
+            return Ok(self.pretrain(pretraining - self.counters.updates, want_stats));
+        }
         self.learner.online.save(&mut self.weights);
+        let noise = self.learner.noise.as_ref().map(|noise| (noise.sigma_on_host(), &noise.layers));
         for actor in &mut self.actors {
-            actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).load(&self.weights);
+            let actor = actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+            match &noise {
+                Some((sigma, layers)) => actor.load_noisy(&self.weights, sigma, layers),
+                None => actor.load(&self.weights),
+            }
         }
         let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
+        let beta = self.config.learner.priority_beta.at(self.progress());
+        let share = self.config.demonstrations.share.at(self.progress());
         let updates = self.due_updates();
         let mut report = RoundReport::default();
         let Self {
-            config, learner, replay, vector, actors, counters, staged, reward_factor, ..
+            config,
+            learner,
+            replay,
+            demonstrations,
+            vector,
+            actors,
+            counters,
+            staged,
+            reward_factors,
+            ..
         } = self;
-        let replay_now: &Replay = replay;
+        let demonstrations = demonstrations.as_ref();
         let (stats, collected) = rayon::join(
             || {
                 // libtorch's setting is per thread, and this may be any thread of the pool.
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let batch = learner.draw(replay_now);
+                    let batch = learner.draw(&Source { replay, beta, demonstrations, share });
                     let last = update + 1 == updates;
                     stats = learner.update(&batch, learning_rate, want_stats && last);
+                    learner.report_errors(replay);
                 }
                 stats
             },
-            || collect(config, vector, actors, counters, staged, epsilon, *reward_factor),
+            || collect(config, vector, actors, counters, staged, epsilon, reward_factors),
         );
         report.finished = collected?;
         report.stats = stats;
-        let (_, size) = replay.ring_shape();
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
+            let size = replay.rings()[ring].state_bytes;
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
         }
         counters.updates += updates;
@@ -214,11 +277,29 @@ impl<E: Env> Trainer<E> {
         Ok(report)
     }
 
+    fn pretrain(&mut self, left: u64, want_stats: bool) -> RoundReport {
+        tch::set_num_threads(1);
+        let learning_rate = self.learning_rate();
+        let updates = left.min(PRETRAINING_ROUND);
+        let mut report = RoundReport::default();
+        for update in 0..updates {
+            let batch = self.learner.draw(&Source {
+                replay: &self.replay,
+                beta: 1.0,
+                demonstrations: self.demonstrations.as_ref(),
+                share: 1.0,
+            });
+            let want_stats = want_stats && update + 1 == updates;
+            report.stats = self.learner.update(&batch, learning_rate, want_stats);
+        }
+        self.counters.updates += updates;
+        self.counters.rounds += 1;
+        report
+    }
+
     /// Updates that this round owes for the env steps of the round before.
     fn due_updates(&mut self) -> u64 {
-        if self.counters.env_steps < self.config.warm_up_steps
-            || !self.replay.can_sample(self.config.learner.n_step)
-        {
+        if self.counters.env_steps < self.config.warm_up_steps || !self.replay.can_sample() {
             return 0;
         }
         let steps = self.config.round_steps * self.config.env_copies;
@@ -235,13 +316,12 @@ fn collect<E: Env>(
     counters: &mut Counters,
     staged: &mut Staging,
     epsilon: f64,
-    reward_factor: f32,
+    reward_factors: &[f32],
 ) -> Result<Vec<FinishedEpisode>, VectorError> {
     let mut finished = Vec::new();
     staged.clear();
-    let size = vector.slots().first().map_or(0, |slot| slot.state.len());
     for _ in 0..config.round_steps {
-        let before = staged.states.len();
+        let mut state = staged.states.len();
         for slot in vector.slots() {
             staged.keep(&slot.state);
         }
@@ -251,12 +331,13 @@ fn collect<E: Env>(
         })?;
         for (i, slot) in vector.slots().iter().enumerate() {
             let Some(step) = slot.step else { continue };
+            let size = slot.state.len();
             let actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             staged.entries.push(Staged {
                 ring: i,
-                state: before + i * size,
+                state,
                 action: actor.chosen as u32,
-                reward: step.reward * reward_factor,
+                reward: step.reward * reward_factors[i],
                 discount: config.learner.gamma.powi(step.elapsed_ticks as i32) as f32,
                 kind: if step.end == Some(EpisodeEnd::Terminated) {
                     Entry::Terminal
@@ -264,6 +345,7 @@ fn collect<E: Env>(
                     Entry::Step
                 },
             });
+            state += size;
             counters.running_return[i] += f64::from(step.reward);
             for (sum, term) in counters.running_terms[i].iter_mut().zip(step.terms) {
                 *sum += term;
@@ -281,6 +363,7 @@ fn collect<E: Env>(
             }
             if step.end.is_some() {
                 finished.push(FinishedEpisode {
+                    copy: i,
                     episode_return: std::mem::take(&mut counters.running_return[i]),
                     terms: std::mem::replace(&mut counters.running_terms[i], [0.0; TERMS]),
                 });

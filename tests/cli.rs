@@ -98,6 +98,52 @@ fn tiny_run(scenario: &str, out: &Path) {
 }
 
 #[test]
+fn one_policy_is_trained_on_two_cluster_sizes_and_serves_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("benchmarks/scenarios");
+    let large = scenarios.join("quickstart-x3.toml");
+    let weighted = format!("{}=0.5", text(&large));
+    godwit(&["train", "quickstart=1.5", &weighted, "--env-steps", "256", "--threads", "1"])
+        .args(["--set", "warm_up_steps=64", "--set", "env_copies=4", "--out", text(&run)])
+        .args(["--set", "evaluate_episodes=2", "--set", "network.hidden=8"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("quickstart+quickstart-x3: 256 env steps"))
+        .stderr(predicate::str::contains(format!("evaluate {} --policy", text(&large))));
+    for scenario in ["quickstart", text(&large)] {
+        godwit(&["evaluate", scenario, "--policy", text(&run), "--baselines", "none"])
+            .args(["--episodes", "2"])
+            .assert()
+            .success();
+    }
+    godwit(&["train", "--resume", text(&run), "--env-steps", "320", "--threads", "1"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("quickstart+quickstart-x3: 320 env steps"));
+    let other = ["train", "quickstart", "--resume", text(&run)];
+    refuses(&other, &["expected a run on scenario quickstart", "quickstart+quickstart-x3"]);
+}
+
+#[test]
+fn scenarios_that_cannot_share_a_network_are_refused() {
+    refuses(
+        &["train", "founding-10x50", "quickstart=2"],
+        &[
+            "scenario quickstart: expected the features of scenario founding-10x50",
+            "same resources",
+        ],
+    );
+    refuses(&["train", "quickstart=0"], &["expected a weight above 0, got 0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let large = edited(folder.path(), "quickstart", "name = \"quickstart\"", "name = \"other\"");
+    refuses(
+        &["train", "quickstart", &large, "--set", "network.architecture=mlp"],
+        &["expected `relational` or `candidate` for several scenarios, got `mlp`"],
+    );
+}
+
+#[test]
 fn every_help_shows_an_example() {
     let commands: &[&[&str]] = &[
         &[],

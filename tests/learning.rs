@@ -3,16 +3,20 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use godwit::config::TrainConfig;
-use godwit::run::{new_trainer, trained_policy};
+use godwit::run::{network_spec, new_trainer, trained_policy};
 use godwit::schedule::Schedule;
-use godwit::trainer::Trainer;
+use godwit::trainer::{Trainer, World};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use godwit_envs::exact::ExactValues;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use godwit_envs::probes::{PROBE_ACTIONS, Probe, ProbeKind};
+use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::baselines::baseline;
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
+use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
 use godwit_models::rollout::rollout;
 use std::sync::Arc;
 use tch::Device;
@@ -29,48 +33,76 @@ enum Mistake {
     MaskForgotten,
     /// Every transition is discounted as if one tick had passed.
     TicksForgotten,
+    /// Each reward is the one of another step.
+    RewardsShuffled,
 }
 
-/// A probe with a mistake.
-struct Flawed(Probe, Mistake);
+/// An environment with a mistake.
+struct Flawed<E> {
+    env: E,
+    mistake: Mistake,
+    /// Rewards that were not paid yet.
+    kept: Vec<f32>,
+    steps: u64,
+}
 
-impl Env for Flawed {
+impl<E> Flawed<E> {
+    fn new(env: E, mistake: Mistake) -> Self {
+        Self { env, mistake, kept: Vec::new(), steps: 0 }
+    }
+
+    /// The reward of a random step of the last 64.
+    fn shuffled(&mut self, reward: f32) -> f32 {
+        self.kept.push(reward);
+        self.steps += 1;
+        if self.kept.len() < 64 {
+            return 0.0;
+        }
+        let at = child_seed(7, self.steps) % self.kept.len() as u64;
+        self.kept.swap_remove(at as usize)
+    }
+}
+
+impl<E: Env> Env for Flawed<E> {
     fn observation_space(&self) -> &ObservationSpace {
-        self.0.observation_space()
+        self.env.observation_space()
     }
     fn reset(&mut self, seed: u64) -> Result<(), ResetError> {
-        self.0.reset(seed)
+        self.env.reset(seed)
     }
     fn step(&mut self, action: usize) -> Result<Step, ActionError> {
-        let mut step = self.0.step(action)?;
-        if self.1 == Mistake::TruncationIsTermination && step.end.is_some() {
+        let mut step = self.env.step(action)?;
+        if self.mistake == Mistake::TruncationIsTermination && step.end.is_some() {
             step.end = Some(EpisodeEnd::Terminated);
         }
-        if self.1 == Mistake::TicksForgotten {
+        if self.mistake == Mistake::TicksForgotten {
             step.elapsed_ticks = 1;
+        }
+        if self.mistake == Mistake::RewardsShuffled {
+            step.reward = self.shuffled(step.reward);
         }
         Ok(step)
     }
     fn observe(&self, out: &mut ObservationBuffer) {
-        self.0.observe(out);
-        if self.1 == Mistake::MaskForgotten {
+        self.env.observe(out);
+        if self.mistake == Mistake::MaskForgotten {
             out.mask[..PROBE_ACTIONS].fill(true);
         }
     }
     fn compact_len(&self) -> usize {
-        self.0.compact_len()
+        self.env.compact_len()
     }
     fn write_compact(&self, out: &mut [u8]) {
-        self.0.write_compact(out);
+        self.env.write_compact(out);
     }
     fn read_compact(&mut self, state: &[u8]) {
-        self.0.read_compact(state);
+        self.env.read_compact(state);
     }
     fn save(&self) -> serde_json::Value {
-        self.0.save()
+        self.env.save()
     }
     fn restore(&mut self, saved: &serde_json::Value) -> Result<(), String> {
-        self.0.restore(saved)
+        self.env.restore(saved)
     }
 }
 
@@ -101,7 +133,15 @@ fn config(seed: u64) -> TrainConfig {
 
 /// Largest distance of a learnt Q-value from the exact one.
 fn worst_error(kind: ProbeKind, architecture: Architecture, mistake: Mistake, seed: u64) -> f32 {
-    let config = config(seed);
+    worst_error_with(&config(seed), kind, architecture, mistake)
+}
+
+fn worst_error_with(
+    config: &TrainConfig,
+    kind: ProbeKind,
+    architecture: Architecture,
+    mistake: Mistake,
+) -> f32 {
     let probe = Probe::new(kind);
     let fixed = FixedSize { nodes: 2, workloads: 1 };
     let fixed = (architecture == Architecture::Mlp).then_some(fixed);
@@ -109,9 +149,10 @@ fn worst_error(kind: ProbeKind, architecture: Architecture, mistake: Mistake, se
     (spec.hidden, spec.head_hidden) = (32, 16);
     // Masks are forgotten in replayed states only: acting on a masked action would be refused.
     let acting = if mistake == Mistake::MaskForgotten { Mistake::None } else { mistake };
-    let envs = (0..config.env_copies).map(|_| Flawed(Probe::new(kind), acting)).collect();
-    let decoders = vec![Flawed(Probe::new(kind), mistake)];
-    let mut trainer = Trainer::new(&config, &spec, envs, decoders, 1.0, Device::Cpu).unwrap();
+    let envs = (0..config.env_copies).map(|_| Flawed::new(Probe::new(kind), acting)).collect();
+    let decoders = vec![Flawed::new(Probe::new(kind), mistake)];
+    let worlds = vec![World { envs, decoders, reward_unit: 1.0 }];
+    let mut trainer = Trainer::new(config, &spec, worlds, Device::Cpu).unwrap();
     while !trainer.finished() {
         trainer.round(false).unwrap();
     }
@@ -171,6 +212,32 @@ fn the_mlp_learns_every_probe() {
 }
 
 #[test]
+fn a_learner_with_prioritised_replay_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let mut errors = [1, 2, 3].map(|seed| {
+            let mut config = config(seed);
+            config.learner.priority_exponent = 0.6;
+            worst_error_with(&config, kind, Architecture::Candidate, Mistake::None)
+        });
+        errors.sort_by(f32::total_cmp);
+        assert!(errors[1] < tolerance(kind), "{}: off by {}", kind.name(), errors[1]);
+    }
+}
+
+#[test]
+fn a_learner_with_noisy_heads_learns_every_probe() {
+    for kind in ProbeKind::ALL {
+        let mut errors = [1, 2, 3].map(|seed| {
+            let mut config = config(seed);
+            config.exploration.noisy_sigma = 0.5;
+            worst_error_with(&config, kind, Architecture::Candidate, Mistake::None)
+        });
+        errors.sort_by(f32::total_cmp);
+        assert!(errors[1] < tolerance(kind), "{}: off by {}", kind.name(), errors[1]);
+    }
+}
+
+#[test]
 fn a_learner_that_takes_truncation_for_an_end_misses_the_endless_value() {
     let mistake = Mistake::TruncationIsTermination;
     let error = median_error(ProbeKind::Endless, Architecture::Relational, mistake);
@@ -193,29 +260,38 @@ fn a_learner_that_forgets_elapsed_ticks_misses_their_discount() {
 }
 
 /// Return of the greedy policy on the founding example after this many env steps, and the optimum.
-fn founding_return(env_steps: u64, seed: u64) -> (f64, f64) {
+fn founding_return(env_steps: u64, mistake: Mistake, seed: u64) -> (f64, f64) {
     let scenario = Scenario::resolve("founding-3x3").unwrap();
     let mut config = config(seed);
     config.env_steps = env_steps;
     config.exploration.epsilon = Schedule { from: 1.0, to: 0.1, share: 0.5 };
     config.learner.gamma = 0.99;
     config.learner.learning_rate = Schedule { from: 2e-3, to: 1e-4, share: 1.0 };
-    let mut trainer = new_trainer(&scenario, &config, Device::Cpu).unwrap();
+    let template = Arc::new(WorldTemplate::new(&scenario));
+    let make = || {
+        let env = ClusterEnv::new(Arc::clone(&template), Phase::Train).unwrap();
+        Flawed::new(env, mistake)
+    };
+    let spec = network_spec(&config, &make().env).unwrap();
+    let envs = (0..config.env_copies).map(|_| make()).collect();
+    let worlds = vec![World { envs, decoders: vec![make()], reward_unit: 1.0 }];
+    let mut trainer = Trainer::new(&config, &spec, worlds, Device::Cpu).unwrap();
     while !trainer.finished() {
         trainer.round(false).unwrap();
     }
-    let template = Arc::new(WorldTemplate::new(&scenario));
     let mut env = ClusterEnv::new(template, Phase::Evaluate).unwrap();
     let exact = ExactValues::solve(env.state(), 1.0).unwrap();
     let optimum = exact.value(&env.state().placement, env.state().moves_left);
-    let outcome = rollout(&mut env, &mut trained_policy(&mut trainer), 0).unwrap();
+    let mut policy = NetworkPolicy::new("policy", Network::new(&spec));
+    policy.load_flat(trainer.weights());
+    let outcome = rollout(&mut env, &mut policy, 0).unwrap();
     (outcome.episode_return, optimum)
 }
 
 #[test]
 fn the_founding_example_is_learnt_to_the_optimum_of_value_iteration() {
     let mut gaps = [1, 2, 3].map(|seed| {
-        let (earned, optimum) = founding_return(8_000, seed);
+        let (earned, optimum) = founding_return(8_000, Mistake::None, seed);
         assert!(earned < optimum + 1e-4, "{earned} beats the optimum {optimum}");
         optimum - earned
     });
@@ -224,11 +300,74 @@ fn the_founding_example_is_learnt_to_the_optimum_of_value_iteration() {
 }
 
 #[test]
-fn an_untrained_policy_is_short_of_the_optimum() {
+fn a_policy_that_learns_from_shuffled_rewards_is_short_of_the_optimum() {
     let mut gaps = [1, 2, 3].map(|seed| {
-        let (earned, optimum) = founding_return(64, seed);
+        let (earned, optimum) = founding_return(8_000, Mistake::RewardsShuffled, seed);
         optimum - earned
     });
     gaps.sort_by(f64::total_cmp);
     assert!(gaps[1] > 0.01, "short of the optimum by {} only", gaps[1]);
+}
+
+#[test]
+fn an_untrained_policy_is_short_of_the_optimum() {
+    let mut gaps = [1, 2, 3].map(|seed| {
+        let (earned, optimum) = founding_return(64, Mistake::None, seed);
+        optimum - earned
+    });
+    gaps.sort_by(f64::total_cmp);
+    assert!(gaps[1] > 0.01, "short of the optimum by {} only", gaps[1]);
+}
+
+/// A policy that saw demonstrations of a baseline on quickstart and made no env step of its own:
+/// its mean return and moves in twenty episodes.
+fn imitation(name: &str, margin_weight: f64, seed: u64) -> (f64, f64) {
+    let scenario = Scenario::resolve("quickstart").unwrap();
+    let mut config = TrainConfig { seed, ..TrainConfig::default() };
+    config.demonstrations.baseline = name.into();
+    config.demonstrations.steps = 3_000;
+    config.demonstrations.pretrain_updates = 400;
+    config.demonstrations.margin_weight = margin_weight;
+    config.network.architecture = Architecture::Candidate;
+    config.learner.learning_rate = Schedule { from: 2e-3, to: 2e-3, share: 1.0 };
+    let mut trainer = new_trainer(&scenario.into(), &config, Device::Cpu).unwrap();
+    while trainer.counters.updates < 400 {
+        trainer.round(false).unwrap();
+    }
+    assert_eq!(trainer.counters.env_steps, 0);
+    twenty_episodes(&mut trained_policy(&mut trainer))
+}
+
+fn twenty_episodes(policy: &mut dyn Policy) -> (f64, f64) {
+    let scenario = Scenario::resolve("quickstart").unwrap();
+    let template = Arc::new(WorldTemplate::new(&scenario));
+    let mut env = ClusterEnv::new(template, Phase::Evaluate).unwrap();
+    let outcomes: Vec<_> = (0..20).map(|seed| rollout(&mut env, policy, seed).unwrap()).collect();
+    let mean = |sum: f64| sum / 20.0;
+    (
+        mean(outcomes.iter().map(|outcome| outcome.episode_return).sum()),
+        mean(outcomes.iter().map(|outcome| f64::from(outcome.moves)).sum()),
+    )
+}
+
+fn median(mut values: [f64; 3]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[1]
+}
+
+#[test]
+fn a_warm_start_comes_near_its_baseline_without_an_env_step() {
+    let (baseline, _) = twenty_episodes(baseline("best-single-move").unwrap().as_mut());
+    let learnt = median([1, 2, 3].map(|seed| imitation("best-single-move", 1.0, seed).0));
+    assert!(learnt > 0.9 * baseline, "{learnt} of {baseline}");
+}
+
+/// Who never moves shows nothing of what moves are worth: only the margin tells them apart.
+#[test]
+fn it_is_the_margin_that_makes_a_learner_do_what_it_was_shown() {
+    let moves =
+        |margin_weight| median([1, 2, 3].map(|seed| imitation("stay", margin_weight, seed).1));
+    let (with, without) = (moves(1.0), moves(0.0));
+    assert!(with < 0.5, "{with} moves");
+    assert!(without > 2.0, "{without} moves only");
 }

@@ -74,6 +74,12 @@ impl CandidateList {
         })
     }
 
+    /// Where a pair is listed.
+    pub fn position(&self, workload: usize, destination: usize) -> Option<usize> {
+        let mut pairs = self.workload.iter().zip(&self.destination);
+        pairs.position(|(&k, &node)| (k as usize, node as usize) == (workload, destination))
+    }
+
     /// Lists at most `most` feasible pairs.
     pub fn fill(&mut self, state: &ClusterState, most: usize) {
         self.workload.clear();

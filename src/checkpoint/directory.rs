@@ -6,7 +6,7 @@ use super::stage::{rename, sync_directory};
 use super::state::State;
 use super::write::{config_text, scenario_files};
 use crate::config::TrainConfig;
-use godwit_envs::scenario::Scenario;
+use crate::mixture::Mixture;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -30,14 +30,15 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Makes the directory of a new run and writes its `config.toml`, `scenario.toml` and, where
-    /// the scenario has a snapshot, `scenario.snapshot.json`.
+    /// Makes the directory of a new run and writes its `config.toml`, `scenario.toml` (and
+    /// `scenario-2.toml` and so on, where there are several) and, where a scenario has a snapshot,
+    /// `scenario.snapshot.json`.
     ///
     /// # Errors
     /// When something is there already, or the directory cannot be written.
     pub fn create(
         path: impl AsRef<Path>,
-        scenario: &Scenario,
+        mixture: &Mixture,
         config: &TrainConfig,
     ) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
@@ -52,10 +53,10 @@ impl RunDirectory {
         }
         let directory = Self::lock(path)?;
         let config = config_text(config, &path.join(names::CONFIG))?;
-        let mut files = scenario_files(scenario);
-        files.push((names::CONFIG, config));
+        let mut files = scenario_files(mixture);
+        files.push((names::CONFIG.to_owned(), config));
         for (name, text) in files {
-            let path = path.join(name);
+            let path = path.join(&name);
             fs::write(&path, text).map_err(CheckpointError::io(&path, "write"))?;
         }
         sync_directory(path)?;

@@ -6,6 +6,7 @@ use super::stage::{read, rename, verify};
 use super::state::State;
 use super::{names, replay_file, weights};
 use crate::config::TrainConfig;
+use crate::mixture::{Mixture, Part};
 use crate::run::{ClusterTrainer, network_spec, new_trainer};
 use crate::trainer::Counters;
 use godwit_envs::cluster_env::ClusterEnv;
@@ -28,7 +29,7 @@ pub struct LoadedCheckpoint {
     /// Hash of the features that the weights belong to.
     pub schema_hash: String,
     /// What it was trained on.
-    pub scenario: Scenario,
+    pub mixture: Mixture,
     /// The settings of its run.
     pub config: TrainConfig,
     /// Where the run stood.
@@ -42,7 +43,7 @@ pub struct LoadedCheckpoint {
 /// A run that goes on.
 pub struct Resumed {
     /// What it trains on.
-    pub scenario: Scenario,
+    pub mixture: Mixture,
     /// Its settings.
     pub config: TrainConfig,
     /// The trainer as it was when the checkpoint was written.
@@ -126,12 +127,10 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
         let path = path.join(names::MANIFEST);
         return Err(CheckpointError::content(&path, format!("an entry for {name}"), "none"));
     }
-    let scenario_path = path.join(names::SCENARIO);
-    let scenario = Scenario::load(&scenario_path)
-        .map_err(|error| CheckpointError::content(&scenario_path, "a valid scenario", error))?;
     let config = read_config(&path.join(names::CONFIG))?;
     let state = State::read(path)?;
-    check_schema(&path.join(names::STATE), &scenario, &config, &state)?;
+    let mixture = read_mixture(path, &state)?;
+    check_schema(&path.join(names::STATE), mixture.first(), &config, &state)?;
     let weights_path = path.join(names::WEIGHTS);
     let weights = weights::flat(&state.spec, &read(&weights_path)?, "online", &weights_path)?;
     let loaded = LoadedCheckpoint {
@@ -139,13 +138,28 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
         spec: state.spec.clone(),
         weights,
         schema_hash: state.schema_hash.clone(),
-        scenario,
+        mixture,
         config,
         counters: Counters::from(&state.counters),
         mean_return: state.mean_return(),
         resumable: manifest.resumable,
     };
     Ok((loaded, state))
+}
+
+/// Reads the scenarios.
+fn read_mixture(path: &Path, state: &State) -> Result<Mixture, CheckpointError> {
+    let mut parts = Vec::new();
+    for (at, &bits) in state.weight_bits.iter().enumerate() {
+        let path = path.join(names::scenario(at));
+        let scenario = Scenario::load(&path)
+            .map_err(|error| CheckpointError::content(&path, "a valid scenario", error))?;
+        parts.push(Part { scenario, weight: f64::from_bits(bits) });
+    }
+    Mixture::new(parts).map_err(|error| {
+        let got = format!("{error:#}");
+        CheckpointError::content(&path.join(names::STATE), "scenarios of one run", got)
+    })
 }
 
 /// Reads a `config.toml`.
@@ -191,8 +205,8 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
     let state_path = path.join(names::STATE);
     let wrong =
         |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
-    let LoadedCheckpoint { spec, scenario, config, counters, .. } = loaded;
-    let mut trainer = new_trainer(&scenario, &config, device)
+    let LoadedCheckpoint { spec, mixture, config, counters, .. } = loaded;
+    let mut trainer = new_trainer(&mixture, &config, device)
         .map_err(|error| wrong("a run that can be set up".into(), format!("{error:#}")))?;
 
     let copies = trainer.vector.slots().len();
@@ -220,6 +234,13 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
         tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
     }
     learner.adam.updates = saved.adam_updates;
+    if let Some(noise) = &mut learner.noise {
+        for (group, tensor) in noise.state_mut() {
+            let values = weights::flat(&spec, &bytes, group, &weights_path)?;
+            tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
+        }
+        noise.adam.updates = saved.adam_updates;
+    }
     learner.rng = saved.learner_rng;
     for (actor, rng) in trainer.actors.iter_mut().zip(saved.actor_rngs) {
         actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).rng = rng;
@@ -233,5 +254,5 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
     trainer.vector.refresh();
     trainer.counters = counters;
     replay_file::read(&mut trainer.replay, &path.join(names::REPLAY))?;
-    Ok(Resumed { scenario, config, trainer, path: path.to_owned(), notes: Vec::new() })
+    Ok(Resumed { mixture, config, trainer, path: path.to_owned(), notes: Vec::new() })
 }

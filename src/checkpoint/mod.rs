@@ -23,7 +23,7 @@ pub use load::{LoadedCheckpoint, Resumed, load, resume};
 pub use write::{write_best, write_last};
 
 /// Version of the files of a checkpoint.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Names of the files of a checkpoint.
 mod names {
@@ -32,6 +32,16 @@ mod names {
     pub const WEIGHTS: &str = "weights.safetensors";
     pub const REPLAY: &str = "replay.bin";
     pub const CONFIG: &str = "config.toml";
+    /// The first scenario.
     pub const SCENARIO: &str = "scenario.toml";
-    pub const SNAPSHOT: &str = "scenario.snapshot.json";
+
+    /// The scenario at this index.
+    pub fn scenario(at: usize) -> String {
+        if at == 0 { SCENARIO.to_owned() } else { format!("scenario-{}.toml", at + 1) }
+    }
+
+    /// The snapshot of the scenario at this index.
+    pub fn snapshot(at: usize) -> String {
+        scenario(at).replace(".toml", ".snapshot.json")
+    }
 }

@@ -20,6 +20,8 @@ pub(super) struct State {
     pub spec: NetworkSpec,
     /// Hash of the features that the weights belong to.
     pub schema_hash: String,
+    /// Bits of the weight of each scenario.
+    pub weight_bits: Vec<u64>,
     /// Where the run stands.
     pub counters: SavedCounters,
     /// Bits of the mean validation return (`best` only).

@@ -5,10 +5,12 @@ mod disk;
 use super::directory::{BEST, LAST, PREVIOUS};
 use super::*;
 use crate::config::{LearnerConfig, NetworkConfig, TrainConfig};
+use crate::mixture::{Mixture, Part};
 use crate::run::{ClusterTrainer, new_trainer};
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::scenario::{DemandProcess, Mode, Scenario, StartPlacement};
+use godwit_models::net::Architecture;
 use std::fs;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -31,12 +33,12 @@ fn config() -> TrainConfig {
     }
 }
 
-fn founding() -> Scenario {
-    Scenario::embedded("founding-3x3").expect("an embedded scenario")
+fn founding() -> Mixture {
+    Scenario::embedded("founding-3x3").expect("an embedded scenario").into()
 }
 
 /// Changing demand, transfers that outlast a tick, cooldowns, forecasts, a list of candidates.
-fn online() -> Scenario {
+fn online() -> Mixture {
     let mut scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
     scenario.rules.episode.mode = Mode::Online;
     scenario.rules.episode.ticks = 24;
@@ -49,7 +51,7 @@ fn online() -> Scenario {
     let wave = r#"{"kind": "diurnal", "period_ticks": 12, "amplitude": 0.3, "phase": [0.0, 1.0], "noise": 0.1, "persistence": 0.5}"#;
     let wave: DemandProcess = serde_json::from_str(wave).expect("a demand process");
     scenario.workloads.iter_mut().for_each(|group| group.process = wave.clone());
-    Scenario::parse(&scenario.to_toml(), "online").expect("a valid scenario")
+    Scenario::parse(&scenario.to_toml(), "online").expect("a valid scenario").into()
 }
 
 fn rounds(trainer: &mut ClusterTrainer, rounds: usize) {
@@ -60,14 +62,14 @@ fn rounds(trainer: &mut ClusterTrainer, rounds: usize) {
 
 /// A fresh run after some rounds, in a directory of its own.
 fn run(
-    scenario: &Scenario,
+    mixture: &Mixture,
     config: &TrainConfig,
     made: usize,
 ) -> (TempDir, RunDirectory, ClusterTrainer) {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let directory =
-        RunDirectory::create(folder.path().join("run"), scenario, config).expect("a run");
-    let mut trainer = new_trainer(scenario, config, Device::Cpu).expect("a trainer");
+        RunDirectory::create(folder.path().join("run"), mixture, config).expect("a run");
+    let mut trainer = new_trainer(mixture, config, Device::Cpu).expect("a trainer");
     rounds(&mut trainer, made);
     (folder, directory, trainer)
 }
@@ -88,6 +90,11 @@ fn assert_same(a: &mut ClusterTrainer, b: &mut ClusterTrainer) {
     ] {
         assert!(bits(a) == bits(b), "{name} differs");
     }
+    let noise = |trainer: &ClusterTrainer| {
+        let noise = trainer.learner.noise.as_ref()?;
+        Some((noise.adam.updates, noise.state().map(|(_, tensor)| bits(tensor))))
+    };
+    assert!(noise(a) == noise(b), "noise differs");
     assert_eq!(a.learner.adam.updates, b.learner.adam.updates);
     assert_eq!(a.learner.rng, b.learner.rng);
     for (a, b) in a.actors.iter_mut().zip(&mut b.actors) {
@@ -105,6 +112,12 @@ fn assert_same(a: &mut ClusterTrainer, b: &mut ClusterTrainer) {
                 == bytemuck::cast_slice::<f32, u32>(&b.discounts)
         );
     }
+    let weights = |trainer: &ClusterTrainer| {
+        let priorities = trainer.replay.priorities()?;
+        let weights = (0..trainer.replay.capacity()).map(|at| priorities.weight(at).to_bits());
+        Some((priorities.largest().to_bits(), weights.collect::<Vec<_>>()))
+    };
+    assert!(weights(a) == weights(b), "priorities differ");
     for (a, b) in a.vector.slots().iter().zip(b.vector.slots()) {
         assert_eq!(a.episodes, b.episodes);
         assert_eq!(a.env.save(), b.env.save());
@@ -125,13 +138,13 @@ fn assert_same_observation(a: &ObservationBuffer, b: &ObservationBuffer) {
     }
 }
 
-fn resumes_bit_exactly(scenario: &Scenario, config: &TrainConfig, half: usize) {
-    let (_folder, directory, mut trainer) = run(scenario, config, half);
+fn resumes_bit_exactly(mixture: &Mixture, config: &TrainConfig, half: usize) {
+    let (_folder, directory, mut trainer) = run(mixture, config, half);
     assert!(trainer.counters.updates > 0, "the first half must learn");
-    write_last(&directory, scenario, &mut trainer).expect("a checkpoint");
+    write_last(&directory, mixture, &mut trainer).expect("a checkpoint");
     let mut resumed = resume(&directory, Device::Cpu).expect("the run");
     assert_eq!(resumed.notes, Vec::<String>::new());
-    assert_eq!(&resumed.scenario, scenario);
+    assert_eq!(&resumed.mixture, mixture);
     assert_eq!(&resumed.config, config);
     assert_same(&mut trainer, &mut resumed.trainer);
     // The writer goes on as if it had not written; the reader as if it had not stopped.
@@ -161,6 +174,53 @@ fn a_run_with_paired_rewards_and_hard_targets_resumes_bit_exactly() {
     let mut config = TrainConfig { paired_baseline: "best-single-move".into(), ..config() };
     config.learner.target_every = 7;
     resumes_bit_exactly(&online(), &config, 19);
+}
+
+#[test]
+fn a_run_with_priorities_resumes_bit_exactly() {
+    let mut config = config();
+    config.learner.priority_exponent = 0.6;
+    resumes_bit_exactly(&online(), &config, 23);
+}
+
+#[test]
+fn a_run_with_demonstrations_resumes_bit_exactly_before_and_after_its_first_env_step() {
+    let mut config = TrainConfig { paired_baseline: "best-single-move".into(), ..config() };
+    config.demonstrations.baseline = "load-balancer".into();
+    config.demonstrations.steps = 60;
+    config.demonstrations.pretrain_updates = 40;
+    resumes_bit_exactly(&online(), &config, 1);
+    resumes_bit_exactly(&online(), &config, 23);
+}
+
+#[test]
+fn a_run_with_noisy_heads_resumes_bit_exactly() {
+    let mut config = config();
+    config.exploration.noisy_sigma = 0.5;
+    resumes_bit_exactly(&online(), &config, 23);
+}
+
+/// The first with three times its nodes and workloads, as the second scenario.
+fn small_and_large(scenario: &Scenario) -> Mixture {
+    let mut large = scenario.clone();
+    large.name = format!("{}-large", large.name);
+    large.nodes.iter_mut().for_each(|group| group.count *= 3);
+    large.workloads.iter_mut().for_each(|group| group.count *= 3);
+    let part = |scenario: &Scenario, weight| Part { scenario: scenario.clone(), weight };
+    Mixture::new(vec![part(scenario, 2.0), part(&large, 1.5)]).expect("alike scenarios")
+}
+
+#[test]
+fn a_run_on_two_cluster_sizes_resumes_bit_exactly() {
+    for architecture in [Architecture::Relational, Architecture::Candidate] {
+        let mut config = config();
+        config.network.architecture = architecture;
+        config.learner.priority_exponent = 0.6;
+        config.demonstrations.baseline = "best-single-move".into();
+        config.demonstrations.steps = 120;
+        config.demonstrations.pretrain_updates = 3;
+        resumes_bit_exactly(&small_and_large(online().first()), &config, 30);
+    }
 }
 
 /// A run with `last` (20 rounds) and `previous` (15 rounds).
@@ -223,9 +283,12 @@ fn a_missing_file_a_short_file_and_another_format_are_named() {
     assert!(note.contains("got none"), "{note}");
     let note = note_after(names::MANIFEST, |path| {
         let text = fs::read_to_string(path).expect("a file");
-        fs::write(path, text.replace("\"format\": 1", "\"format\": 99")).expect("writable");
+        let format = format!("\"format\": {FORMAT}");
+        assert!(text.contains(&format), "{text}");
+        fs::write(path, text.replace(&format, "\"format\": 99")).expect("writable");
     });
-    assert!(note.contains("expected checkpoint format 1, got format 99"), "{note}");
+    let expected = format!("expected checkpoint format {FORMAT}, got format 99");
+    assert!(note.contains(&expected), "{note}");
 }
 
 #[test]
@@ -250,7 +313,7 @@ fn the_best_weights_load_and_cannot_be_resumed() {
         assert_eq!(loaded.weights, trainer.weights());
         assert_eq!((loaded.mean_return, loaded.resumable), (Some(0.3), false));
         assert_eq!(loaded.counters, trainer.counters);
-        assert_eq!((loaded.scenario, loaded.config), (founding(), config()));
+        assert_eq!((loaded.mixture, loaded.config), (founding(), config()));
     }
     fs::rename(directory.path().join(BEST), directory.path().join(LAST)).expect("a rename");
     let error = resume(&directory, Device::Cpu).err().expect("an error");
@@ -260,7 +323,7 @@ fn the_best_weights_load_and_cannot_be_resumed() {
 #[test]
 fn weights_of_other_features_are_refused() {
     let (_folder, directory, mut trainer) = run(&founding(), &config(), 0);
-    let quickstart = Scenario::embedded("quickstart").expect("an embedded scenario");
+    let quickstart = Scenario::embedded("quickstart").expect("an embedded scenario").into();
     write_best(&directory, &quickstart, &mut trainer, 0.0).expect("a checkpoint");
     let message = load(directory.path()).expect_err("an error").to_string();
     assert!(message.contains("expected schema hash"), "{message}");
@@ -303,9 +366,9 @@ fn a_run_directory_is_taken_once() {
 }
 
 /// A scenario file that names a snapshot file in another folder.
-fn with_snapshot(folder: &Path) -> Scenario {
+fn with_snapshot(folder: &Path) -> Mixture {
     let resources: Vec<String> =
-        founding().rules.resources.iter().map(|kind| kind.name.clone()).collect();
+        founding().first().rules.resources.iter().map(|kind| kind.name.clone()).collect();
     let amounts = |value: f32| vec![value; resources.len()];
     let nodes: Vec<_> = (0..3)
         .map(|i| serde_json::json!({ "name": format!("node-{i}"), "supply": amounts(10.0) }))
@@ -326,12 +389,12 @@ fn with_snapshot(folder: &Path) -> Scenario {
         snapshot: Some("data/cluster.json".into()),
         nodes: Vec::new(),
         workloads: Vec::new(),
-        ..founding()
+        ..founding().first().clone()
     };
     scenario.start.placement = StartPlacement::Random;
     let path = folder.join("scenario.toml");
     fs::write(&path, scenario.to_toml()).expect("a file");
-    Scenario::load(path).expect("a valid scenario")
+    Scenario::load(path).expect("a valid scenario").into()
 }
 
 #[test]
@@ -342,10 +405,10 @@ fn a_run_on_a_snapshot_needs_nothing_outside_its_directory() {
     write_last(&directory, &scenario, &mut trainer).expect("a checkpoint");
     drop(folder);
     let mut resumed = resume(&directory, Device::Cpu).expect("the run");
-    assert_eq!(resumed.scenario.cluster, scenario.cluster);
+    assert_eq!(resumed.mixture.first().cluster, scenario.first().cluster);
     rounds(&mut trainer, 10);
     rounds(&mut resumed.trainer, 10);
     assert_same(&mut trainer, &mut resumed.trainer);
     let own = Scenario::load(directory.path().join(names::SCENARIO)).expect("a scenario");
-    assert_eq!(own.cluster, scenario.cluster);
+    assert_eq!(own.cluster, scenario.first().cluster);
 }

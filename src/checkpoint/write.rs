@@ -6,6 +6,7 @@ use super::stage::{Stage, rename, sync_directory};
 use super::state::{ResumeState, SavedCounters, SavedEnvironment, State};
 use super::{names, replay_file, weights};
 use crate::config::TrainConfig;
+use crate::mixture::{Mixture, Part};
 use crate::run::ClusterTrainer;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::Scenario;
@@ -19,7 +20,7 @@ use tch::Tensor;
 /// When the disk refuses: the checkpoints before it are still there, the failed one is removed.
 pub fn write_last(
     directory: &RunDirectory,
-    scenario: &Scenario,
+    mixture: &Mixture,
     trainer: &mut ClusterTrainer,
 ) -> Result<(), CheckpointError> {
     let run = directory.path();
@@ -28,8 +29,18 @@ pub fn write_last(
     let [online, target, mean, square] =
         [&learner.online.flat, &learner.target.flat, &learner.adam.mean, &learner.adam.square]
             .map(to_host);
-    let groups: [(&str, &[f32]); 4] =
-        [("online", &online), ("target", &target), ("adam_mean", &mean), ("adam_square", &square)];
+    let mut groups: Vec<(&str, &[f32])> = vec![
+        ("online", &online),
+        ("target", &target),
+        ("adam_mean", &mean),
+        ("adam_square", &square),
+    ];
+    let noise: Vec<(&str, Vec<f32>)> = learner
+        .noise
+        .iter()
+        .flat_map(|noise| noise.state().map(|(name, tensor)| (name, to_host(tensor))))
+        .collect();
+    groups.extend(noise.iter().map(|(name, values)| (*name, values.as_slice())));
     let resume = ResumeState {
         adam_updates: learner.adam.updates,
         learner_rng: learner.rng.clone(),
@@ -47,7 +58,7 @@ pub fn write_last(
             .map(|slot| SavedEnvironment { episodes: slot.episodes, state: slot.env.save() })
             .collect(),
     };
-    write_common(&mut stage, run, scenario, trainer, &groups, None, Some(resume))?;
+    write_common(&mut stage, run, mixture, trainer, &groups, None, Some(resume))?;
     stage.file(names::REPLAY, |out| replay_file::write(&trainer.replay, out))?;
     stage.seal()?;
     stage.place(run, LAST, PREVIOUS)?;
@@ -63,7 +74,7 @@ pub fn write_last(
 /// When the disk refuses: the best before it is still there.
 pub fn write_best(
     directory: &RunDirectory,
-    scenario: &Scenario,
+    mixture: &Mixture,
     trainer: &mut ClusterTrainer,
     mean_return: f64,
 ) -> Result<(), CheckpointError> {
@@ -71,7 +82,7 @@ pub fn write_best(
     let mut stage = Stage::new(run, BEST, false)?;
     let online = trainer.weights().to_vec();
     let groups: [(&str, &[f32]); 1] = [("online", &online)];
-    write_common(&mut stage, run, scenario, trainer, &groups, Some(mean_return), None)?;
+    write_common(&mut stage, run, mixture, trainer, &groups, Some(mean_return), None)?;
     stage.seal()?;
     stage.place(run, BEST, BEST_BEFORE)?;
     let before = run.join(BEST_BEFORE);
@@ -84,7 +95,7 @@ pub fn write_best(
 fn write_common(
     stage: &mut Stage,
     run: &Path,
-    scenario: &Scenario,
+    mixture: &Mixture,
     trainer: &ClusterTrainer,
     groups: &[(&str, &[f32])],
     mean_return: Option<f64>,
@@ -95,14 +106,15 @@ fn write_common(
     stage.file(names::WEIGHTS, |out| out.write_all(&weights))?;
     let config = config_text(&trainer.config, &run.join(names::CONFIG))?;
     stage.file(names::CONFIG, |out| out.write_all(config.as_bytes()))?;
-    for (name, text) in scenario_files(scenario) {
-        stage.file(name, |out| out.write_all(text.as_bytes()))?;
+    for (name, text) in scenario_files(mixture) {
+        stage.file(&name, |out| out.write_all(text.as_bytes()))?;
     }
     let state = State {
         producer: concat!("godwit ", env!("CARGO_PKG_VERSION")).to_owned(),
         spec: spec.clone(),
         // A trainer has at least one environment: the configuration demands it.
         schema_hash: trainer.vector.slots()[0].env.observation_space().schema.hash(),
+        weight_bits: mixture.parts().iter().map(|part| part.weight.to_bits()).collect(),
         counters: SavedCounters::from(&trainer.counters),
         mean_return_bits: mean_return.map(f64::to_bits),
         resume,
@@ -117,13 +129,21 @@ pub(super) fn config_text(config: &TrainConfig, path: &Path) -> Result<String, C
         .map_err(|error| CheckpointError::content(path, "settings that TOML can express", error))
 }
 
-/// The scenario as files that can be read on their own: the snapshot lies beside it.
-pub(super) fn scenario_files(scenario: &Scenario) -> Vec<(&'static str, String)> {
-    let Some(cluster) = &scenario.cluster else {
-        return vec![(names::SCENARIO, scenario.to_toml())];
-    };
-    let local = Scenario { snapshot: Some(names::SNAPSHOT.into()), ..scenario.clone() };
-    vec![(names::SCENARIO, local.to_toml()), (names::SNAPSHOT, cluster.to_json())]
+/// The scenarios as files that can be read on their own: snapshots lie beside them.
+pub(super) fn scenario_files(mixture: &Mixture) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
+        let name = names::scenario(at);
+        let Some(cluster) = &scenario.cluster else {
+            files.push((name, scenario.to_toml()));
+            continue;
+        };
+        let snapshot = names::snapshot(at);
+        let local = Scenario { snapshot: Some(snapshot.clone().into()), ..scenario.clone() };
+        files.push((name, local.to_toml()));
+        files.push((snapshot, cluster.to_json()));
+    }
+    files
 }
 
 fn to_host(tensor: &Tensor) -> Vec<f32> {

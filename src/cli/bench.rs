@@ -185,7 +185,7 @@ fn act(scenario: &Scenario, seconds: f64) -> anyhow::Result<Vec<Figure>> {
 fn learn(scenario: &Scenario, seconds: f64, device: DeviceChoice) -> anyhow::Result<Vec<Figure>> {
     let device = train::compute_device(device)?;
     let config = TrainConfig { env_steps: u64::MAX, ..TrainConfig::default() };
-    let mut trainer = new_trainer(scenario, &config, device)?;
+    let mut trainer = new_trainer(&scenario.clone().into(), &config, device)?;
     // Until the replay is warm there are no updates; the first rounds also allocate.
     while trainer.counters.updates < 64 {
         trainer.round(false)?;

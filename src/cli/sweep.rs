@@ -255,8 +255,9 @@ fn resolve(
 fn accepted(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<()> {
     let env_copies = 1;
     let replay_capacity = config.learner.n_step + 8;
-    let small = TrainConfig { env_copies, replay_capacity, ..config.clone() };
-    run::new_trainer(scenario, &small, tch::Device::Cpu).map(|_| ())
+    let mut small = TrainConfig { env_copies, replay_capacity, ..config.clone() };
+    small.demonstrations.steps = replay_capacity;
+    run::new_trainer(&scenario.clone().into(), &small, tch::Device::Cpu).map(|_| ())
 }
 
 /// Takes hold of the folder: of a new one, or of that of the same sweep.

@@ -4,15 +4,19 @@ use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput};
 use crate::checkpoint::{self, RunDirectory};
 use crate::device::DeviceChoice;
+use crate::mixture::{Mixture, Part};
 use crate::run::{self, ClusterTrainer, RunEnd};
 use crate::signals::{received_signal, stop_flag};
-use godwit_envs::scenario::Scenario;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tch::Device;
 use toml::Value;
 
-/// Train a policy on a scenario.
+/// Train a policy on a scenario, or on several at once.
+///
+/// Several scenarios share one network, which must serve any cluster size; their clusters may
+/// differ in size, their features may not. SCENARIO=WEIGHT gives a scenario more or less of the
+/// environment copies than another. The first one's [train] table is used.
 ///
 /// Settings are merged in this order, later ones win: defaults, the scenario's [train] table,
 /// --config, --set, the flags below. The run's folder holds the resolved config.toml, the
@@ -23,12 +27,14 @@ use toml::Value;
 #[command(after_help = "\
 Examples:
   godwit train quickstart
+  godwit train founding-10x50=2 hetero=1 --set network.architecture=candidate
   godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet
   godwit train --resume checkpoints/fleet")]
 pub struct Args {
-    /// Embedded scenario or scenario file
-    #[arg(required_unless_present = "resume")]
-    scenario: Option<String>,
+    /// Embedded scenario or scenario file; several may be given, each with a weight [without
+    /// WEIGHT: 1]
+    #[arg(required_unless_present = "resume", value_name = "SCENARIO[=WEIGHT]")]
+    scenario: Vec<String>,
     /// TOML file with settings
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     config: Option<PathBuf>,
@@ -63,7 +69,7 @@ pub struct Args {
 /// # Errors
 /// When the settings, the device or the folder cannot be used, or training fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let scenario = args.scenario.as_deref().map(super::scenario).transpose()?;
+    let asked = mixture(&args.scenario)?;
     if let Some(minutes) = args.minutes
         && !(0.0..=1e7).contains(&minutes)
     {
@@ -74,17 +80,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // code tells which signal it was.
     let received = received_signal()?;
     let stop = stop_flag()?;
-    let (scenario, mut trainer, directory) = match (&args.resume, scenario) {
+    let (mixture, mut trainer, directory) = match (&args.resume, asked) {
         (Some(folder), asked) => resume(args, folder, asked.as_ref())?,
-        (None, Some(scenario)) => begin(args, scenario)?,
+        (None, Some(mixture)) => begin(args, mixture)?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
-    let summary = run::train(&scenario, &mut trainer, &directory, &stop)?;
+    let summary = run::train(&mixture, &mut trainer, &directory, &stop)?;
     let folder = directory.path().display();
     let best = summary.best_return.map_or("none".into(), |best| format!("{best:.4}"));
     eprintln!(
         "{}: {} env steps, {} updates, best validation return {best}, {:.1} s",
-        scenario.name, summary.env_steps, summary.updates, summary.seconds
+        mixture.name(),
+        summary.env_steps,
+        summary.updates,
+        summary.seconds
     );
     match summary.end {
         RunEnd::Interrupted => {
@@ -92,19 +101,40 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(super::interrupted(&received))
         }
         RunEnd::Complete => {
-            eprintln!(
-                "compare it: godwit evaluate {} --policy {folder}",
-                args.scenario.as_deref().unwrap_or(&scenario.name)
-            );
+            for (at, part) in mixture.parts().iter().enumerate() {
+                let given = args.scenario.get(at).map(|text| weighted(text).0);
+                let name = given.unwrap_or(&part.scenario.name);
+                eprintln!("compare it: godwit evaluate {name} --policy {folder}");
+            }
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-type Run = (Scenario, ClusterTrainer, RunDirectory);
+/// The scenarios that the command line names; none if it names none.
+fn mixture(texts: &[String]) -> anyhow::Result<Option<Mixture>> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let mut parts = Vec::new();
+    for text in texts {
+        let (name, weight) = weighted(text);
+        parts.push(Part { scenario: super::scenario(name)?, weight });
+    }
+    Mixture::new(parts).or_bad_input().map(Some)
+}
+
+/// `NAME=WEIGHT`, or a name (which may itself hold a `=`) of weight 1.
+fn weighted(text: &str) -> (&str, f64) {
+    text.rsplit_once('=')
+        .and_then(|(name, weight)| Some((name, weight.parse().ok()?)))
+        .unwrap_or((text, 1.0))
+}
+
+type Run = (Mixture, ClusterTrainer, RunDirectory);
 
 /// A new run. Everything is checked before anything is written.
-fn begin(args: &Args, scenario: Scenario) -> anyhow::Result<Run> {
+fn begin(args: &Args, mixture: Mixture) -> anyhow::Result<Run> {
     let integer = |value: Option<i64>| value.map(Value::Integer);
     let flags = [
         ("--env-steps", "env_steps", integer(args.env_steps)),
@@ -118,27 +148,27 @@ fn begin(args: &Args, scenario: Scenario) -> anyhow::Result<Run> {
         flags: flags.collect(),
         ..Sources::default()
     };
-    let config = settings::resolve(&scenario, &sources)?;
+    let config = settings::resolve(mixture.first(), &sources)?;
     let device = compute_device(args.device)?;
-    let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(&scenario.name));
+    let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
     // What new_trainer refuses are settings that do not fit the scenario.
-    let trainer = run::new_trainer(&scenario, &config, device).or_bad_input()?;
-    let directory = RunDirectory::create(&out, &scenario, &config).or_bad_input()?;
-    Ok((scenario, trainer, directory))
+    let trainer = run::new_trainer(&mixture, &config, device).or_bad_input()?;
+    let directory = RunDirectory::create(&out, &mixture, &config).or_bad_input()?;
+    Ok((mixture, trainer, directory))
 }
 
-fn resume(args: &Args, folder: &Path, asked: Option<&Scenario>) -> anyhow::Result<Run> {
+fn resume(args: &Args, folder: &Path, asked: Option<&Mixture>) -> anyhow::Result<Run> {
     let device = compute_device(args.device)?;
     let directory = RunDirectory::open(folder).or_bad_input()?;
     let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
     if let Some(asked) = asked
-        && !asked.same_world(&resumed.scenario)
+        && !asked.same_worlds(&resumed.mixture)
     {
         let message = format!(
             "--resume {}: expected a run on scenario {} as it is now, got one on {}",
             folder.display(),
-            asked.name,
-            resumed.scenario.name
+            asked.name(),
+            resumed.mixture.name()
         );
         return Err(BadInput(message).into());
     }
@@ -161,7 +191,7 @@ fn resume(args: &Args, folder: &Path, asked: Option<&Scenario>) -> anyhow::Resul
         resumed.path.display(),
         trainer.counters.env_steps
     );
-    Ok((resumed.scenario, trainer, directory))
+    Ok((resumed.mixture, trainer, directory))
 }
 
 /// The device of the updates. This comes before any other use of libtorch, which looks for its

@@ -115,10 +115,11 @@ fn row(
     row.extend(bounded.then(|| policy.gap.map_or("-".into(), percent)));
     if compared {
         let difference = policy.comparison.map(|comparison| comparison.difference);
-        row.push(difference.map_or("-".into(), |difference| format!("{:+.4}", difference.value)));
+        row.push(difference.map_or("-".into(), |difference| signed(difference.value)));
         row.extend(intervals.then(|| {
-            difference
-                .map_or("-".into(), |Estimate { low, high, .. }| format!("[{low:+.4}, {high:+.4}]"))
+            difference.map_or("-".into(), |Estimate { low, high, .. }| {
+                format!("[{}, {}]", signed(low), signed(high))
+            })
         }));
         let better = policy.comparison.map(|comparison| comparison.probability_of_improvement);
         row.extend(intervals.then(|| better.map_or("-".into(), |share| percent(share.value))));
@@ -139,6 +140,11 @@ fn row(
 
 fn interval(Estimate { low, high, .. }: &Estimate) -> String {
     format!("[{}, {}]", figure(*low), figure(*high))
+}
+
+fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "" } else { "+" };
+    format!("{sign}{}", figure(value))
 }
 
 /// Four decimals, or none where they would be noise behind six digits.

@@ -104,7 +104,7 @@ pub fn export(
     episodes: usize,
     progress: bool,
 ) -> anyhow::Result<ExportReport> {
-    let LoadedCheckpoint { spec, weights, scenario, config, counters, mean_return, path, .. } =
+    let LoadedCheckpoint { spec, weights, mixture, config, counters, mean_return, path, .. } =
         checkpoint::load(checkpoint_path)?;
     let training = json!({
         // The name alone: where it lay on this machine says nothing elsewhere.
@@ -114,8 +114,10 @@ pub fn export(
         "updates": counters.updates,
         "episodes": counters.episodes,
         "validation_return": mean_return,
+        "scenarios": mixture.parts().iter().map(|part| &part.scenario.name).collect::<Vec<_>>(),
         "config": serde_json::to_value(&config).context("the training configuration as JSON")?,
     });
+    let scenario = mixture.first().clone();
     let evaluation = results(&scenario, &spec, &weights, episodes, progress)?;
     write(&Source { spec, weights, scenario, training, evaluation }, out)
 }

@@ -13,10 +13,10 @@ mod tests;
 use crate::checkpoint::RunDirectory;
 use crate::config::TrainConfig;
 use crate::dqn::UpdateStats;
-use crate::run::{ClusterTrainer, mean_return};
+use crate::mixture::Mixture;
+use crate::run::{ClusterTrainer, Validation, mean_return};
 use crate::trainer::{FinishedEpisode, RoundReport};
 use godwit_envs::objective::{Objective, Term};
-use godwit_envs::scenario::Scenario;
 use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use metrics::Metrics;
@@ -36,8 +36,8 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 pub struct RunLog {
     metrics: Metrics,
     tensorboard: TensorBoard,
-    // Weighs the terms of an episode: its plain return.
-    objective: Objective,
+    // Of each environment copy; weighs the terms of an episode: its plain return.
+    objectives: Vec<Objective>,
     bar: Option<ProgressBar>,
     silent: bool,
     // Of the whole run, parts before a resume included.
@@ -67,16 +67,20 @@ impl RunLog {
     /// When the log cannot be written at all; later failures only warn.
     pub fn open(
         directory: &RunDirectory,
-        scenario: &Scenario,
+        mixture: &Mixture,
         config: &TrainConfig,
         resumed_at_env_steps: u64,
     ) -> anyhow::Result<Self> {
         let (metrics, kept) = Metrics::open(directory.path(), resumed_at_env_steps)?;
         let tensorboard = TensorBoard::create(directory.path())?;
+        let mut objectives = Vec::new();
+        for (part, copies) in mixture.parts().iter().zip(mixture.copies(config.env_copies)?) {
+            objectives.extend((0..copies).map(|_| Objective::new(&part.scenario.rules)));
+        }
         Ok(Self {
             metrics,
             tensorboard,
-            objective: Objective::new(&scenario.rules),
+            objectives,
             bar: std::io::stderr().is_terminal().then(|| bar(config, resumed_at_env_steps)),
             silent: false,
             seconds_before: kept.seconds,
@@ -136,8 +140,9 @@ impl RunLog {
             (!episodes.is_empty()).then(|| sum / episodes.len() as f64)
         };
         let paid_return = mean(&|episode| episode.episode_return);
-        let objective = &self.objective;
-        let episode_return = mean(&|episode| -f64::from(objective.value(&episode.terms)));
+        let objectives = &self.objectives;
+        let episode_return =
+            mean(&|episode| -f64::from(objectives[episode.copy].value(&episode.terms)));
         self.last_return = episode_return.or(self.last_return);
         let terms: Map<String, Value> = Term::ALL
             .into_iter()
@@ -180,14 +185,13 @@ impl RunLog {
     pub fn evaluation(
         &mut self,
         trainer: &ClusterTrainer,
-        outcomes: &[Outcome],
+        validation: &Validation,
     ) -> anyhow::Result<()> {
+        let outcomes: Vec<&Outcome> = validation.outcomes().collect();
         let mean = |of: &dyn Fn(&Outcome) -> f64| {
-            outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
+            outcomes.iter().map(|outcome| of(outcome)).sum::<f64>() / outcomes.len() as f64
         };
-        let value = mean_return(outcomes);
-        let variance = mean(&|outcome| (outcome.episode_return - value).powi(2));
-        let error = (variance / (outcomes.len() as f64 - 1.0).max(1.0)).sqrt();
+        let (value, error) = (validation.value, validation.standard_error);
         let moves = mean(&|outcome| f64::from(outcome.moves));
         let decisions: usize = outcomes.iter().map(|outcome| outcome.decision_seconds.len()).sum();
         let seconds: f32 = outcomes.iter().flat_map(|outcome| &outcome.decision_seconds).sum();
@@ -206,7 +210,7 @@ impl RunLog {
         if is_best {
             self.best = Some(value);
         }
-        let line = json!({
+        let mut line = json!({
             "return": value,
             "return_standard_error": error,
             "terms_paid": paid,
@@ -218,10 +222,25 @@ impl RunLog {
             "episodes": outcomes.len(),
             "best": self.best,
         });
+        if let [_, _, ..] = validation.scenarios.as_slice() {
+            let by_scenario: Map<String, Value> = validation
+                .scenarios
+                .iter()
+                .map(|(name, outcomes)| (name.clone(), json!(mean_return(outcomes))))
+                .collect();
+            line["return_by_scenario"] = Value::Object(by_scenario);
+        }
         self.write("evaluation", line);
         let mark = if is_best { ", the best so far" } else { "" };
+        let each: String = match validation.scenarios.as_slice() {
+            [_] => String::new(),
+            several => several
+                .iter()
+                .map(|(name, outcomes)| format!(", {name} {:.4}", mean_return(outcomes)))
+                .collect(),
+        };
         self.say(&format!(
-            "step {}: evaluation return {value:.4} +- {error:.4}, {moves:.1} moves{mark}",
+            "step {}: evaluation return {value:.4} +- {error:.4}{each}, {moves:.1} moves{mark}",
             self.now.0
         ));
         Ok(())

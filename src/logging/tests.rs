@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::run::new_trainer;
+use godwit_envs::scenario::Scenario;
 use std::fs;
 
 fn lines(directory: &RunDirectory) -> Vec<Value> {
@@ -12,6 +13,7 @@ fn lines(directory: &RunDirectory) -> Vec<Value> {
 #[test]
 fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
     let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
+    let scenario = Mixture::from(scenario);
     let config = TrainConfig {
         env_steps: 400,
         env_copies: 2,
@@ -39,7 +41,8 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
         decision_seconds: vec![1e-6; 3],
         ..Outcome::default()
     };
-    log.evaluation(&trainer, &[outcome.clone(), outcome]).expect("logged");
+    let validation = Validation::new(&scenario, vec![vec![outcome.clone(), outcome]]);
+    log.evaluation(&trainer, &validation).expect("logged");
     log.warn("something");
     log.finish();
 
@@ -105,6 +108,7 @@ fn tensorboard_records_hold_what_their_headers_say() {
 #[test]
 fn a_full_disk_warns_once_and_goes_on() {
     let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
+    let scenario = Mixture::from(scenario);
     let folder = tempfile::tempdir().expect("a temporary directory");
     let config = TrainConfig::default();
     let directory = RunDirectory::create(folder.path(), &scenario, &config).expect("a run");

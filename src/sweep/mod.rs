@@ -18,6 +18,7 @@ use crate::checkpoint::{self, RunDirectory};
 use crate::logging::hparams::{
     HyperDomain, HyperParameter, HyperValue, write_experiment, write_session,
 };
+use crate::mixture::Mixture;
 use crate::run::{self, RunEnd, Session};
 use anyhow::{Context, anyhow, ensure};
 use plan::{Plan, Run};
@@ -149,14 +150,14 @@ fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<O
         place.env_steps.fetch_add(until - before, Ordering::Relaxed);
         return Ok(Some(value));
     }
-    let scenario = &plan.scenarios[run.scenario];
+    let mixture = Mixture::from(plan.scenarios[run.scenario].clone());
     let config = plan.config(run);
     let (directory, mut trainer) = if ["last", "previous"].iter().any(|at| folder.join(at).is_dir())
     {
         let directory = RunDirectory::open(&folder)?;
         let resumed = checkpoint::resume(&directory, place.device)?;
         ensure!(
-            resumed.config == config && resumed.scenario.same_world(scenario),
+            resumed.config == config && resumed.mixture.same_worlds(&mixture),
             "expected a run with the scenario and the settings of this sweep, got another"
         );
         (directory, resumed.trainer)
@@ -165,8 +166,8 @@ fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<O
             // A kill came before the run's first checkpoint.
             std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
-        let trainer = run::new_trainer(scenario, &config, place.device)?;
-        let directory = RunDirectory::create(&folder, scenario, &config)?;
+        let trainer = run::new_trainer(&mixture, &config, place.device)?;
+        let directory = RunDirectory::create(&folder, &mixture, &config)?;
         let values: Vec<(String, HyperValue)> = plan.trials[run.trial]
             .iter()
             .map(|(key, value)| (key.clone(), hyper_value(value)))
@@ -176,7 +177,7 @@ fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<O
     };
     place.env_steps.fetch_add(trainer.counters.env_steps.saturating_sub(before), Ordering::Relaxed);
     let session = Session { stop: place.stop, pause_at: until, silent: Some(place.env_steps) };
-    let summary = run::train_part(scenario, &mut trainer, &directory, session)?;
+    let summary = run::train_part(&mixture, &mut trainer, &directory, session)?;
     if summary.end == RunEnd::Interrupted {
         return Ok(None);
     }
