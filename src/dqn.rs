@@ -11,6 +11,7 @@
 use crate::adam::Adam;
 use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::{DemonstrationConfig, LearnerConfig};
+use crate::distributed::average::GradientAverage;
 use crate::margin::{self, Violations};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
@@ -35,6 +36,8 @@ pub struct Learner<E> {
     pub target: Parameters,
     /// The optimiser with its state.
     pub adam: Adam,
+    /// Averages gradients over several processes; `None` in a run of one.
+    pub average: Option<GradientAverage>,
     /// Noise on the heads, where networks are noisy.
     pub noise: Option<Noise>,
     /// Stream of the batch draws and of the noise.
@@ -188,6 +191,7 @@ impl<E: Env> Learner<E> {
             device,
             online,
             target,
+            average: None,
             noise: None,
             rng,
             scenario_of_ring,
@@ -365,6 +369,9 @@ impl<E: Env> Learner<E> {
         // One flat gradient, clipped to a norm.                                   [P]
         let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
         let mut gradient = Tensor::cat(&flat, 0);
+        if let Some(average) = &mut self.average {
+            average.tensor(&mut gradient);
+        }
         let norm = gradient.norm();
         let scale = ((&norm + 1e-6).reciprocal() * self.config.max_gradient_norm).clamp_max(1.0);
         let _ = gradient.g_mul_(&scale);

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod demonstrations;
 pub mod device;
+pub mod distributed;
 pub mod doctor;
 pub mod dqn;
 pub mod evaluate;
