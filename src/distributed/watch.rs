@@ -163,8 +163,11 @@ mod tests {
 
     fn recorder() -> (OnLoss, Losses) {
         let (sender, receiver) = channel();
-        // Nobody may listen any more.
-        (Arc::new(move |rank| drop(sender.send(rank))), receiver)
+        let on_loss = move |rank| {
+            // Nobody may listen any more.
+            let _ = sender.send(rank);
+        };
+        (Arc::new(on_loss), receiver)
     }
 
     /// Rank 0 and two more, which a stranger tries to join.

@@ -34,7 +34,7 @@ use tch::Device;
 use toml::Value;
 
 /// Where and how a sweep runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// Directory of the sweep.
     pub folder: &'a Path,
