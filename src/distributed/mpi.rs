@@ -42,7 +42,7 @@ impl Member {
             rank,
             size,
             advice: Mutex::new(String::new()),
-            turn: Mutex::new(()),
+            turn: Mutex::new(Vec::new()),
         });
         member.watch = watch(&group)?;
         Ok(Some((group, member)))
@@ -71,14 +71,14 @@ struct MpiGroup {
     rank: usize,
     size: usize,
     advice: Mutex<String>,
-    /// One call at a time, as [`Threading::Serialized`] demands.
-    turn: Mutex<()>,
+    /// One call at a time, as [`Threading::Serialized`] demands; and what a sum sends.
+    turn: Mutex<Vec<f32>>,
 }
 
 impl MpiGroup {
-    fn world<T>(&self, call: impl FnOnce(&SimpleCommunicator) -> T) -> T {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        call(&SimpleCommunicator::world())
+    fn world<T>(&self, call: impl FnOnce(&SimpleCommunicator, &mut Vec<f32>) -> T) -> T {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        call(&SimpleCommunicator::world(), &mut turn)
     }
 }
 
@@ -92,16 +92,19 @@ impl Group for MpiGroup {
     }
 
     fn sum(&self, values: &mut [f32]) {
-        let own = values.to_vec();
-        self.world(|world| world.all_reduce_into(&own[..], values, SystemOperation::sum()));
+        self.world(|world, own| {
+            own.clear();
+            own.extend_from_slice(values);
+            world.all_reduce_into(&own[..], values, SystemOperation::sum());
+        });
     }
 
     fn copy(&self, values: &mut [f32]) {
-        self.world(|world| world.process_at_rank(0).broadcast_into(values));
+        self.world(|world, _| world.process_at_rank(0).broadcast_into(values));
     }
 
     fn gather(&self, values: &[f64]) -> Vec<Vec<f64>> {
-        self.world(|world| {
+        self.world(|world, _| {
             let mut counts = vec![0_i32; self.size];
             world.all_gather_into(&(values.len() as i32), &mut counts[..]);
             let starts: Vec<i32> = counts
