@@ -12,6 +12,7 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
+trap 'exit 1' INT TERM
 ip netns add "$a"
 ip netns add "$b"
 ip link add gwa netns "$a" type veth peer name gwb netns "$b"
@@ -33,8 +34,8 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ip netns exec "$a" unshare --uts sh -c "hostname godwit-a; exec \"\$@\"" sh \
     mpirun -n 2 --host 10.231.77.1,10.231.77.2 --map-by node --bind-to none \
     --mca plm_rsh_agent "$work/agent" --mca btl tcp,self --mca btl_tcp_if_include 10.231.77.0/24 \
-    --mca oob_tcp_if_include 10.231.77.0/24 -x LD_LIBRARY_PATH \
-    "$godwit" train quickstart --env-steps 2048 --threads 1 --device cpu --out "$work/run" \
+    --mca oob_tcp_if_include 10.231.77.0/24 --mca mpi_yield_when_idle 1 \
+    "$godwit" train quickstart --env-steps 1024 --threads 1 --device cpu --out "$work/run" \
     --set warm_up_steps=256 --set evaluate_episodes=4 --set env_copies=4
 cmp "$work/run/last/weights.safetensors" "$work/run/rank-1/last/weights.safetensors"
 echo "two network namespaces: the weights are equal"
