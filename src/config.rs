@@ -105,6 +105,10 @@ pub struct LearnerConfig {
     /// Alpha of prioritised replay (Schaul et al., ICLR 2016): a transition is drawn in proportion
     /// to its last absolute TD error to this power; 0 draws uniformly, the paper's choice is 0.6.
     pub priority_exponent: f64,
+    /// Quantiles of the return that the network learns in place of its mean (quantile regression:
+    /// Dabney et al., AAAI 2018, with 200); 1 for the mean alone. `huber_delta` is its kappa. Not
+    /// for an mlp, and not with noisy heads.
+    pub quantiles: usize,
     /// Beta of prioritised replay: how far importance weights in the loss make up for the uneven
     /// draws, from 0 (not at all) to 1 (in full).
     pub priority_beta: Schedule,
@@ -200,6 +204,7 @@ impl Default for LearnerConfig {
             target_every: 0,
             target_tau: 0.01,
             reward_scale: 1.0,
+            quantiles: 1,
             priority_exponent: 0.0,
             priority_beta: Schedule { from: 0.4, to: 1.0, share: 1.0 },
         }
@@ -368,6 +373,24 @@ impl TrainConfig {
                 share(l.priority_exponent),
                 "0 to 1",
                 l.priority_exponent.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                (1..=1000).contains(&l.quantiles),
+                "1 to 1000",
+                l.quantiles.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                l.quantiles == 1 || self.network.architecture != Architecture::Mlp,
+                "1 for an mlp",
+                l.quantiles.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                l.quantiles == 1 || e.noisy_sigma == 0.0,
+                "1 with exploration.noisy_sigma above 0",
+                l.quantiles.to_string(),
             ),
             (
                 "learner.priority_beta",

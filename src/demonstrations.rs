@@ -150,7 +150,7 @@ mod tests {
                 .map(|(workload, destination)| Action::Migrate { workload, destination })
                 .find(|&action| self.0.index_of(action).is_none());
             // Every other move is a candidate, the best single one.
-            let even = state.moves_left % 2 == 0;
+            let even = state.moves_left.is_multiple_of(2);
             let action = match unlisted {
                 Some(action) if even => action,
                 _ => self.0.action(1).unwrap_or(Action::Stay),

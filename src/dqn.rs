@@ -15,6 +15,7 @@ use crate::distributed::average::GradientAverage;
 use crate::margin::{self, Violations};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
+use crate::quantile;
 use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
@@ -48,6 +49,8 @@ pub struct Learner<E> {
     batch: Vec<Drawn>,
     /// For each transition of a batch, a buffer of each scenario.
     observations: Vec<Vec<ObservationBuffer>>,
+    /// The same for next states, where their quantiles are asked for.
+    next_observations: Vec<Vec<ObservationBuffer>>,
     /// One per scenario.
     layouts: Vec<BatchBuilder>,
     // Scratch.
@@ -67,6 +70,8 @@ struct Drawn {
     target: f32,
     /// The action that comes too close to a demonstrated one; that action itself if none does.
     rival: usize,
+    /// The action whose quantiles stand for the next state.
+    next_action: usize,
 }
 
 /// What a thread needs to turn compact states into observations and values.
@@ -101,7 +106,7 @@ pub struct Source<'a> {
 pub struct TransitionBatch {
     /// The states by scenario; their sizes add up to B.
     pub groups: Vec<Group>,
-    /// TD target, `[B]`, in the order of the groups.
+    /// TD target, `[B, Q]`, in the order of the groups; Q is 1 but for distributional learning.
     pub target: Tensor,
     /// Weight of each transition in the loss, `[B]`: importance weights, or 1.
     pub weight: Tensor,
@@ -146,8 +151,9 @@ impl<E: Env> Learner<E> {
         seed: u64,
     ) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let online = Parameters::fresh(spec, device, &mut rng);
-        let mut target = Parameters::zeros(spec, device);
+        let quantiles = config.quantiles;
+        let online = Parameters::fresh_quantiles(spec, quantiles, device, &mut rng);
+        let mut target = Parameters::zeros_quantiles(spec, quantiles, device);
         tch::no_grad(|| target.flat.copy_(&online.flat));
         let transition =
             Transition { state: (0, 0), action: 0, reward: 0.0, discount: 0.0, next: (0, 0) };
@@ -158,6 +164,7 @@ impl<E: Env> Learner<E> {
             weight: 1.0,
             target: 0.0,
             rival: 0,
+            next_action: 0,
         };
         let size = config.batch_size;
         let spaces: Vec<_> =
@@ -187,7 +194,11 @@ impl<E: Env> Learner<E> {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             margin: demonstrations.margin,
-            margin_weight: demonstrations.margin_weight,
+            margin_weight: if demonstrations.baseline.is_empty() {
+                0.0
+            } else {
+                demonstrations.margin_weight
+            },
             device,
             online,
             target,
@@ -197,6 +208,7 @@ impl<E: Env> Learner<E> {
             scenario_of_ring,
             workers,
             batch: vec![nothing; size],
+            next_observations: vec![if quantiles > 1 { buffers.clone() } else { Vec::new() }; size],
             observations: vec![buffers; size],
             layouts: spaces
                 .iter()
@@ -207,6 +219,15 @@ impl<E: Env> Learner<E> {
             weights: Vec::new(),
             errors: vec![0.0; size],
         }
+    }
+
+    /// Whether an update is more than the weighted Huber loss on the values of one scenario's
+    /// states: large margins, quantiles, noise, or several scenarios.
+    pub fn has_extra_terms(&self) -> bool {
+        self.margin_weight > 0.0
+            || self.config.quantiles > 1
+            || self.noise.is_some()
+            || self.layouts.len() > 1
     }
 
     /// Makes the heads noisy from now on.
@@ -222,13 +243,15 @@ impl<E: Env> Learner<E> {
         self.load_workers();
         // Each transition's result depends on nothing but itself, so the split does not matter.
         let share = self.batch.len().div_ceil(self.workers.len());
-        let (double, margin) = (self.config.double, self.margin as f32);
+        let LearnerConfig { double, quantiles, .. } = self.config;
+        let margin = self.margin as f32;
         self.workers
             .par_iter_mut()
             .zip(self.batch.par_chunks_mut(share))
             .zip(self.observations.par_chunks_mut(share))
-            .for_each(|((worker, batch), observations)| {
-                for (drawn, observations) in batch.iter_mut().zip(observations) {
+            .zip(self.next_observations.par_chunks_mut(share))
+            .for_each(|(((worker, batch), observations), next)| {
+                for ((drawn, observations), next) in batch.iter_mut().zip(observations).zip(next) {
                     let replay = match source.demonstrations {
                         Some(demonstrations) if drawn.demonstrated => demonstrations,
                         _ => source.replay,
@@ -242,8 +265,13 @@ impl<E: Env> Learner<E> {
                         let action = drawn.transition.action as usize;
                         drawn.rival = margin::rival(&view.q, action, margin);
                     }
-                    drawn.target =
-                        worker.td_target(drawn.scenario, &drawn.transition, replay, double);
+                    if quantiles > 1 {
+                        let next = &mut next[drawn.scenario];
+                        drawn.next_action = worker.observe_next(drawn, replay, double, next);
+                    } else {
+                        drawn.target =
+                            worker.td_target(drawn.scenario, &drawn.transition, replay, double);
+                    }
                 }
             });
         self.lay_out()
@@ -299,7 +327,13 @@ impl<E: Env> Learner<E> {
             let values: Vec<f32> = self.batch.iter().map(of).collect();
             Tensor::from_slice(&values).to_device(device)
         };
-        let (target, weight) = (tensor(|drawn| drawn.target), tensor(|drawn| drawn.weight));
+        let weight = tensor(|drawn| drawn.weight);
+        let mut target = tensor(|drawn| drawn.target).unsqueeze(1);
+        if self.config.quantiles > 1 {
+            let reward = tensor(|drawn| drawn.transition.reward).unsqueeze(1);
+            let discount = tensor(|drawn| drawn.transition.discount).unsqueeze(1);
+            target = reward + discount * self.next_quantiles();
+        }
         let mut groups = Vec::with_capacity(self.layouts.len());
         let mut first = 0;
         for of_scenario in self.batch.chunk_by(|a, b| a.scenario == b.scenario) {
@@ -337,6 +371,28 @@ impl<E: Env> Learner<E> {
         TransitionBatch { groups, target, weight }
     }
 
+    /// Quantiles of the next states by the target network, `[B, Q]`.
+    fn next_quantiles(&mut self) -> Tensor {
+        let mut quantiles = Vec::with_capacity(self.layouts.len());
+        let mut observations = self.next_observations.iter();
+        for of_scenario in self.batch.chunk_by(|a, b| a.scenario == b.scenario) {
+            let scenario = of_scenario[0].scenario;
+            let states = &mut self.layouts[scenario];
+            states.clear();
+            let mut picked = Vec::with_capacity(of_scenario.len());
+            for (b, (drawn, next)) in of_scenario.iter().zip(observations.by_ref()).enumerate() {
+                let stays = drawn.next_action == 0;
+                let row = of_scenario.len() + states.rows();
+                picked.push(if stays { b } else { row } as i64);
+                states.add_with_action(&next[scenario], drawn.next_action);
+            }
+            let (stay, rows) = self.target.forward_quantiles(&states.build(self.device));
+            let picked = Tensor::from_slice(&picked).to_device(self.device);
+            quantiles.push(Tensor::cat(&[stay, rows], 0).index_select(0, &picked));
+        }
+        Tensor::cat(&quantiles, 0)
+    }
+
     /// One gradient step on a batch. `want_stats` reads the figures back (a device waits for it).
     pub fn update(
         &mut self,
@@ -344,7 +400,7 @@ impl<E: Env> Learner<E> {
         learning_rate: f64,
         want_stats: bool,
     ) -> Option<UpdateStats> {
-        // Q(s, a) of the action that was taken.                                   shapes: [B]
+        // Q(s, a) of the action that was taken, or its quantiles.              shapes: [B, Q]
         let leaves = self.noise.as_ref().map_or(&self.online, |noise| &noise.perturbed).leaves();
         let values: Vec<Tensor> = batch
             .groups
@@ -356,12 +412,17 @@ impl<E: Env> Learner<E> {
             .collect();
         let taken = |(values, group): (&Tensor, &Group)| values.index_select(0, &group.taken);
         let q = Tensor::cat(&values.iter().zip(&batch.groups).map(taken).collect::<Vec<_>>(), 0);
-        let losses = q.huber_loss(&batch.target, tch::Reduction::None, self.config.huber_delta);
+        let delta = self.config.huber_delta;
+        let losses = match self.config.quantiles {
+            1 => q.huber_loss(&batch.target, tch::Reduction::None, delta).squeeze_dim(1),
+            _ => quantile::loss(&q, &batch.target, delta),
+        };
         let mut loss = (losses * &batch.weight).mean(Kind::Float);
         for (values, group) in values.iter().zip(&batch.groups) {
             if let Some(violations) = &group.violations {
                 let share = self.margin_weight / self.batch.len() as f64;
-                loss += margin::loss(values, violations, self.margin) * share;
+                let values = values.mean_dim(1, false, Kind::Float);
+                loss += margin::loss(&values, violations, self.margin) * share;
             }
         }
         let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
@@ -381,9 +442,10 @@ impl<E: Env> Learner<E> {
         }
         self.update_target();
 
-        let error = (&q - &batch.target).detach().abs();
+        // [B]
+        let error = (&q - &batch.target).mean_dim(1, false, Kind::Float).detach().abs();
         if self.config.priority_exponent > 0.0 {
-            error.to_device(Device::Cpu).copy_data(&mut self.errors, batch.target.numel());
+            error.to_device(Device::Cpu).copy_data(&mut self.errors, self.batch.len());
         }
         want_stats.then(|| {
             let levels = Tensor::from_slice(&[0.1_f32, 0.5, 0.9]).to_device(self.device);
@@ -427,6 +489,21 @@ impl<E: Env> Learner<E> {
 }
 
 impl<E: Env> Worker<E> {
+    /// Observes the state that follows and picks the action that stands for it.
+    fn observe_next(
+        &mut self,
+        drawn: &Drawn,
+        replay: &Replay,
+        double: bool,
+        next: &mut ObservationBuffer,
+    ) -> usize {
+        let View { decoder, q, .. } = &mut self.views[drawn.scenario];
+        decoder.read_compact(replay.state(drawn.transition.next));
+        decoder.observe(next);
+        let network = if double { &mut self.online } else { &mut self.target };
+        network.best_action(next, q)
+    }
+
     /// `r + discount * Q_target(s', argmax_a Q(s', a))` over the unmasked actions of s'.
     fn td_target(&mut self, scenario: usize, t: &Transition, replay: &Replay, double: bool) -> f32 {
         if t.discount == 0.0 {

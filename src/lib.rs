@@ -21,6 +21,7 @@ pub mod networks;
 pub mod noisy;
 pub mod paired;
 pub mod priorities;
+pub mod quantile;
 pub mod replay;
 pub mod report;
 pub mod run;

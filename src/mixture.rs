@@ -153,7 +153,11 @@ fn difference(expected: &ObservationSchema, got: &ObservationSchema) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TrainConfig;
+    use crate::dqn::Source;
+    use crate::run::new_trainer;
     use proptest::prelude::*;
+    use tch::Device;
 
     fn part(name: &str, weight: f64) -> Part {
         Part { scenario: Scenario::embedded(name).expect("an embedded scenario"), weight }
@@ -183,6 +187,49 @@ mod tests {
             prop_assert_eq!(copies.iter().sum::<usize>(), weights.len() + more);
             prop_assert!(copies.iter().all(|&copies| copies > 0));
         }
+    }
+
+    /// quickstart, and the same with three times its nodes and workloads at half the weight.
+    fn two_sizes() -> Mixture {
+        let small = part("quickstart", 2.0);
+        let mut large = Part { weight: 1.0, ..small.clone() };
+        large.scenario.name = "large".into();
+        large.scenario.nodes.iter_mut().for_each(|group| group.count *= 3);
+        large.scenario.workloads.iter_mut().for_each(|group| group.count *= 3);
+        Mixture::new(vec![small, large]).expect("the same features")
+    }
+
+    #[test]
+    fn batches_mix_cluster_sizes_in_proportion_to_the_weights() {
+        let mut config = TrainConfig { env_copies: 6, ..TrainConfig::default() };
+        config.network.hidden = 8;
+        config.learner.batch_size = 30;
+        let mut trainer = new_trainer(&two_sizes(), &config, Device::Cpu).expect("a trainer");
+        while !trainer.replay.can_sample() {
+            trainer.round(false).expect("a round");
+        }
+        let (mut small, draws) = (0, 40);
+        for _ in 0..draws {
+            let replay = &trainer.replay;
+            let source = Source { replay, beta: 1.0, demonstrations: None, share: 0.0 };
+            let batch = trainer.learner.draw(&source);
+            let shapes: Vec<(i64, i64)> = batch
+                .groups
+                .iter()
+                .map(|group| (group.states.nodes_per_state, group.states.states))
+                .collect();
+            assert!(matches!(shapes[..], [(8, a), (24, b)] if a + b == 30), "{shapes:?}");
+            for group in &batch.groups {
+                assert_eq!(group.taken.size(), [group.states.states]);
+                let values = group.states.states + group.states.row_state.size()[0];
+                assert!(group.taken.max().int64_value(&[]) < values);
+            }
+            assert!(batch.target.isfinite().all().int64_value(&[]) == 1);
+            small += shapes[0].1;
+            assert!(trainer.learner.update(&batch, 1e-3, true).expect("figures").loss.is_finite());
+        }
+        // Four of six copies: 800 of 1200, with a standard deviation of 16.
+        assert!((720..880).contains(&small), "{small} of {}", 30 * draws);
     }
 
     #[test]

@@ -126,6 +126,28 @@ fn one_policy_is_trained_on_two_cluster_sizes_and_serves_both() {
 }
 
 #[test]
+fn the_best_of_several_plans_is_one_more_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run("quickstart", &run);
+    let output = godwit(&["evaluate", "quickstart", "--policy", text(&run), "--best-of", "8"])
+        .args(["--baselines", "none", "--episodes", "6", "--json"])
+        .output()
+        .unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str| {
+        let rows = evaluation["policies"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == name).unwrap();
+        row["mean_return"]["value"].as_f64().unwrap()
+    };
+    assert!(of("run, best of 8") > of("run"), "{evaluation}");
+    refuses(
+        &["evaluate", "bursty", "--best-of", "8"],
+        &["--best-of: expected a scenario with mode = \"rebalance\", got bursty"],
+    );
+}
+
+#[test]
 fn scenarios_that_cannot_share_a_network_are_refused() {
     refuses(
         &["train", "founding-10x50", "quickstart=2"],

@@ -37,6 +37,8 @@ pub struct ClusterEnv {
     list: CandidateList,
     seed: u64,
     ended: bool,
+    /// Cold restarts in the episode so far.
+    restarts: u32,
     /// The episode's events, where they are recorded.
     events: Option<Vec<Event>>,
     /// Scratch: transitions that are about to be carried out.
@@ -57,6 +59,7 @@ struct Saved {
     queue: Vec<u32>,
     health: Vec<Health>,
     deadline: Vec<u32>,
+    restarts: u32,
 }
 
 impl ClusterEnv {
@@ -90,6 +93,7 @@ impl ClusterEnv {
             list,
             seed: 0,
             ended: false,
+            restarts: 0,
             events: None,
             pending: Vec::new(),
         };
@@ -120,6 +124,19 @@ impl ClusterEnv {
     /// Seed of the current episode.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// Cold restarts of displaced workloads in the current episode so far.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// How many workloads have left a slot in the current episode so far: who comes later to the same
+    /// slot is another.
+    pub fn departures(&self, workload: usize) -> u32 {
+        let tick = self.state.tick;
+        let passages = self.episode.passages.passages.iter().take_while(|p| p.tick <= tick);
+        passages.filter(|p| !p.arrives && p.workload as usize == workload).count() as u32
     }
 
     /// The scenario's template.
@@ -271,17 +288,13 @@ impl ClusterEnv {
     fn serve_queue(&mut self) -> f32 {
         let mut downtime = 0.0;
         let mut at = 0;
-        while let Some(&workload) = self.state.queue.get(at) {
-            let k = workload as usize;
-            let Some(node) = self.state.scheduled_node(k) else {
-                at += 1;
-                continue;
-            };
-            let restart = self.state.life[k] == Life::Displaced;
-            if let (true, Some(faults)) = (restart, &self.template.rules.faults) {
-                downtime += faults.restart_s * self.state.spec.priority[k];
+        while let Some(placed) = self.state.next_placed(&mut at) {
+            if let EventKind::Placed { workload, restart: true, .. } = placed {
+                let restart_s = self.template.rules.faults.as_ref().map_or(0.0, |f| f.restart_s);
+                downtime += restart_s * self.state.spec.priority[workload as usize];
+                self.restarts += 1;
             }
-            self.carry_out(EventKind::Placed { workload, node: node as u32, restart });
+            self.carry_out(placed);
         }
         downtime
     }
@@ -359,6 +372,7 @@ impl ClusterEnv {
         state.moves_left = full_budget(rules);
         self.seed = seed;
         self.ended = false;
+        self.restarts = 0;
         Ok(())
     }
 
@@ -428,6 +442,7 @@ impl Env for ClusterEnv {
             queue: state.queue.clone(),
             health: state.health.clone(),
             deadline: state.deadline.clone(),
+            restarts: self.restarts,
         };
         serde_json::to_value(saved).unwrap_or_default()
     }
@@ -476,6 +491,7 @@ impl Env for ClusterEnv {
         self.state.queue = saved.queue;
         self.state.health = saved.health;
         self.state.deadline = saved.deadline;
+        self.restarts = saved.restarts;
         self.settle();
         Ok(())
     }

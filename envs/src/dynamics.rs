@@ -192,6 +192,19 @@ impl ClusterState {
         best.map(|(_, node)| node)
     }
 
+    /// What the cluster's own scheduler does next: places the first workload of the queue, from
+    /// position `at` on, that fits somewhere. `at` is moved past those that do not.
+    pub fn next_placed(&self, at: &mut usize) -> Option<EventKind> {
+        while let Some(&workload) = self.queue.get(*at) {
+            if let Some(node) = self.scheduled_node(workload as usize) {
+                let restart = self.life[workload as usize] == Life::Displaced;
+                return Some(EventKind::Placed { workload, node: node as u32, restart });
+            }
+            *at += 1;
+        }
+        None
+    }
+
     /// Whether a node that is open has room for a workload that is not on it, by class, group and
     /// supply.
     pub fn could_hold(&self, workload: usize, node: usize) -> bool {

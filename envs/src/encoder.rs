@@ -141,7 +141,13 @@ fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
     let inverse_m = 1.0 / m as f32;
     let width = out.len() / spec.workloads();
     for k in 0..spec.workloads() {
-        let mut w = Row { out: &mut out[k * width..(k + 1) * width], at: 0 };
+        let out = &mut out[k * width..(k + 1) * width];
+        if state.life[k] == Life::Absent {
+            // Who will come next, and how large it will be, is not known.
+            out.fill(0.0);
+            continue;
+        }
+        let mut w = Row { out, at: 0 };
         // A workload that runs nowhere has no share of any node.
         let node = state.node_of(k).unwrap_or(padded);
         let share_of = |j: usize, d: f32| match node < padded {

@@ -6,7 +6,7 @@ use crate::schema::{Feature, ObservationSchema};
 use crate::slots::SIZE_BINS;
 
 /// Grows whenever a feature's meaning changes without its name changing.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The schema that these rules lead to. Sizes of clusters do not enter it: one policy serves any.
 pub fn schema(rules: &Rules) -> ObservationSchema {

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod baselines;
+pub mod best_of;
 pub mod guard;
 #[cfg(feature = "milp")]
 pub mod milp;

@@ -1,6 +1,6 @@
 //! A network as a policy: observe, value the candidates, take the best.
 
-use crate::net::Network;
+use crate::net::{Network, first_best};
 use crate::policy::Policy;
 use godwit_envs::candidates::CandidateList;
 use godwit_envs::encoder::{encode, observation_space};
@@ -35,7 +35,9 @@ impl NetworkPolicy {
         self.network.load_flat(weights);
     }
 
-    fn best(&mut self, state: &ClusterState) -> Action {
+    /// The action at the index that `pick` names, from the value of each candidate
+    /// (`f32::NEG_INFINITY` for masked ones).
+    pub fn act_by(&mut self, state: &ClusterState, pick: impl FnOnce(&[f32]) -> usize) -> Action {
         let (nodes, workloads) = (state.spec.nodes(), state.spec.workloads());
         let buffers = match &mut self.buffers {
             Some(b) if b.space.nodes == nodes && b.space.workloads == workloads => b,
@@ -54,7 +56,8 @@ impl NetworkPolicy {
             Some(&self.list)
         };
         encode(state, list, observation);
-        match self.network.best_action(observation, q) {
+        self.network.q_values(observation, q);
+        match pick(q) {
             0 => Action::Stay,
             index => Action::Migrate {
                 workload: observation.candidate_workload[index] as usize,
@@ -72,6 +75,6 @@ impl Policy for NetworkPolicy {
     fn reset(&mut self, _seed: u64) {}
 
     fn act(&mut self, state: &ClusterState) -> Action {
-        self.best(state)
+        self.act_by(state, first_best)
     }
 }

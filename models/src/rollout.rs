@@ -16,6 +16,8 @@ pub struct Move {
     pub tick: u32,
     /// Workload index.
     pub workload: u32,
+    /// How many workloads had this index before it: slots are reused when workloads depart.
+    pub occupant: u32,
     /// Node it left.
     pub source: u32,
     /// Node it goes to.
@@ -55,7 +57,10 @@ pub struct Outcome {
     pub moves_made: Vec<Move>,
     /// Migration traffic, GiB.
     pub moved_gib: f64,
-    /// Seconds in which workloads did not run, not weighted by priority.
+    /// Cold restarts of displaced workloads.
+    pub restarts: u32,
+    /// Seconds in which workloads did not run because of migrations and cold restarts, not weighted
+    /// by priority; waiting for a node is not in it.
     pub downtime_s: f64,
     /// Seconds that the policy took for each decision.
     pub decision_seconds: Vec<f32>,
@@ -138,6 +143,7 @@ pub(crate) fn run(
             outcome.moves_made.push(Move {
                 tick: env.state().tick,
                 workload: workload as u32,
+                occupant: env.departures(workload),
                 source: env.state().placement[workload],
                 destination: destination as u32,
             });
@@ -167,6 +173,9 @@ pub(crate) fn run(
             break;
         }
     }
+    outcome.restarts = env.restarts();
+    let restart_s = env.state().rules.faults.as_ref().map_or(0.0, |faults| faults.restart_s);
+    outcome.downtime_s += f64::from(outcome.restarts) * f64::from(restart_s);
     outcome.level_terms_final = env.state().level_terms();
     outcome.level_terms_mean = if online {
         level_sums.map(|sum| (sum / outcome.tick_rewards.len() as f64) as f32)

@@ -1,10 +1,10 @@
 //! Small clusters for tests.
 
-use godwit_envs::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
+use godwit_envs::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
 use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::rng::stream;
+use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::{Phase, Rules, Scenario, WorldTemplate};
-use godwit_envs::state::{ClusterState, Transfer, full_budget};
+use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -71,7 +71,8 @@ fn named(k: usize, demand: &[f32]) -> WorkloadSpec {
 }
 
 /// A cluster in an arbitrary condition: classes, groups, pinned workloads, cooldowns, overloaded
-/// nodes, and transfers in flight where the clock runs.
+/// nodes, and where the clock runs transfers in flight, nodes that are degraded, drain or have
+/// failed, displaced workloads, and such as have not come yet.
 pub fn random_state(seed: u64, online: bool, budget: u32) -> ClusterState {
     let mut rng = stream(seed, "test state");
     let m = rng.random_range(1..=3);
@@ -96,6 +97,7 @@ pub fn random_state(seed: u64, online: bool, budget: u32) -> ClusterState {
             "transfers_per_node": rng.random_range(1..4),
             "transfers_in_flight": rng.random_range(2..6),
         },
+        "faults": if online { json!({"restart_s": 30.0}) } else { Value::Null },
         "forecast": if online {
             json!({"horizons": [1, 4], "period_ticks": 24})
         } else {
@@ -132,8 +134,12 @@ pub fn random_state(seed: u64, online: bool, budget: u32) -> ClusterState {
     for cooldown in &mut state.cooldown {
         *cooldown = if rng.random::<f32>() < 0.1 { 2 } else { 0 };
     }
-    if online && k > 0 && n > 1 {
-        let workload = rng.random_range(0..k);
+    if online {
+        trouble(&mut state, &mut rng);
+    }
+    let placed: Vec<usize> = (0..k).filter(|&k| state.placement[k] != NOWHERE).collect();
+    if online && !placed.is_empty() && n > 1 {
+        let workload = placed[rng.random_range(0..placed.len())];
         let source = (state.placement[workload] + 1) % n as u32;
         state.transfers.push(Transfer { workload: workload as u32, source, remaining_s: 90.0 });
         for demand in &mut state.forecast_demand {
@@ -143,4 +149,32 @@ pub fn random_state(seed: u64, online: bool, budget: u32) -> ClusterState {
     state.moves_left = full_budget(&state.rules);
     state.rebuild();
     state
+}
+
+/// Some nodes degraded, draining or failed, and some workloads on no node.
+fn trouble(state: &mut ClusterState, rng: &mut Rng) {
+    for node in 0..state.spec.nodes() {
+        let drawn: f32 = rng.random();
+        state.health[node] = match drawn {
+            d if d < 0.05 => Health::Failed,
+            d if d < 0.15 => Health::Draining,
+            d if d < 0.25 => Health::Degraded,
+            _ => Health::Healthy,
+        };
+        if state.health[node] == Health::Draining {
+            state.deadline[node] = state.tick + rng.random_range(1..6);
+        }
+    }
+    for k in 0..state.spec.workloads() {
+        let lost = state.health[state.placement[k] as usize] == Health::Failed;
+        if lost {
+            state.life[k] = Life::Displaced;
+            state.queue.push(k as u32);
+        } else if rng.random::<f32>() < 0.1 {
+            state.life[k] = Life::Absent;
+        } else {
+            continue;
+        }
+        state.placement[k] = NOWHERE;
+    }
 }

@@ -7,6 +7,7 @@ use super::state::State;
 use super::{names, replay_file, weights};
 use crate::config::TrainConfig;
 use crate::mixture::{Mixture, Part};
+use crate::quantile;
 use crate::run::{ClusterTrainer, network_spec, new_trainer};
 use crate::trainer::Counters;
 use godwit_envs::cluster_env::ClusterEnv;
@@ -132,7 +133,11 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
     let mixture = read_mixture(path, &state)?;
     check_schema(&path.join(names::STATE), mixture.first(), &config, &state)?;
     let weights_path = path.join(names::WEIGHTS);
-    let weights = weights::flat(&state.spec, &read(&weights_path)?, "online", &weights_path)?;
+    let quantiles = if manifest.resumable { config.learner.quantiles } else { 1 };
+    let shapes = quantile::parameters(&state.spec, quantiles);
+    let wide = weights::flat(&shapes, &read(&weights_path)?, "online", &weights_path)?;
+    let mut weights = Vec::new();
+    quantile::mean_network(&state.spec, quantiles, &wide, &mut weights);
     let loaded = LoadedCheckpoint {
         path: path.to_owned(),
         spec: state.spec.clone(),
@@ -245,6 +250,7 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
     }
     let weights_path = path.join(names::WEIGHTS);
     let bytes = read(&weights_path)?;
+    let shapes = quantile::parameters(&spec, config.learner.quantiles);
     let learner = &mut trainer.learner;
     for (group, tensor) in [
         ("online", &mut learner.online.flat),
@@ -252,14 +258,14 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
         ("adam_mean", &mut learner.adam.mean),
         ("adam_square", &mut learner.adam.square),
     ] {
-        let values = weights::flat(&spec, &bytes, group, &weights_path)?;
+        let values = weights::flat(&shapes, &bytes, group, &weights_path)?;
         // In place: the named parameters share the flat vector's memory.
         tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
     }
     learner.adam.updates = saved.adam_updates;
     if let Some(noise) = &mut learner.noise {
         for (group, tensor) in noise.state_mut() {
-            let values = weights::flat(&spec, &bytes, group, &weights_path)?;
+            let values = weights::flat(&shapes, &bytes, group, &weights_path)?;
             tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
         }
         noise.adam.updates = saved.adam_updates;

@@ -200,6 +200,20 @@ fn a_run_with_noisy_heads_resumes_bit_exactly() {
     resumes_bit_exactly(&online(), &config, 23);
 }
 
+#[test]
+fn a_run_with_quantiles_resumes_bit_exactly_and_its_policy_is_their_mean() {
+    let mut config = config();
+    config.learner.quantiles = 5;
+    config.learner.priority_exponent = 0.6;
+    resumes_bit_exactly(&online(), &config, 23);
+    let (_folder, directory, mut trainer) = run(&founding(), &config, 15);
+    write_last(&directory, &founding(), &mut trainer).expect("a checkpoint");
+    assert_eq!(load(directory.path()).expect("a checkpoint").weights, trainer.weights());
+    write_best(&directory, &founding(), &mut trainer, 0.1).expect("a checkpoint");
+    let loaded = load(directory.path()).expect("a checkpoint");
+    assert_eq!((loaded.resumable, loaded.weights), (false, trainer.weights().to_vec()));
+}
+
 /// The first with three times its nodes and workloads, as the second scenario.
 fn small_and_large(scenario: &Scenario) -> Mixture {
     let mut large = scenario.clone();

@@ -1,13 +1,15 @@
 //! `weights.safetensors`: every parameter by name, in groups (`online`, `target`, Adam's moments).
 
 use super::error::CheckpointError;
-use godwit_models::net::NetworkSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use std::path::Path;
 
+/// Name and shape of every parameter.
+type Shapes = [(String, Vec<usize>)];
+
 /// Flat parameter vectors of the same network, each under the name of its group.
 pub(super) fn to_bytes(
-    spec: &NetworkSpec,
+    shapes: &Shapes,
     groups: &[(&str, &[f32])],
     path: &Path,
 ) -> Result<Vec<u8>, CheckpointError> {
@@ -15,9 +17,9 @@ pub(super) fn to_bytes(
     let mut tensors = Vec::new();
     for (group, flat) in groups {
         let mut rest: &[f32] = flat;
-        for (name, shape) in spec.parameters() {
+        for (name, shape) in shapes {
             let (values, tail) = rest.split_at(shape.iter().product());
-            let view = TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(values));
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
             tensors.push((format!("{group}.{name}"), view.map_err(failed)?));
             rest = tail;
         }
@@ -27,7 +29,7 @@ pub(super) fn to_bytes(
 
 /// Reads one group back to a flat vector.
 pub(super) fn flat(
-    spec: &NetworkSpec,
+    shapes: &Shapes,
     bytes: &[u8],
     group: &str,
     path: &Path,
@@ -35,12 +37,12 @@ pub(super) fn flat(
     let wrong = |expected: String, got: String| CheckpointError::content(path, expected, got);
     let tensors = SafeTensors::deserialize(bytes)
         .map_err(|error| wrong("a safetensors file".into(), error.to_string()))?;
-    let mut values = Vec::with_capacity(spec.parameter_count());
-    for (name, shape) in spec.parameters() {
+    let mut values = Vec::new();
+    for (name, shape) in shapes {
         let name = format!("{group}.{name}");
         let expected = || format!("{name} as f32 {shape:?}");
         let tensor = tensors.tensor(&name).map_err(|error| wrong(expected(), error.to_string()))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape.as_slice() {
             let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
             return Err(wrong(expected(), got));
         }

@@ -7,6 +7,7 @@ use super::state::{ResumeState, SavedCounters, SavedEnvironment, State};
 use super::{names, replay_file, weights};
 use crate::config::TrainConfig;
 use crate::mixture::{Mixture, Part};
+use crate::quantile;
 use crate::run::ClusterTrainer;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::Scenario;
@@ -102,7 +103,10 @@ fn write_common(
     resume: Option<ResumeState>,
 ) -> Result<(), CheckpointError> {
     let spec = trainer.learner.online.spec();
-    let weights = weights::to_bytes(spec, groups, &run.join(names::WEIGHTS))?;
+    // Those of `best` are means; training goes on from every quantile.
+    let quantiles = if resume.is_some() { trainer.learner.online.quantiles() } else { 1 };
+    let shapes = quantile::parameters(spec, quantiles);
+    let weights = weights::to_bytes(&shapes, groups, &run.join(names::WEIGHTS))?;
     stage.file(names::WEIGHTS, |out| out.write_all(&weights))?;
     let config = config_text(&trainer.config, &run.join(names::CONFIG))?;
     stage.file(names::CONFIG, |out| out.write_all(config.as_bytes()))?;

@@ -14,8 +14,10 @@ use godwit_envs::observation::ObservationSpace;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::{NAMES, baseline_with, describe};
+use godwit_models::best_of::BestOf;
 use godwit_models::net::{FixedSize, Network};
 use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 #[command(after_help = "\
 Examples:
   godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
+  godwit evaluate quickstart --policy policy.pt --best-of 32
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
   godwit evaluate quickstart --bound 20 --baselines best-move-or-swap,annealing
@@ -43,6 +46,10 @@ pub struct Args {
     /// be repeated
     #[arg(long, value_name = "FILE|DIR")]
     policy: Vec<PathBuf>,
+    /// Also play the best of so many plans of each --policy, tried in the simulator before the
+    /// first move; static scenarios only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    best_of: Option<u32>,
     /// `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all", value_name = "NAMES")]
     baselines: String,
@@ -90,6 +97,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         check_bound(&scenario)?;
     }
     let mut contenders = contenders(&scenario, &args.policy)?;
+    if let Some(plans) = args.best_of {
+        if scenario.rules.episode.mode == Mode::Online {
+            return Err(needs_rebalance("--best-of", &scenario));
+        }
+        contenders.extend(planners(&scenario, &args.policy, plans as usize)?);
+    }
     let mut tuned = match &args.tuned {
         Some(Some(path)) => TunedFile::read(path, &scenario)?,
         Some(None) => TunedFile::read(&default_path(&scenario), &scenario)?,
@@ -131,13 +144,17 @@ fn check_bound(scenario: &Scenario) -> anyhow::Result<()> {
         return Err(BadInput(expected.into()).into());
     }
     if scenario.rules.episode.mode == Mode::Online {
-        let name = &scenario.name;
-        return Err(BadInput(format!(
-            "--bound: expected a scenario with mode = \"rebalance\", got {name}, which is online"
-        ))
-        .into());
+        return Err(needs_rebalance("--bound", scenario));
     }
     Ok(())
+}
+
+fn needs_rebalance(flag: &str, scenario: &Scenario) -> anyhow::Error {
+    let name = &scenario.name;
+    BadInput(format!(
+        "{flag}: expected a scenario with mode = \"rebalance\", got {name}, which is online"
+    ))
+    .into()
 }
 
 #[cfg(feature = "milp")]
@@ -216,6 +233,9 @@ fn command(args: &Args) -> String {
     if args.oscillation_window != oscillation::DEFAULT_WINDOW {
         words.push(format!("--oscillation-window {}", args.oscillation_window));
     }
+    if let Some(plans) = args.best_of {
+        words.push(format!("--best-of {plans}"));
+    }
     if let Some(seconds) = args.bound {
         words.push(format!("--bound {seconds}"));
     }
@@ -255,20 +275,40 @@ fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<Vec<&'stati
 
 /// The trained policies, each checked against the scenario.
 pub(super) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Contender>> {
+    let trained = |policy: NetworkPolicy| {
+        let name = policy.name().to_owned();
+        let factory: Factory = Box::new(move || Box::new(policy.clone()));
+        Contender { name, trained: true, parameters: None, factory }
+    };
+    Ok(policies(scenario, paths)?.into_iter().map(trained).collect())
+}
+
+/// The best of so many plans of each trained policy.
+fn planners(
+    scenario: &Scenario,
+    paths: &[PathBuf],
+    plans: usize,
+) -> anyhow::Result<Vec<Contender>> {
+    let planner = |policy: NetworkPolicy| {
+        let name = format!("{}, best of {plans}", policy.name());
+        let planner = BestOf::new(&name, policy, plans);
+        let factory: Factory = Box::new(move || Box::new(planner.clone()));
+        Contender { name, trained: true, parameters: None, factory }
+    };
+    Ok(policies(scenario, paths)?.into_iter().map(planner).collect())
+}
+
+fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
     if paths.is_empty() {
         return Ok(Vec::new());
     }
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
     let space = env.observation_space();
-    let mut contenders = Vec::new();
-    for path in paths {
+    let policy = |path| {
         let network = load(path, scenario, space)?;
-        let name = name_of(path, paths);
-        let policy = NetworkPolicy::new(&name, network);
-        let factory: Factory = Box::new(move || Box::new(policy.clone()));
-        contenders.push(Contender { name, trained: true, parameters: None, factory });
-    }
-    Ok(contenders)
+        Ok(NetworkPolicy::new(&name_of(path, paths), network))
+    };
+    paths.iter().map(|path| policy(path)).collect()
 }
 
 /// The network of an artifact or a checkpoint, once it is known to fit the scenario.

@@ -150,7 +150,7 @@ struct TraceArgs {
     /// Factor on the request where the value is 0
     #[arg(long, default_value_t = 0.5, value_name = "FACTOR")]
     low: f32,
-    /// Factor on the request where the value is the highest of the trace
+    /// Factor on the request where the value is the highest of the part that training plays, or more
     #[arg(long, default_value_t = 2.0, value_name = "FACTOR")]
     high: f32,
     /// Leave out ids that have values in less than this share of the ticks

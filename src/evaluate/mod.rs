@@ -105,7 +105,10 @@ pub struct PolicyResult {
     pub oscillations: f64,
     /// Migration traffic per episode, GiB.
     pub moved_gib: f64,
-    /// Seconds in which workloads did not run per episode, not weighted by priority.
+    /// Cold restarts of displaced workloads per episode.
+    pub restarts: f64,
+    /// Seconds in which workloads did not run because of migrations and cold restarts, per episode;
+    /// not weighted by priority.
     pub downtime_s: f64,
     /// Decisions per second of one core.
     pub decisions_per_s: f64,
@@ -240,6 +243,7 @@ pub fn evaluate_with(
                 moves: of(|outcome| f64::from(outcome.moves)),
                 oscillations: mean(&oscillations),
                 moved_gib: of(|outcome| outcome.moved_gib),
+                restarts: of(|outcome| f64::from(outcome.restarts)),
                 downtime_s: of(|outcome| outcome.downtime_s),
                 decisions_per_s: seconds.len() as f64 / seconds.iter().sum::<f64>().max(1e-9),
                 decision_us_p50: 1e6 * stats::quantile(&seconds, 0.5),
@@ -433,6 +437,21 @@ mod tests {
         assert_eq!(stay.state, one.start, "who moves nothing ends where it began");
         let comparison = stay.comparison.unwrap();
         assert!(comparison.difference.low > 0.0, "{comparison:?}");
+    }
+
+    #[test]
+    fn what_episodes_leave_behind_does_not_depend_on_threads_either() {
+        for name in ["faults", "churn"] {
+            let mut scenario = Scenario::embedded(name).unwrap();
+            scenario.rules.episode.ticks = 36;
+            let names = ["hold-down", "lr-mmt", "best-move-or-swap", "evacuate", "random"];
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let played = || evaluate(&scenario, &baselines(&names), 6, 5, false);
+                numbers(pool.install(played).unwrap())
+            };
+            assert_eq!(run(1), run(3), "{name}");
+        }
     }
 
     #[test]

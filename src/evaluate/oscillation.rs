@@ -14,10 +14,10 @@ pub const DEFAULT_WINDOW: u32 = 12;
 /// before.
 pub fn returned(moves: &[Move], window: u32) -> Vec<bool> {
     // When each workload last left each node.
-    let mut left: HashMap<(u32, u32), u32> = HashMap::new();
-    let mut is_return = |&Move { tick, workload, source, destination }: &Move| {
-        let since = left.get(&(workload, destination)).map(|&at| tick.saturating_sub(at));
-        left.insert((workload, source), tick);
+    let mut left: HashMap<(u32, u32, u32), u32> = HashMap::new();
+    let mut is_return = |&Move { tick, workload, occupant, source, destination }: &Move| {
+        let since = left.get(&(workload, occupant, destination)).map(|&at| tick.saturating_sub(at));
+        left.insert((workload, occupant, source), tick);
         since.is_some_and(|ticks| ticks <= window)
     };
     moves.iter().map(&mut is_return).collect()
@@ -37,6 +37,7 @@ mod tests {
             .map(|&(tick, workload, source, destination)| Move {
                 tick,
                 workload,
+                occupant: 0,
                 source,
                 destination,
             })
@@ -56,6 +57,13 @@ mod tests {
         assert_eq!(returns_within(&moves(&[(0, 0, 1, 2), (1, 0, 2, 1), (2, 0, 1, 2)]), 3), 2);
         // 1 -> 2 -> 3 -> 1.
         assert_eq!(returns_within(&moves(&[(0, 0, 1, 2), (1, 0, 2, 3), (2, 0, 3, 1)]), 3), 1);
+    }
+
+    #[test]
+    fn who_comes_to_the_slot_of_one_that_left_does_not_return() {
+        let mut list = moves(&[(0, 7, 1, 2), (5, 7, 2, 1)]);
+        list[1].occupant = 1;
+        assert_eq!(returns_within(&list, 9), 0);
     }
 
     #[test]

@@ -71,19 +71,14 @@ pub fn table(evaluation: &Evaluation) -> String {
     }
     header.extend(&terms);
     header.extend(evaluation.start.slots.map(|_| "slots"));
-    header.extend([
-        "moves",
-        "oscillations",
-        "GiB moved",
-        "downtime s",
-        "decisions/s",
-        "p50 us",
-        "p99 us",
-    ]);
+    let restarts = restarts_shown(evaluation);
+    header.extend(["moves", "oscillations", "GiB moved"]);
+    header.extend(restarts.then_some("restarts"));
+    header.extend(["downtime s", "decisions/s", "p50 us", "p99 us"]);
     table.set_header(header);
     for policy in &evaluation.policies {
         let bounded = evaluation.bound.is_some();
-        table.add_row(row(policy, baselines, intervals, compared, bounded, &terms));
+        table.add_row(row(policy, [baselines, intervals, compared, bounded, restarts], &terms));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -94,12 +89,14 @@ pub fn table(evaluation: &Evaluation) -> String {
     table.trim_fmt()
 }
 
+/// Whether anything restarted cold under any policy.
+pub(crate) fn restarts_shown(evaluation: &Evaluation) -> bool {
+    evaluation.policies.iter().any(|policy| policy.restarts > 0.0)
+}
+
 fn row(
     policy: &PolicyResult,
-    baselines: bool,
-    intervals: bool,
-    compared: bool,
-    bounded: bool,
+    [baselines, intervals, compared, bounded, restarts]: [bool; 5],
     terms: &[&str],
 ) -> Vec<String> {
     let mut row = vec![policy.name.clone()];
@@ -130,6 +127,9 @@ fn row(
         count(policy.moves),
         count(policy.oscillations),
         format!("{:.1}", policy.moved_gib),
+    ]);
+    row.extend(restarts.then(|| count(policy.restarts)));
+    row.extend([
         format!("{:.2}", policy.downtime_s),
         format!("{:.0}", policy.decisions_per_s),
         format!("{:.1}", policy.decision_us_p50),
@@ -180,6 +180,7 @@ mod tests {
             moves: value * 2.5,
             oscillations: value * 0.5,
             moved_gib: value * 40.0,
+            restarts: 0.0,
             downtime_s: value,
             decisions_per_s: 12_345.6,
             decision_us_p50: 75.25,

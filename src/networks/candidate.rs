@@ -26,20 +26,18 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     };
     // [B, H]
     let global = global_encoder_bias.addmm(&batch.globals, global_encoder_weight).relu_();
-    // [B]
-    let value = value_out_bias
-        .addmm(&value_bias.addmm(&global, value_weight).relu_(), value_out_weight)
-        .squeeze_dim(1);
+    // [B, Q]
+    let value =
+        value_out_bias.addmm(&value_bias.addmm(&global, value_weight).relu_(), value_out_weight);
     // [B, H], then [R, H]
     let shared = candidate_bias.addmm(&global, candidate_global_weight);
     let hidden_rows = shared
         .index_select(0, &batch.row_state)
         .addmm(&batch.candidates, candidate_feature_weight)
         .relu_();
-    // [R]
-    let advantage = advantage_bias
-        .addmm(&head_bias.addmm(&hidden_rows, head_weight).relu_(), advantage_weight)
-        .squeeze_dim(1);
+    // [R, Q]
+    let advantage =
+        advantage_bias.addmm(&head_bias.addmm(&hidden_rows, head_weight).relu_(), advantage_weight);
     let q =
         if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
     (value, q)

@@ -34,5 +34,5 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     let advantage = output.reshape([-1]).index_select(0, &batch.row_action);
     let q =
         if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
-    (value, q)
+    (value.unsqueeze(1), q.unsqueeze(1))
 }

@@ -8,6 +8,7 @@ mod mlp;
 mod relational;
 
 use crate::batch::StateBatch;
+use crate::quantile;
 use godwit_models::net::{Architecture, NetworkSpec};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -17,6 +18,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Debug)]
 pub struct Parameters {
     spec: NetworkSpec,
+    quantiles: usize,
     /// All parameters, `[P]`.
     pub flat: Tensor,
     tensors: Vec<Tensor>,
@@ -25,10 +27,17 @@ pub struct Parameters {
 impl Parameters {
     /// Zero weights.
     pub fn zeros(spec: &NetworkSpec, device: Device) -> Self {
-        let flat = Tensor::zeros([spec.parameter_count() as i64], (Kind::Float, device));
+        Self::zeros_quantiles(spec, 1, device)
+    }
+
+    /// Zero weights of a network that states so many quantiles in place of a value; see
+    /// [`crate::quantile`].
+    pub fn zeros_quantiles(spec: &NetworkSpec, quantiles: usize, device: Device) -> Self {
+        let shapes = quantile::parameters(spec, quantiles);
+        let count: usize = shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        let flat = Tensor::zeros([count as i64], (Kind::Float, device));
         let mut at = 0;
-        let tensors = spec
-            .parameters()
+        let tensors = shapes
             .iter()
             .map(|(_, shape)| {
                 let size: usize = shape.iter().product();
@@ -38,21 +47,31 @@ impl Parameters {
                 tensor
             })
             .collect();
-        Self { spec: spec.clone(), flat, tensors }
+        Self { spec: spec.clone(), quantiles, flat, tensors }
     }
 
     /// Fresh weights: uniform in +-sqrt(1 / inputs) (PyTorch's default for linear layers), with
     /// the output layers a tenth of that, so that first values are near zero.
     pub fn fresh(spec: &NetworkSpec, device: Device, rng: &mut Xoshiro256PlusPlus) -> Self {
-        let mut values = Vec::with_capacity(spec.parameter_count());
-        for (name, shape) in spec.parameters() {
+        Self::fresh_quantiles(spec, 1, device, rng)
+    }
+
+    /// As [`Parameters::fresh`], for so many quantiles in place of a value.
+    pub fn fresh_quantiles(
+        spec: &NetworkSpec,
+        quantiles: usize,
+        device: Device,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self {
+        let mut values = Vec::new();
+        for (name, shape) in quantile::parameters(spec, quantiles) {
             let size: usize = shape.iter().product();
             let inputs = if shape.len() == 2 { shape[0] } else { shape[0].max(64) };
             let last = ["advantage", "value_out", "output"].iter().any(|p| name.starts_with(p));
             let bound = (1.0 / inputs as f32).sqrt() * if last { 0.1 } else { 1.0 };
             values.extend((0..size).map(|_| rng.random_range(-bound..bound)));
         }
-        let mut parameters = Self::zeros(spec, device);
+        let mut parameters = Self::zeros_quantiles(spec, quantiles, device);
         parameters.load(&values);
         parameters
     }
@@ -68,11 +87,21 @@ impl Parameters {
         tch::no_grad(|| self.flat.copy_(&source));
     }
 
-    /// Copies the weights to host memory.
+    /// Copies the weights to host memory, in the shapes of the specification: those of the mean
+    /// where the network states quantiles.
     pub fn save(&self, out: &mut Vec<f32>) {
         out.resize(self.flat.size()[0] as usize, 0.0);
         let length = out.len();
         self.flat.to_device(Device::Cpu).copy_data(out, length);
+        if self.quantiles > 1 {
+            let wide = std::mem::take(out);
+            quantile::mean_network(&self.spec, self.quantiles, &wide, out);
+        }
+    }
+
+    /// Quantiles in place of a value; 1 for none.
+    pub fn quantiles(&self) -> usize {
+        self.quantiles
     }
 
     /// Name and tensor of every parameter.
@@ -87,11 +116,18 @@ impl Parameters {
 
     /// `Q(s, Stay)` of each state `[B]`, and `Q(s, a)` of each candidate row `[R]`.
     pub fn forward(&self, batch: &StateBatch) -> (Tensor, Tensor) {
+        let (stay, rows) = self.forward_quantiles(batch);
+        (stay.squeeze_dim(1), rows.squeeze_dim(1))
+    }
+
+    /// Quantiles of both, `[B, Q]` and `[R, Q]`; Q = 1 where the network states values.
+    pub fn forward_quantiles(&self, batch: &StateBatch) -> (Tensor, Tensor) {
         forward(&self.spec, &self.tensors, batch)
     }
 }
 
-/// The forward pass with explicit parameters (see [`Parameters::leaves`]).
+/// The forward pass with explicit parameters (see [`Parameters::leaves`] and
+/// [`Parameters::forward_quantiles`]).
 pub fn forward(spec: &NetworkSpec, parameters: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
     match spec.architecture {
         Architecture::Relational => relational::forward(spec, parameters, batch),

@@ -71,10 +71,9 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         + mean_node.matmul(global_nodes_weight)
         + mean_workload.matmul(global_workloads_weight))
     .relu_();
-    // [B]
-    let value = value_out_bias
-        .addmm(&value_bias.addmm(&global, value_weight).relu_(), value_out_weight)
-        .squeeze_dim(1);
+    // [B, Q]
+    let value =
+        value_out_bias.addmm(&value_bias.addmm(&global, value_weight).relu_(), value_out_weight);
 
     // [R, H]: per entity first where there are more rows than entities, then gathered
     let gather = |entities: &Tensor, weight: &Tensor, index: &Tensor| {
@@ -89,10 +88,9 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         + gather(&nodes, candidate_source_weight, &batch.row_source)
         + gather(&nodes, candidate_destination_weight, &batch.row_destination)
         + gather(&global, candidate_global_weight, &batch.row_state);
-    // [R]
+    // [R, Q]
     let advantage = advantage_bias
-        .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight)
-        .squeeze_dim(1);
+        .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight);
     let q =
         if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
     (value, q)

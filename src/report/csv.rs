@@ -16,7 +16,8 @@ pub fn results(evaluation: &Evaluation) -> anyhow::Result<Vec<u8>> {
     }
     header.push("gap".into());
     header.extend(terms.iter().map(|&term| term.to_owned()));
-    header.extend(["slots", "moves", "oscillations", "moved_gib", "downtime_s"].map(String::from));
+    header.extend(["slots", "moves", "oscillations", "moved_gib"].map(String::from));
+    header.extend(["restarts", "downtime_s"].map(String::from));
     header.extend(["decisions_per_s", "decision_us_p50", "decision_us_p99"].map(String::from));
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(&header)?;
@@ -43,11 +44,12 @@ pub fn results(evaluation: &Evaluation) -> anyhow::Result<Vec<u8>> {
     Ok(writer.into_inner()?)
 }
 
-fn figures(policy: &PolicyResult) -> [f64; 7] {
+fn figures(policy: &PolicyResult) -> [f64; 8] {
     [
         policy.moves,
         policy.oscillations,
         policy.moved_gib,
+        policy.restarts,
         policy.downtime_s,
         policy.decisions_per_s,
         policy.decision_us_p50,

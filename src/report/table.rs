@@ -2,6 +2,7 @@
 
 use super::svg::escape;
 use crate::evaluate::stats::Estimate;
+use crate::evaluate::table::restarts_shown;
 use crate::evaluate::{Evaluation, PolicyResult};
 use godwit_envs::objective::Term;
 use std::fmt::Write as _;
@@ -92,6 +93,9 @@ fn columns(evaluation: &Evaluation) -> Vec<Column<'_>> {
     add("moves", "per episode", Box::new(|policy| count(policy.moves)));
     add("oscillations", "per episode", Box::new(|policy| count(policy.oscillations)));
     add("moved", "GiB", Box::new(|policy| format!("{:.1}", policy.moved_gib)));
+    if restarts_shown(evaluation) {
+        add("restarts", "per episode", Box::new(|policy| count(policy.restarts)));
+    }
     add("downtime", "s", Box::new(|policy| format!("{:.2}", policy.downtime_s)));
     add("decision p50", "\u{b5}s", Box::new(|policy| micros(policy.decision_us_p50)));
     add("decision p99", "\u{b5}s", Box::new(|policy| micros(policy.decision_us_p99)));

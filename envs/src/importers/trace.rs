@@ -9,7 +9,7 @@ use super::ImportedOnline;
 use super::table::Table;
 use crate::input::InputError;
 use crate::scenario::{DemandProcess, Mode, Scenario, ScenarioError, Windows};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -18,14 +18,16 @@ const TIMES_S: [f64; 2] = [0.0, 1e13];
 const VALUES: [f64; 2] = [0.0, 1e12];
 /// Most ticks of a trace: a million hold 19 years of ten minutes.
 const MOST_TICKS: f64 = 1e6;
+/// Most ids x ticks: the table of all values takes 16 bytes for each.
+const MOST_CELLS: usize = 50_000_000;
 
 /// What the user may choose about an imported trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceOptions {
     /// Columns of the time in seconds, the id and the value.
     pub columns: [String; 3],
-    /// Factor on the request where the value is 0, and where it is the highest of the trace; 0 to
-    /// 100, ascending.
+    /// Factor on the request where the value is 0, and where it is the highest of the training part
+    /// (higher ones count as that); 0 to 100, ascending.
     pub factors: [f32; 2],
     /// Share of the trace's ticks in which an id must have a value, or it is left out.
     pub coverage: f64,
@@ -121,6 +123,12 @@ pub fn trace(
         .into());
     }
     let ticks = ticks as usize;
+    let ids = rows.iter().map(|row| row.1.as_str()).collect::<HashSet<_>>().len();
+    if ids.saturating_mul(ticks) > MOST_CELLS {
+        let expected = format!("at most {MOST_CELLS} ids x ticks (are the times in seconds?)");
+        let got = format!("{ids} ids x {ticks} ticks");
+        return Err(InputError::field(label, &options.columns[0], expected, got).into());
+    }
     let all = by_tick(&rows, begin, tick_s, ticks);
     let enough = |values: &&Vec<Option<f64>>| {
         values.iter().flatten().count() as f64 >= options.coverage * ticks as f64
@@ -139,11 +147,13 @@ pub fn trace(
     }
     let (windows, episode) = windows(&label, ticks as u32, base, options)?;
 
-    let top = kept.iter().flatten().copied().fold(0.0, f64::max);
+    // Of the part that training plays: how high the rest will go is not known then.
+    let known = windows.train[1] as usize;
+    let top = kept.iter().flat_map(|v| &v[..known]).copied().fold(0.0, f64::max);
     let [low, high] = options.factors;
     // Four decimals, and where nothing ever happened the least factor.
     let factor = |value: f64| {
-        let share = if top > 0.0 { (value / top) as f32 } else { 0.0 };
+        let share = if top > 0.0 { (value / top).min(1.0) as f32 } else { 0.0 };
         ((low + (high - low) * share) * 1e4).round() / 1e4
     };
     let series: Vec<Vec<f32>> =

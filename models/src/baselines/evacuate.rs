@@ -8,12 +8,14 @@
 //!    the ticks for which a gain counts, times the weighted downtime of a cold restart.
 //! 2. Of that node's workloads that may leave and whose cold restart costs more than their
 //!    migration, the one of the highest priority goes first, and of equal ones the smallest state,
-//!    to the healthy node of the lowest load that takes it.
-//! 3. Where nobody has to leave, the best single move.
+//!    to the healthy node of the lowest load that takes it, if the transfer ends before the
+//!    deadline.
+//! 3. Where nobody has to leave, the best single move to a healthy node, as long as its transfer
+//!    ends before the deadline of its source.
 //!
 //! Parameters: ticks for which a degraded node's hazard counts; those of the best single move.
 
-use crate::baselines::best_single_move::BestSingleMove;
+use crate::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};
 use crate::baselines::declaration::Declaration;
 use crate::baselines::scan::move_cost;
 use crate::policy::Policy;
@@ -24,6 +26,8 @@ use godwit_envs::state::{Action, ClusterState};
 /// Parameters of [`Evacuate`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvacuateRules {
+    /// Those of the single moves (rule 3).
+    pub single: BestSingleMoveRules,
     /// Ticks over which the hazard of a degraded node is summed; 0 leaves degraded nodes alone.
     pub hazard_ticks: u32,
 }
@@ -31,18 +35,31 @@ pub struct EvacuateRules {
 impl Default for EvacuateRules {
     /// About as long as a degraded node stays degraded.
     fn default() -> Self {
-        Self { hazard_ticks: 12 }
+        Self { single: BestSingleMoveRules::default(), hazard_ticks: 12 }
     }
 }
 
 /// The parameters as data.
 pub(crate) fn declaration() -> Declaration<EvacuateRules> {
-    Declaration::new(EvacuateRules::default(), Evacuate::new).integer(
-        "hazard_ticks",
-        "ticks over which the hazard of a degraded node counts",
-        0..=60,
-        |r| (&mut r.hazard_ticks).into(),
-    )
+    Declaration::new(EvacuateRules::default(), Evacuate::new)
+        .integer(
+            "hazard_ticks",
+            "ticks over which the hazard of a degraded node counts",
+            0..=60,
+            |r| (&mut r.hazard_ticks).into(),
+        )
+        .integer("ticks", "ticks for which a gain counts", 1..=72, |r| {
+            (&mut r.single.persistence.ticks).into()
+        })
+        .online()
+        .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
+            (&mut r.single.persistence.forecast_share).into()
+        })
+        .online()
+        .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
+            (&mut r.single.min_gain).into()
+        })
+        .online()
 }
 
 /// Moves workloads off nodes that are about to fail, and balances otherwise.
@@ -53,9 +70,9 @@ pub struct Evacuate {
 }
 
 impl Evacuate {
-    /// With these parameters, and the best single move's own.
+    /// With these parameters.
     pub fn new(rules: EvacuateRules) -> Self {
-        Self { rules, balance: BestSingleMove::default() }
+        Self { rules, balance: BestSingleMove::new(rules.single) }
     }
 
     /// Chance that the node fails while a gain counts.
@@ -99,11 +116,41 @@ impl Evacuate {
     }
 }
 
-/// The healthy node of the lowest load that takes the workload.
+/// Moves off draining nodes, by deadline and then as [`Evacuate`] orders them.
+pub(crate) fn ways_out(state: &ClusterState) -> impl Iterator<Item = (usize, usize)> {
+    let draining = |node: usize| state.health[node] == Health::Draining;
+    let mut ways: Vec<(u32, f32, f32, usize, usize)> = (0..state.spec.workloads())
+        .filter_map(|k| {
+            let node = state.node_of(k).filter(|&node| draining(node))?;
+            state.may_leave(k).ok()?;
+            let (priority, gib) = (state.spec.priority[k], state.spec.state_gib[k]);
+            Some((state.deadline[node], -priority, gib, k, refuge(state, k)?))
+        })
+        .collect();
+    ways.sort_unstable_by(|a, b| {
+        let sizes = a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2));
+        a.0.cmp(&b.0).then(sizes).then(a.3.cmp(&b.3))
+    });
+    ways.into_iter().map(|(.., workload, destination)| (workload, destination))
+}
+
+/// Whether a transfer that starts now ends before its source fails.
+fn ends_in_time(state: &ClusterState, workload: usize, destination: usize) -> bool {
+    let Some(source) = state.node_of(workload) else { return false };
+    if state.health[source] != Health::Draining {
+        return true;
+    }
+    let ticks = state.deadline[source].saturating_sub(state.tick);
+    let left = ticks as f32 * state.rules.episode.tick_s;
+    state.migration_cost(workload, destination).transfer_s <= left
+}
+
+/// The healthy node of the lowest load that takes the workload in time.
 fn refuge(state: &ClusterState, workload: usize) -> Option<usize> {
     (0..state.spec.nodes())
         .filter(|&node| state.health[node] == Health::Healthy)
         .filter(|&node| state.check(workload, node).is_ok())
+        .filter(|&node| ends_in_time(state, workload, node))
         .min_by(|&a, &b| state.now.load[a].total_cmp(&state.now.load[b]))
 }
 
@@ -117,7 +164,30 @@ impl Policy for Evacuate {
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {
-        self.evacuate(state).unwrap_or_else(|| self.balance.act(state))
+        self.evacuate(state).unwrap_or_else(|| self.balance(state))
+    }
+}
+
+impl Evacuate {
+    fn balance(&mut self, state: &ClusterState) -> Action {
+        let action = if state.health.contains(&Health::Degraded) {
+            // To the balancing rule a degraded node takes nobody.
+            let mut seen = state.clone();
+            let degraded = seen.health.iter_mut().filter(|health| **health == Health::Degraded);
+            degraded.for_each(|health| *health = Health::Draining);
+            seen.rebuild();
+            self.balance.act(&seen)
+        } else {
+            self.balance.act(state)
+        };
+        match action {
+            Action::Migrate { workload, destination }
+                if !ends_in_time(state, workload, destination) =>
+            {
+                Action::Stay
+            }
+            action => action,
+        }
     }
 }
 
@@ -162,6 +232,34 @@ mod tests {
         state.rebuild();
         // To the emptiest node first (loads 3/8 and 0); the moved ones make it 1/8, then 2/8.
         assert_eq!(moves(state), [(1, 2), (2, 2), (0, 2)]);
+    }
+
+    #[test]
+    fn who_would_not_arrive_before_the_deadline_stays() {
+        let mut state = state(1.0);
+        state.health[0] = Health::Draining;
+        state.deadline[0] = 1;
+        // 1 GiB at half of a link takes seconds; 600 GiB take longer than the tick that is left.
+        state.spec = std::sync::Arc::new({
+            let mut spec = (*state.spec).clone();
+            spec.state_gib[0] = 600.0;
+            spec
+        });
+        state.rebuild();
+        assert_eq!(moves(state), [(1, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn balancing_keeps_off_degraded_nodes() {
+        let mut state = state(1.0);
+        let mut rules = (*state.rules).clone();
+        rules.objective.weights.insert("imbalance".into(), 10.0);
+        rules.objective.weights.insert("moved_gib".into(), 0.001);
+        state = ClusterState::new(rules.into(), state.spec, state.placement);
+        assert_eq!(moves(state.clone())[0].1, 2);
+        state.health[2] = Health::Degraded;
+        state.rebuild();
+        assert!(moves(state).iter().all(|&(_, destination)| destination != 2));
     }
 
     #[test]

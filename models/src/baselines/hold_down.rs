@@ -25,6 +25,7 @@
 
 use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
+use godwit_envs::cluster::Health;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
 
@@ -128,10 +129,14 @@ impl Policy for HoldDown {
 
     fn act(&mut self, state: &ClusterState) -> Action {
         let nodes = state.spec.nodes();
-        let (n, center) = (nodes as f32, state.now.mean_load);
+        // A node that has failed is no node of the cluster: it would look as if it were idle.
+        let serves = |node: &usize| state.health[*node] != Health::Failed;
+        let n = (0..nodes).filter(serves).count().max(1) as f32;
+        let center = (0..nodes).filter(serves).map(|i| state.now.load[i]).sum::<f32>() / n;
         self.added.resize(nodes, 0.0);
         self.deviation.clear();
-        self.deviation.extend(state.now.load[..nodes].iter().map(|load| load - center));
+        let deviation = |node| if serves(&node) { state.now.load[node] - center } else { 0.0 };
+        self.deviation.extend((0..nodes).map(deviation));
         let square: f32 = self.deviation.iter().map(|deviation| deviation * deviation).sum();
         let now = imbalance(n, center, square, 0.0);
         let above = now > self.rules.threshold;

@@ -29,8 +29,9 @@
 use crate::baselines::declaration::Declaration;
 use crate::baselines::load_balancer::own_load;
 use crate::policy::Policy;
+use godwit_envs::cluster::Health;
 use godwit_envs::resources::MAX_RESOURCES;
-use godwit_envs::state::{Action, ClusterState};
+use godwit_envs::state::{Action, ClusterState, NOWHERE};
 
 /// When a node counts as underutilised or overutilised; ratios, the same for all resources.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,8 +133,11 @@ impl LowNodeUtilization {
                 for j in 0..m {
                     // From the workloads, not from what nodes hold: always in the same order, and
                     // nothing counts twice while it is transferred.
-                    let demand: f32 = state.demand.iter().skip(j).step_by(m).sum();
-                    let supply: f32 = state.spec.supply[j * padded..(j + 1) * padded].iter().sum();
+                    let demand = state.demand.iter().skip(j).step_by(m).zip(&state.placement);
+                    let demand: f32 = demand.filter(|on| *on.1 != NOWHERE).map(|on| on.0).sum();
+                    let supply = state.spec.supply[j * padded..].iter().zip(&state.health);
+                    let supply: f32 =
+                        supply.filter(|of| *of.1 != Health::Failed).map(|of| of.0).sum();
                     let mean = if supply > 0.0 { demand / supply } else { 0.0 };
                     self.low[j] = (mean - below).max(0.0);
                     self.target[j] = (mean + above).min(1.0);

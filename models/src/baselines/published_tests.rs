@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::random_state;
+use godwit_envs::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 use proptest::prelude::*;
 
@@ -13,7 +14,7 @@ fn spread(values: &[f64]) -> (f64, f64) {
     ((square / n).sqrt(), mean)
 }
 
-/// Utilisation `[m][N]`, `None` where a node lacks the resource, after a move.
+/// Utilisation `[m][N]`, `None` where a node lacks the resource or has failed, after a move.
 fn utilisation_after(state: &ClusterState, action: Action) -> Vec<Vec<Option<f64>>> {
     let spec = &*state.spec;
     let held = |j: usize, node: usize| {
@@ -27,7 +28,8 @@ fn utilisation_after(state: &ClusterState, action: Action) -> Vec<Vec<Option<f64
     let row = |j: usize| {
         let one = |node: usize| {
             let supply = f64::from(spec.supply_of(node, j));
-            (supply > 0.0).then(|| held(j, node) / supply)
+            let up = state.health[node] != Health::Failed;
+            (up && supply > 0.0).then(|| held(j, node) / supply)
         };
         (0..spec.nodes()).map(one).collect()
     };
@@ -42,7 +44,8 @@ fn sum_of_spreads(state: &ClusterState, action: Action) -> f64 {
 fn imbalance(state: &ClusterState, action: Action) -> f64 {
     let rows = utilisation_after(state, action);
     let load = |node: usize| rows.iter().filter_map(|row| row[node]).sum();
-    let loads: Vec<f64> = (0..state.spec.nodes()).map(load).collect();
+    let up = |node: &usize| state.health[*node] != Health::Failed;
+    let loads: Vec<f64> = (0..state.spec.nodes()).filter(up).map(load).collect();
     let (deviation, mean) = spread(&loads);
     if mean > 0.0 { deviation / mean } else { 0.0 }
 }

@@ -3,10 +3,12 @@
 //! Rules:
 //!
 //! 1. The first moves that are looked at are staying and, of each workload's most valuable move
-//!    ([`crate::baselines::scan`]), the most valuable ones.
+//!    ([`crate::baselines::scan`]), the most valuable ones; where nodes drain also as many moves off
+//!    them, as `evacuate` would make them.
 //! 2. After each of them the world is played on with best single moves. Online for some ticks,
 //!    with transfers, cooldowns and budgets as they are, and with the forecast as the future:
-//!    demand is interpolated between now and the horizons, and stays what it is after the last.
+//!    demand is interpolated between now and the horizons, and stays what it is after the last,
+//!    draining nodes fail at their deadlines, and the cluster's scheduler places who waits.
 //!    That costs the weighted objective held over each tick plus the moves' own costs, and the
 //!    objective at the end for some ticks more. In a static world for some moves; that costs
 //!    minus what they gain.
@@ -26,8 +28,14 @@
 
 use crate::baselines::best_single_move::BestSingleMoveRules;
 use crate::baselines::declaration::Declaration;
+use crate::baselines::evacuate::ways_out;
 use crate::baselines::scan::{Scan, ValuedMove, demand_at};
 use crate::policy::Policy;
+use godwit_envs::cluster::Health;
+use godwit_envs::demand::DemandTable;
+use godwit_envs::event::EventKind;
+use godwit_envs::faults::HealthChange;
+use godwit_envs::objective::Term;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
 
@@ -150,10 +158,37 @@ impl RecedingHorizon {
             cost += played.objective.level(&held);
             played.start_tick();
             expect(state, tick, &mut played);
+            cost += let_fail(&mut played);
             next = if tick < ticks { self.next(&played) } else { None };
         }
         cost + self.rules.tail_ticks.min(left - ticks) as f32 * played.level()
     }
+}
+
+/// Lets nodes fail whose deadline has come and the scheduler place who waits; the weighted downtime
+/// of cold restarts.
+fn let_fail(played: &mut ClusterState) -> f32 {
+    let table = DemandTable::default();
+    let mut events = Vec::new();
+    for node in 0..played.spec.nodes() {
+        if played.health[node] == Health::Draining && played.deadline[node] <= played.tick {
+            let (tick, node) = (played.tick, node as u32);
+            let change = HealthChange { tick, node, health: Health::Failed, deadline: 0 };
+            played.consequences(&change, &mut events);
+            events.drain(..).for_each(|event| played.carry_out(&event, &table));
+            played.rebuild();
+        }
+    }
+    let restart_s = played.rules.faults.as_ref().map_or(0.0, |faults| faults.restart_s);
+    let mut downtime = 0.0;
+    let mut at = 0;
+    while let Some(placed) = played.next_placed(&mut at) {
+        if let EventKind::Placed { workload, restart: true, .. } = placed {
+            downtime += restart_s * played.spec.priority[workload as usize];
+        }
+        played.carry_out(&placed, &table);
+    }
+    played.objective.weights[Term::DowntimeS as usize] * downtime
 }
 
 /// Gives a world that is played on the demands and forecasts that `state` expects after so many
@@ -206,7 +241,15 @@ impl Policy for RecedingHorizon {
         self.scan.best_of_each(state, &mut first);
         first.sort_by(|a, b| b.gain.total_cmp(&a.gain));
         first.truncate(self.rules.first_moves.max(1));
-        let usual = first.first().copied().filter(|best| best.gain > least);
+        let usual_moves = first.len();
+        for (workload, destination) in ways_out(state).take(self.rules.first_moves) {
+            let gain = self.scan.value(state, workload, destination);
+            let way = ValuedMove { workload, destination, gain };
+            if !first.contains(&way) {
+                first.push(way);
+            }
+        }
+        let usual = first[..usual_moves].first().copied().filter(|best| best.gain > least);
         let mut chosen = usual;
         if !first.is_empty() {
             let mut lowest = self.play(state, usual) - least;

@@ -5,7 +5,7 @@ use crate::rollout::rollout;
 use crate::testing::{cluster, env, node, random_state, rules, workload};
 use godwit_envs::cluster::{ClusterSpec, WorkloadSpec};
 use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::scenario::{Mode, Phase};
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_envs::state::{Action, ClusterState};
 use proptest::prelude::*;
 use serde_json::json;
@@ -82,6 +82,24 @@ fn a_rollout_adds_up() {
             assert_eq!(outcome.tick_rewards, again.tick_rewards, "{name} {policy}");
             let sum: f64 = outcome.tick_rewards.iter().map(|&reward| f64::from(reward)).sum();
             assert!((sum - outcome.episode_return).abs() < 1e-3, "{name} {policy}");
+            let weights = env.state().objective.weights;
+            let paid: f64 =
+                weights.iter().zip(outcome.terms_paid).map(|(w, term)| f64::from(*w) * term).sum();
+            assert!((paid + outcome.episode_return).abs() < 1e-2, "{name} {policy}");
+        }
+    }
+}
+
+#[test]
+fn every_baseline_gets_through_faults_churn_and_constraints() {
+    for name in ["faults", "churn", "gpu-defrag", "hetero", "bursty"] {
+        let mut scenario = Scenario::embedded(name).unwrap();
+        scenario.rules.episode.ticks = 24;
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let mut env = ClusterEnv::new(template, Phase::Train).unwrap();
+        for policy in NAMES {
+            // A refused move would be an error.
+            let outcome = rollout(&mut env, &mut *baseline(policy).unwrap(), 7).unwrap();
             let weights = env.state().objective.weights;
             let paid: f64 =
                 weights.iter().zip(outcome.terms_paid).map(|(w, term)| f64::from(*w) * term).sum();

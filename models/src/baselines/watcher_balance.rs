@@ -25,6 +25,7 @@
 use crate::baselines::declaration::Declaration;
 use crate::baselines::threshold_rules::utilisation;
 use crate::policy::Policy;
+use godwit_envs::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`WatcherBalance`].
@@ -88,9 +89,12 @@ impl Policy for WatcherBalance {
         let n = state.spec.nodes();
         let padded = state.spec.padded_nodes();
         self.hosts.clear();
-        self.hosts.extend((0..n).map(|node| (utilisation(state, node, None), node as u32)));
+        // Watcher knows hosts that are up only.
+        let up = (0..n).filter(|&node| state.health[node] != Health::Failed);
+        self.hosts.extend(up.map(|node| (utilisation(state, node, None), node as u32)));
         self.hosts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mean = self.hosts.iter().map(|host| host.0).sum::<f32>() / n as f32;
+        let mean =
+            self.hosts.iter().map(|host| host.0).sum::<f32>() / self.hosts.len().max(1) as f32;
         for &(load, source) in self.hosts.iter().rev() {
             if load < self.rules.threshold {
                 break;

@@ -20,6 +20,7 @@
 
 use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
+use godwit_envs::cluster::Health;
 use godwit_envs::resources::MAX_RESOURCES;
 use godwit_envs::state::{Action, ClusterState};
 
@@ -98,14 +99,16 @@ impl WatcherStabilization {
         for j in 0..spec.resources {
             let used = &mut self.deviation[j * padded..j * padded + n];
             let inverse = &spec.inverse_supply[j * padded..j * padded + n];
-            let nodes = inverse.iter().filter(|inverse| **inverse > 0.0).count();
+            // Watcher knows hosts that are up only.
+            let counts = |node: usize| inverse[node] > 0.0 && state.health[node] != Health::Failed;
+            let nodes = (0..n).filter(|&node| counts(node)).count();
             // A node without the resource has no utilisation, and adds nothing to the sum.
             let total: f64 = used.iter().map(|&u| f64::from(u)).sum();
             let mean = if nodes > 0 { (total / nodes as f64) as f32 } else { 0.0 };
             let mut square = 0.0_f64;
-            for (used, inverse) in used.iter_mut().zip(inverse) {
+            for (node, used) in used.iter_mut().enumerate() {
                 *used -= mean;
-                if *inverse > 0.0 {
+                if counts(node) {
                     square += f64::from(*used * *used);
                 }
             }

@@ -6,6 +6,7 @@ use crate::evaluate::oscillation::returned;
 use godwit_envs::cluster::Health;
 use godwit_envs::event::{Event, EventKind};
 use godwit_models::rollout::Move;
+use std::collections::HashMap;
 
 /// What of a timeline has to be explained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,15 +50,19 @@ impl Seen {
 }
 
 fn moves(events: &[Event]) -> Vec<Move> {
-    events
-        .iter()
-        .filter_map(|event| match event.kind {
+    let mut departures: HashMap<u32, u32> = HashMap::new();
+    let mut moves = Vec::new();
+    for event in events {
+        match event.kind {
+            EventKind::Departed { workload } => *departures.entry(workload).or_default() += 1,
             EventKind::TransferStarted { workload, source, destination } => {
-                Some(Move { tick: event.tick, workload, source, destination })
+                let occupant = departures.get(&workload).copied().unwrap_or(0);
+                moves.push(Move { tick: event.tick, workload, occupant, source, destination });
             }
-            _ => None,
-        })
-        .collect()
+            _ => {}
+        }
+    }
+    moves
 }
 
 /// What a timeline is drawn from.

@@ -1,0 +1,79 @@
+#!/bin/sh
+# What each switch of the learner is worth on short runs: every variant changes one setting of the
+# scenario's own, three seeds each, one core at low priority. Prints the median over the seeds of
+# the mean return in 100 held-out episodes, and all three returns.
+#
+#   benchmarks/ablation.sh [FOLDER]        # FOLDER keeps the runs; one that is there is not repeated
+#
+# GODWIT names the program (default target/release/godwit), VARIANTS and SCENARIOS restrict the
+# table. About 20 to 60 seconds a run.
+set -eu
+cd "$(dirname "$0")/.."
+folder=${1:-target/ablation}
+godwit=${GODWIT:-target/release/godwit}
+seeds="0 1 2"
+mkdir -p "$folder"
+
+steps=20000
+# name, scenarios, settings
+variants() {
+    cat <<'END'
+as-it-is|quickstart bursty|
+prioritised|quickstart bursty|learner.priority_exponent=0.6
+demonstrations|quickstart bursty|demonstrations.baseline=best-single-move
+noisy-heads|quickstart bursty|exploration.noisy_sigma=0.5 exploration.epsilon.from=0 exploration.epsilon.to=0
+quantiles|quickstart bursty|learner.quantiles=16
+no-paired-baseline|bursty|paired_baseline=''
+no-double|quickstart bursty|learner.double=false
+no-dueling|quickstart bursty|network.dueling=false
+one-step|quickstart bursty|learner.n_step=1
+hard-target|quickstart bursty|learner.target_every=200
+END
+}
+
+run() { # scenario, variant, seed, settings
+    result="$folder/$1.$2.$3.txt"
+    [ -s "$result" ] && return
+    rm -rf "$folder/run"
+    set -- "$1" "$2" "$3" $(printf '%s' "$4" | sed 's/[^ ][^ ]*/--set &/g')
+    scenario=$1 seed=$3
+    shift 3
+    nice "$godwit" train "$scenario" --env-steps "$steps" --seed "$seed" --threads 1 \
+        --set evaluate_every=5000 --set checkpoint_every=0 "$@" --out "$folder/run" 2>"$folder/log"
+    nice "$godwit" evaluate "$scenario" --policy "$folder/run" --baselines none --episodes 100 \
+        --threads 1 --json 2>/dev/null |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["policies"][0]["mean_return"]["value"])' \
+            >"$result.part"
+    mv "$result.part" "$result"
+}
+
+variants | while IFS='|' read -r name scenarios settings; do
+    case " ${VARIANTS:-$name} " in *" $name "*) ;; *) continue ;; esac
+    for scenario in $scenarios; do
+        case " ${SCENARIOS:-$scenario} " in *" $scenario "*) ;; *) continue ;; esac
+        for seed in $seeds; do
+            run "$scenario" "$name" "$seed" "$settings"
+        done
+    done
+done
+
+python3 - "$folder" $(variants | cut -d'|' -f1) <<'END'
+import pathlib, statistics, sys
+folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
+for scenario in "quickstart", "bursty":
+    rows = []
+    for name in names:
+        files = [folder / f"{scenario}.{name}.{seed}.txt" for seed in range(3)]
+        if all(file.exists() for file in files):
+            rows.append((name, [float(file.read_text()) for file in files]))
+    if not rows:
+        continue
+    base = dict(rows).get("as-it-is")
+    print(f"{scenario}, 20000 env steps, return (median of 3 seeds; higher is better)\n")
+    print(f"{'variant':20} {'median':>10} {'ahead':>9}   seeds 0 to 2")
+    for name, returns in rows:
+        median = statistics.median(returns)
+        ahead = f"{median - statistics.median(base):+9.4f}" if base else ""
+        print(f"{name:20} {median:10.4f} {ahead}   " + ", ".join(f"{value:.4f}" for value in returns))
+    print()
+END

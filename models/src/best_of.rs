@@ -1,0 +1,194 @@
+//! Best of N: in a static world whole plans can be tried in the simulator before the first move.
+//!
+//! At the start of an episode N plans are played from its state: the network's greedy one, and
+//! N - 1 whose actions are drawn from a softmax over its values. The plan that earns most is
+//! carried out, as far as it earns most. The simulator of a static world is exact, so that no
+//! episode returns less than under the greedy plan.
+
+use crate::network_policy::NetworkPolicy;
+use crate::policy::Policy;
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::{Action, ClusterState};
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// Softmax temperature, in the units of the network's values.
+const TEMPERATURE: f32 = 0.02;
+
+/// A network policy that looks before it leaps.
+#[derive(Debug, Clone)]
+pub struct BestOf {
+    name: String,
+    policy: NetworkPolicy,
+    plans: usize,
+    rng: Xoshiro256PlusPlus,
+    /// The moves still to be made, the next one last; `None` before the first decision.
+    plan: Option<Vec<Action>>,
+}
+
+impl BestOf {
+    /// The best of so many plans of `policy`; online it acts as `policy` does.
+    pub fn new(name: &str, policy: NetworkPolicy, plans: usize) -> Self {
+        let rng = godwit_envs::rng::stream(0, "best-of");
+        Self { name: name.to_owned(), policy, plans, rng, plan: None }
+    }
+
+    /// The moves of the best plan, the first one last.
+    fn search(&mut self, state: &ClusterState) -> Vec<Action> {
+        let (mut best, mut most) = (Vec::new(), 0.0);
+        for plan in 0..self.plans {
+            let (moves, earned) = self.play(state, plan > 0);
+            if earned > most {
+                (best, most) = (moves, earned);
+            }
+        }
+        best.reverse();
+        best
+    }
+
+    /// Plays a plan up to where it has earned most, and what it has earned then.
+    fn play(&mut self, state: &ClusterState, drawn: bool) -> (Vec<Action>, f32) {
+        let mut played = state.clone();
+        let (start, mut paid) = (state.level(), 0.0);
+        let (mut moves, mut best, mut most) = (Vec::new(), 0, 0.0);
+        while played.moves_left > 0 {
+            let rng = &mut self.rng;
+            let pick = |q: &[f32]| draw(q, rng);
+            let action =
+                if drawn { self.policy.act_by(&played, pick) } else { self.policy.act(&played) };
+            let Action::Migrate { workload, destination } = action else { break };
+            let Ok(cost) = played.migrate(workload, destination) else { break };
+            paid += played.objective.value(&played.flow_terms(workload, &cost));
+            let moves_left = played.moves_left;
+            played.start_tick();
+            played.moves_left = moves_left;
+            moves.push(action);
+            let earned = start - played.level() - paid;
+            if earned > most {
+                (best, most) = (moves.len(), earned);
+            }
+        }
+        moves.truncate(best);
+        (moves, most)
+    }
+}
+
+/// An index in proportion to `exp(q / TEMPERATURE)`.
+fn draw(q: &[f32], rng: &mut Xoshiro256PlusPlus) -> usize {
+    let highest = q.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |value: f32| ((value - highest) / TEMPERATURE).exp();
+    let mut left = rng.random::<f32>() * q.iter().map(|&value| weight(value)).sum::<f32>();
+    for (index, &value) in q.iter().enumerate() {
+        left -= weight(value);
+        if left < 0.0 {
+            return index;
+        }
+    }
+    // Rounding left a rest: the best one.
+    crate::net::first_best(q)
+}
+
+impl Policy for BestOf {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn reset(&mut self, seed: u64) {
+        self.policy.reset(seed);
+        self.rng = godwit_envs::rng::stream(seed, "best-of");
+        self.plan = None;
+    }
+
+    fn act(&mut self, state: &ClusterState) -> Action {
+        if state.rules.episode.mode == Mode::Online {
+            return self.policy.act(state);
+        }
+        let mut plan = match self.plan.take() {
+            Some(plan) => plan,
+            None => self.search(state),
+        };
+        let action = plan.pop().unwrap_or(Action::Stay);
+        self.plan = Some(plan);
+        action
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Architecture, Network, NetworkSpec};
+    use crate::rollout::rollout;
+    use godwit_envs::cluster_env::ClusterEnv;
+    use godwit_envs::env::Env;
+    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+    use std::sync::Arc;
+
+    fn env(name: &str) -> ClusterEnv {
+        let scenario = Scenario::embedded(name).expect("an embedded scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        ClusterEnv::new(template, Phase::Evaluate).expect("a start")
+    }
+
+    /// Weights that know nothing.
+    fn policy(env: &ClusterEnv) -> NetworkPolicy {
+        let schema = &env.observation_space().schema;
+        let spec = NetworkSpec::new(Architecture::Candidate, schema, None);
+        let mut network = Network::new(&spec);
+        let weights: Vec<f32> =
+            (0..spec.parameter_count()).map(|i| (i as f32 * 0.618).fract() * 0.2 - 0.1).collect();
+        network.load_flat(&weights);
+        NetworkPolicy::new("policy", network)
+    }
+
+    #[test]
+    fn what_a_plan_promised_is_what_the_episode_returns() {
+        let mut env = env("quickstart");
+        for seed in 0..8 {
+            env.reset(seed).expect("a start");
+            let mut planner = BestOf::new("best of 6", policy(&env), 6);
+            planner.reset(seed);
+            let promised =
+                (0..6).map(|plan| planner.play(env.state(), plan > 0).1).fold(0.0, f32::max);
+            let outcome = rollout(&mut env, &mut planner, seed).expect("an episode");
+            assert!((outcome.episode_return - f64::from(promised)).abs() < 1e-3, "{promised}");
+        }
+    }
+
+    #[test]
+    fn more_plans_return_more_and_never_less_than_the_greedy_one() {
+        let mut env = env("quickstart");
+        let (mut one, mut many, mut greedy) = (0.0, 0.0, 0.0);
+        for seed in 0..12 {
+            let base = policy(&env);
+            let mut returned = |policy: &mut dyn Policy| {
+                rollout(&mut env, policy, seed).expect("an episode").episode_return
+            };
+            let plain = returned(&mut base.clone());
+            let first = returned(&mut BestOf::new("1", base.clone(), 1));
+            let best = returned(&mut BestOf::new("16", base.clone(), 16));
+            assert!(first >= plain - 1e-4 && best >= first - 1e-4, "{plain} {first} {best}");
+            (greedy, one, many) = (greedy + plain, one + first, many + best);
+        }
+        assert!(many > one + 0.5 && one >= greedy, "{greedy} {one} {many}");
+    }
+
+    #[test]
+    fn draws_follow_the_softmax_and_never_take_a_masked_action() {
+        let q = [0.0, f32::NEG_INFINITY, TEMPERATURE * 3.0_f32.ln()];
+        let mut rng = godwit_envs::rng::stream(1, "test");
+        let mut counts = [0; 3];
+        (0..4000).for_each(|_| counts[draw(&q, &mut rng)] += 1);
+        assert_eq!(counts[1], 0);
+        // Odds of one to three.
+        assert!((900..1100).contains(&counts[0]), "{counts:?}");
+    }
+
+    #[test]
+    fn online_it_does_what_its_network_does() {
+        let mut env = env("bursty");
+        let base = policy(&env);
+        let plain = rollout(&mut env, &mut base.clone(), 3).expect("an episode");
+        let planned = rollout(&mut env, &mut BestOf::new("4", base, 4), 3).expect("an episode");
+        assert_eq!(plain.moves_made, planned.moves_made);
+    }
+}
