@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/torch_ext/bridge.cpp");
-    println!("cargo:rerun-if-changed=src/torch_ext/bridge.h");
+    for file in ["bridge.cpp", "bridge.h", "cuda.cpp", "cuda.h", "message.h"] {
+        println!("cargo:rerun-if-changed=src/torch_ext/{file}");
+    }
     println!("cargo:rerun-if-env-changed=LIBTORCH");
 
     let libtorch = libtorch_folder();
@@ -38,6 +39,7 @@ fn main() {
         .flag("-Wall")
         .flag("-Wextra")
         .file("src/torch_ext/bridge.cpp")
+        .file("src/torch_ext/cuda.cpp")
         .compile("godwit_bridge");
 }
 

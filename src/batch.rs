@@ -82,11 +82,55 @@ enum Layout {
     Omitted,
 }
 
+/// The distinct ones among the feature rows of one state, in the order of their first appearance.
+#[derive(Debug, Default)]
+pub(crate) struct AlikeRows {
+    /// Index of each distinct row by a hash of its features; rows of equal hash stand at the next
+    /// keys.
+    index: HashMap<u64, usize>,
+    kept: Vec<f32>,
+}
+
+impl AlikeRows {
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        self.index.clear();
+        self.kept.clear();
+    }
+
+    /// Number of distinct rows.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Features of the distinct rows, one after the other.
+    pub(crate) fn kept(&self) -> &[f32] {
+        &self.kept
+    }
+
+    /// The distinct row that equals this one; a new one if none does.
+    pub(crate) fn row(&mut self, features: &[f32]) -> usize {
+        let width = features.len();
+        let mut key = hash(features);
+        loop {
+            match self.index.get(&key) {
+                None => {
+                    let row = self.index.len();
+                    self.index.insert(key, row);
+                    self.kept.extend_from_slice(features);
+                    return row;
+                }
+                Some(&row) if self.kept[row * width..][..width] == *features => return row,
+                Some(_) => key = key.wrapping_add(1),
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Distinct {
-    /// Row within the state of each feature row seen in it, by a hash of the features; rows of
-    /// equal hash stand at the next keys.
-    rows: HashMap<u64, i64>,
+    /// Those of the state that was added last.
+    alike: AlikeRows,
     /// First row in `workloads` of each state.
     first: Vec<usize>,
     /// Row within the state of each workload, `[B][K]`.
@@ -171,30 +215,12 @@ impl BatchBuilder {
             Layout::Omitted => {}
             Layout::Plain => self.workloads.extend_from_slice(&observation.workloads),
             Layout::Merged(distinct) => {
-                distinct.rows.clear();
+                distinct.alike.clear();
                 distinct.first.push(self.workloads.len() / width);
-                let first = self.workloads.len();
                 for features in observation.workloads.chunks_exact(width) {
-                    let mut key = hash(features);
-                    let row = loop {
-                        match distinct.rows.get(&key) {
-                            None => {
-                                let row = distinct.rows.len() as i64;
-                                distinct.rows.insert(key, row);
-                                self.workloads.extend_from_slice(features);
-                                break row;
-                            }
-                            Some(&row) => {
-                                let at = first + row as usize * width;
-                                if self.workloads[at..at + width] == *features {
-                                    break row;
-                                }
-                                key = key.wrapping_add(1);
-                            }
-                        }
-                    };
-                    distinct.row_of.push(row);
+                    distinct.row_of.push(distinct.alike.row(features) as i64);
                 }
+                self.workloads.extend_from_slice(distinct.alike.kept());
             }
         }
         self.states += 1;

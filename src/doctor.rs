@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use godwit_models::net::Architecture;
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Reduction, Tensor};
 
+use crate::cuda::check::{self, NetworkReport};
 use crate::device::{
     CudaLibrary, DeviceChoice, cuda_device_count, libtorch_lib_folder, load_cuda_library,
 };
@@ -52,6 +54,8 @@ pub struct DoctorReport {
     pub version_check: Check,
     /// Whether CPU and CUDA agree on one update of a small network.
     pub parity: Check,
+    /// Each network on the GPU: agreement with the CPU, and speed. Empty without one.
+    pub networks: Vec<NetworkReport>,
 }
 
 /// The outcome of one check.
@@ -83,8 +87,8 @@ impl fmt::Display for Check {
     }
 }
 
-/// Looks at this machine and runs the speed test and the parity check; takes
-/// about a second. `device` is the one that the person wants to train on.
+/// Looks at this machine and runs the speed test and the parity checks; takes
+/// about a second, and with a GPU some more. `device` is the one that the person wants to train on.
 pub fn report(device: DeviceChoice) -> anyhow::Result<DoctorReport> {
     let cuda_library = load_cuda_library();
     let device_check = match device.resolve() {
@@ -99,7 +103,13 @@ pub fn report(device: DeviceChoice) -> anyhow::Result<DoctorReport> {
     let mut devices = vec!["cpu".to_owned()];
     devices.extend((0..cuda_device_count()).map(|index| format!("cuda:{index}")));
     let parity = check_parity(device, &cuda_library)?;
-    let ok = [&device_check, &version_check, &parity].into_iter().all(Check::is_fine);
+    let intra_op_threads = tch::get_num_threads();
+    let networks = match device.resolve() {
+        Ok(device @ Device::Cuda(_)) => check::check(device)?,
+        _ => Vec::new(),
+    };
+    let ok = [&device_check, &version_check, &parity].into_iter().all(Check::is_fine)
+        && networks.iter().all(|network| network.is_fine(PARITY_TOLERANCE));
     Ok(DoctorReport {
         ok,
         godwit: env!("CARGO_PKG_VERSION").to_owned(),
@@ -109,7 +119,7 @@ pub fn report(device: DeviceChoice) -> anyhow::Result<DoctorReport> {
         devices,
         device_asked: device.to_string(),
         device: device_check,
-        intra_op_threads: tch::get_num_threads(),
+        intra_op_threads,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         cpu_features: cpu_features(),
         python3: first_line(Command::new("python3").arg("--version")),
@@ -117,6 +127,7 @@ pub fn report(device: DeviceChoice) -> anyhow::Result<DoctorReport> {
         cpu_gflops: cpu_gflops()?,
         version_check,
         parity,
+        networks,
     })
 }
 
@@ -128,7 +139,7 @@ impl fmt::Display for DoctorReport {
             [] => "none of those looked for".to_owned(),
             found => found.join(" "),
         };
-        let rows = [
+        let mut rows = vec![
             ("godwit", self.godwit.clone()),
             ("libtorch", self.libtorch.clone().unwrap_or_else(none)),
             ("libtorch path", self.libtorch_path.display().to_string()),
@@ -143,8 +154,20 @@ impl fmt::Display for DoctorReport {
             ("check: version", self.version_check.to_string()),
             ("check: device", format!("{} (asked for {})", self.device, self.device_asked)),
             ("check: CPU = CUDA", self.parity.to_string()),
-            ("all", if self.ok { "ok" } else { "FAILED" }.to_owned()),
         ];
+        for network in &self.networks {
+            let outcome = if network.is_fine(PARITY_TOLERANCE) { "ok" } else { "FAILED" };
+            let name = match network.network {
+                Architecture::Relational => "check: relational",
+                Architecture::Candidate => "check: candidate",
+                Architecture::Mlp => "check: mlp",
+            };
+            rows.push((name, format!("{outcome}: {network}")));
+        }
+        if self.networks.is_empty() {
+            rows.push(("check: networks", "skipped: no CUDA device is in use".to_owned()));
+        }
+        rows.push(("all", if self.ok { "ok" } else { "FAILED" }.to_owned()));
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in rows {
             writeln!(formatter, "{name:width$}  {value}")?;

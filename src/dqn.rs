@@ -11,12 +11,14 @@
 use crate::adam::Adam;
 use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::{DemonstrationConfig, LearnerConfig};
+use crate::cuda::{Decode, DeviceUpdates, Networks};
 use crate::distributed::average::GradientAverage;
 use crate::margin::{self, Violations};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
 use crate::quantile;
 use crate::replay::{Replay, Transition};
+use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
 use godwit_models::net::{Network, NetworkSpec};
@@ -58,7 +60,18 @@ pub struct Learner<E> {
     importance: Vec<f32>,
     weights: Vec<f32>,
     errors: Vec<f32>,
+    /// Makes the updates of a CUDA device.
+    pub(crate) cuda: Option<DeviceUpdates>,
+    note: Option<String>,
 }
+
+/// What a learner on a CUDA device says where its updates cannot be made there as a whole.
+const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, prioritised replay, \
+     quantiles or noisy heads, next states are valued on the CPU and updates are not recorded as a \
+     CUDA graph";
+
+/// The same, where gradients are averaged over several processes.
+const SEVERAL_RANKS_ON_CUDA: &str = "on several ranks, updates are not recorded as a CUDA graph";
 
 /// A transition of a batch, and what the update needs to know of it.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +114,13 @@ pub struct Source<'a> {
     pub share: f64,
 }
 
+impl<'a> From<&'a Replay> for Source<'a> {
+    /// Experience alone, with no correction of prioritised draws.
+    fn from(replay: &'a Replay) -> Self {
+        Self { replay, beta: 0.0, demonstrations: None, share: 0.0 }
+    }
+}
+
 /// A batch of transitions.
 #[derive(Debug)]
 pub struct TransitionBatch {
@@ -141,6 +161,9 @@ impl<E: Env> Learner<E> {
     /// Fresh networks. `decoders` holds, for each scenario, environments that turn compact states
     /// back into observations; as many threads as each scenario has can value next states.
     /// `scenario_of_ring` says which scenario each ring of the replay belongs to.
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
     pub fn new(
         config: &LearnerConfig,
         demonstrations: &DemonstrationConfig,
@@ -149,7 +172,7 @@ impl<E: Env> Learner<E> {
         scenario_of_ring: Vec<usize>,
         device: Device,
         seed: u64,
-    ) -> Self {
+    ) -> Result<Self, CudaError> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let quantiles = config.quantiles;
         let online = Parameters::fresh_quantiles(spec, quantiles, device, &mut rng);
@@ -190,7 +213,19 @@ impl<E: Env> Learner<E> {
                 worker.views.push(View { decoder, observation: observation.clone(), q });
             }
         }
-        Self {
+        let plain = spaces.len() == 1
+            && quantiles == 1
+            && config.priority_exponent == 0.0
+            && demonstrations.baseline.is_empty();
+        let (cuda, note) = match device {
+            Device::Cuda(_) if plain => {
+                let architecture = spec.architecture;
+                (Some(DeviceUpdates::new(config, architecture, &spaces[0], device, threads)?), None)
+            }
+            Device::Cuda(_) => (None, Some(EXTRA_TERMS_ON_CUDA.to_owned())),
+            _ => (None, None),
+        };
+        Ok(Self {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             margin: demonstrations.margin,
@@ -218,7 +253,9 @@ impl<E: Env> Learner<E> {
             importance: vec![1.0; size],
             weights: Vec::new(),
             errors: vec![0.0; size],
-        }
+            cuda,
+            note,
+        })
     }
 
     /// Whether an update is more than the weighted Huber loss on the values of one scenario's
@@ -234,7 +271,81 @@ impl<E: Env> Learner<E> {
     #[must_use]
     pub fn noisy(mut self, sigma: f64) -> Self {
         self.noise = Some(Noise::new(self.online.spec(), sigma, self.device));
+        if self.cuda.take().is_some() {
+            self.note = Some(EXTRA_TERMS_ON_CUDA.to_owned());
+        }
         self
+    }
+
+    /// Averages gradients over several processes from now on. On a CUDA device that takes libtorch's
+    /// ordinary updates: a graph cannot wait for other processes.
+    pub fn average(&mut self, average: GradientAverage) {
+        self.average = Some(average);
+        if self.cuda.take().is_some() {
+            self.note = Some(SEVERAL_RANKS_ON_CUDA.to_owned());
+        }
+    }
+
+    /// Draws a batch and makes one gradient step on it. `want_stats` reads the figures back (a
+    /// device waits for it).
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
+    pub fn learn(
+        &mut self,
+        source: &Source,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, CudaError> {
+        let Some(mut cuda) = self.cuda.take() else {
+            let batch = self.draw(source);
+            return Ok(self.update(&batch, learning_rate, want_stats));
+        };
+        let stats = self.learn_with(&mut cuda, source.replay, learning_rate, want_stats);
+        self.cuda = Some(cuda);
+        stats
+    }
+
+    /// The same by way of `cuda`, from a replay that is drawn from uniformly.
+    ///
+    /// # Errors
+    /// When its device fails.
+    pub fn learn_with(
+        &mut self,
+        cuda: &mut DeviceUpdates,
+        replay: &Replay,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, CudaError> {
+        replay.sample(0.0, &mut self.rng, &mut self.transitions, &mut self.importance);
+        cuda.fill(&mut self.workers, replay, &self.transitions)?;
+        let Self { online, target, adam, .. } = self;
+        cuda.update(Networks { online, target, adam }, learning_rate, want_stats)
+    }
+
+    /// The weights to act with, flat: the current ones; on a CUDA device those of the call before,
+    /// so that nobody waits for the updates since then.
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
+    pub fn acting_weights(&mut self, out: &mut Vec<f32>) -> Result<(), CudaError> {
+        match &mut self.cuda {
+            Some(cuda) => cuda.weights(&self.online, out),
+            None => {
+                self.online.save(out);
+                Ok(())
+            }
+        }
+    }
+
+    /// The updates of a CUDA device, if this learner has one.
+    pub fn cuda(&mut self) -> Option<&mut DeviceUpdates> {
+        self.cuda.as_mut()
+    }
+
+    /// What people should know, once: that updates are not made the way the device allows.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.note.take().or_else(|| self.cuda.as_mut()?.take_note())
     }
 
     /// Draws a batch and computes its TD targets with the current weights.
@@ -425,17 +536,8 @@ impl<E: Env> Learner<E> {
                 loss += margin::loss(&values, violations, self.margin) * share;
             }
         }
-        let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
-
-        // One flat gradient, clipped to a norm.                                   [P]
-        let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
-        let mut gradient = Tensor::cat(&flat, 0);
-        if let Some(average) = &mut self.average {
-            average.tensor(&mut gradient);
-        }
-        let norm = gradient.norm();
-        let scale = ((&norm + 1e-6).reciprocal() * self.config.max_gradient_norm).clamp_max(1.0);
-        let _ = gradient.g_mul_(&scale);
+        let (gradient, norm) =
+            clipped_gradient(&loss, &leaves, self.config.max_gradient_norm, self.average.as_mut());
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
         if let Some(noise) = &mut self.noise {
             noise.update(&gradient, learning_rate);
@@ -485,6 +587,36 @@ impl<E: Env> Learner<E> {
         if let Some(Noise { sigma, target_sigma, .. }) = &mut self.noise {
             follow(target_sigma, sigma);
         }
+    }
+}
+
+/// One flat gradient of the loss (or its `average` over the ranks), scaled down to a norm, `[P]`;
+/// and the norm before that, `[]`.
+pub(crate) fn clipped_gradient(
+    loss: &Tensor,
+    leaves: &[Tensor],
+    max_norm: f64,
+    average: Option<&mut GradientAverage>,
+) -> (Tensor, Tensor) {
+    let gradients = Tensor::run_backward(&[loss], leaves, false, false);
+    let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
+    let mut gradient = Tensor::cat(&flat, 0);
+    if let Some(average) = average {
+        average.tensor(&mut gradient);
+    }
+    let norm = gradient.norm();
+    let scale = ((&norm + 1e-6).reciprocal() * max_norm).clamp_max(1.0);
+    let _ = gradient.g_mul_(&scale);
+    (gradient, norm)
+}
+
+impl<E: Env> Decode for Worker<E> {
+    fn decode(&mut self, state: &[u8]) -> &ObservationBuffer {
+        // Only learners of a single scenario decode for a device.
+        let View { decoder, observation, .. } = &mut self.views[0];
+        decoder.read_compact(state);
+        decoder.observe(observation);
+        observation
     }
 }
 

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod cuda;
 pub mod demonstrations;
 pub mod device;
 pub mod distributed;

@@ -8,6 +8,7 @@ use crate::actor::Actor;
 use crate::config::TrainConfig;
 use crate::dqn::{Learner, Source, UpdateStats};
 use crate::replay::{Entry, Replay};
+use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::{Env, EpisodeEnd};
 use godwit_envs::objective::{TERMS, Terms};
 use godwit_envs::rng::{child_seed, stream};
@@ -70,6 +71,17 @@ pub struct Counters {
     pub owed_updates: f64,
 }
 
+/// Why a run cannot be set up or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainerError {
+    /// An environment failed.
+    #[error(transparent)]
+    Environment(#[from] VectorError),
+    /// The CUDA device failed.
+    #[error("the CUDA device failed: {0}")]
+    Cuda(#[from] CudaError),
+}
+
 /// A finished episode.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FinishedEpisode {
@@ -125,13 +137,13 @@ impl<E: Env> Trainer<E> {
     /// A run at its start. Environments of all worlds show the same features.
     ///
     /// # Errors
-    /// When an environment has no feasible start.
+    /// When an environment has no feasible start, or a CUDA device fails.
     pub fn new(
         config: &TrainConfig,
         spec: &NetworkSpec,
         worlds: Vec<World<E>>,
         device: Device,
-    ) -> Result<Self, VectorError> {
+    ) -> Result<Self, TrainerError> {
         let (mut envs, mut decoders) = (Vec::new(), Vec::new());
         let (mut reward_factors, mut scenario_of_ring) = (Vec::new(), Vec::new());
         for (scenario, world) in worlds.into_iter().enumerate() {
@@ -166,7 +178,7 @@ impl<E: Env> Trainer<E> {
             scenario_of_ring,
             device,
             seed,
-        );
+        )?;
         if config.exploration.noisy_sigma > 0.0 {
             learner = learner.noisy(config.exploration.noisy_sigma);
         }
@@ -218,13 +230,13 @@ impl<E: Env> Trainer<E> {
     /// as long as the configuration says so.
     ///
     /// # Errors
-    /// When an environment fails.
-    pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, VectorError> {
+    /// When an environment or a CUDA device fails.
+    pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, TrainerError> {
         let pretraining = self.config.demonstrations.pretrain_updates;
         if self.demonstrations.is_some() && self.counters.updates < pretraining {
-            return Ok(self.pretrain(pretraining - self.counters.updates, want_stats));
+            return self.pretrain(pretraining - self.counters.updates, want_stats);
         }
-        self.learner.online.save(&mut self.weights);
+        self.learner.acting_weights(&mut self.weights)?;
         let noise = self.learner.noise.as_ref().map(|noise| (noise.sigma_on_host(), &noise.layers));
         for actor in &mut self.actors {
             let actor = actor.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -257,17 +269,17 @@ impl<E: Env> Trainer<E> {
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let batch = learner.draw(&Source { replay, beta, demonstrations, share });
+                    let source = Source { replay, beta, demonstrations, share };
                     let last = update + 1 == updates;
-                    stats = learner.update(&batch, learning_rate, want_stats && last);
+                    stats = learner.learn(&source, learning_rate, want_stats && last)?;
                     learner.report_errors(replay);
                 }
-                stats
+                Ok::<_, CudaError>(stats)
             },
             || collect(config, vector, actors, counters, staged, epsilon, reward_factors),
         );
         report.finished = collected?;
-        report.stats = stats;
+        report.stats = stats?;
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
             let size = replay.rings()[ring].state_bytes;
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
@@ -277,24 +289,24 @@ impl<E: Env> Trainer<E> {
         Ok(report)
     }
 
-    fn pretrain(&mut self, left: u64, want_stats: bool) -> RoundReport {
+    fn pretrain(&mut self, left: u64, want_stats: bool) -> Result<RoundReport, TrainerError> {
         tch::set_num_threads(1);
         let learning_rate = self.learning_rate();
         let updates = left.min(PRETRAINING_ROUND);
         let mut report = RoundReport::default();
         for update in 0..updates {
-            let batch = self.learner.draw(&Source {
+            let source = Source {
                 replay: &self.replay,
                 beta: 1.0,
                 demonstrations: self.demonstrations.as_ref(),
                 share: 1.0,
-            });
+            };
             let want_stats = want_stats && update + 1 == updates;
-            report.stats = self.learner.update(&batch, learning_rate, want_stats);
+            report.stats = self.learner.learn(&source, learning_rate, want_stats)?;
         }
         self.counters.updates += updates;
         self.counters.rounds += 1;
-        report
+        Ok(report)
     }
 
     /// Updates that this round owes for the env steps of the round before.

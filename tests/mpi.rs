@@ -199,10 +199,10 @@ fn resuming_gives_the_same_bits_and_fewer_ranks_may_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let Some(command) = mpirun(2) else { return };
     let whole = folder.path().join("whole");
-    succeeded(&train(command, &whole, 6144).output().unwrap());
+    succeeded(&train(command, &whole, 3072).output().unwrap());
     let part = folder.path().join("part");
     let Some(command) = mpirun(2) else { return };
-    let child = train(command, &part, 6144).stderr(Stdio::piped()).spawn().unwrap();
+    let child = train(command, &part, 3072).stderr(Stdio::piped()).spawn().unwrap();
     wait_for(&part.join("rank-1/previous"));
     // SAFETY: as above. One rank is asked to stop, and both do.
     assert_eq!(unsafe { libc::kill(process_of(&child, 1), libc::SIGTERM) }, 0);
@@ -214,11 +214,11 @@ fn resuming_gives_the_same_bits_and_fewer_ranks_may_go_on() {
         command.args(["--env-steps", steps, "--device", "cpu", "--threads", "1"]);
         succeeded(&command.output().unwrap());
     };
-    resume(2, "6144");
+    resume(2, "3072");
     assert!(weights(&part, 0) == weights(&whole, 0), "as if it had never stopped");
-    resume(1, "6400");
+    resume(1, "3328");
     let metrics = fs::read_to_string(part.join("metrics.jsonl")).unwrap();
-    assert!(metrics.lines().last().unwrap().contains("\"env_steps\":6400"), "{metrics}");
+    assert!(metrics.lines().last().unwrap().contains("\"env_steps\":3328"), "{metrics}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! `godwit bench`: how fast this machine is at the three things that training does.
 
+use super::settings::{self, Sources};
 use super::{output, train};
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
-use crate::run::{network_spec, new_trainer};
+use crate::run::{ClusterTrainer, network_spec, new_trainer};
 use clap::Subcommand;
 use godwit_envs::bench::{memory_write_limit, static_twin, steps_per_second};
 use godwit_envs::cluster_env::ClusterEnv;
@@ -22,7 +23,7 @@ use std::time::Instant;
 Examples:
   godwit bench env founding-10x50
   godwit bench act quickstart --json
-  godwit bench learn --device cuda")]
+  godwit bench learn --device cuda --set learner.batch_size=512")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -37,7 +38,7 @@ enum What {
     /// Microseconds of one native forward pass on one core
     #[command(after_help = "Example:\n  godwit bench act founding-10x50")]
     Act(Options),
-    /// Env steps and updates per second of a training run with default settings
+    /// Env steps and updates per second of a training run, with the default settings but for --set
     #[command(after_help = "Example:\n  godwit bench learn quickstart --device cpu")]
     Learn {
         #[command(flatten)]
@@ -45,6 +46,9 @@ enum What {
         /// Where to compute updates: auto, cpu, cuda or cuda:INDEX
         #[arg(long, default_value_t)]
         device: DeviceChoice,
+        /// A setting by its dotted key, with a TOML value; may be repeated
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
     },
 }
 
@@ -77,16 +81,13 @@ struct Figure {
 /// # Errors
 /// When the scenario or the device cannot be used.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (options, device) = match &args.what {
-        What::Env(options) | What::Act(options) => (options, DeviceChoice::Cpu),
-        What::Learn { options, device } => (options, *device),
-    };
+    let (What::Env(options) | What::Act(options) | What::Learn { options, .. }) = &args.what;
     let scenario = super::scenario(&options.scenario)?;
     let seconds = options.seconds.clamp(0.01, 3600.0);
     let figures = match &args.what {
         What::Env(_) => env(&scenario, seconds)?,
         What::Act(_) => act(&scenario, seconds)?,
-        What::Learn { .. } => learn(&scenario, seconds, device)?,
+        What::Learn { device, set, .. } => learn(&scenario, seconds, *device, set)?,
     };
     if options.json {
         output::print_json(&serde_json::json!({ "scenario": scenario.name, "figures": figures }))?;
@@ -182,25 +183,43 @@ fn act(scenario: &Scenario, seconds: f64) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-fn learn(scenario: &Scenario, seconds: f64, device: DeviceChoice) -> anyhow::Result<Vec<Figure>> {
+fn learn(
+    scenario: &Scenario,
+    seconds: f64,
+    device: DeviceChoice,
+    set: &[String],
+) -> anyhow::Result<Vec<Figure>> {
+    let plain = Scenario { train: None, ..scenario.clone() };
+    let config = settings::resolve(&plain, &Sources { set, ..Sources::default() })?;
+    let config = TrainConfig { env_steps: u64::MAX, ..config };
     let device = train::compute_device(device)?;
-    let config = TrainConfig { env_steps: u64::MAX, ..TrainConfig::default() };
     let mut trainer = new_trainer(&scenario.clone().into(), &config, device)?;
     // Until the replay is warm there are no updates; the first rounds also allocate.
     while trainer.counters.updates < 64 {
         trainer.round(false)?;
     }
-    let before = trainer.counters.clone();
+    let waits = |trainer: &mut ClusterTrainer| trainer.learner.cuda().map(|cuda| cuda.waits());
+    let (before, waits_before) = (trainer.counters.clone(), waits(&mut trainer));
     let start = Instant::now();
     while start.elapsed().as_secs_f64() < seconds {
         trainer.round(false)?;
     }
+    // Updates that are still under way on a device count once they are done.
+    trainer.weights();
     let elapsed = start.elapsed().as_secs_f64();
     let rate = |now: u64, then: u64| (now - then) as f64 / elapsed;
-    Ok(vec![
+    let updates = trainer.counters.updates - before.updates;
+    let mut figures = vec![
         figure("env steps", rate(trainer.counters.env_steps, before.env_steps), "per second"),
         figure("updates", rate(trainer.counters.updates, before.updates), "per second"),
         figure("batch", config.learner.batch_size as f64, "transitions per update"),
         figure("threads", rayon::current_num_threads() as f64, ""),
-    ])
+    ];
+    if let Some((now, then)) = waits(&mut trainer).zip(waits_before) {
+        let share = (now - then) as f64 / updates.max(1) as f64;
+        figures.push(figure("waits for the device", share, "per update"));
+        let graph = trainer.learner.cuda().is_some_and(|cuda| cuda.has_graph());
+        figures.push(figure("CUDA graph", f64::from(u8::from(graph)), "(1 for yes)"));
+    }
+    Ok(figures)
 }

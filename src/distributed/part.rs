@@ -57,7 +57,7 @@ pub fn attach(trainer: &mut ClusterTrainer, group: &Arc<dyn Group>) -> anyhow::R
         group.copy(&mut values);
         tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values)));
     }
-    learner.average = Some(GradientAverage::new(Arc::clone(group)));
+    learner.average(GradientAverage::new(Arc::clone(group)));
     Ok(())
 }
 

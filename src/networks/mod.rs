@@ -109,6 +109,11 @@ impl Parameters {
         self.spec.parameters().into_iter().map(|(name, _)| name).zip(&self.tensors)
     }
 
+    /// The parameters, in the order of [`NetworkSpec::parameters`].
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
     /// The parameters as leaves that collect gradients; they share this memory.
     pub fn leaves(&self) -> Vec<Tensor> {
         self.tensors.iter().map(|tensor| tensor.detach().set_requires_grad(true)).collect()

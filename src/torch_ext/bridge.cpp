@@ -1,8 +1,7 @@
 #include "bridge.h"
+#include "message.h"
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <string>
 
 #include <torch/script.h>
@@ -11,19 +10,6 @@ namespace {
 
 std::string text(GodwitBytes bytes) {
   return bytes.size == 0 ? std::string() : std::string(bytes.data, bytes.size);
-}
-
-// malloc, so that the message can outlive the exception and be freed without
-// knowing its type. Out of memory gives null, which would read as success, so
-// it ends the process as Rust's own allocation failure does.
-char *copy_message(const char *message) {
-  const size_t size = std::strlen(message) + 1;
-  char *copy = static_cast<char *>(std::malloc(size));
-  if (copy == nullptr) {
-    std::abort();
-  }
-  std::memcpy(copy, message, size);
-  return copy;
 }
 
 c10::IValue value(const GodwitConstant &constant) {
@@ -46,7 +32,7 @@ char *godwit_export_script_module(GodwitBytes path, GodwitBytes class_name,
                                   const GodwitConstant *constants,
                                   size_t constant_count,
                                   const GodwitFile *files, size_t file_count) {
-  try {
+  return godwit::guarded([&] {
     torch::jit::Module module("__torch__." + text(class_name));
     for (size_t i = 0; i < parameter_count; ++i) {
       const auto &tensor =
@@ -71,15 +57,7 @@ char *godwit_export_script_module(GodwitBytes path, GodwitBytes class_name,
       extra[text(files[i].name)] = text(files[i].content);
     }
     module.save(text(path), extra);
-    return nullptr;
-  } catch (const c10::Error &error) {
-    // Without the C++ backtrace, which says nothing to the reader.
-    return copy_message(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return copy_message(error.what());
-  } catch (...) {
-    return copy_message("unknown C++ exception");
-  }
+  });
 }
 
 void godwit_free_message(char *message) { std::free(message); }

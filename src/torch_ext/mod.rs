@@ -1,6 +1,8 @@
 //! What tch lacks, through a small C++ bridge: writing a TorchScript module
-//! with named parameters and extra files. All `unsafe` calls into our own C++
-//! are here.
+//! with named parameters and extra files, and what updates on a CUDA device
+//! need ([`cuda`]). All `unsafe` calls into our own C++ are here.
+
+pub mod cuda;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
