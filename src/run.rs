@@ -251,10 +251,10 @@ pub fn train_part(
         let before = trainer.counters.env_steps;
         let due = log.as_ref().is_some_and(RunLog::wants_stats);
         let report = trainer.round(due)?;
-        if let Some(note) = trainer.learner.take_note() {
-            if let Some(log) = &mut log {
-                log.warn(&note);
-            }
+        if let Some(note) = trainer.learner.take_note()
+            && let Some(log) = &mut log
+        {
+            log.warn(&note);
         }
         let now = trainer.counters.env_steps;
         if let Some(log) = &mut log {
