@@ -1,6 +1,6 @@
 # Every target provides libtorch first (`setup`), which does nothing when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-milp demo test bench lint clean
+.PHONY: help setup setup-milp demo test test-mpi bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,10 @@ demo: setup ## train, export, verify and evaluate a small policy, then decide a 
 
 test: setup-milp ## run all tests
 	cargo test --workspace --features milp
+
+test-mpi: setup ## run the tests of several processes; needs MPI, installs nothing
+	@scripts/check_mpi.sh
+	BINDGEN_EXTRA_CLANG_ARGS="-I$$($${CC:-cc} -print-file-name=include)" cargo test --features mpi --test mpi -- --nocapture --test-threads=1
 
 bench: setup-milp ## measure speeds on this machine
 	cargo bench --workspace --features milp

@@ -13,6 +13,7 @@ use crate::adam::Adam;
 use crate::batch::{BatchBuilder, StateBatch};
 use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::cuda::{Decode, DeviceUpdates, Networks};
+use crate::distributed::average::GradientAverage;
 use crate::margin::{self, Violations};
 use crate::native::{self, LearnTimes, NativeUpdate, Trained};
 use crate::networks::{self, Parameters};
@@ -41,6 +42,8 @@ pub struct Learner<E> {
     pub target: Parameters,
     /// The optimiser with its state.
     pub adam: Adam,
+    /// Averages gradients over several processes; `None` in a run of one.
+    pub average: Option<GradientAverage>,
     /// Noise on the heads, where networks are noisy.
     pub noise: Option<Noise>,
     /// Stream of the batch draws and of the noise.
@@ -78,6 +81,9 @@ const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, prior
 /// What a learner on the CPU says where libtorch makes its updates although it was not asked to.
 const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, demonstrations, quantiles or noisy heads, \
      libtorch computes the updates, not the native code";
+
+/// The same, where gradients are averaged over several processes.
+const SEVERAL_RANKS_ON_CUDA: &str = "on several ranks, updates are not recorded as a CUDA graph";
 
 /// A transition of a batch, and what the update needs to know of it.
 #[derive(Debug, Clone, Copy)]
@@ -251,6 +257,7 @@ impl<E: Env> Learner<E> {
             device,
             online,
             target,
+            average: None,
             noise: None,
             rng,
             scenario_of_ring,
@@ -286,6 +293,15 @@ impl<E: Env> Learner<E> {
             self.note = Some(EXTRA_TERMS_ON_CPU.to_owned());
         }
         self
+    }
+
+    /// Averages gradients over several processes from now on. On a CUDA device that takes libtorch's
+    /// ordinary updates: a graph cannot wait for other processes.
+    pub fn average(&mut self, average: GradientAverage) {
+        self.average = Some(average);
+        if self.cuda.take().is_some() {
+            self.note = Some(SEVERAL_RANKS_ON_CUDA.to_owned());
+        }
     }
 
     /// Draws a batch and makes one gradient step on it. `want_stats` reads the figures back (a
@@ -338,7 +354,12 @@ impl<E: Env> Learner<E> {
             states.zip(actions),
             &self.targets,
             (self.config.priority_exponent > 0.0).then_some(&self.importance[..]),
-            Trained { online: &mut self.online, target: &mut self.target, adam: &mut self.adam },
+            Trained {
+                online: &mut self.online,
+                target: &mut self.target,
+                adam: &mut self.adam,
+                average: self.average.as_ref(),
+            },
             &self.config,
             learning_rate,
             want_stats,
@@ -630,7 +651,8 @@ impl<E: Env> Learner<E> {
                 loss += margin::loss(&values, violations, self.margin) * share;
             }
         }
-        let (gradient, norm) = clipped_gradient(&loss, &leaves, self.config.max_gradient_norm);
+        let (gradient, norm) =
+            clipped_gradient(&loss, &leaves, self.config.max_gradient_norm, self.average.as_mut());
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
         if let Some(noise) = &mut self.noise {
             noise.update(&gradient, learning_rate);
@@ -683,15 +705,20 @@ impl<E: Env> Learner<E> {
     }
 }
 
-/// One flat gradient of the loss, scaled down to a norm, `[P]`; and the norm before that, `[]`.
+/// One flat gradient of the loss (or its `average` over the ranks), scaled down to a norm, `[P]`;
+/// and the norm before that, `[]`.
 pub(crate) fn clipped_gradient(
     loss: &Tensor,
     leaves: &[Tensor],
     max_norm: f64,
+    average: Option<&mut GradientAverage>,
 ) -> (Tensor, Tensor) {
     let gradients = Tensor::run_backward(&[loss], leaves, false, false);
     let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
     let mut gradient = Tensor::cat(&flat, 0);
+    if let Some(average) = average {
+        average.tensor(&mut gradient);
+    }
     let norm = gradient.norm();
     let scale = ((&norm + 1e-6).reciprocal() * max_norm).clamp_max(1.0);
     let _ = gradient.g_mul_(&scale);

@@ -9,6 +9,7 @@ pub mod config;
 pub mod cuda;
 pub mod demonstrations;
 pub mod device;
+pub mod distributed;
 pub mod doctor;
 pub mod dqn;
 pub mod evaluate;

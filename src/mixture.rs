@@ -63,6 +63,13 @@ impl Mixture {
         Ok(Self { parts })
     }
 
+    /// Whether two mixtures are the same but for where their files lie and what they recommend.
+    pub fn same_worlds(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&Part, &Part)| a.weight == b.weight && a.scenario.same_world(&b.scenario);
+        self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(same)
+    }
+
     /// The scenarios.
     pub fn parts(&self) -> &[Part] {
         &self.parts

@@ -3,6 +3,7 @@
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
 use crate::demonstrations::{Conversion, record};
+use crate::distributed::{Group, part};
 use crate::logging::RunLog;
 use crate::mixture::{Mixture, Part};
 use crate::paired::PairedEnv;
@@ -214,58 +215,101 @@ pub fn train_part(
 ) -> anyhow::Result<RunSummary> {
     let started = Instant::now();
     let config = trainer.config.clone();
-    let mut log = RunLog::open(directory, mixture, &config, trainer.counters.env_steps)?;
-    if session.silent.is_some() {
+    // Of several ranks, rank 0 logs and keeps the best weights.
+    let group = trainer.learner.average.as_ref().map(|average| Arc::clone(average.group()));
+    let first = group.as_ref().is_none_or(|group| group.rank() == 0);
+    let mut log = match first {
+        true => Some(RunLog::open(directory, mixture, &config, trainer.counters.env_steps)?),
+        false => None,
+    };
+    if let Some(log) = log.as_mut().filter(|_| session.silent.is_some()) {
         log.silence();
     }
-    let mut validator = Validator::new(mixture, trainer, config.evaluate_episodes)?;
+    let mut validator = Validator::new(mixture, trainer, group.clone())?;
     let mut best = directory.best_return();
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
     let mut end = RunEnd::Complete;
     let ended = |trainer: &ClusterTrainer| {
         trainer.finished() || trainer.counters.env_steps >= session.pause_at
     };
+    let mut stop = session.stop.load(Ordering::Relaxed);
+    if let Some(group) = &group {
+        // Should a rank be lost at once, there is something to go on from.
+        if trainer.counters.rounds == 0 {
+            group.together(
+                checkpoint::write_last(directory, mixture, trainer).map_err(Into::into),
+            )?;
+        }
+        part::assert_equal_weights(trainer, &**group)?;
+        stop = group.any(stop);
+    }
     while !ended(trainer) {
-        if session.stop.load(Ordering::Relaxed) {
+        if stop {
             end = RunEnd::Interrupted;
             break;
         }
         let before = trainer.counters.env_steps;
-        let due = log.wants_stats();
+        let due = log.as_ref().is_some_and(RunLog::wants_stats);
         let report = trainer.round(due)?;
-        if let Some(note) = trainer.learner.take_note() {
+        if let Some(note) = trainer.learner.take_note()
+            && let Some(log) = &mut log
+        {
             log.warn(&note);
         }
         let now = trainer.counters.env_steps;
-        log.round(trainer, &report, due);
+        if let Some(log) = &mut log {
+            log.round(trainer, &report, due);
+        }
         if let Some(made) = session.silent {
             made.fetch_add(now - before, Ordering::Relaxed);
         }
         let passed = |every: u64| every > 0 && before / every != now / every;
-        let late = config.max_minutes > 0.0 && started.elapsed() > limit;
+        stop = session.stop.load(Ordering::Relaxed);
+        let mut late = config.max_minutes > 0.0 && started.elapsed() > limit;
+        if let Some(group) = &group {
+            // Ranks stop together, whichever of them was asked to.
+            let flags = group.gather(&[f64::from(u8::from(stop)), f64::from(u8::from(late))]);
+            stop = flags.iter().any(|flags| flags[0] != 0.0);
+            late = flags.iter().any(|flags| flags[1] != 0.0);
+        }
         if passed(config.evaluate_every) || ended(trainer) || late {
+            if let Some(group) = &group {
+                part::assert_equal_weights(trainer, &**group)?;
+            }
             let validation = validator.run(trainer)?;
             let mean = validation.value;
-            log.evaluation(trainer, &validation)?;
+            if let Some(log) = &mut log {
+                log.evaluation(trainer, &validation)?;
+            }
             if best.is_none_or(|best| mean > best) {
                 best = Some(mean);
-                if let Err(error) = checkpoint::write_best(directory, mixture, trainer, mean) {
+                if let Some(log) = &mut log
+                    && let Err(error) = checkpoint::write_best(directory, mixture, trainer, mean)
+                {
                     log.warn(&format!("{error:#}; the best checkpoint before it is kept"));
                 }
             }
         }
         if late && !trainer.finished() {
-            log.note("the time limit was reached");
+            if let Some(log) = &mut log {
+                log.note("the time limit was reached");
+            }
             break;
         }
         if passed(config.checkpoint_every)
             && let Err(error) = checkpoint::write_last(directory, mixture, trainer)
         {
-            log.warn(&format!("{error:#}; the checkpoint before it is kept"));
+            let text = format!("{error:#}; the checkpoint before it is kept");
+            match &mut log {
+                Some(log) => log.warn(&text),
+                None => eprintln!("warning: {text}"),
+            }
         }
     }
     checkpoint::write_last(directory, mixture, trainer).context("the last checkpoint")?;
-    log.finish();
+    if let Some(log) = log {
+        log.finish();
+    }
     Ok(RunSummary {
         end,
         env_steps: trainer.counters.env_steps,
@@ -325,39 +369,59 @@ impl Validation {
     }
 }
 
-/// Runs the current network greedily on fixed validation episodes of each scenario.
+/// Runs the current network greedily on fixed validation episodes of each scenario; several ranks
+/// share them out.
 struct Validator {
     mixture: Mixture,
-    workers: Vec<Vec<(ClusterEnv, NetworkPolicy)>>,
+    group: Option<Arc<dyn Group>>,
+    episodes: usize,
+    workers: Vec<Vec<Worker>>,
+}
+
+/// Plays one episode of a scenario.
+struct Worker {
+    env: ClusterEnv,
+    policy: NetworkPolicy,
+    episode: usize,
 }
 
 impl Validator {
-    fn new(mixture: &Mixture, trainer: &ClusterTrainer, episodes: usize) -> anyhow::Result<Self> {
+    fn new(
+        mixture: &Mixture,
+        trainer: &ClusterTrainer,
+        group: Option<Arc<dyn Group>>,
+    ) -> anyhow::Result<Self> {
         let spec = trainer.learner.online.spec();
+        let episodes = trainer.config.evaluate_episodes;
         let mut workers = Vec::new();
         for Part { scenario, .. } in mixture.parts() {
             let template = Arc::new(WorldTemplate::new(scenario));
-            let of_scenario = (0..episodes)
-                .map(|_| {
+            let of_scenario = part::share(episodes, group.as_deref())
+                .into_iter()
+                .map(|episode| {
                     let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
                     let policy = NetworkPolicy::new("policy", Network::new(spec));
-                    Ok((env, policy))
+                    Ok(Worker { env, policy, episode })
                 })
                 .collect::<anyhow::Result<_>>()?;
             workers.push(of_scenario);
         }
-        Ok(Self { mixture: mixture.clone(), workers })
+        Ok(Self { mixture: mixture.clone(), group, episodes, workers })
     }
 
     fn run(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<Validation> {
         let weights = trainer.weights().to_vec();
         let mut outcomes = Vec::new();
         for of_scenario in &mut self.workers {
-            let played = of_scenario.par_iter_mut().enumerate().map(|(episode, (env, policy))| {
+            let played = of_scenario.par_iter_mut().map(|Worker { env, policy, episode }| {
                 policy.load_flat(&weights);
-                Ok(rollout(env, policy, VALIDATION_SEED + episode as u64)?)
+                Ok(rollout(env, policy, VALIDATION_SEED + *episode as u64)?)
             });
-            outcomes.push(played.collect::<anyhow::Result<Vec<_>>>()?);
+            let played = played.collect::<anyhow::Result<Vec<_>>>();
+            outcomes.push(match &self.group {
+                Some(group) => part::exchange(played, self.episodes, &**group)?,
+                None => played?,
+            });
         }
         Ok(Validation::new(&self.mixture, outcomes))
     }

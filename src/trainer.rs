@@ -326,7 +326,11 @@ impl<E: Env> Trainer<E> {
 
     /// Updates that this round owes for the env steps of the round before.
     fn due_updates(&mut self) -> u64 {
-        if self.counters.env_steps < self.config.warm_up_steps || !self.replay.can_sample() {
+        let ready =
+            self.counters.env_steps >= self.config.warm_up_steps && self.replay.can_sample();
+        // Ranks make their updates together or not at all.
+        let ready = self.learner.average.as_ref().map_or(ready, |average| average.all(ready));
+        if !ready {
             return 0;
         }
         let steps = self.config.round_steps * self.config.env_copies;

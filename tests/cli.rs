@@ -537,3 +537,16 @@ fn one_json_document_goes_to_standard_output() {
         assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok(), "{args:?}");
     }
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn several_processes_need_a_build_with_mpi() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let args = ["train", "quickstart", "--device", "cpu", "--out", text(&out)];
+    let output = godwit(&args).env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("feature mpi") && message.lines().count() == 1, "{message}");
+    assert!(!out.exists());
+}

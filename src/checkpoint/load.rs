@@ -199,6 +199,29 @@ fn check_schema(
     Ok(())
 }
 
+/// Rebuilds the trainer from `previous`, which has these env steps, and drops the later `last`.
+///
+/// # Errors
+/// When it cannot be used, or has other env steps.
+pub fn resume_previous(
+    directory: &RunDirectory,
+    device: Device,
+    env_steps: u64,
+) -> Result<Resumed, CheckpointError> {
+    let (last, previous) = (directory.path().join(LAST), directory.path().join(PREVIOUS));
+    let mut resumed = resume_from(&previous, device)?;
+    let got = resumed.trainer.counters.env_steps;
+    if got != env_steps {
+        let expected = format!("a checkpoint at env step {env_steps}");
+        return Err(CheckpointError::content(&previous, expected, format!("env step {got}")));
+    }
+    // It must not push the older one out when the next checkpoint is written.
+    std::fs::remove_dir_all(&last).map_err(CheckpointError::io(&last, "remove"))?;
+    rename(&previous, &last)?;
+    resumed.path = last;
+    Ok(resumed)
+}
+
 fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> {
     if !path.is_dir() {
         return Err(CheckpointError::Missing { path: path.to_owned() });

@@ -19,7 +19,7 @@ mod write;
 
 pub use directory::RunDirectory;
 pub use error::CheckpointError;
-pub use load::{LoadedCheckpoint, Resumed, load, resume};
+pub use load::{LoadedCheckpoint, Resumed, load, resume, resume_previous};
 pub use write::{write_best, write_last};
 
 /// Version of the files of a checkpoint.

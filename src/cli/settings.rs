@@ -170,11 +170,9 @@ mod tests {
         let set = ["env_copies = 4", "network.architecture=mlp", "exploration.epsilon.to=0.25"]
             .map(String::from);
         let flags = vec![("--seed", "seed", Value::Integer(5))];
-        let config = resolve(
-            &scenario,
-            &Sources { file: Some(&file), set: &set, flags, ..Sources::default() },
-        )
-        .unwrap();
+        let config =
+            resolve(&scenario, &Sources { file: Some(&file), set: &set, flags, tables: &[] })
+                .unwrap();
         assert_eq!((config.env_steps, config.seed, config.env_copies), (1, 5, 4));
         assert_eq!((config.learner.gamma, config.learner.n_step), (0.5, 3));
         assert_eq!(config.network.architecture, Architecture::Mlp);

@@ -4,7 +4,7 @@ use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput, output, train};
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
-use crate::mixture::Mixture;
+use crate::distributed::{self, Group};
 use crate::run;
 use crate::signals::{received_signal, stop_flag};
 use crate::sweep::plan::{Plan, file_name, rungs};
@@ -98,22 +98,38 @@ pub struct Args {
 /// # Errors
 /// When the file or the folder cannot be used, or a run fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let launch = distributed::join().or_bad_input()?;
+    let group = launch.as_ref().map(|launch| &*launch.group);
+    let first = group.is_none_or(|group| group.rank() == 0);
     let (file, plan) = plan(&args.space)?;
     let received = received_signal()?;
     let stop = stop_flag()?;
     let device = train::compute_device(args.device)?;
-    let _lock = claim(&args.out, &args.space, &file)?;
+    let claimed = if first { claim(&args.out, &args.space, &file).map(Some) } else { Ok(None) };
+    let _lock = match group {
+        Some(group) => {
+            group.advise("the same command goes on");
+            group.together(claimed)?
+        }
+        None => claimed?,
+    };
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if args.threads > 0 { args.threads } else { cores };
     let jobs = if args.jobs > 0 { args.jobs } else { threads };
+    let ranks = group.map_or(1, Group::size) as u64;
     let (env_steps, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let folder = args.out.as_path();
-    let place = Place { folder, device, jobs, threads, stop: &stop, env_steps: &env_steps };
-    let bar = bar(plan.env_steps());
+    let env_steps_made = &env_steps;
+    let place =
+        Place { folder, device, jobs, threads, group, stop: &stop, env_steps: env_steps_made };
+    // Each rank counts its own runs; rank 0 speaks for all.
+    let bar = if first { bar(plan.env_steps() / ranks) } else { ProgressBar::hidden() };
     let say = |text: &str| bar.suspend(|| eprintln!("{text}"));
     let standings = std::thread::scope(|scope| {
-        scope.spawn(|| watch(&bar, &env_steps, &over));
+        if first {
+            scope.spawn(|| watch(&bar, &env_steps, &over));
+        }
         let outcome = sweep(&plan, place, &|run, env_steps, value| {
             say(&format!("{}: {env_steps} env steps, return {value:.4}", plan.folder(run)));
         });
@@ -121,13 +137,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         outcome
     });
     bar.finish_and_clear();
-    let Some(standings) = standings.inspect_err(|_| {
+    let standings = standings.inspect_err(|_| {
         eprintln!("what is done is kept in {}; the same command goes on", folder.display());
-    })?
-    else {
-        eprintln!("interrupted; the same command goes on");
+    })?;
+    if let Some(launch) = launch {
+        launch.leave();
+    }
+    let Some(standings) = standings else {
+        if first {
+            eprintln!("interrupted; the same command goes on");
+        }
         return Ok(super::interrupted(&received));
     };
+    if !first {
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = report(&plan, &standings)?;
     let json = serde_json::to_string_pretty(&report)? + "\n";
     output::write_file(&folder.join(RESULTS), json.as_bytes())?;
@@ -256,8 +280,9 @@ fn resolve(
 fn accepted(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<()> {
     let env_copies = 1;
     let replay_capacity = config.learner.n_step + 8;
-    let small = TrainConfig { env_copies, replay_capacity, ..config.clone() };
-    run::new_trainer(&Mixture::from(scenario.clone()), &small, tch::Device::Cpu).map(|_| ())
+    let mut small = TrainConfig { env_copies, replay_capacity, ..config.clone() };
+    small.demonstrations.steps = replay_capacity;
+    run::new_trainer(&scenario.clone().into(), &small, tch::Device::Cpu).map(|_| ())
 }
 
 /// Takes hold of the folder: of a new one, or of that of the same sweep.

@@ -4,11 +4,13 @@ use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput};
 use crate::checkpoint::{self, RunDirectory};
 use crate::device::DeviceChoice;
+use crate::distributed::{self, Group, part};
 use crate::mixture::{Mixture, Part};
 use crate::run::{self, ClusterTrainer, RunEnd};
 use crate::signals::{received_signal, stop_flag};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tch::Device;
 use toml::Value;
 
@@ -76,16 +78,33 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(BadInput(format!("--minutes: expected 0 to 1e7, got {minutes}")).into());
     }
     super::use_threads(args.threads)?;
+    let launch = distributed::join().or_bad_input()?;
+    let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
     // Before the run's folder is there: a signal never leaves it without a checkpoint. The exit
     // code tells which signal it was.
     let received = received_signal()?;
     let stop = stop_flag()?;
     let (mixture, mut trainer, directory) = match (&args.resume, asked) {
-        (Some(folder), asked) => resume(args, folder, asked.as_ref())?,
-        (None, Some(mixture)) => begin(args, mixture)?,
+        (Some(folder), asked) => resume(args, folder, asked.as_ref(), group.as_deref())?,
+        (None, Some(mixture)) => begin(args, mixture, group.as_deref())?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
+    if let Some(group) = &group {
+        part::attach(&mut trainer, group).or_bad_input()?;
+        let folder = args.resume.as_deref().unwrap_or(directory.path()).display();
+        group.advise(&format!("go on with: godwit train --resume {folder}"));
+    }
     let summary = run::train(&mixture, &mut trainer, &directory, &stop)?;
+    let first = group.as_ref().is_none_or(|group| group.rank() == 0);
+    if let Some(launch) = launch {
+        launch.leave();
+    }
+    if !first {
+        return Ok(match summary.end {
+            RunEnd::Interrupted => super::interrupted(&received),
+            RunEnd::Complete => ExitCode::SUCCESS,
+        });
+    }
     let folder = directory.path().display();
     let best = summary.best_return.map_or("none".into(), |best| format!("{best:.4}"));
     eprintln!(
@@ -131,15 +150,10 @@ fn weighted(text: &str) -> (&str, f64) {
         .unwrap_or((text, 1.0))
 }
 
-fn same_worlds(a: &Mixture, b: &Mixture) -> bool {
-    let same = |(a, b): (&Part, &Part)| a.weight == b.weight && a.scenario.same_world(&b.scenario);
-    a.parts().len() == b.parts().len() && a.parts().iter().zip(b.parts()).all(same)
-}
-
 type Run = (Mixture, ClusterTrainer, RunDirectory);
 
 /// A new run. Everything is checked before anything is written.
-fn begin(args: &Args, mixture: Mixture) -> anyhow::Result<Run> {
+fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Result<Run> {
     let integer = |value: Option<i64>| value.map(Value::Integer);
     let flags = [
         ("--env-steps", "env_steps", integer(args.env_steps)),
@@ -153,21 +167,40 @@ fn begin(args: &Args, mixture: Mixture) -> anyhow::Result<Run> {
         flags: flags.collect(),
         ..Sources::default()
     };
-    let config = settings::resolve(mixture.first(), &sources)?;
+    let mut config = settings::resolve(mixture.first(), &sources)?;
+    if let Some(group) = group {
+        config.seed = group.seed(config.seed);
+    }
     let device = compute_device(args.device)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
     // What new_trainer refuses are settings that do not fit the scenario.
     let trainer = run::new_trainer(&mixture, &config, device).or_bad_input()?;
-    let directory = RunDirectory::create(&out, &mixture, &config).or_bad_input()?;
+    let directory = part::create(&out, &mixture, &config, group).or_bad_input()?;
     Ok((mixture, trainer, directory))
 }
 
-fn resume(args: &Args, folder: &Path, asked: Option<&Mixture>) -> anyhow::Result<Run> {
+fn resume(
+    args: &Args,
+    folder: &Path,
+    asked: Option<&Mixture>,
+    group: Option<&dyn Group>,
+) -> anyhow::Result<Run> {
     let device = compute_device(args.device)?;
-    let directory = RunDirectory::open(folder).or_bad_input()?;
-    let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
+    let (directory, resumed) = match group {
+        None => {
+            let directory = RunDirectory::open(folder).or_bad_input()?;
+            let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
+            (directory, resumed)
+        }
+        Some(group) => {
+            let directory = RunDirectory::open(part::folder(folder, group.rank()));
+            let directory = group.together(directory.map_err(Into::into)).or_bad_input()?;
+            let resumed = part::resume(&directory, device, group).or_bad_input()?;
+            (directory, resumed)
+        }
+    };
     if let Some(asked) = asked
-        && !same_worlds(asked, &resumed.mixture)
+        && !asked.same_worlds(&resumed.mixture)
     {
         let message = format!(
             "--resume {}: expected a run on scenario {} as it is now, got one on {}",
@@ -190,6 +223,9 @@ fn resume(args: &Args, folder: &Path, asked: Option<&Mixture>) -> anyhow::Result
     }
     if trainer.config != before {
         directory.write_config(&trainer.config)?;
+    }
+    if group.is_some_and(|group| group.rank() > 0) {
+        return Ok((resumed.mixture, trainer, directory));
     }
     eprintln!(
         "going on from {} at env step {}",

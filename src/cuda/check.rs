@@ -115,7 +115,7 @@ fn check_network(network: Architecture, device: Device) -> anyhow::Result<Networ
     }
     let (learner, replay) = (&mut cpu.learner, &cpu.replay);
     for _ in 0..UPDATES_BEFORE {
-        learner.learn(&(&*replay).into(), LEARNING_RATE, false)?;
+        learner.learn(&replay.into(), LEARNING_RATE, false)?;
     }
     let mut gpu = new_trainer(&scenario.clone().into(), &config, device)?;
     take_over(&mut gpu, &cpu);

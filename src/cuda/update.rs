@@ -40,7 +40,7 @@ pub fn update(
     let (stay, rows) = forward(online, &leaves, &block.states(), config);
     let q = Tensor::cat(&[stay, rows], 0).index_select(0, &block.taken());
     let loss = q.huber_loss(&td_target, tch::Reduction::Mean, config.huber_delta);
-    let (mut gradient, norm) = clipped_gradient(&loss, &leaves, config.max_gradient_norm);
+    let (mut gradient, norm) = clipped_gradient(&loss, &leaves, config.max_gradient_norm, None);
     let settings = AdamSettings {
         beta1: adam.beta1,
         beta2: adam.beta2,

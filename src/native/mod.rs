@@ -11,6 +11,7 @@ mod times;
 
 use crate::adam::Adam;
 use crate::config::{Backend, LearnerConfig};
+use crate::distributed::average::GradientAverage;
 use crate::dqn::UpdateStats;
 use crate::networks::Parameters;
 use godwit_envs::observation::ObservationBuffer;
@@ -42,6 +43,8 @@ pub struct Trained<'a> {
     pub target: &'a mut Parameters,
     /// The optimiser.
     pub adam: &'a mut Adam,
+    /// Averages the gradient over the ranks, where there are several.
+    pub average: Option<&'a GradientAverage>,
 }
 
 /// Whether the updates of this configuration are made here; `Err` with the reason where they were
@@ -115,8 +118,11 @@ impl NativeUpdate {
         let start = Instant::now();
         self.backward.clear();
         batch.for_each(|(state, action)| self.backward.add(state, action));
-        let Trained { online, target, adam } = trained;
+        let Trained { online, target, adam, average } = trained;
         let loss = self.gradient(host(&online.flat), targets, weights, config.huber_delta as f32);
+        if let Some(average) = average {
+            average.slice(&mut self.gradient);
+        }
         let middle = Instant::now();
         let norm = self.descend(online, target, adam, config, learning_rate);
         times.gradient += middle - start;

@@ -121,7 +121,7 @@ fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64
 fn native(case: &mut Case, update: &mut NativeUpdate, config: &LearnerConfig) -> UpdateStats {
     let Case { states, actions, targets, weights, online, target, adam, .. } = case;
     let batch = states.iter().zip(actions.iter().copied());
-    let trained = Trained { online, target, adam };
+    let trained = Trained { online, target, adam, average: None };
     let mut times = LearnTimes::default();
     update
         .update(batch, targets, Some(weights), trained, config, 1e-3, true, &mut times)

@@ -15,6 +15,7 @@ pub mod results;
 pub mod space;
 
 use crate::checkpoint::{self, RunDirectory};
+use crate::distributed::Group;
 use crate::logging::hparams::{
     HyperDomain, HyperParameter, HyperValue, write_experiment, write_session,
 };
@@ -33,7 +34,7 @@ use tch::Device;
 use toml::Value;
 
 /// Where and how a sweep runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// Directory of the sweep.
     pub folder: &'a Path,
@@ -43,6 +44,8 @@ pub struct Place<'a> {
     pub jobs: usize,
     /// Threads that the runs side by side share; each has at least one.
     pub threads: usize,
+    /// Processes that share out the runs; they see the same directory.
+    pub group: Option<&'a dyn Group>,
     /// Asks for a tidy end.
     pub stop: &'a AtomicBool,
     /// Counts env steps, those of earlier parts of the sweep included.
@@ -60,7 +63,9 @@ pub fn sweep(
     place: Place,
     done: &(dyn Fn(Run, u64, f64) + Sync),
 ) -> anyhow::Result<Option<Vec<Standing>>> {
-    write_experiment(place.folder, &hyper_parameters(plan))?;
+    if place.group.is_none_or(|group| group.rank() == 0) {
+        write_experiment(place.folder, &hyper_parameters(plan))?;
+    }
     let mut alive: Vec<usize> = (0..plan.trials.len()).collect();
     let mut standings = Vec::new();
     for rung in 0..plan.rungs.len() {
@@ -87,11 +92,12 @@ fn climb(
     let runs: Vec<Run> = trials.iter().flat_map(|&trial| plan.runs(trial)).collect();
     let found: Vec<Mutex<Option<f64>>> = runs.iter().map(|_| Mutex::new(None)).collect();
     let failure = Mutex::new(None);
-    let next = AtomicUsize::new(0);
-    let jobs = place.jobs.min(runs.len()).max(1);
+    let (rank, ranks) = place.group.map_or((0, 1), |group| (group.rank(), group.size()));
+    let next = AtomicUsize::new(rank);
+    let jobs = place.jobs.min(runs.len().div_ceil(ranks)).max(1);
     let work = || {
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
+            let at = next.fetch_add(ranks, Ordering::Relaxed);
             let Some(&run) = runs.get(at).filter(|_| !place.stop.load(Ordering::Relaxed)) else {
                 return Ok(());
             };
@@ -123,13 +129,26 @@ fn climb(
         }
         Ok(())
     })?;
-    if let Some(error) = failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-        return Err(error);
-    }
-    let values: Option<Vec<f64>> = found
+    let failure = failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut found: Vec<Option<f64>> = found
         .into_iter()
         .map(|value| value.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
         .collect();
+    let outcome = failure.map_or(Ok(()), Err);
+    match place.group {
+        None => outcome?,
+        Some(group) => {
+            group.together(outcome)?;
+            // Index and return of every run that this rank has brought to the end.
+            let own =
+                found.iter().enumerate().filter_map(|(at, value)| Some([at as f64, (*value)?]));
+            let own: Vec<f64> = own.flatten().collect();
+            for pair in group.gather(&own).iter().flat_map(|pairs| pairs.chunks_exact(2)) {
+                found[pair[0] as usize] = Some(pair[1]);
+            }
+        }
+    }
+    let values: Option<Vec<f64>> = found.into_iter().collect();
     let each = plan.scenarios.len() * plan.seeds.len();
     Ok(values.map(|values| values.chunks(each).map(<[f64]>::to_vec).collect()))
 }
@@ -150,15 +169,14 @@ fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<O
         place.env_steps.fetch_add(until - before, Ordering::Relaxed);
         return Ok(Some(value));
     }
-    let scenario = &plan.scenarios[run.scenario];
-    let mixture = Mixture::from(scenario.clone());
+    let mixture = Mixture::from(plan.scenarios[run.scenario].clone());
     let config = plan.config(run);
     let (directory, mut trainer) = if ["last", "previous"].iter().any(|at| folder.join(at).is_dir())
     {
         let directory = RunDirectory::open(&folder)?;
         let resumed = checkpoint::resume(&directory, place.device)?;
         ensure!(
-            resumed.config == config && resumed.mixture.first().same_world(scenario),
+            resumed.config == config && resumed.mixture.same_worlds(&mixture),
             "expected a run with the scenario and the settings of this sweep, got another"
         );
         (directory, resumed.trainer)

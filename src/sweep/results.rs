@@ -22,16 +22,17 @@ pub struct Standing {
 pub fn standing(plan: &Plan, rung: usize, trials: &[usize], returns: &[Vec<f64>]) -> Vec<Standing> {
     let mean = |at: usize, scenario: usize| {
         let runs = &returns[at][scenario * plan.seeds.len()..][..plan.seeds.len()];
-        runs.iter().sum::<f64>() / runs.len() as f64
+        let mean = runs.iter().sum::<f64>() / runs.len() as f64;
+        // What is no number is behind everything else.
+        if mean.is_nan() { f64::NEG_INFINITY } else { mean }
     };
     let scenarios = plan.scenarios.len();
     let rank = |at: usize| {
         let ranks = (0..scenarios).map(|scenario| {
             let own = mean(at, scenario);
             let others = (0..trials.len()).filter(|&other| other != at);
-            // Those that tie share their ranks. A return that is no number is behind all others.
+            // Those that tie share their ranks.
             let ahead = others.map(|other| match mean(other, scenario).total_cmp(&own) {
-                _ if own.is_nan() => 1.0,
                 std::cmp::Ordering::Greater => 1.0,
                 std::cmp::Ordering::Equal => 0.5,
                 std::cmp::Ordering::Less => 0.0,
