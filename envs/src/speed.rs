@@ -288,7 +288,7 @@ mod tests {
         for action in [1, 1, 0, 1] {
             env.step(action).unwrap();
         }
-        let expected = [0.027_157_96, 0.408_769_02, 0.010_918_285, -0.512_916_35];
+        let expected = [0.027_157_96, 0.408_769, 0.010_918_285, -0.512_916_3];
         for (got, expected) in env.state.iter().zip(expected) {
             assert!((got - expected).abs() < 1e-5, "{:?} {expected:?}", env.state);
         }
