@@ -4,7 +4,7 @@
 #   benchmarks/tables.sh [SCENARIO...]
 #
 # Without names, all embedded scenarios. Writes baselines/SCENARIO.toml, and both tables to
-# benchmarks/results/. Takes about 15 minutes per online scenario on two cores. Everything but the
+# benchmarks/results/. Takes about 20 minutes per online scenario on two cores. Everything but the
 # decision times is the same on every run; so are the exact solver's row and the gaps of static
 # scenarios where it finishes in time. Does not build: GODWIT names another program than
 # target/release/godwit; it must have the cargo feature milp.
