@@ -74,7 +74,9 @@ fn differences(config: &TrainConfig, scenario: &Scenario) -> Vec<f64> {
     for own in own {
         let stats = learner.learn_with(&mut cuda, replay, 1e-3, true).expect("the CPU");
         let stats = stats.expect("figures");
-        assert!((stats.loss - own.loss).abs() < 1e-6, "{stats:?} {own:?}");
+        // Losses of tens differ in the last bits of an f32.
+        let bound = 1e-6 * own.loss.max(1.0);
+        assert!((stats.loss - own.loss).abs() < bound, "{stats:?} {own:?}");
         assert!((stats.mean_q - own.mean_q).abs() < 1e-5, "{stats:?} {own:?}");
         assert!((stats.gradient_norm - own.gradient_norm).abs() < 1e-4, "{stats:?} {own:?}");
         for (a, b) in stats.td_error.iter().zip(own.td_error) {

@@ -102,7 +102,9 @@ fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64
     let leaves = case.online.leaves();
     let batch = case.layout.build(Device::Cpu);
     let (stay, rows) = networks::forward(case.online.spec(), &leaves, &batch);
-    let q = Tensor::cat(&[stay, rows], 0).index_select(0, &Tensor::from_slice(&taken));
+    // The last dimension is for quantiles; here there is one.
+    let q = Tensor::cat(&[stay, rows], 0).squeeze_dim(1);
+    let q = q.index_select(0, &Tensor::from_slice(&taken));
     let target = Tensor::from_slice(&case.targets);
     let loss = (q.huber_loss(&target, tch::Reduction::None, config.huber_delta)
         * Tensor::from_slice(&case.weights))
