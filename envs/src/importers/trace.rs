@@ -66,7 +66,7 @@ pub struct TraceReport {
     pub workloads: usize,
     /// Ticks that the trace covers, of how many seconds.
     pub ticks: (u32, f32),
-    /// Mean and highest value of the kept ids, and the mean factor.
+    /// Mean value of the kept ids, the highest of the training part, and the mean factor.
     pub values: (f64, f64, f64),
     /// Ticks that training and evaluation play, `[from, to)`, and those of an episode.
     pub windows: ([u32; 2], [u32; 2], u32),
@@ -85,7 +85,7 @@ impl fmt::Display for TraceReport {
         )?;
         writeln!(
             f,
-            "values: mean {mean:.2}, highest {top:.2}; mean factor on the requests {factor:.3}"
+            "values: mean {mean:.2}, highest in training {top:.2}; mean factor on the requests {factor:.3}"
         )?;
         let ([a, b], [c, d], episode) = self.windows;
         writeln!(

@@ -276,6 +276,10 @@ impl<'a> Naive<'a> {
     }
 
     pub fn workload(&self, name: &str, k: usize) -> f64 {
+        // Nothing is known of who has not come yet.
+        if self.state.life[k] == Life::Absent {
+            return 0.0;
+        }
         let (state, m) = (self.state, self.state.spec.resources as f64);
         let (base, j, h) = parse(state, name);
         let spec = &*state.spec;
