@@ -320,12 +320,14 @@ fn the_founding_example_is_learnt_to_the_optimum_of_value_iteration() {
 
 #[test]
 fn a_policy_that_learns_from_shuffled_rewards_is_short_of_the_optimum() {
-    let mut gaps = [1, 2, 3].map(|seed| {
+    // Some of the few plans that this world has are the best by chance: the mean of six seeds, where
+    // true rewards lead every one of them to the optimum.
+    let gaps = [1, 2, 3, 4, 5, 6].map(|seed| {
         let (earned, optimum) = founding_return(8_000, Mistake::RewardsShuffled, seed);
         optimum - earned
     });
-    gaps.sort_by(f64::total_cmp);
-    assert!(gaps[1] > 0.01, "short of the optimum by {} only", gaps[1]);
+    let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+    assert!(mean > 0.1, "short of the optimum by {mean} only: {gaps:?}");
 }
 
 #[test]

@@ -24,7 +24,8 @@
 //! centers", Concurrency and Computation 2012, and its code in CloudSim (quartiles, the fixed
 //! threshold while the history is short, histories by workload). There the destination is the
 //! node whose power increases least. There is no power model here: the most utilised node stands
-//! in for it, as best fit decreasing does without one. Emptying underloaded nodes to switch them
+//! in for it, as best fit decreasing does without one. LR predicts one tick ahead; there it looks as
+//! far ahead as the slowest migration off the node takes. Emptying underloaded nodes to switch them
 //! off is left out.
 //!
 //! In a static cluster histories are constant, so from the tenth observation on each node's

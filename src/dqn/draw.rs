@@ -1,0 +1,214 @@
+//! Draws a batch, values its next states, and lays it out as tensors.
+
+use super::{Drawn, Group, Learner, Source, TransitionBatch};
+use crate::config::LearnerConfig;
+use crate::margin::{self, Violations};
+use crate::native::NativeUpdate;
+use crate::replay::Transition;
+use godwit_envs::env::Env;
+use rayon::prelude::*;
+use std::time::Instant;
+use tch::Tensor;
+
+impl<E: Env> Learner<E> {
+    /// Draws a batch; all its next states are valued in one go.
+    pub(super) fn value_together(&mut self, native: &mut NativeUpdate, source: &Source) {
+        self.choose(source);
+        let share = self.batch.len().div_ceil(self.workers.len());
+        self.workers
+            .par_iter_mut()
+            .zip(self.batch.par_chunks(share))
+            .zip(self.observations.par_chunks_mut(share))
+            .zip(self.next_observations.par_chunks_mut(share))
+            .for_each(|(((worker, batch), observations), next)| {
+                let start = Instant::now();
+                let view = &mut worker.views[0];
+                for ((drawn, observations), next) in batch.iter().zip(observations).zip(next) {
+                    let transition = &drawn.transition;
+                    view.decoder.read_compact(source.replay.state(transition.state));
+                    view.decoder.observe(&mut observations[0]);
+                    if transition.discount != 0.0 {
+                        view.decoder.read_compact(source.replay.state(transition.next));
+                        view.decoder.observe(&mut next[0]);
+                    }
+                }
+                worker.times.decode += start.elapsed();
+            });
+        let start = Instant::now();
+        let next = self.next_observations.iter().map(|of_scenarios| &of_scenarios[0]);
+        let double = self.config.double;
+        native.next_values(next, &self.online, &self.target, double, &mut self.next_values);
+        for (drawn, &value) in self.batch.iter_mut().zip(&self.next_values) {
+            let Transition { reward, discount, .. } = drawn.transition;
+            // A terminal step has no next state: what was valued is a leftover.
+            drawn.target = if discount == 0.0 { reward } else { reward + discount * value };
+        }
+        self.times.next_values += start.elapsed();
+    }
+
+    /// Draws a batch, computes its TD targets with the current weights, and lays it out as tensors.
+    pub fn draw(&mut self, source: &Source) -> TransitionBatch {
+        self.value_one_by_one(source);
+        self.lay_out()
+    }
+
+    pub(super) fn value_one_by_one(&mut self, source: &Source) {
+        self.choose(source);
+        let start = Instant::now();
+        self.load_workers();
+        self.times.next_values += start.elapsed();
+        // Each transition's result depends on nothing but itself, so the split does not matter.
+        let share = self.batch.len().div_ceil(self.workers.len());
+        let LearnerConfig { double, quantiles, .. } = self.config;
+        let margin = self.margin as f32;
+        self.workers
+            .par_iter_mut()
+            .zip(self.batch.par_chunks_mut(share))
+            .zip(self.observations.par_chunks_mut(share))
+            .zip(self.next_observations.par_chunks_mut(share))
+            .for_each(|(((worker, batch), observations), next)| {
+                for ((drawn, observations), next) in batch.iter_mut().zip(observations).zip(next) {
+                    let replay = match source.demonstrations {
+                        Some(demonstrations) if drawn.demonstrated => demonstrations,
+                        _ => source.replay,
+                    };
+                    let observation = &mut observations[drawn.scenario];
+                    let view = &mut worker.views[drawn.scenario];
+                    let start = Instant::now();
+                    view.decoder.read_compact(replay.state(drawn.transition.state));
+                    view.decoder.observe(observation);
+                    worker.times.decode += start.elapsed();
+                    if drawn.demonstrated {
+                        worker.online.q_values(observation, &mut view.q);
+                        let action = drawn.transition.action as usize;
+                        drawn.rival = margin::rival(&view.q, action, margin);
+                    }
+                    if quantiles > 1 {
+                        let next = &mut next[drawn.scenario];
+                        drawn.next_action = worker.observe_next(drawn, replay, double, next);
+                    } else {
+                        drawn.target =
+                            worker.td_target(drawn.scenario, &drawn.transition, replay, double);
+                    }
+                }
+            });
+    }
+
+    /// Hands the current weights to the threads. Noise is drawn apart for the update, for picking
+    /// next actions, and for valuing them.
+    fn load_workers(&mut self) {
+        self.online.save(&mut self.weights);
+        if let Some(noise) = &mut self.noise {
+            noise.redraw(&self.online, &mut self.rng);
+            noise.perturb(&mut self.weights, &noise.sigma, &mut self.rng);
+        }
+        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
+        self.target.save(&mut self.weights);
+        if let Some(noise) = &self.noise {
+            noise.perturb(&mut self.weights, &noise.target_sigma, &mut self.rng);
+        }
+        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
+    }
+
+    /// Draws the transitions, those of a scenario side by side.
+    fn choose(&mut self, source: &Source) {
+        let start = Instant::now();
+        let size = self.batch.len();
+        let demonstrated = match source.demonstrations {
+            Some(_) => ((source.share * size as f64).round() as usize).min(size),
+            None => 0,
+        };
+        let (shown, own) = self.transitions.split_at_mut(demonstrated);
+        let (shown_weights, own_weights) = self.importance.split_at_mut(demonstrated);
+        if let Some(demonstrations) = source.demonstrations {
+            demonstrations.sample(source.beta, &mut self.rng, shown, shown_weights);
+        }
+        source.replay.sample(source.beta, &mut self.rng, own, own_weights);
+        for (at, drawn) in self.batch.iter_mut().enumerate() {
+            let (transition, ring) = (self.transitions[at], self.transitions[at].state.0 as usize);
+            drawn.transition = transition;
+            drawn.demonstrated = at < demonstrated;
+            drawn.scenario = if drawn.demonstrated { ring } else { self.scenario_of_ring[ring] };
+            drawn.weight = self.importance[at];
+        }
+        if self.layouts.len() > 1 {
+            self.batch.sort_unstable_by_key(|drawn| {
+                (drawn.scenario, drawn.demonstrated, drawn.transition.state)
+            });
+        }
+        self.times.draw += start.elapsed();
+    }
+
+    /// The tensors of the batch that was drawn.
+    fn lay_out(&mut self) -> TransitionBatch {
+        let device = self.device;
+        let tensor = |of: fn(&Drawn) -> f32| {
+            let values: Vec<f32> = self.batch.iter().map(of).collect();
+            Tensor::from_slice(&values).to_device(device)
+        };
+        let weight = tensor(|drawn| drawn.weight);
+        let mut target = tensor(|drawn| drawn.target).unsqueeze(1);
+        if self.config.quantiles > 1 {
+            let reward = tensor(|drawn| drawn.transition.reward).unsqueeze(1);
+            let discount = tensor(|drawn| drawn.transition.discount).unsqueeze(1);
+            target = reward + discount * self.next_quantiles();
+        }
+        let mut groups = Vec::with_capacity(self.layouts.len());
+        let mut first = 0;
+        for of_scenario in self.batch.chunk_by(|a, b| a.scenario == b.scenario) {
+            let size = of_scenario.len();
+            let scenario = of_scenario[0].scenario;
+            let states = &mut self.layouts[scenario];
+            states.clear();
+            let mut taken = Vec::with_capacity(size);
+            let (mut demonstrated, mut rivals) = (Vec::new(), Vec::new());
+            let observations = &self.observations[first..first + size];
+            for (b, (drawn, observations)) in of_scenario.iter().zip(observations).enumerate() {
+                let observation = &observations[scenario];
+                let action = drawn.transition.action as usize;
+                let place =
+                    |action: usize, row: usize| (if action == 0 { b } else { size + row }) as i64;
+                taken.push(place(action, states.rows()));
+                states.add_with_action(observation, action);
+                if drawn.demonstrated && drawn.rival != action {
+                    demonstrated.push(taken[b]);
+                    rivals.push(place(drawn.rival, states.rows()));
+                    states.add_action(observation, drawn.rival);
+                }
+            }
+            let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
+            groups.push(Group {
+                states: states.build(device),
+                taken: list(&taken),
+                violations: (!rivals.is_empty()).then(|| Violations {
+                    demonstrated: list(&demonstrated),
+                    rival: list(&rivals),
+                }),
+            });
+            first += size;
+        }
+        TransitionBatch { groups, target, weight }
+    }
+
+    /// Quantiles of the next states by the target network, `[B, Q]`.
+    fn next_quantiles(&mut self) -> Tensor {
+        let mut quantiles = Vec::with_capacity(self.layouts.len());
+        let mut observations = self.next_observations.iter();
+        for of_scenario in self.batch.chunk_by(|a, b| a.scenario == b.scenario) {
+            let scenario = of_scenario[0].scenario;
+            let states = &mut self.layouts[scenario];
+            states.clear();
+            let mut picked = Vec::with_capacity(of_scenario.len());
+            for (b, (drawn, next)) in of_scenario.iter().zip(observations.by_ref()).enumerate() {
+                let stays = drawn.next_action == 0;
+                let row = of_scenario.len() + states.rows();
+                picked.push(if stays { b } else { row } as i64);
+                states.add_with_action(&next[scenario], drawn.next_action);
+            }
+            let (stay, rows) = self.target.forward_quantiles(&states.build(self.device));
+            let picked = Tensor::from_slice(&picked).to_device(self.device);
+            quantiles.push(Tensor::cat(&[stay, rows], 0).index_select(0, &picked));
+        }
+        Tensor::cat(&quantiles, 0)
+    }
+}

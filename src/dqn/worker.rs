@@ -1,0 +1,84 @@
+//! What a thread of the learner does with one transition: decode its states and value the next.
+
+use super::Drawn;
+use crate::cuda::Decode;
+use crate::native::LearnTimes;
+use crate::replay::{Replay, Transition};
+use godwit_envs::env::Env;
+use godwit_envs::observation::ObservationBuffer;
+use godwit_models::net::Network;
+use std::time::Instant;
+
+/// What a thread needs to turn compact states into observations and values.
+pub(super) struct Worker<E> {
+    /// One per scenario.
+    pub(super) views: Vec<View<E>>,
+    pub(super) online: Network,
+    pub(super) target: Network,
+    pub(super) times: LearnTimes,
+}
+
+pub(super) struct View<E> {
+    pub(super) decoder: E,
+    pub(super) observation: ObservationBuffer,
+    pub(super) q: Vec<f32>,
+}
+
+impl<E: Env> Decode for Worker<E> {
+    fn decode(&mut self, state: &[u8]) -> &ObservationBuffer {
+        // Only learners of a single scenario decode for a device.
+        let View { decoder, observation, .. } = &mut self.views[0];
+        decoder.read_compact(state);
+        decoder.observe(observation);
+        observation
+    }
+}
+
+impl<E: Env> Worker<E> {
+    /// Observes the state that follows and picks the action that stands for it.
+    pub(super) fn observe_next(
+        &mut self,
+        drawn: &Drawn,
+        replay: &Replay,
+        double: bool,
+        next: &mut ObservationBuffer,
+    ) -> usize {
+        let View { decoder, q, .. } = &mut self.views[drawn.scenario];
+        decoder.read_compact(replay.state(drawn.transition.next));
+        decoder.observe(next);
+        let network = if double { &mut self.online } else { &mut self.target };
+        network.best_action(next, q)
+    }
+
+    /// `r + discount * Q_target(s', argmax_a Q(s', a))` over the unmasked actions of s'.
+    pub(super) fn td_target(
+        &mut self,
+        scenario: usize,
+        t: &Transition,
+        replay: &Replay,
+        double: bool,
+    ) -> f32 {
+        if t.discount == 0.0 {
+            return t.reward;
+        }
+        let View { decoder, observation: next, q } = &mut self.views[scenario];
+        let start = Instant::now();
+        decoder.read_compact(replay.state(t.next));
+        decoder.observe(next);
+        let decoded = Instant::now();
+        self.times.decode += decoded - start;
+        let best = if double {
+            // Double DQN: the online net picks, the target net values the pick alone.
+            let best = self.online.best_action(next, q);
+            next.mask.fill(false);
+            next.mask[0] = true;
+            next.mask[best] = true;
+            self.target.q_values(next, q);
+            best
+        } else {
+            self.target.best_action(next, q)
+        };
+        self.times.next_values += decoded.elapsed();
+        t.reward + t.discount * q[best]
+    }
+}
