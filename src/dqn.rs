@@ -159,6 +159,14 @@ pub struct UpdateStats {
     pub td_error: [f64; 3],
 }
 
+/// Of sorted values, with linear interpolation.
+pub(crate) fn linear_quantile(sorted: &[f32], level: f64) -> f64 {
+    let at = level * (sorted.len() - 1) as f64;
+    let (low, high) =
+        (f64::from(sorted[at.floor() as usize]), f64::from(sorted[at.ceil() as usize]));
+    low + (high - low) * at.fract()
+}
+
 impl<E: Env> Learner<E> {
     /// Fresh networks. `decoders` holds, for each scenario, environments that turn compact states
     /// back into observations; as many threads as each scenario has can value next states.
@@ -215,19 +223,15 @@ impl<E: Env> Learner<E> {
                 worker.views.push(View { decoder, observation: observation.clone(), q });
             }
         }
-        let plain = spaces.len() == 1
-            && quantiles == 1
-            && config.priority_exponent == 0.0
-            && demonstrations.baseline.is_empty();
+        let extra = spaces.len() > 1 || quantiles > 1 || !demonstrations.baseline.is_empty();
         let (cuda, note) = match device {
-            Device::Cuda(_) if plain => {
+            Device::Cuda(_) if !extra && config.priority_exponent == 0.0 => {
                 let architecture = spec.architecture;
                 (Some(DeviceUpdates::new(config, architecture, &spaces[0], device, threads)?), None)
             }
             Device::Cuda(_) => (None, Some(EXTRA_TERMS_ON_CUDA.to_owned())),
             _ => (None, None),
         };
-        let extra = spaces.len() > 1 || quantiles > 1 || !demonstrations.baseline.is_empty();
         let (native, note) = match native::serves(config, device) {
             Ok(true) if extra => (None, Some(EXTRA_TERMS_ON_CPU.to_owned())),
             Ok(served) => (served.then(|| NativeUpdate::new(spec, size)), note),
@@ -238,11 +242,7 @@ impl<E: Env> Learner<E> {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             margin: demonstrations.margin,
-            margin_weight: if demonstrations.baseline.is_empty() {
-                0.0
-            } else {
-                demonstrations.margin_weight
-            },
+            margin_weight: demonstrations.margin_weight,
             device,
             online,
             target,

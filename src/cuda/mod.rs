@@ -14,7 +14,7 @@ mod update;
 mod views;
 
 use crate::config::LearnerConfig;
-use crate::dqn::UpdateStats;
+use crate::dqn::{UpdateStats, linear_quantile};
 use crate::networks::Parameters;
 use crate::replay::{Replay, Transition};
 use crate::torch_ext::cuda::{CudaError, Event, Graph, Pinned, SideStream, allow_tf32};
@@ -278,7 +278,7 @@ impl DeviceUpdates {
             loss: scalars[0].into(),
             gradient_norm: scalars[1].into(),
             mean_q: scalars[2].into(),
-            td_error: [0.1, 0.5, 0.9].map(|level| quantile(errors, level)),
+            td_error: [0.1, 0.5, 0.9].map(|level| linear_quantile(errors, level)),
         }
     }
 
@@ -357,14 +357,6 @@ fn record(
     let graph = Graph::record(side, || outcome = work());
     std::panic::set_hook(hook);
     outcome.and(graph)
-}
-
-/// Of sorted values, with linear interpolation.
-fn quantile(sorted: &[f32], level: f64) -> f64 {
-    let at = level * (sorted.len() - 1) as f64;
-    let (low, high) =
-        (f64::from(sorted[at.floor() as usize]), f64::from(sorted[at.ceil() as usize]));
-    low + (high - low) * at.fract()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod times;
 use crate::adam::Adam;
 use crate::config::{Backend, LearnerConfig};
 use crate::distributed::average::GradientAverage;
-use crate::dqn::UpdateStats;
+use crate::dqn::{UpdateStats, linear_quantile};
 use crate::networks::Parameters;
 use godwit_envs::observation::ObservationBuffer;
 use godwit_models::net::backward::{AdamFactors, Backward, MlpValues, adam, sum_of_squares};
@@ -200,17 +200,11 @@ impl NativeUpdate {
     fn stats(&mut self, loss: f64, gradient_norm: f64) -> UpdateStats {
         self.sorted.copy_from_slice(&self.error);
         self.sorted.sort_unstable_by(f32::total_cmp);
-        let quantile = |level: f64| {
-            let at = level * (self.sorted.len() - 1) as f64;
-            let (low, share) = (at as usize, at.fract());
-            let high = (low + 1).min(self.sorted.len() - 1);
-            f64::from(self.sorted[low]) * (1.0 - share) + f64::from(self.sorted[high]) * share
-        };
         UpdateStats {
             loss,
             mean_q: self.q.iter().map(|&q| f64::from(q)).sum::<f64>() / self.q.len() as f64,
             gradient_norm,
-            td_error: [0.1, 0.5, 0.9].map(quantile),
+            td_error: [0.1, 0.5, 0.9].map(|level| linear_quantile(&self.sorted, level)),
         }
     }
 }

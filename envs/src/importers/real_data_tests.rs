@@ -89,13 +89,7 @@ fn the_real_duty_cycles_are_laid_over_a_scenario() {
 #[test]
 fn the_challenges_instances_start_at_the_published_costs() {
     let Some(first) = data("machine-reassignment/model_a1_1.txt") else { return };
-    for (name, expected) in [
-        ("a1_1", 49_528_750),
-        ("a1_2", 1_061_649_570),
-        ("a1_3", 583_662_270),
-        ("a1_4", 632_499_600),
-        ("a1_5", 782_189_690),
-    ] {
+    for (name, expected) in crate::reassignment::data_tests::INITIAL_COSTS {
         let model = first.with_file_name(format!("model_{name}.txt"));
         let assignment = first.with_file_name(format!("assignment_{name}.txt"));
         let imported = machine_reassignment(&model, &assignment, 50).unwrap();

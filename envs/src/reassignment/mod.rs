@@ -33,7 +33,7 @@ pub use instance::{Balance, Instance, Machine, Process, Resource, Service, Weigh
 pub use solution::Solution;
 
 #[cfg(test)]
-mod data_tests;
+pub(crate) mod data_tests;
 #[cfg(test)]
 mod parse_tests;
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //! Demirovic, "Variable neighborhood search for Google machine reassignment problem", 2012).
 
 use crate::baselines::best_single_move::BestSingleMoveRules;
-use crate::baselines::declaration::Declaration;
+use crate::baselines::declaration::{Declaration, with_single};
 use crate::baselines::scan::{Scan, demand_at, move_cost, outlook_of, shift_gain};
 use crate::policy::Policy;
 use godwit_envs::cluster::NO_GROUP;
@@ -44,25 +44,17 @@ impl Default for BestMoveOrSwapRules {
 
 /// The parameters as data.
 pub(crate) fn declaration() -> Declaration<BestMoveOrSwapRules> {
-    Declaration::new(BestMoveOrSwapRules::default(), BestMoveOrSwap::new)
-        .integer("ticks", "ticks for which a gain counts", 1..=72, |r| {
-            (&mut r.single.persistence.ticks).into()
-        })
-        .online()
-        .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
-            (&mut r.single.persistence.forecast_share).into()
-        })
-        .online()
-        .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
-            (&mut r.single.min_gain).into()
-        })
-        .online()
-        .real("swap_factor", "a swap is worth this many best single moves", 1.0..=4.0, |r| {
-            (&mut r.swap_factor).into()
-        })
-        .integer("ends", "nodes per end of the ranking, in large clusters", 2..=16, |r| {
-            (&mut r.ends).into()
-        })
+    with_single!(
+        Declaration::new(BestMoveOrSwapRules::default(), BestMoveOrSwap::new),
+        "ticks",
+        "ticks for which a gain counts"
+    )
+    .real("swap_factor", "a swap is worth this many best single moves", 1.0..=4.0, |r| {
+        (&mut r.swap_factor).into()
+    })
+    .integer("ends", "nodes per end of the ranking, in large clusters", 2..=16, |r| {
+        (&mut r.ends).into()
+    })
 }
 
 /// Up to this many pairs of workloads all pairs of nodes are looked at.

@@ -69,6 +69,25 @@ macro_rules! with_plan {
 }
 pub(crate) use with_plan;
 
+/// Adds the parameters of single moves ([`crate::baselines::best_single_move::BestSingleMoveRules`])
+/// to the declaration of a struct that holds them as `single`; the ticks are called `$ticks`.
+macro_rules! with_single {
+    ($declaration:expr, $ticks:literal, $meaning:literal) => {
+        $declaration
+            .integer($ticks, $meaning, 1..=72, |r| (&mut r.single.persistence.ticks).into())
+            .online()
+            .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
+                (&mut r.single.persistence.forecast_share).into()
+            })
+            .online()
+            .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
+                (&mut r.single.min_gain).into()
+            })
+            .online()
+    };
+}
+pub(crate) use with_single;
+
 /// Leads from a struct to one of its fields, to read it and to set it.
 type Access<R> = for<'a> fn(&'a mut R) -> Slot<'a>;
 

@@ -16,7 +16,7 @@
 //! Parameters: ticks for which a degraded node's hazard counts; those of the best single move.
 
 use crate::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};
-use crate::baselines::declaration::Declaration;
+use crate::baselines::declaration::{Declaration, with_single};
 use crate::baselines::scan::move_cost;
 use crate::policy::Policy;
 use godwit_envs::cluster::Health;
@@ -41,25 +41,16 @@ impl Default for EvacuateRules {
 
 /// The parameters as data.
 pub(crate) fn declaration() -> Declaration<EvacuateRules> {
-    Declaration::new(EvacuateRules::default(), Evacuate::new)
-        .integer(
+    with_single!(
+        Declaration::new(EvacuateRules::default(), Evacuate::new).integer(
             "hazard_ticks",
             "ticks over which the hazard of a degraded node counts",
             0..=60,
             |r| (&mut r.hazard_ticks).into(),
-        )
-        .integer("ticks", "ticks for which a gain counts", 1..=72, |r| {
-            (&mut r.single.persistence.ticks).into()
-        })
-        .online()
-        .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
-            (&mut r.single.persistence.forecast_share).into()
-        })
-        .online()
-        .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
-            (&mut r.single.min_gain).into()
-        })
-        .online()
+        ),
+        "ticks",
+        "ticks for which a gain counts"
+    )
 }
 
 /// Moves workloads off nodes that are about to fail, and balances otherwise.

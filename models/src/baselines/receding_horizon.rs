@@ -27,7 +27,7 @@
 //! another move than the best single one is made: it comes to rest.
 
 use crate::baselines::best_single_move::BestSingleMoveRules;
-use crate::baselines::declaration::Declaration;
+use crate::baselines::declaration::{Declaration, with_single};
 use crate::baselines::evacuate::ways_out;
 use crate::baselines::scan::{Scan, ValuedMove, demand_at};
 use crate::policy::Policy;
@@ -68,31 +68,19 @@ impl Default for RecedingHorizonRules {
 }
 
 pub(crate) fn declaration() -> Declaration<RecedingHorizonRules> {
-    Declaration::new(RecedingHorizonRules::default(), RecedingHorizon::new)
-        .integer("persistence", "ticks for which a single move's gain counts", 1..=72, |r| {
-            (&mut r.single.persistence.ticks).into()
-        })
-        .online()
-        .real("forecast_share", "share of the gain looked up in the forecast", 0.0..=1.0, |r| {
-            (&mut r.single.persistence.forecast_share).into()
-        })
-        .online()
-        .real("min_gain", "least net gain of a move, weighted objective", 0.0..=1.0, |r| {
-            (&mut r.single.min_gain).into()
-        })
-        .online()
-        .integer("first_moves", "first moves that are looked at", 1..=16, |r| {
-            (&mut r.first_moves).into()
-        })
-        .integer("ticks", "ticks that are played", 1..=24, |r| (&mut r.ticks).into())
-        .online()
-        .integer("tail_ticks", "ticks for which the end counts", 0..=24, |r| {
-            (&mut r.tail_ticks).into()
-        })
-        .online()
-        .integer("moves", "moves that are played in a static world", 0..=20, |r| {
-            (&mut r.moves).into()
-        })
+    with_single!(
+        Declaration::new(RecedingHorizonRules::default(), RecedingHorizon::new),
+        "persistence",
+        "ticks for which a single move's gain counts"
+    )
+    .integer("first_moves", "first moves that are looked at", 1..=16, |r| {
+        (&mut r.first_moves).into()
+    })
+    .integer("ticks", "ticks that are played", 1..=24, |r| (&mut r.ticks).into())
+    .online()
+    .integer("tail_ticks", "ticks for which the end counts", 0..=24, |r| (&mut r.tail_ticks).into())
+    .online()
+    .integer("moves", "moves that are played in a static world", 0..=20, |r| (&mut r.moves).into())
 }
 
 /// Plays the first moves out and takes the best.
