@@ -9,9 +9,8 @@
 //! For the candidate network, which reads neither nodes nor workloads, none are laid out.
 
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_models::net::Architecture;
+use godwit_models::net::{AlikeRows, Architecture};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
 /// B states and R candidate rows as tensors.
@@ -80,51 +79,6 @@ enum Layout {
     Merged(Distinct),
     /// Not at all.
     Omitted,
-}
-
-/// The distinct ones among the feature rows of one state, in the order of their first appearance.
-#[derive(Debug, Default)]
-pub(crate) struct AlikeRows {
-    /// Index of each distinct row by a hash of its features; rows of equal hash stand at the next
-    /// keys.
-    index: HashMap<u64, usize>,
-    kept: Vec<f32>,
-}
-
-impl AlikeRows {
-    /// Forgets all rows.
-    pub(crate) fn clear(&mut self) {
-        self.index.clear();
-        self.kept.clear();
-    }
-
-    /// Number of distinct rows.
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Features of the distinct rows, one after the other.
-    pub(crate) fn kept(&self) -> &[f32] {
-        &self.kept
-    }
-
-    /// The distinct row that equals this one; a new one if none does.
-    pub(crate) fn row(&mut self, features: &[f32]) -> usize {
-        let width = features.len();
-        let mut key = hash(features);
-        loop {
-            match self.index.get(&key) {
-                None => {
-                    let row = self.index.len();
-                    self.index.insert(key, row);
-                    self.kept.extend_from_slice(features);
-                    return row;
-                }
-                Some(&row) if self.kept[row * width..][..width] == *features => return row,
-                Some(_) => key = key.wrapping_add(1),
-            }
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -215,7 +169,7 @@ impl BatchBuilder {
             Layout::Omitted => {}
             Layout::Plain => self.workloads.extend_from_slice(&observation.workloads),
             Layout::Merged(distinct) => {
-                distinct.alike.clear();
+                distinct.alike.start(self.space.workloads);
                 distinct.first.push(self.workloads.len() / width);
                 for features in observation.workloads.chunks_exact(width) {
                     distinct.row_of.push(distinct.alike.row(features) as i64);
@@ -324,13 +278,6 @@ impl BatchBuilder {
         let counts = Tensor::from_slice(&counts).view([b as i64, n as i64 + 1, most as i64]);
         (Cow::Owned(rows), most, Placement::Counts(counts))
     }
-}
-
-/// FNV-1a over the bits of the features, a word at a time.
-fn hash(features: &[f32]) -> u64 {
-    features.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
-        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

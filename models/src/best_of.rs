@@ -59,9 +59,7 @@ impl BestOf {
             let Action::Migrate { workload, destination } = action else { break };
             let Ok(cost) = played.migrate(workload, destination) else { break };
             paid += played.objective.value(&played.flow_terms(workload, &cost));
-            let moves_left = played.moves_left;
             played.start_tick();
-            played.moves_left = moves_left;
             moves.push(action);
             let earned = start - played.level() - paid;
             if earned > most {

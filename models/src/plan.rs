@@ -200,9 +200,7 @@ impl Draft {
         let price = self.scratch.migrate(workload, destination)?;
         if self.scratch.rules.episode.mode == Mode::Rebalance {
             // As the environment does: each move counts as a tick.
-            let moves_left = self.scratch.moves_left;
             self.scratch.start_tick();
-            self.scratch.moves_left = moves_left;
         }
         let before = self.settled.level_terms();
         let cost_before = self.settled.reassignment_cost();

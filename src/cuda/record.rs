@@ -6,9 +6,8 @@
 //! every candidate but `Stay` (masked ones are ruled out by the mask), and workloads that look
 //! alike are merged into a fixed number of distinct rows. Where a state has more, the layout grows.
 
-use crate::batch::AlikeRows;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_models::net::Architecture;
+use godwit_models::net::{AlikeRows, Architecture};
 use std::ops::Range;
 
 /// Distinct workload rows to start with, at most.
@@ -291,11 +290,11 @@ impl Fields {
 impl Scratch {
     /// Distinct rows; `row_of` tells which one each workload has.
     fn merge(&mut self, workloads: &[f32], width: usize) -> usize {
-        self.alike.clear();
+        self.alike.start(workloads.len() / width);
         self.row_of.clear();
         let alike = &mut self.alike;
         self.row_of.extend(workloads.chunks_exact(width).map(|features| alike.row(features)));
-        self.alike.len()
+        self.alike.distinct()
     }
 }
 

@@ -121,9 +121,7 @@ impl RecedingHorizon {
                 break;
             }
             cost -= made.gain;
-            let moves_left = played.moves_left;
             played.start_tick();
-            played.moves_left = moves_left;
             next = self.next(&played);
         }
         cost

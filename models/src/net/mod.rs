@@ -4,6 +4,7 @@
 //! TorchScript export and this form all follow it, so a network is handed over as one flat
 //! slice. All weights are stored `[inputs, outputs]`, row-major, and applied as `x @ W + b`.
 
+mod alike;
 pub mod backward;
 mod candidate;
 mod heads;
@@ -17,6 +18,7 @@ mod tests;
 
 use godwit_envs::observation::ObservationBuffer;
 
+pub use alike::AlikeRows;
 pub use candidate::Candidate;
 pub use mlp::Mlp;
 pub use relational::Relational;

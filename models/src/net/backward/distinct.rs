@@ -1,5 +1,7 @@
 //! Rows of features, those that are alike within a state once.
 
+use super::super::alike::AlikeRows;
+
 /// Feature rows of a batch, alike ones merged where the first state shows that it pays.
 #[derive(Debug, Default)]
 pub(super) struct Distinct {
@@ -7,8 +9,8 @@ pub(super) struct Distinct {
     pub features: Vec<f32>,
     /// Whether this batch merges; not known before its first state.
     merges: Option<bool>,
-    /// Open hash table of the current state: row + 1, or 0 where nothing is.
-    table: Vec<u32>,
+    /// Those of the current state.
+    alike: AlikeRows,
 }
 
 impl Distinct {
@@ -26,43 +28,12 @@ impl Distinct {
             rows.extend(first..first + count as u32);
             return;
         }
-        let size = (2 * count).next_power_of_two();
-        self.table.clear();
-        self.table.resize(size, 0);
-        for row in features.chunks_exact(width) {
-            let mut at = hash(row) as usize & (size - 1);
-            let number = loop {
-                match self.table[at] {
-                    0 => {
-                        let number = (self.features.len() / width) as u32;
-                        self.features.extend_from_slice(row);
-                        self.table[at] = number + 1;
-                        break number;
-                    }
-                    taken => {
-                        let number = taken - 1;
-                        if self.features[number as usize * width..][..width] == *row {
-                            break number;
-                        }
-                        at = (at + 1) & (size - 1);
-                    }
-                }
-            };
-            rows.push(number);
-        }
+        self.alike.start(count);
+        rows.extend(features.chunks_exact(width).map(|row| first + self.alike.row(row) as u32));
+        self.features.extend_from_slice(self.alike.kept());
         // Looking for alike rows costs about as much as encoding a row does.
-        let distinct = self.features.len() / width - first as usize;
-        self.merges.get_or_insert(2 * distinct <= count);
+        self.merges.get_or_insert(2 * self.alike.distinct() <= count);
     }
-}
-
-/// FNV-1a over the bits of the features, a word at a time, with its high half folded in: the
-/// table's index is the low bits.
-fn hash(features: &[f32]) -> u64 {
-    let hash = features.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
-        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
-    });
-    hash ^ (hash >> 32)
 }
 
 #[cfg(test)]
