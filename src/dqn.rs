@@ -10,11 +10,11 @@
 //! in one group per scenario, and one loss goes over all of them.
 
 use crate::adam::Adam;
-use crate::batch::{BatchBuilder, StateBatch};
+use crate::batch::BatchBuilder;
 use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::cuda::{DeviceUpdates, Networks};
 use crate::distributed::average::GradientAverage;
-use crate::margin::{self, Violations};
+use crate::margin;
 use crate::native::{self, LearnTimes, NativeUpdate, Trained};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
@@ -29,9 +29,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
+mod batch;
 mod draw;
 mod worker;
 
+use batch::Drawn;
+pub(crate) use batch::linear_quantile;
+pub use batch::{Group, Source, TransitionBatch, UpdateStats};
 use worker::{View, Worker};
 
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
@@ -88,84 +92,6 @@ const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, demonstrations, quanti
 
 /// The same, where gradients are averaged over several processes.
 const SEVERAL_RANKS_ON_CUDA: &str = "on several ranks, updates are not recorded as a CUDA graph";
-
-/// A transition of a batch, and what the update needs to know of it.
-#[derive(Debug, Clone, Copy)]
-struct Drawn {
-    transition: Transition,
-    scenario: usize,
-    demonstrated: bool,
-    weight: f32,
-    target: f32,
-    /// The action that comes too close to a demonstrated one; that action itself if none does.
-    rival: usize,
-    /// The action whose quantiles stand for the next state.
-    next_action: usize,
-}
-
-/// Where a batch comes from.
-#[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
-    /// The learner's own experience.
-    pub replay: &'a Replay,
-    /// How far importance weights make up for prioritised draws, 0 to 1.
-    pub beta: f64,
-    /// Demonstrations, with one ring per scenario.
-    pub demonstrations: Option<&'a Replay>,
-    /// Share of the batch that demonstrations have.
-    pub share: f64,
-}
-
-impl<'a> From<&'a Replay> for Source<'a> {
-    /// Experience alone, with no correction of prioritised draws.
-    fn from(replay: &'a Replay) -> Self {
-        Self { replay, beta: 0.0, demonstrations: None, share: 0.0 }
-    }
-}
-
-/// A batch of transitions.
-#[derive(Debug)]
-pub struct TransitionBatch {
-    /// The states by scenario; their sizes add up to B.
-    pub groups: Vec<Group>,
-    /// TD target, `[B, Q]`, in the order of the groups; Q is 1 but for distributional learning.
-    pub target: Tensor,
-    /// Weight of each transition in the loss, `[B]`: importance weights, or 1.
-    pub weight: Tensor,
-}
-
-/// The states of a batch that belong to one scenario.
-#[derive(Debug)]
-pub struct Group {
-    /// The states, each with the row of the action taken.
-    pub states: StateBatch,
-    /// Index of the taken action's value in `[Stay values of G states, row values]`, `[G]`.
-    pub taken: Tensor,
-    /// Demonstrated states in which another action comes too close; indices as for `taken`.
-    pub violations: Option<Violations>,
-}
-
-/// What one update showed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct UpdateStats {
-    /// The loss that was minimised: Huber loss, weighted, plus the large-margin loss of
-    /// demonstrations.
-    pub loss: f64,
-    /// Mean of Q(s, a) over the batch.
-    pub mean_q: f64,
-    /// Norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// 10 %, 50 % and 90 % quantile of the absolute TD error.
-    pub td_error: [f64; 3],
-}
-
-/// Of sorted values, with linear interpolation.
-pub(crate) fn linear_quantile(sorted: &[f32], level: f64) -> f64 {
-    let at = level * (sorted.len() - 1) as f64;
-    let (low, high) =
-        (f64::from(sorted[at.floor() as usize]), f64::from(sorted[at.ceil() as usize]));
-    low + (high - low) * at.fract()
-}
 
 impl<E: Env> Learner<E> {
     /// Fresh networks. `decoders` holds, for each scenario, environments that turn compact states
