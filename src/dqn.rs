@@ -15,7 +15,7 @@ use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::cuda::{DeviceUpdates, Networks};
 use crate::distributed::average::GradientAverage;
 use crate::margin;
-use crate::native::{self, LearnTimes, NativeUpdate, Trained};
+use crate::native::{self, Example, LearnTimes, NativeUpdate, Trained};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
 use crate::quantile;
@@ -41,8 +41,7 @@ use worker::{View, Worker};
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
 pub struct Learner<E> {
     config: LearnerConfig,
-    margin: f64,
-    margin_weight: f64,
+    demonstrations: DemonstrationConfig,
     device: Device,
     /// The network that is learnt.
     pub online: Parameters,
@@ -71,7 +70,6 @@ pub struct Learner<E> {
     importance: Vec<f32>,
     weights: Vec<f32>,
     errors: Vec<f32>,
-    targets: Vec<f32>,
     next_values: Vec<f32>,
     /// Makes the updates of a CPU.
     native: Option<NativeUpdate>,
@@ -87,8 +85,8 @@ const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, prior
      CUDA graph";
 
 /// What a learner on the CPU says where libtorch makes its updates although it was not asked to.
-const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, demonstrations, quantiles or noisy heads, \
-     libtorch computes the updates, not the native code";
+const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, quantiles or noisy heads, libtorch \
+     computes the updates, not the native code";
 
 /// The same, where gradients are averaged over several processes.
 const SEVERAL_RANKS_ON_CUDA: &str = "on several ranks, updates are not recorded as a CUDA graph";
@@ -149,9 +147,10 @@ impl<E: Env> Learner<E> {
                 worker.views.push(View { decoder, observation: observation.clone(), q });
             }
         }
-        let extra = spaces.len() > 1 || quantiles > 1 || !demonstrations.baseline.is_empty();
+        let extra = spaces.len() > 1 || quantiles > 1;
+        let demonstrated = !demonstrations.baseline.is_empty();
         let (cuda, note) = match device {
-            Device::Cuda(_) if !extra && config.priority_exponent == 0.0 => {
+            Device::Cuda(_) if !extra && !demonstrated && config.priority_exponent == 0.0 => {
                 let architecture = spec.architecture;
                 (Some(DeviceUpdates::new(config, architecture, &spaces[0], device, threads)?), None)
             }
@@ -167,8 +166,7 @@ impl<E: Env> Learner<E> {
         Ok(Self {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
-            margin: demonstrations.margin,
-            margin_weight: demonstrations.margin_weight,
+            demonstrations: demonstrations.clone(),
             device,
             online,
             target,
@@ -188,7 +186,6 @@ impl<E: Env> Learner<E> {
             importance: vec![1.0; size],
             weights: Vec::new(),
             errors: vec![0.0; size],
-            targets: vec![0.0; size],
             next_values: vec![0.0; size],
             native,
             times: LearnTimes::default(),
@@ -247,7 +244,7 @@ impl<E: Env> Learner<E> {
         Ok(stats)
     }
 
-    /// The same in plain Rust, for one scenario and the weighted Huber loss alone.
+    /// The same in plain Rust, for one scenario and the mean of returns.
     fn learn_natively(
         &mut self,
         native: &mut NativeUpdate,
@@ -255,20 +252,26 @@ impl<E: Env> Learner<E> {
         learning_rate: f64,
         want_stats: bool,
     ) -> Option<UpdateStats> {
-        if native.values_batches() {
+        // Rivals of demonstrated actions are found where states are valued one by one.
+        if native.values_batches() && source.demonstrations.is_none() {
             self.value_together(native, source);
         } else {
             self.value_one_by_one(source);
         }
-        for (at, drawn) in self.batch.iter().enumerate() {
-            (self.targets[at], self.importance[at]) = (drawn.target, drawn.weight);
-        }
         let states = self.observations.iter().map(|of_scenarios| &of_scenarios[0]);
-        let actions = self.batch.iter().map(|drawn| drawn.transition.action as usize);
+        let examples = self.batch.iter().zip(states).map(|(drawn, state)| {
+            let action = drawn.transition.action as usize;
+            let comes_close = drawn.demonstrated && drawn.rival != action;
+            Example {
+                state,
+                action,
+                target: drawn.target,
+                weight: drawn.weight,
+                rival: comes_close.then_some(drawn.rival),
+            }
+        });
         let stats = native.update(
-            states.zip(actions),
-            &self.targets,
-            (self.config.priority_exponent > 0.0).then_some(&self.importance[..]),
+            examples,
             Trained {
                 online: &mut self.online,
                 target: &mut self.target,
@@ -276,6 +279,7 @@ impl<E: Env> Learner<E> {
                 average: self.average.as_ref(),
             },
             &self.config,
+            &self.demonstrations,
             learning_rate,
             want_stats,
             &mut self.times,
@@ -360,9 +364,10 @@ impl<E: Env> Learner<E> {
         let mut loss = (losses * &batch.weight).mean(Kind::Float);
         for (values, group) in values.iter().zip(&batch.groups) {
             if let Some(violations) = &group.violations {
-                let share = self.margin_weight / self.batch.len() as f64;
+                let DemonstrationConfig { margin, margin_weight, .. } = self.demonstrations;
+                let share = margin_weight / self.batch.len() as f64;
                 let values = values.mean_dim(1, false, Kind::Float);
-                loss += margin::loss(&values, violations, self.margin) * share;
+                loss += margin::loss(&values, violations, margin) * share;
             }
         }
         let (gradient, norm) =

@@ -60,7 +60,7 @@ impl<E: Env> Learner<E> {
         // Each transition's result depends on nothing but itself, so the split does not matter.
         let share = self.batch.len().div_ceil(self.workers.len());
         let LearnerConfig { double, quantiles, .. } = self.config;
-        let margin = self.margin as f32;
+        let margin = self.demonstrations.margin as f32;
         self.workers
             .par_iter_mut()
             .zip(self.batch.par_chunks_mut(share))

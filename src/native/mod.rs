@@ -10,7 +10,7 @@ mod tests;
 mod times;
 
 use crate::adam::Adam;
-use crate::config::{Backend, LearnerConfig};
+use crate::config::{Backend, DemonstrationConfig, LearnerConfig};
 use crate::distributed::average::GradientAverage;
 use crate::dqn::{UpdateStats, linear_quantile};
 use crate::networks::Parameters;
@@ -28,11 +28,38 @@ pub use times::LearnTimes;
 pub struct NativeUpdate {
     backward: Backward,
     next: Option<MlpValues>,
+    terms: Vec<Term>,
     q: Vec<f32>,
     slope: Vec<f32>,
     error: Vec<f32>,
     sorted: Vec<f32>,
     gradient: Vec<f32>,
+}
+
+/// A transition to learn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Example<'a> {
+    /// The state.
+    pub state: &'a ObservationBuffer,
+    /// The action that was taken in it.
+    pub action: usize,
+    /// TD target of its value.
+    pub target: f32,
+    /// What it weighs in the loss; 1 unless draws are prioritised.
+    pub weight: f32,
+    /// In a demonstrated state, the action that comes too close to the demonstrated one; see
+    /// [`crate::margin`].
+    pub rival: Option<usize>,
+}
+
+/// What the loss needs to know of an example: values are in rows of their own, a rival's follows
+/// that of the action taken.
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    row: usize,
+    target: f32,
+    weight: f32,
+    has_rival: bool,
 }
 
 /// What an update changes.
@@ -70,6 +97,7 @@ impl NativeUpdate {
         Self {
             backward: Backward::new(spec),
             next: (spec.architecture == Architecture::Mlp).then(|| MlpValues::new(spec)),
+            terms: Vec::with_capacity(size),
             q: zeros(),
             slope: zeros(),
             error: zeros(),
@@ -100,26 +128,23 @@ impl NativeUpdate {
         next.next_values(double.then(|| host(&online.flat)), host(&target.flat), values);
     }
 
-    /// One gradient step. `batch` yields each state with the action taken in it; `targets` are
-    /// their TD targets and `weights` what they weigh in the loss (1 each without). Afterwards
-    /// [`NativeUpdate::errors`] holds the absolute TD errors.
+    /// One gradient step on the mean weighted Huber loss, and on the large-margin loss where
+    /// examples have rivals. Afterwards [`NativeUpdate::errors`] holds the absolute TD errors.
     #[expect(clippy::too_many_arguments, reason = "the ingredients of an update")]
     pub fn update<'a>(
         &mut self,
-        batch: impl Iterator<Item = (&'a ObservationBuffer, usize)>,
-        targets: &[f32],
-        weights: Option<&[f32]>,
+        examples: impl Iterator<Item = Example<'a>>,
         trained: Trained,
         config: &LearnerConfig,
+        demonstrations: &DemonstrationConfig,
         learning_rate: f64,
         want_stats: bool,
         times: &mut LearnTimes,
     ) -> Option<UpdateStats> {
         let start = Instant::now();
-        self.backward.clear();
-        batch.for_each(|(state, action)| self.backward.add(state, action));
+        self.fill(examples);
         let Trained { online, target, adam, average } = trained;
-        let loss = self.gradient(host(&online.flat), targets, weights, config.huber_delta as f32);
+        let loss = self.gradient(host(&online.flat), config.huber_delta as f32, demonstrations);
         if let Some(average) = average {
             average.slice(&mut self.gradient);
         }
@@ -140,29 +165,53 @@ impl NativeUpdate {
         &self.gradient
     }
 
-    /// Fills the gradient of the mean Huber loss; returns the loss.
+    fn fill<'a>(&mut self, examples: impl Iterator<Item = Example<'a>>) {
+        self.backward.clear();
+        self.terms.clear();
+        let mut row = 0;
+        for Example { state, action, target, weight, rival } in examples {
+            self.backward.add(state, action);
+            self.terms.push(Term { row, target, weight, has_rival: rival.is_some() });
+            row += 1;
+            if let Some(rival) = rival {
+                self.backward.add(state, rival);
+                row += 1;
+            }
+        }
+        self.q.resize(row, 0.0);
+        self.slope.resize(row, 0.0);
+    }
+
+    /// Fills the gradient of the loss of the examples; returns the loss.
     fn gradient(
         &mut self,
         online: &[f32],
-        targets: &[f32],
-        weights: Option<&[f32]>,
         delta: f32,
+        demonstrations: &DemonstrationConfig,
     ) -> f64 {
         self.backward.forward(online, &mut self.q);
-        let share = 1.0 / targets.len() as f32;
+        let DemonstrationConfig { margin, margin_weight, .. } = *demonstrations;
+        let share = 1.0 / self.terms.len() as f32;
         let mut loss = 0.0;
-        for (b, (q, target)) in self.q.iter().zip(targets).enumerate() {
-            let weight = weights.map_or(1.0, |weights| weights[b]);
-            let error = q - target;
+        for (error_size, &Term { row, target, weight, has_rival }) in
+            self.error.iter_mut().zip(&self.terms)
+        {
+            let error = self.q[row] - target;
             let size = error.abs();
             let huber =
                 if size <= delta { 0.5 * error * error } else { delta * (size - 0.5 * delta) };
             loss += f64::from(weight * huber);
-            self.error[b] = size;
-            self.slope[b] = share * weight * error.clamp(-delta, delta);
+            *error_size = size;
+            self.slope[row] = share * weight * error.clamp(-delta, delta);
+            if has_rival {
+                loss += margin_weight * (f64::from(self.q[row + 1] - self.q[row]) + margin);
+                let slope = share * margin_weight as f32;
+                self.slope[row] -= slope;
+                self.slope[row + 1] = slope;
+            }
         }
         self.backward.backward(online, &self.slope, &mut self.gradient);
-        loss / targets.len() as f64
+        loss * f64::from(share)
     }
 
     /// Clipping, Adam and the target network; returns the gradient's norm.
@@ -202,7 +251,8 @@ impl NativeUpdate {
         self.sorted.sort_unstable_by(f32::total_cmp);
         UpdateStats {
             loss,
-            mean_q: self.q.iter().map(|&q| f64::from(q)).sum::<f64>() / self.q.len() as f64,
+            mean_q: self.terms.iter().map(|term| f64::from(self.q[term.row])).sum::<f64>()
+                / self.terms.len() as f64,
             gradient_norm,
             td_error: [0.1, 0.5, 0.9].map(|level| linear_quantile(&self.sorted, level)),
         }

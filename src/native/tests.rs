@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::batch::BatchBuilder;
+use crate::margin;
 use crate::networks;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
@@ -21,6 +22,7 @@ struct Case {
     actions: Vec<usize>,
     targets: Vec<f32>,
     weights: Vec<f32>,
+    rivals: Vec<Option<usize>>,
     online: Parameters,
     target: Parameters,
     adam: Adam,
@@ -39,7 +41,7 @@ fn case(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) 
     (spec.hidden, spec.head_hidden, spec.dueling) = (40, 24, dueling);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
     let mut observation = ObservationBuffer::new(&space);
-    let (mut states, mut actions) = (Vec::new(), Vec::new());
+    let (mut states, mut actions, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
     let mut seed = 0;
     env.reset(seed).expect("a start");
     while states.len() < SIZE {
@@ -58,6 +60,9 @@ fn case(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) 
         state.placement[1] = space.nodes as u32;
         states.push(state);
         actions.push(action);
+        // A rival in half of the states, `Stay` among them.
+        let rival = [0, open[open.len() - 1]][states.len() / 2 % 2];
+        rivals.push((states.len() % 2 == 0 && rival != action).then_some(rival));
         let step = env.step(open[rng.random_range(0..open.len())]).expect("an allowed action");
         if step.end.is_some() {
             seed += 1;
@@ -76,10 +81,16 @@ fn case(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) 
         targets: (0..SIZE).map(|_| rng.random_range(-1.0..1.0)).collect(),
         weights: (0..SIZE).map(|_| rng.random_range(0.1..1.0)).collect(),
         adam: Adam::new(online.flat.size()[0], Device::Cpu, 1e-3),
+        rivals,
         online,
         target,
         layout: BatchBuilder::new(&space, architecture),
     }
+}
+
+/// The margin weighs so much that its gradient counts among those of the errors.
+fn demonstrations() -> DemonstrationConfig {
+    DemonstrationConfig { margin: 0.4, margin_weight: 0.3, ..Default::default() }
 }
 
 fn config() -> LearnerConfig {
@@ -94,21 +105,35 @@ fn config() -> LearnerConfig {
 /// An update by libtorch: loss, values and gradient before clipping.
 fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64, Tensor, Tensor) {
     case.layout.clear();
-    let mut taken = Vec::new();
+    let (mut taken, mut demonstrated, mut closest) = (Vec::new(), Vec::new(), Vec::new());
     for (b, (state, &action)) in case.states.iter().zip(&case.actions).enumerate() {
-        taken.push(if action == 0 { b } else { SIZE + case.layout.rows() } as i64);
+        let place = |action, row| (if action == 0 { b } else { SIZE + row }) as i64;
+        taken.push(place(action, case.layout.rows()));
         case.layout.add_with_action(state, action);
+        if let Some(rival) = case.rivals[b] {
+            demonstrated.push(taken[b]);
+            closest.push(place(rival, case.layout.rows()));
+            case.layout.add_action(state, rival);
+        }
     }
     let leaves = case.online.leaves();
     let batch = case.layout.build(Device::Cpu);
     let (stay, rows) = networks::forward(case.online.spec(), &leaves, &batch);
     // The last dimension is for quantiles; here there is one.
-    let q = Tensor::cat(&[stay, rows], 0).squeeze_dim(1);
-    let q = q.index_select(0, &Tensor::from_slice(&taken));
+    let values = Tensor::cat(&[stay, rows], 0).squeeze_dim(1);
+    let q = values.index_select(0, &Tensor::from_slice(&taken));
     let target = Tensor::from_slice(&case.targets);
-    let loss = (q.huber_loss(&target, tch::Reduction::None, config.huber_delta)
+    let mut loss = (q.huber_loss(&target, tch::Reduction::None, config.huber_delta)
         * Tensor::from_slice(&case.weights))
     .mean(Kind::Float);
+    if !closest.is_empty() {
+        let violations = margin::Violations {
+            demonstrated: Tensor::from_slice(&demonstrated),
+            rival: Tensor::from_slice(&closest),
+        };
+        let DemonstrationConfig { margin, margin_weight, .. } = demonstrations();
+        loss += margin::loss(&values, &violations, margin) * (margin_weight / SIZE as f64);
+    }
     let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
     let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
     let gradient = Tensor::cat(&flat, 0);
@@ -121,12 +146,18 @@ fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64
 }
 
 fn native(case: &mut Case, update: &mut NativeUpdate, config: &LearnerConfig) -> UpdateStats {
-    let Case { states, actions, targets, weights, online, target, adam, .. } = case;
-    let batch = states.iter().zip(actions.iter().copied());
+    let Case { states, actions, targets, weights, rivals, online, target, adam, .. } = case;
+    let examples = states.iter().enumerate().map(|(b, state)| Example {
+        state,
+        action: actions[b],
+        target: targets[b],
+        weight: weights[b],
+        rival: rivals[b],
+    });
     let trained = Trained { online, target, adam, average: None };
     let mut times = LearnTimes::default();
     update
-        .update(batch, targets, Some(weights), trained, config, 1e-3, true, &mut times)
+        .update(examples, trained, config, &demonstrations(), 1e-3, true, &mut times)
         .expect("stats were asked for")
 }
 
@@ -135,11 +166,17 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
-fn agree(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) {
-    let label = format!("{scenario} {architecture:?} dueling {dueling} alike {alike}");
+fn agree(architecture: Architecture, dueling: bool, alike: bool, shown: bool) {
+    let label = format!("{architecture:?} dueling {dueling} alike {alike} demonstrations {shown}");
     let config = config();
-    let mut by_torch = case(scenario, architecture, dueling, alike);
-    let mut by_hand = case(scenario, architecture, dueling, alike);
+    let case = || {
+        let mut case = case("quickstart", architecture, dueling, alike);
+        if !shown {
+            case.rivals.fill(None);
+        }
+        case
+    };
+    let (mut by_torch, mut by_hand) = (case(), case());
     let mut update = NativeUpdate::new(by_hand.online.spec(), SIZE);
     for round in 0..5 {
         let (loss, q, gradient) = autograd(&mut by_torch, &config, 1e-3);
@@ -174,23 +211,29 @@ fn agree(scenario: &str, architecture: Architecture, dueling: bool, alike: bool)
         );
     }
     // They did change: five steps of 1e-3 would not go unseen.
-    let fresh = case(scenario, architecture, dueling, alike);
-    assert!(distance(&fresh.online.flat, &by_hand.online.flat) > 1e-3, "{label}");
+    assert!(distance(&case().online.flat, &by_hand.online.flat) > 1e-3, "{label}");
 }
 
 #[test]
 fn every_network_learns_as_autograd_does() {
     for architecture in [Architecture::Mlp, Architecture::Candidate, Architecture::Relational] {
         for dueling in [false, true] {
-            agree("quickstart", architecture, dueling, false);
+            agree(architecture, dueling, false, false);
         }
+    }
+}
+
+#[test]
+fn every_network_learns_from_demonstrations_as_autograd_does() {
+    for architecture in [Architecture::Mlp, Architecture::Candidate, Architecture::Relational] {
+        agree(architecture, true, false, true);
     }
 }
 
 #[test]
 fn merging_alike_workloads_changes_no_gradient() {
     // With one distinct workload, products come before sums over nodes.
-    agree("quickstart", Architecture::Relational, true, true);
+    agree(Architecture::Relational, true, true, false);
 }
 
 #[test]
@@ -259,11 +302,25 @@ fn one_update_of_a_tiny_mlp_matches_hand_worked_numbers() {
         part.fill(1.0);
     }
     let mut update = NativeUpdate::new(&spec, 1);
-    update.backward.add(&state, 1);
-    let loss = update.gradient(&flat, &[3.0], None, 2.0);
+    let example = Example { state: &state, action: 1, target: 3.0, weight: 1.0, rival: None };
+    update.fill([example].into_iter());
+    let loss = update.gradient(&flat, 2.0, &demonstrations());
     assert_eq!((loss, update.errors()), (0.5, &[1.0_f32][..]));
     let expected = [1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 1.0, 0.0, 4.0, 0.0, 1.0];
     assert_eq!(update.last_gradient(), expected);
+
+    // Demonstrated, with `Stay` too close: 0.3 (4 + 0.4 - 4) more loss, a slope of 0.3 in Stay's
+    // value and of 1 - 0.3 in that of action 1. d out = (0.3, 0.7): d w_o = (1.2, 2.8),
+    // d b_o = (0.3, 0.7); the hidden units see their sum, 1, as before.
+    update.fill([Example { rival: Some(0), ..example }].into_iter());
+    let loss = update.gradient(&flat, 2.0, &demonstrations());
+    assert!((loss - 0.62).abs() < 1e-6, "{loss}");
+    let with_rival = [1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 1.0, 1.2, 2.8, 0.3, 0.7];
+    for (slope, expected) in update.last_gradient().iter().zip(with_rival) {
+        assert!((slope - expected).abs() < 1e-6, "{slope} {expected}");
+    }
+    update.fill([example].into_iter());
+    update.gradient(&flat, 2.0, &demonstrations());
 
     // Norm^2 = 5 + 16 + 1 + 16 + 1 = 39. Unclipped, Adam's first step is the learning rate along
     // the sign of each slope.
