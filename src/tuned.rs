@@ -6,7 +6,7 @@
 //! ```toml
 //! format = "godwit-baselines/1"
 //! scenario = "founding-10x50"
-//! scenario_sha256 = "..."       # of the whole scenario, as in the manifest of an artifact
+//! scenario_sha256 = "..."       # of the world, as in the manifest of an artifact
 //!
 //! [search]                      # what it takes to repeat the search
 //! trials = 96                   # settings that were tried for each baseline at most
@@ -391,6 +391,11 @@ mod tests {
     #[test]
     fn a_file_for_another_world_is_refused() {
         let text = file().to_toml();
+        // How policies train changes nothing in the world.
+        let other_training = Scenario { train: None, ..scenario() };
+        assert!(
+            scenario().train.is_some() && TunedFile::parse(&text, "x", &other_training).is_ok()
+        );
         let mut changed = scenario();
         changed.rules.episode.move_budget = 11;
         let error = TunedFile::parse(&text, "x", &changed).unwrap_err().to_string();

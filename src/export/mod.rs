@@ -227,11 +227,11 @@ fn save_module(source: &Source, path: &Path, files: &[(String, Vec<u8>)]) -> any
     Ok(export_script_module(path, &script(&source.spec), &named, &constants, files)?)
 }
 
-/// SHA-256 of the scenario as checkpoints hold it: its TOML, and its snapshot's JSON where it has
-/// one.
+/// SHA-256 of the world that a scenario describes: its TOML without the settings of training, which
+/// change nothing that happens in it, and its snapshot's JSON where it has one.
 pub fn scenario_sha256(scenario: &Scenario) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(scenario.to_toml());
+    hasher.update(Scenario { train: None, ..scenario.clone() }.to_toml());
     if let Some(cluster) = &scenario.cluster {
         hasher.update(cluster.to_json());
     }

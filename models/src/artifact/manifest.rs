@@ -31,8 +31,8 @@ pub struct Manifest {
     pub scenario_name: String,
     /// The decision rules of the training scenario, as it states them.
     pub rules: serde_json::Value,
-    /// SHA-256, in hex, of the training scenario as TOML, followed by its snapshot as JSON where it
-    /// has one.
+    /// SHA-256, in hex, of the training scenario as TOML without its settings of training, followed
+    /// by its snapshot as JSON where it has one.
     pub scenario_sha256: String,
     /// Where the weights come from: seed, env steps, updates, episodes, configuration.
     pub training: serde_json::Value,
