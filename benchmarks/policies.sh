@@ -1,0 +1,43 @@
+#!/bin/sh
+# Trains a policy on each scenario with seeds 0, 1 and 2 and its own [train] settings, and compares
+# all three with the tuned baselines in 200 held-out episodes:
+#
+#   benchmarks/policies.sh [SCENARIO...]
+#
+# Without names, the online scenarios. Keeps the runs in target/policies (FOLDER names another
+# place; a finished run is not repeated) and writes benchmarks/results/SCENARIO.policies.txt. Each
+# run takes 5 to 15 minutes on one core; as many go side by side as there are cores. Then up to a
+# quarter of an hour per scenario for the baselines' searches. Does not build: GODWIT names another
+# program than target/release/godwit. BASELINES restricts the comparison, SEEDS the runs.
+set -eu
+cd "$(dirname "$0")/.."
+godwit=${GODWIT:-target/release/godwit}
+folder=${FOLDER:-target/policies}
+seeds=${SEEDS:-0 1 2}
+if [ $# -eq 0 ]; then
+    set -- bursty churn diurnal faults founding-10x50 gpu-defrag hetero
+fi
+mkdir -p "$folder"
+
+for scenario; do
+    for seed in $seeds; do
+        [ -e "$folder/$scenario-$seed/done" ] || echo "$scenario $seed"
+    done
+done | xargs -P "$(nproc)" -L 1 sh -c '
+    run=$1/$2-$3
+    rm -rf "$run"
+    "$0" train "$2" --seed "$3" --threads 1 --out "$run" 2>"$run.log" && touch "$run/done"
+' "$godwit" "$folder"
+
+for scenario; do
+    policies=
+    for seed in $seeds; do
+        policies="$policies --policy $folder/$scenario-$seed"
+    done
+    # shellcheck disable=SC2086
+    "$godwit" evaluate "$scenario" --tuned $policies --baselines "${BASELINES:-all}" \
+        --episodes 200 --report "$folder/$scenario-report" >/dev/null
+    out=benchmarks/results/$scenario.policies.txt
+    python3 benchmarks/policies.py "$folder/$scenario-report/episodes.csv" >"$out.tmp"
+    mv "$out.tmp" "$out"
+done
