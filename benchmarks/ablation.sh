@@ -1,6 +1,6 @@
 #!/bin/sh
 # What each switch of the learner is worth on short runs: every variant changes one setting of the
-# scenario's own, three seeds each, one core at low priority. Prints the median over the seeds of
+# plain ones, three seeds each, one core at low priority. Prints the median over the seeds of
 # the mean return in 100 held-out episodes, and all three returns.
 #
 #   benchmarks/ablation.sh [FOLDER]        # FOLDER keeps the runs; one that is there is not repeated
@@ -13,6 +13,17 @@ folder=${1:-target/ablation}
 godwit=${GODWIT:-target/release/godwit}
 seeds="0 1 2"
 mkdir -p "$folder"
+
+# What the variants of a scenario start from: no demonstrations, the light network.
+plain() {
+    case $1 in
+        bursty)
+            echo "network.architecture=candidate paired_baseline=best-single-move" \
+                "learner.reward_scale=0.1 learner.huber_delta=1 demonstrations.baseline=''" \
+                "demonstrations.steps=10000 demonstrations.pretrain_updates=1000"
+            ;;
+    esac
+}
 
 steps() { case $1 in quickstart) echo 20000 ;; *) echo 10000 ;; esac; }
 # name, scenarios, settings
@@ -35,7 +46,7 @@ run() { # scenario, variant, seed, settings
     result="$folder/$1.$2.$3.txt"
     [ -s "$result" ] && return
     rm -rf "$folder/run"
-    set -- "$1" "$2" "$3" $(printf '%s' "$4" | sed 's/[^ ][^ ]*/--set &/g')
+    set -- "$1" "$2" "$3" $(printf '%s' "$(plain "$1") $4" | sed 's/[^ ][^ ]*/--set &/g')
     scenario=$1 seed=$3
     shift 3
     nice "$godwit" train "$scenario" --env-steps "$(steps "$scenario")" --seed "$seed" --threads 1 \
