@@ -102,8 +102,9 @@ impl WatcherStabilization {
             // Watcher knows hosts that are up only.
             let counts = |node: usize| inverse[node] > 0.0 && state.health[node] != Health::Failed;
             let nodes = (0..n).filter(|&node| counts(node)).count();
-            // A node without the resource has no utilisation, and adds nothing to the sum.
-            let total: f64 = used.iter().map(|&u| f64::from(u)).sum();
+            // Of those that count alone: a failed node may still be the end of a transfer.
+            let total: f64 =
+                (0..n).filter(|&node| counts(node)).map(|node| f64::from(used[node])).sum();
             let mean = if nodes > 0 { (total / nodes as f64) as f32 } else { 0.0 };
             let mut square = 0.0_f64;
             for (node, used) in used.iter_mut().enumerate() {
