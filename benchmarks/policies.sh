@@ -23,7 +23,7 @@ for scenario; do
     for seed in $seeds; do
         [ -e "$folder/$scenario-$seed/done" ] || echo "$scenario $seed"
     done
-done | xargs -P "$(nproc)" -L 1 sh -c '
+done | xargs -r -P "$(nproc)" -L 1 sh -c '
     run=$1/$2-$3
     rm -rf "$run"
     "$0" train "$2" --seed "$3" --threads 1 --out "$run" 2>"$run.log" && touch "$run/done"
