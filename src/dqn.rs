@@ -120,7 +120,7 @@ impl<E: Env> Learner<E> {
             demonstrated: false,
             weight: 1.0,
             target: 0.0,
-            rival: 0,
+            rival: None,
             next_action: 0,
         };
         let size = config.batch_size;
@@ -259,16 +259,12 @@ impl<E: Env> Learner<E> {
             self.value_one_by_one(source);
         }
         let states = self.observations.iter().map(|of_scenarios| &of_scenarios[0]);
-        let examples = self.batch.iter().zip(states).map(|(drawn, state)| {
-            let action = drawn.transition.action as usize;
-            let comes_close = drawn.demonstrated && drawn.rival != action;
-            Example {
-                state,
-                action,
-                target: drawn.target,
-                weight: drawn.weight,
-                rival: comes_close.then_some(drawn.rival),
-            }
+        let examples = self.batch.iter().zip(states).map(|(drawn, state)| Example {
+            state,
+            action: drawn.transition.action as usize,
+            target: drawn.target,
+            weight: drawn.weight,
+            rival: drawn.rival,
         });
         let stats = native.update(
             examples,

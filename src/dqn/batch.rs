@@ -13,8 +13,8 @@ pub(super) struct Drawn {
     pub(super) demonstrated: bool,
     pub(super) weight: f32,
     pub(super) target: f32,
-    /// The action that comes too close to a demonstrated one; that action itself if none does.
-    pub(super) rival: usize,
+    /// The action that comes too close to a demonstrated one.
+    pub(super) rival: Option<usize>,
     /// The action whose quantiles stand for the next state.
     pub(super) next_action: usize,
 }

@@ -81,7 +81,8 @@ impl<E: Env> Learner<E> {
                     if drawn.demonstrated {
                         worker.online.q_values(observation, &mut view.q);
                         let action = drawn.transition.action as usize;
-                        drawn.rival = margin::rival(&view.q, action, margin);
+                        let rival = margin::rival(&view.q, action, margin);
+                        drawn.rival = (rival != action).then_some(rival);
                     }
                     if quantiles > 1 {
                         let next = &mut next[drawn.scenario];
@@ -130,6 +131,7 @@ impl<E: Env> Learner<E> {
             drawn.demonstrated = at < demonstrated;
             drawn.scenario = if drawn.demonstrated { ring } else { self.scenario_of_ring[ring] };
             drawn.weight = self.importance[at];
+            drawn.rival = None;
         }
         if self.layouts.len() > 1 {
             self.batch.sort_unstable_by_key(|drawn| {
@@ -170,10 +172,10 @@ impl<E: Env> Learner<E> {
                     |action: usize, row: usize| (if action == 0 { b } else { size + row }) as i64;
                 taken.push(place(action, states.rows()));
                 states.add_with_action(observation, action);
-                if drawn.demonstrated && drawn.rival != action {
+                if let Some(rival) = drawn.rival {
                     demonstrated.push(taken[b]);
-                    rivals.push(place(drawn.rival, states.rows()));
-                    states.add_action(observation, drawn.rival);
+                    rivals.push(place(rival, states.rows()));
+                    states.add_action(observation, rival);
                 }
             }
             let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
