@@ -3,6 +3,7 @@
 use crate::config::ExplorationConfig;
 use crate::noisy::NoisyLayers;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::schema::ObservationSchema;
 use godwit_models::net::{Network, NetworkSpec};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -19,8 +20,7 @@ pub struct Actor {
     /// Time spent choosing actions.
     pub spent: Duration,
     config: ExplorationConfig,
-    /// Candidate features whose sum is the net change of the objective by a move.
-    change: Option<(usize, usize)>,
+    change: NetChange,
     q: Vec<f32>,
     // Scratch.
     weights: Vec<f32>,
@@ -35,14 +35,13 @@ impl Actor {
         config: &ExplorationConfig,
         rng: Xoshiro256PlusPlus,
     ) -> Self {
-        let feature = |name: &str| space.schema.candidate.iter().position(|f| f.name == name);
         Self {
             network: Network::new(spec),
             rng,
             chosen: 0,
             spent: Duration::ZERO,
             config: config.clone(),
-            change: feature("objective_change").zip(feature("cost")),
+            change: NetChange::new(&space.schema),
             q: vec![0.0; space.actions],
             weights: Vec::new(),
             noise: Vec::new(),
@@ -74,10 +73,8 @@ impl Actor {
         if self.rng.random::<f64>() >= epsilon {
             return self.network.best_action(observation, &mut self.q);
         }
-        if let Some((change, cost)) = self.change
-            && self.rng.random::<f64>() < self.config.greedy_share
-        {
-            return greedy(observation, change, cost);
+        if self.change.is_known() && self.rng.random::<f64>() < self.config.greedy_share {
+            return self.change.greedy(observation);
         }
         if self.rng.random::<f64>() < self.config.stay_share {
             return 0;
@@ -96,16 +93,48 @@ impl Actor {
     }
 }
 
-/// The candidate that lowers the objective most in one step, costs included; `Stay` if none does.
-fn greedy(observation: &ObservationBuffer, change: usize, cost: usize) -> usize {
-    let (mut best, mut lowest) = (0, 0.0);
-    for action in 1..observation.actions() {
-        if observation.mask[action] {
-            let net = observation.candidate(action, change) + observation.candidate(action, cost);
+/// By how much a move changes the objective in one step, its cost included: the sum of two
+/// candidate features.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NetChange(Option<(usize, usize)>);
+
+impl NetChange {
+    /// Where the features are.
+    pub(crate) fn new(schema: &ObservationSchema) -> Self {
+        let feature = |name: &str| schema.candidate.iter().position(|f| f.name == name);
+        Self(feature("objective_change").zip(feature("cost")))
+    }
+
+    /// Whether the observation has these features.
+    pub(crate) fn is_known(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The unmasked candidates with their changes; none where they are not known.
+    pub(crate) fn of_all(
+        self,
+        observation: &ObservationBuffer,
+    ) -> impl Iterator<Item = (usize, f32)> {
+        let features = self.0.into_iter();
+        features.flat_map(move |(change, cost)| {
+            (1..observation.actions()).filter(|&action| observation.mask[action]).map(
+                move |action| {
+                    let net =
+                        observation.candidate(action, change) + observation.candidate(action, cost);
+                    (action, net)
+                },
+            )
+        })
+    }
+
+    /// The candidate that lowers the objective most; `Stay` if none does.
+    fn greedy(self, observation: &ObservationBuffer) -> usize {
+        let (mut best, mut lowest) = (0, 0.0);
+        for (action, net) in self.of_all(observation) {
             if net < lowest {
                 (best, lowest) = (action, net);
             }
         }
+        best
     }
-    best
 }

@@ -35,6 +35,10 @@ pub struct TrainConfig {
     /// Baseline whose reward under the same exogenous randomness is subtracted (Mao et al., ICLR
     /// 2019); empty for none. Reported returns are always the plain ones.
     pub paired_baseline: String,
+    /// Pay the learner what failures of degraded nodes were expected to cost just before they were
+    /// drawn, in place of what they cost: the same on average, with less noise (a control variate:
+    /// Zinkevich et al., AAAI 2006). Reported returns are always the plain ones.
+    pub expected_failures: bool,
     /// The network.
     pub network: NetworkConfig,
     /// Exploration.
@@ -43,6 +47,8 @@ pub struct TrainConfig {
     pub learner: LearnerConfig,
     /// Warm start from a baseline.
     pub demonstrations: DemonstrationConfig,
+    /// Improvement on a baseline by rollouts.
+    pub comparisons: ComparisonConfig,
 }
 
 /// The network's shape.
@@ -160,6 +166,28 @@ pub struct DemonstrationConfig {
     pub margin_weight: f64,
 }
 
+/// Improvement on a baseline by rollouts under common random numbers; see [`crate::comparisons`]. In
+/// a share of each batch, the difference of two actions' values is fitted to that of the returns
+/// after them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComparisonConfig {
+    /// The baseline that is improved on, and that plays the rollouts; empty for no comparisons.
+    pub baseline: String,
+    /// States in which actions are compared, for each scenario.
+    pub states: usize,
+    /// Most actions that are compared with the baseline's in each state.
+    pub actions: usize,
+    /// Ticks of a rollout (in rebalance scenarios: moves).
+    pub ticks: u32,
+    /// Updates from comparisons (and demonstrations) alone before the first env step.
+    pub pretrain_updates: u64,
+    /// Share of each batch.
+    pub share: Schedule,
+    /// Weight of their loss beside that of the TD errors.
+    pub weight: f64,
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -176,10 +204,12 @@ impl Default for TrainConfig {
             checkpoint_every: 50_000,
             keep_checkpoints: 0,
             paired_baseline: String::new(),
+            expected_failures: true,
             network: NetworkConfig::default(),
             exploration: ExplorationConfig::default(),
             learner: LearnerConfig::default(),
             demonstrations: DemonstrationConfig::default(),
+            comparisons: ComparisonConfig::default(),
         }
     }
 }
@@ -193,6 +223,20 @@ impl Default for DemonstrationConfig {
             share: Schedule { from: 0.5, to: 0.0, share: 0.5 },
             margin: 0.05,
             margin_weight: 1.0,
+        }
+    }
+}
+
+impl Default for ComparisonConfig {
+    fn default() -> Self {
+        Self {
+            baseline: String::new(),
+            states: 10_000,
+            actions: 6,
+            ticks: 40,
+            pretrain_updates: 3_000,
+            share: Schedule { from: 0.5, to: 0.5, share: 1.0 },
+            weight: 1.0,
         }
     }
 }
@@ -257,7 +301,8 @@ impl TrainConfig {
     /// # Errors
     /// The first setting that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let (e, l, d) = (&self.exploration, &self.learner, &self.demonstrations);
+        let (e, l) = (&self.exploration, &self.learner);
+        let (d, c) = (&self.demonstrations, &self.comparisons);
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let shares = |s: &Schedule| share(s.from) && share(s.to) && share(s.share);
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -395,6 +440,42 @@ impl TrainConfig {
                 (0.0..=1e6).contains(&d.margin_weight),
                 "0 to 1e6",
                 d.margin_weight.to_string(),
+            ),
+            (
+                "comparisons.states",
+                (1..=100_000_000).contains(&c.states),
+                "1 to 100000000",
+                c.states.to_string(),
+            ),
+            (
+                "comparisons.actions",
+                (1..=10_000).contains(&c.actions),
+                "1 to 10000",
+                c.actions.to_string(),
+            ),
+            (
+                "comparisons.ticks",
+                (1..=1_000_000).contains(&c.ticks),
+                "1 to 1000000",
+                c.ticks.to_string(),
+            ),
+            (
+                "comparisons.share",
+                shares(&c.share),
+                "from, to and share within 0 to 1",
+                format!("{:?}", c.share),
+            ),
+            (
+                "comparisons.weight",
+                (0.0..=1e6).contains(&c.weight),
+                "0 to 1e6",
+                c.weight.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                l.quantiles == 1 || c.baseline.is_empty(),
+                "1 with comparisons",
+                l.quantiles.to_string(),
             ),
             (
                 "learner.priority_exponent",

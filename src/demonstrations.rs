@@ -5,22 +5,39 @@
 //! state before it is kept as one to bootstrap from, as at the end of a truncated episode, so that
 //! no transition leads across it.
 
+use crate::config::{LearnerConfig, TrainConfig};
 use crate::paired::PairedEnv;
 use crate::replay::{Entry, Replay};
 use anyhow::{Context, ensure};
 use godwit_envs::env::{Env, EpisodeEnd};
+use godwit_envs::scenario::Scenario;
 use godwit_models::policy::Policy;
 
 /// Env steps played at most for each one kept.
 const MOST_PLAYED: u64 = 20;
 
-/// How a demonstrated step becomes an entry of the replay.
+/// How a demonstrated step becomes an entry of the replay, and a reward one of the learner.
 #[derive(Debug, Clone, Copy)]
 pub struct Conversion {
     /// Discount per tick.
     pub gamma: f64,
     /// What rewards are multiplied by.
     pub reward_factor: f32,
+    /// Whether failures are paid as they are expected; demonstrating environments do that
+    /// themselves.
+    pub expected_failures: bool,
+}
+
+impl Conversion {
+    /// As the learner of this configuration is paid in this scenario.
+    pub fn new(config: &TrainConfig, scenario: &Scenario) -> Self {
+        let LearnerConfig { gamma, reward_scale, .. } = config.learner;
+        Self {
+            gamma,
+            reward_factor: reward_scale as f32 / scenario.rules.objective.unit,
+            expected_failures: config.expected_failures,
+        }
+    }
 }
 
 /// Lets `baseline` play the episodes of `seeds` until a ring of the replay is full. Returns the
@@ -92,12 +109,13 @@ pub fn record(
 mod tests {
     use super::*;
     use godwit_envs::cluster_env::ClusterEnv;
-    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+    use godwit_envs::scenario::{Phase, WorldTemplate};
     use godwit_envs::state::{Action, ClusterState};
     use godwit_models::baselines::baseline;
     use std::sync::Arc;
 
-    const CONVERSION: Conversion = Conversion { gamma: 0.5, reward_factor: 2.0 };
+    const CONVERSION: Conversion =
+        Conversion { gamma: 0.5, reward_factor: 2.0, expected_failures: false };
 
     fn env(scenario: &Scenario) -> PairedEnv {
         let template = Arc::new(WorldTemplate::new(scenario));

@@ -11,11 +11,11 @@
 
 use crate::adam::Adam;
 use crate::batch::BatchBuilder;
-use crate::config::{DemonstrationConfig, LearnerConfig};
+use crate::config::{ComparisonConfig, DemonstrationConfig, LearnerConfig};
 use crate::cuda::{DeviceUpdates, Networks};
 use crate::distributed::average::GradientAverage;
 use crate::margin;
-use crate::native::{self, Example, LearnTimes, NativeUpdate, Trained};
+use crate::native::{self, Beside, Example, LearnTimes, NativeUpdate, Trained};
 use crate::networks::{self, Parameters};
 use crate::noisy::Noise;
 use crate::quantile;
@@ -33,7 +33,7 @@ mod batch;
 mod draw;
 mod worker;
 
-use batch::Drawn;
+use batch::{Drawn, Origin};
 pub(crate) use batch::linear_quantile;
 pub use batch::{Group, Source, TransitionBatch, UpdateStats};
 use worker::{View, Worker};
@@ -42,6 +42,8 @@ use worker::{View, Worker};
 pub struct Learner<E> {
     config: LearnerConfig,
     demonstrations: DemonstrationConfig,
+    /// Weight of comparisons in the loss.
+    comparison_weight: f32,
     device: Device,
     /// The network that is learnt.
     pub online: Parameters,
@@ -80,8 +82,8 @@ pub struct Learner<E> {
 }
 
 /// What a learner on a CUDA device says where its updates cannot be made there as a whole.
-const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, prioritised replay, \
-     quantiles or noisy heads, next states are valued on the CPU and updates are not recorded as a \
+const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, comparisons, \
+     prioritised replay, quantiles or noisy heads, next states are valued on the CPU and updates are not recorded as a \
      CUDA graph";
 
 /// What a learner on the CPU says where libtorch makes its updates although it was not asked to.
@@ -101,6 +103,7 @@ impl<E: Env> Learner<E> {
     pub fn new(
         config: &LearnerConfig,
         demonstrations: &DemonstrationConfig,
+        comparisons: &ComparisonConfig,
         spec: &NetworkSpec,
         decoders: Vec<Vec<E>>,
         scenario_of_ring: Vec<usize>,
@@ -117,7 +120,7 @@ impl<E: Env> Learner<E> {
         let nothing = Drawn {
             transition,
             scenario: 0,
-            demonstrated: false,
+            origin: Origin::Replay,
             weight: 1.0,
             target: 0.0,
             rival: None,
@@ -148,9 +151,10 @@ impl<E: Env> Learner<E> {
             }
         }
         let extra = spaces.len() > 1 || quantiles > 1;
-        let demonstrated = !demonstrations.baseline.is_empty();
+        let baselines = [&demonstrations.baseline, &comparisons.baseline];
+        let extra_parts = baselines.iter().any(|name| !name.is_empty());
         let (cuda, note) = match device {
-            Device::Cuda(_) if !extra && !demonstrated && config.priority_exponent == 0.0 => {
+            Device::Cuda(_) if !extra && !extra_parts && config.priority_exponent == 0.0 => {
                 let architecture = spec.architecture;
                 (Some(DeviceUpdates::new(config, architecture, &spaces[0], device, threads)?), None)
             }
@@ -167,6 +171,7 @@ impl<E: Env> Learner<E> {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             demonstrations: demonstrations.clone(),
+            comparison_weight: comparisons.weight as f32,
             device,
             online,
             target,
@@ -252,8 +257,9 @@ impl<E: Env> Learner<E> {
         learning_rate: f64,
         want_stats: bool,
     ) -> Option<UpdateStats> {
-        // Rivals of demonstrated actions are found where states are valued one by one.
-        if native.values_batches() && source.demonstrations.is_none() {
+        // Rivals of demonstrated actions are found, and comparisons decoded, one by one.
+        let plain = source.demonstrations.is_none() && source.comparisons.is_none();
+        if native.values_batches() && plain {
             self.value_together(native, source);
         } else {
             self.value_one_by_one(source);
@@ -264,7 +270,11 @@ impl<E: Env> Learner<E> {
             action: drawn.transition.action as usize,
             target: drawn.target,
             weight: drawn.weight,
-            rival: drawn.rival,
+            beside: match (drawn.origin, drawn.rival) {
+                (Origin::Comparisons { reference }, _) => Beside::Reference(reference),
+                (_, Some(rival)) => Beside::Rival(rival),
+                (_, None) => Beside::Nothing,
+            },
         });
         let stats = native.update(
             examples,
@@ -350,7 +360,13 @@ impl<E: Env> Learner<E> {
                 Tensor::cat(&[stay, rows], 0)
             })
             .collect();
-        let taken = |(values, group): (&Tensor, &Group)| values.index_select(0, &group.taken);
+        // For comparisons, how much more that is than Q(s, a) of the reference.
+        let taken = |(values, group): (&Tensor, &Group)| {
+            let taken = values.index_select(0, &group.taken);
+            let Some(reference) = &group.reference else { return taken };
+            let nothing = Tensor::zeros([1, values.size()[1]], (Kind::Float, self.device));
+            taken - Tensor::cat(&[values, &nothing], 0).index_select(0, reference)
+        };
         let q = Tensor::cat(&values.iter().zip(&batch.groups).map(taken).collect::<Vec<_>>(), 0);
         let delta = self.config.huber_delta;
         let losses = match self.config.quantiles {
@@ -394,7 +410,7 @@ impl<E: Env> Learner<E> {
     /// Hands the absolute TD errors of the last update to the replay that its batch came from.
     pub fn report_errors(&self, replay: &mut Replay) {
         for (drawn, &error) in self.batch.iter().zip(&self.errors) {
-            if !drawn.demonstrated {
+            if drawn.origin == Origin::Replay {
                 replay.update_priority(&drawn.transition, error);
             }
         }

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod cuda;
+pub mod comparisons;
 pub mod demonstrations;
 pub mod device;
 pub mod distributed;

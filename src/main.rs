@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => cli::sweep::run(&args),
         Command::TuneBaselines(args) => cli::tune_baselines::run(&args),
         Command::Evaluate(args) => cli::evaluate::run(&args),
+        Command::Explain(args) => cli::explain::run(&args),
         Command::Export(args) => cli::export::run(&args),
         Command::Verify(args) => cli::verify::run(&args),
         Command::Snapshot(args) => cli::snapshot::run(&args),

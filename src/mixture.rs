@@ -211,7 +211,7 @@ mod tests {
         let (mut small, draws) = (0, 40);
         for _ in 0..draws {
             let replay = &trainer.replay;
-            let source = Source { replay, beta: 1.0, demonstrations: None, share: 0.0 };
+            let source = Source { beta: 1.0, ..Source::from(replay) };
             let batch = trainer.learner.draw(&source);
             let shapes: Vec<(i64, i64)> = batch
                 .groups

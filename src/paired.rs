@@ -15,9 +15,10 @@ use godwit_envs::state::Action;
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{RolloutError, tick_rewards};
 
-/// A cluster environment that may subtract a twin's reward.
+/// A cluster environment that may subtract a twin's reward, and luck.
 pub struct PairedEnv {
     env: ClusterEnv,
+    expected_failures: bool,
     twin: Option<Twin>,
 }
 
@@ -31,13 +32,20 @@ struct Twin {
 impl PairedEnv {
     /// The environment as it is.
     pub fn plain(env: ClusterEnv) -> Self {
-        Self { env, twin: None }
+        Self { env, expected_failures: false, twin: None }
     }
 
     /// The environment minus what `baseline` earns in it.
     pub fn paired(env: ClusterEnv, baseline: Box<dyn Policy>) -> Self {
         let twin = Some(Twin { env: env.clone(), baseline, rewards: Vec::new() });
-        Self { env, twin }
+        Self { env, expected_failures: false, twin }
+    }
+
+    /// Pays failures as they are expected, not as they happen; see [`Step::luck`].
+    #[must_use]
+    pub fn expecting_failures(mut self, expected: bool) -> Self {
+        self.expected_failures = expected;
+        self
     }
 
     /// The environment inside.
@@ -55,8 +63,10 @@ impl PairedEnv {
         Ok(self.paid(tick, step))
     }
 
-    /// The step, less what the baseline earned in the tick if that has passed.
+    /// The step as it is paid: without luck, less what the baseline earned in the tick if that has
+    /// passed.
     fn paid(&self, tick: usize, mut step: Step) -> Step {
+        step.reward = reward(&step, self.expected_failures);
         if let (Some(twin), 1..) = (&self.twin, step.elapsed_ticks) {
             step.reward -= twin.rewards.get(tick).copied().unwrap_or(0.0);
         }
@@ -65,7 +75,9 @@ impl PairedEnv {
 
     fn run_twin(&mut self) -> Result<(), ResetError> {
         if let Some(twin) = &mut self.twin {
-            let rewards = tick_rewards(&mut twin.env, twin.baseline.as_mut(), self.env.seed());
+            let expected = self.expected_failures;
+            let (env, baseline, seed) = (&mut twin.env, twin.baseline.as_mut(), self.env.seed());
+            let rewards = tick_rewards(env, baseline, seed, |step| reward(step, expected));
             twin.rewards = rewards.map_err(|error| match error {
                 RolloutError::Reset(error) => error,
                 // A baseline that breaks its contract is a defect, not a condition to handle.
@@ -74,6 +86,11 @@ impl PairedEnv {
         }
         Ok(())
     }
+}
+
+/// What a step pays: with failures as they are expected, its reward without luck.
+pub fn reward(step: &Step, expected_failures: bool) -> f32 {
+    if expected_failures { step.reward - step.luck } else { step.reward }
 }
 
 impl Env for PairedEnv {

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
+use crate::comparisons::Comparisons;
 use crate::demonstrations::{Conversion, record};
 use crate::distributed::{Group, part};
 use crate::logging::RunLog;
@@ -111,8 +112,13 @@ pub fn new_trainer(
         "" => None,
         name => Some(demonstrations(mixture, config, name)?),
     };
+    let comparisons = match config.comparisons.baseline.as_str() {
+        "" => None,
+        name => Some(comparisons(mixture, config, name)?),
+    };
     let mut trainer = Trainer::new(config, &spec, worlds, device)?;
     trainer.demonstrations = demonstrations;
+    trainer.comparisons = comparisons;
     Ok(trainer)
 }
 
@@ -140,7 +146,7 @@ fn env(
     let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
     let name = &config.paired_baseline;
     if name.is_empty() {
-        return Ok(PairedEnv::plain(env));
+        return Ok(PairedEnv::plain(env).expecting_failures(config.expected_failures));
     }
     let baseline = named_baseline("paired_baseline", name)?;
     // A static episode ends with `Stay`: what is subtracted would depend on the actions.
@@ -148,7 +154,7 @@ fn env(
         scenario.rules.episode.mode == Mode::Online,
         "paired_baseline: expected none for a rebalance scenario, got {name:?}"
     );
-    Ok(PairedEnv::paired(env, baseline))
+    Ok(PairedEnv::paired(env, baseline).expecting_failures(config.expected_failures))
 }
 
 /// What the named baseline does in training episodes, in equal parts from each scenario. The same
@@ -157,19 +163,15 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
     let mut envs = Vec::new();
     for Part { scenario, .. } in mixture.parts() {
         let template = Arc::new(WorldTemplate::new(scenario));
-        envs.push((env(scenario, &template, config)?, scenario.rules.objective.unit));
+        envs.push((env(scenario, &template, config)?, Conversion::new(config, scenario)));
     }
     let mut baseline = named_baseline("demonstrations.baseline", name)?;
     let state_bytes: Vec<usize> = envs.iter().map(|(env, _)| env.compact_len()).collect();
     let mut replay = Replay::new(&state_bytes, config.demonstrations.steps, config.learner.n_step);
-    for (ring, (env, unit)) in envs.iter_mut().enumerate() {
-        let conversion = Conversion {
-            gamma: config.learner.gamma,
-            reward_factor: config.learner.reward_scale as f32 / *unit,
-        };
+    for (ring, (env, conversion)) in envs.iter_mut().enumerate() {
         let first = child_seed(config.seed, (1 << 34) + ring as u64);
         let seeds = (0..).map(|episode| child_seed(first, episode));
-        let left_out = record(env, baseline.as_mut(), seeds, conversion, &mut replay, ring)?;
+        let left_out = record(env, baseline.as_mut(), seeds, *conversion, &mut replay, ring)?;
         if left_out > 0 {
             let scenario = &mixture.parts()[ring].scenario.name;
             eprintln!(
@@ -179,6 +181,24 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
         }
     }
     Ok(replay)
+}
+
+/// Comparisons with what the named baseline does in training episodes. The same configuration yields
+/// the same ones, so that checkpoints need not hold them.
+fn comparisons(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    name: &str,
+) -> anyhow::Result<Comparisons> {
+    let mut comparisons = Comparisons::default();
+    for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
+        let template = Arc::new(WorldTemplate::new(scenario));
+        let conversion = Conversion::new(config, scenario);
+        let seed = child_seed(config.seed, (1 << 35) + at as u64);
+        let baseline = || named_baseline("comparisons.baseline", name);
+        comparisons.add_scenario(&template, baseline, &config.comparisons, conversion, seed)?;
+    }
+    Ok(comparisons)
 }
 
 fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {

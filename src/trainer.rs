@@ -5,6 +5,7 @@
 //! exchanged between rounds only, so that results do not depend on which thread was faster.
 
 use crate::actor::Actor;
+use crate::comparisons::Comparisons;
 use crate::config::TrainConfig;
 use crate::dqn::{Learner, Source, UpdateStats};
 use crate::replay::{Entry, Replay};
@@ -18,7 +19,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tch::Device;
 
-/// Updates between two looks at the clock while only demonstrations are learnt from.
+/// Updates between two looks at the clock while nothing else is done.
 const PRETRAINING_ROUND: u64 = 16;
 
 /// The environments of one scenario, for a trainer.
@@ -41,6 +42,8 @@ pub struct Trainer<E> {
     pub replay: Replay,
     /// What a baseline did, one ring per scenario.
     pub demonstrations: Option<Replay>,
+    /// Actions that were compared by rollouts.
+    pub comparisons: Option<Comparisons>,
     /// The environments that are stepped.
     pub vector: VectorEnv<E>,
     /// One per environment copy.
@@ -176,6 +179,7 @@ impl<E: Env> Trainer<E> {
         let mut learner = Learner::new(
             &config.learner,
             &config.demonstrations,
+            &config.comparisons,
             spec,
             decoders,
             scenario_of_ring,
@@ -188,6 +192,7 @@ impl<E: Env> Trainer<E> {
         Ok(Self {
             replay,
             demonstrations: None,
+            comparisons: None,
             vector,
             counters: Counters {
                 running_return: vec![0.0; copies],
@@ -230,14 +235,18 @@ impl<E: Env> Trainer<E> {
         &self.weights
     }
 
-    /// Acts and learns for one round; before the first env step, learns from demonstrations alone
-    /// as long as the configuration says so.
+    /// Acts and learns for one round; before the first env step, learns from demonstrations and
+    /// comparisons alone as long as the configuration says so.
     ///
     /// # Errors
     /// When an environment or a CUDA device fails.
     pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, TrainerError> {
-        let pretraining = self.config.demonstrations.pretrain_updates;
-        if self.demonstrations.is_some() && self.counters.updates < pretraining {
+        let shown = self.demonstrations.as_ref().map(|_| &self.config.demonstrations);
+        let compared = self.comparisons.as_ref().map(|_| &self.config.comparisons);
+        let pretraining = shown
+            .map_or(0, |config| config.pretrain_updates)
+            .max(compared.map_or(0, |config| config.pretrain_updates));
+        if self.counters.updates < pretraining {
             return self.pretrain(pretraining - self.counters.updates, want_stats);
         }
         let start = Instant::now();
@@ -253,6 +262,7 @@ impl<E: Env> Trainer<E> {
         let (epsilon, learning_rate) = (self.epsilon(), self.learning_rate());
         let beta = self.config.learner.priority_beta.at(self.progress());
         let share = self.config.demonstrations.share.at(self.progress());
+        let compared = self.config.comparisons.share.at(self.progress());
         let updates = self.due_updates();
         let mut report = RoundReport::default();
         let Self {
@@ -260,6 +270,7 @@ impl<E: Env> Trainer<E> {
             learner,
             replay,
             demonstrations,
+            comparisons,
             vector,
             actors,
             counters,
@@ -269,14 +280,15 @@ impl<E: Env> Trainer<E> {
             ..
         } = self;
         *collecting += start.elapsed();
-        let demonstrations = demonstrations.as_ref();
+        let (demonstrations, comparisons) = (demonstrations.as_ref(), comparisons.as_ref());
         let (stats, collected) = rayon::join(
             || {
                 // libtorch's setting is per thread, and this may be any thread of the pool.
                 tch::set_num_threads(1);
                 let mut stats = None;
                 for update in 0..updates {
-                    let source = Source { replay, beta, demonstrations, share };
+                    let source =
+                        Source { replay, beta, demonstrations, share, comparisons, compared };
                     let last = update + 1 == updates;
                     stats = learner.learn(&source, learning_rate, want_stats && last)?;
                     learner.report_errors(replay);
@@ -309,12 +321,19 @@ impl<E: Env> Trainer<E> {
         let learning_rate = self.learning_rate();
         let updates = left.min(PRETRAINING_ROUND);
         let mut report = RoundReport::default();
+        let (demonstrations, comparisons) =
+            (self.demonstrations.as_ref(), self.comparisons.as_ref());
+        // What there is of the two, in equal parts.
+        let share = if comparisons.is_some() { 0.5 } else { 1.0 };
+        let replay = &self.replay;
         for update in 0..updates {
             let source = Source {
-                replay: &self.replay,
+                replay,
                 beta: 1.0,
-                demonstrations: self.demonstrations.as_ref(),
-                share: 1.0,
+                demonstrations,
+                share,
+                comparisons,
+                compared: 1.0,
             };
             let want_stats = want_stats && update + 1 == updates;
             report.stats = self.learner.learn(&source, learning_rate, want_stats)?;

@@ -105,7 +105,7 @@ fn share_of_a_batch() {
         let mut own = None;
         for turn in 0..size {
             let source =
-                Source { replay: &trainer.replay, beta: 1.0, demonstrations: None, share: 0.0 };
+                Source { beta: 1.0, ..Source::from(&trainer.replay) };
             let batch = trainer.learner.draw(&source);
             own = if turn == rank { Some(batch) } else { own };
         }

@@ -180,7 +180,7 @@ impl ClusterEnv {
             (Action::Stay, Mode::Rebalance) => {
                 self.ended = true;
                 let end = Some(EpisodeEnd::Terminated);
-                Ok(Step { reward: 0.0, terms: [0.0; TERMS], elapsed_ticks: 1, end })
+                Ok(Step { reward: 0.0, luck: 0.0, terms: [0.0; TERMS], elapsed_ticks: 1, end })
             }
             (Action::Stay, Mode::Online) => Ok(self.finish_tick([0.0; TERMS])),
             (Action::Migrate { workload, destination }, mode) => {
@@ -198,7 +198,7 @@ impl ClusterEnv {
                     }
                     self.refresh_list();
                     let reward = -self.state.objective.value(&terms);
-                    return Ok(Step { reward, terms, elapsed_ticks: 0, end: None });
+                    return Ok(Step { reward, luck: 0.0, terms, elapsed_ticks: 0, end: None });
                 }
                 let after = self.state.level_terms();
                 for at in 0..LEVEL_TERMS {
@@ -214,7 +214,7 @@ impl ClusterEnv {
                 self.refresh_list();
                 let end = self.ended.then_some(EpisodeEnd::Terminated);
                 let reward = -self.state.objective.value(&terms);
-                Ok(Step { reward, terms, elapsed_ticks: 1, end })
+                Ok(Step { reward, luck: 0.0, terms, elapsed_ticks: 1, end })
             }
         }
     }
@@ -225,6 +225,7 @@ impl ClusterEnv {
         let held = self.run_transfers(rules.episode.tick_s);
         terms[..LEVEL_TERMS].copy_from_slice(&held);
         self.carry_out(EventKind::TickStarted);
+        let luck = self.luck_with_failures();
         let changed = self.let_happen() | self.template.demand_changes();
         if self.template.demand_changes() {
             self.note_demand();
@@ -238,6 +239,7 @@ impl ClusterEnv {
         self.refresh_list();
         Step {
             reward: -self.state.objective.value(&terms),
+            luck,
             terms,
             elapsed_ticks: 1,
             end: self.ended.then_some(EpisodeEnd::Truncated),
@@ -251,6 +253,29 @@ impl ClusterEnv {
                 events.push(Event { tick, second, kind });
             }
         })
+    }
+
+    /// How much less the cold restarts of those who run on degraded nodes are about to cost than
+    /// they were expected to, given each node's hazard; see [`Step::luck`].
+    fn luck_with_failures(&self) -> f32 {
+        let state = &self.state;
+        let Some(faults) = &state.rules.faults else { return 0.0 };
+        let price = state.objective.weights[Term::DowntimeS as usize] * faults.restart_s;
+        let changes = &self.episode.health_changes;
+        let first = changes.partition_point(|change| change.tick < state.tick);
+        let fails = |node: usize| {
+            changes[first..].iter().take_while(|change| change.tick == state.tick).any(|change| {
+                change.node as usize == node && change.health == Health::Failed
+            })
+        };
+        let degraded =
+            (0..state.spec.nodes()).filter(|&node| state.health[node] == Health::Degraded);
+        degraded
+            .map(|node| {
+                let failures = f32::from(u8::from(fails(node)));
+                price * state.priority_running_on(node) * (faults.hazard_per_tick - failures)
+            })
+            .sum()
     }
 
     /// Carries out what this tick brings, whatever the policy did: health changes, departures,

@@ -157,6 +157,20 @@ impl ClusterState {
         }
     }
 
+    /// Priority of the workloads that a node would lose if it failed now: those that run there, of
+    /// transfers those that leave it.
+    pub fn priority_running_on(&self, node: usize) -> f32 {
+        let leaving = self.transfers.iter().filter(|transfer| transfer.source as usize == node);
+        let placed = self.placement.iter().enumerate();
+        let staying =
+            placed.filter(|&(k, &at)| at as usize == node && !self.in_transfer[k]).map(|(k, _)| k);
+        leaving
+            .map(|transfer| transfer.workload as usize)
+            .chain(staying)
+            .map(|k| self.spec.priority[k])
+            .sum()
+    }
+
     /// The transition that a passage brings about.
     pub fn passage(&self, passage: &Passage) -> EventKind {
         let workload = passage.workload;

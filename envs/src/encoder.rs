@@ -74,6 +74,19 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
     }
     if rules.faults.is_some() {
         w.put(state.closed_nodes as f32 / state.spec.nodes() as f32);
+        let (mut degraded, mut draining, mut nearest) = (0.0, 0.0, 0.0);
+        for i in 0..state.spec.nodes() {
+            let [is_degraded, is_draining, nearness] = health_features(state, i);
+            if is_degraded + is_draining > 0.0 {
+                let priority = state.priority_running_on(i);
+                degraded += is_degraded * priority;
+                draining += is_draining * priority;
+                nearest = nearness.max(nearest);
+            }
+        }
+        w.put(degraded / 8.0);
+        w.put(draining / 8.0);
+        w.put(nearest);
     }
     w.put(state.now.mean_load / m);
     if rules.episode.mode == Mode::Online {

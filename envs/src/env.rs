@@ -18,6 +18,11 @@ pub enum EpisodeEnd {
 pub struct Step {
     /// Reward of this step, in units of the weighted objective.
     pub reward: f32,
+    /// What chance added to the reward: how much more was paid than these events were expected to
+    /// come to just before they were drawn. It is zero on average, whatever the policy does, so
+    /// that `reward - luck` has the same mean as the reward and less noise (a control variate:
+    /// Zinkevich et al., AAAI 2006). Counts the failures of degraded nodes; 0 elsewhere.
+    pub luck: f32,
     /// The unweighted objective terms that were paid for in this step.
     pub terms: Terms,
     /// Ticks that passed: the discount of this transition is `gamma^elapsed_ticks`.

@@ -78,6 +78,9 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
     }
     if faults {
         global.add("closed_nodes_share", "1", 1.0);
+        global.add("on_degraded_nodes", "priority", 8.0);
+        global.add("on_draining_nodes", "priority", 8.0);
+        global.add("nearest_deadline", "2^(-ticks/4)", 1.0);
     }
     global.add("mean_load_per_resource", "1", 1.0);
     if online {

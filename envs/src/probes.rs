@@ -278,7 +278,7 @@ impl Env for Probe {
             }
         }
         self.ended = end.is_some();
-        Ok(Step { reward, terms: [0.0; TERMS], elapsed_ticks, end })
+        Ok(Step { reward, luck: 0.0, terms: [0.0; TERMS], elapsed_ticks, end })
     }
 
     fn observe(&self, out: &mut ObservationBuffer) {

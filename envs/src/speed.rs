@@ -223,7 +223,7 @@ impl Env for SpeedEnv {
             }
         };
         self.ended = end.is_some();
-        Ok(Step { reward, terms: [0.0; TERMS], elapsed_ticks: 1, end })
+        Ok(Step { reward, luck: 0.0, terms: [0.0; TERMS], elapsed_ticks: 1, end })
     }
 
     fn observe(&self, out: &mut ObservationBuffer) {

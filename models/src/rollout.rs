@@ -104,8 +104,8 @@ pub fn rollout(
     Ok(outcome)
 }
 
-/// The reward that the policy accrues in each clock tick of this seed's episode: what a paired
-/// learner's rewards are compared with.
+/// The reward that the policy accrues in each clock tick of this seed's episode, as `paid` counts
+/// each step: what a paired learner's rewards are compared with.
 ///
 /// # Errors
 /// As for [`rollout`].
@@ -113,8 +113,29 @@ pub fn tick_rewards(
     env: &mut ClusterEnv,
     policy: &mut dyn Policy,
     seed: u64,
+    paid: impl Fn(&Step) -> f32,
 ) -> Result<Vec<f32>, RolloutError> {
-    rollout(env, policy, seed).map(|outcome| outcome.tick_rewards)
+    let mut ticks = Ticks { paid, rewards: Vec::new(), accrued: 0.0 };
+    run(env, policy, seed, &mut Outcome::default(), &mut ticks)?;
+    Ok(ticks.rewards)
+}
+
+/// Adds up what each tick pays.
+struct Ticks<F> {
+    paid: F,
+    rewards: Vec<f32>,
+    accrued: f32,
+}
+
+impl<F: Fn(&Step) -> f32> Observer for Ticks<F> {
+    fn began(&mut self, _: &ClusterState) {}
+
+    fn stepped(&mut self, _: &ClusterState, step: &Step) {
+        self.accrued += (self.paid)(step);
+        if step.elapsed_ticks > 0 {
+            self.rewards.push(std::mem::take(&mut self.accrued));
+        }
+    }
 }
 
 /// Plays the episode of this seed, adds it up, and shows each step to the observer.
@@ -157,7 +178,7 @@ pub(crate) fn run(
             reason,
         })?;
         observer.stepped(env.state(), &step);
-        let Step { reward, terms, elapsed_ticks, end } = step;
+        let Step { reward, terms, elapsed_ticks, end, .. } = step;
         outcome.episode_return += f64::from(reward);
         tick_reward += reward;
         for (sum, term) in outcome.terms_paid.iter_mut().zip(terms) {

@@ -194,6 +194,16 @@ fn a_run_with_demonstrations_resumes_bit_exactly_before_and_after_its_first_env_
 }
 
 #[test]
+fn a_run_with_comparisons_resumes_bit_exactly_before_and_after_its_first_env_step() {
+    let mut config = config();
+    config.comparisons.baseline = "best-single-move".into();
+    config.comparisons.states = 30;
+    config.comparisons.pretrain_updates = 40;
+    resumes_bit_exactly(&online(), &config, 1);
+    resumes_bit_exactly(&online(), &config, 23);
+}
+
+#[test]
 fn a_run_with_noisy_heads_resumes_bit_exactly() {
     let mut config = config();
     config.exploration.noisy_sigma = 0.5;
@@ -233,6 +243,8 @@ fn a_run_on_two_cluster_sizes_resumes_bit_exactly() {
         config.demonstrations.baseline = "best-single-move".into();
         config.demonstrations.steps = 120;
         config.demonstrations.pretrain_updates = 3;
+        config.comparisons.baseline = "best-single-move".into();
+        config.comparisons.states = 20;
         resumes_bit_exactly(&small_and_large(online().first()), &config, 30);
     }
 }

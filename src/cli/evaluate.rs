@@ -103,11 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         contenders.extend(planners(&scenario, &args.policy, plans as usize)?);
     }
-    let mut tuned = match &args.tuned {
-        Some(Some(path)) => TunedFile::read(path, &scenario)?,
-        Some(None) => TunedFile::read(&default_path(&scenario), &scenario)?,
-        None => BTreeMap::new(),
-    };
+    let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     for name in baseline_names(&args.baselines, &scenario)? {
         contenders.push(heuristic(name, tuned.remove(name)));
     }
@@ -170,6 +166,31 @@ fn bound(_: &Scenario, _: &Settings, _: u32) -> anyhow::Result<Option<f64>> {
 }
 
 /// A baseline, with the parameters of a file if it gives some.
+/// What `--tuned` names, by baseline; nothing where it is not given.
+pub(super) fn tuned_parameters(
+    tuned: Option<&Option<PathBuf>>,
+    scenario: &Scenario,
+) -> anyhow::Result<BTreeMap<String, Setting>> {
+    match tuned {
+        Some(Some(path)) => Ok(TunedFile::read(path, scenario)?),
+        Some(None) => Ok(TunedFile::read(&default_path(scenario), scenario)?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// A baseline by its name, as `option` gives it.
+pub(super) fn contender_of(
+    name: &str,
+    tuned: &mut BTreeMap<String, Setting>,
+    option: &str,
+) -> anyhow::Result<Contender> {
+    let known = NAMES.iter().find(|known| **known == name);
+    let name = known.ok_or_else(|| {
+        BadInput(format!("{option}: expected one of {}, got {name:?}", NAMES.join(", ")))
+    })?;
+    Ok(heuristic(name, tuned.remove(*name)))
+}
+
 fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
     let tuned = setting.as_ref().is_some_and(|setting| setting.tuned);
     let values = setting.map(|setting| setting.parameters).unwrap_or_default();

@@ -4,6 +4,7 @@ pub mod bench;
 mod bench_learn;
 pub mod doctor;
 pub mod evaluate;
+pub mod explain;
 pub mod export;
 pub mod import;
 mod output;
@@ -62,6 +63,8 @@ pub enum Command {
     TuneBaselines(tune_baselines::Args),
     /// Compare policies and baselines on the same held-out episodes
     Evaluate(evaluate::Args),
+    /// Show what a policy's moves are for, and where a baseline would decide otherwise
+    Explain(explain::Args),
     /// Write a checkpoint's network as a TorchScript artifact
     Export(export::Args),
     /// Check an artifact: libtorch against the native forward pass, golden vectors, checksums

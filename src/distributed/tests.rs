@@ -101,7 +101,7 @@ fn experienced(batch_size: usize) -> ClusterTrainer {
 }
 
 fn draw(trainer: &mut ClusterTrainer) -> crate::dqn::TransitionBatch {
-    let source = Source { replay: &trainer.replay, beta: 1.0, demonstrations: None, share: 0.0 };
+    let source = Source { beta: 1.0, ..Source::from(&trainer.replay) };
     trainer.learner.draw(&source)
 }
 

@@ -1,6 +1,7 @@
 //! What goes into an update, and what comes out of it.
 
 use crate::batch::StateBatch;
+use crate::comparisons::Comparisons;
 use crate::margin::Violations;
 use crate::replay::{Replay, Transition};
 use tch::Tensor;
@@ -10,13 +11,28 @@ use tch::Tensor;
 pub(super) struct Drawn {
     pub(super) transition: Transition,
     pub(super) scenario: usize,
-    pub(super) demonstrated: bool,
+    pub(super) origin: Origin,
     pub(super) weight: f32,
     pub(super) target: f32,
     /// The action that comes too close to a demonstrated one.
     pub(super) rival: Option<usize>,
     /// The action whose quantiles stand for the next state.
     pub(super) next_action: usize,
+}
+
+/// Where a transition of a batch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// The learner's own experience.
+    Replay,
+    /// Demonstrations.
+    Demonstrations,
+    /// Comparisons: a terminal transition whose reward is by how much its action is worth more than
+    /// another one.
+    Comparisons {
+        /// The other one.
+        reference: usize,
+    },
 }
 
 /// Where a batch comes from.
@@ -30,12 +46,23 @@ pub struct Source<'a> {
     pub demonstrations: Option<&'a Replay>,
     /// Share of the batch that demonstrations have.
     pub share: f64,
+    /// Actions that were compared by rollouts.
+    pub comparisons: Option<&'a Comparisons>,
+    /// Share of the batch that comparisons have.
+    pub compared: f64,
 }
 
 impl<'a> From<&'a Replay> for Source<'a> {
     /// Experience alone, with no correction of prioritised draws.
     fn from(replay: &'a Replay) -> Self {
-        Self { replay, beta: 0.0, demonstrations: None, share: 0.0 }
+        Self {
+            replay,
+            beta: 0.0,
+            demonstrations: None,
+            share: 0.0,
+            comparisons: None,
+            compared: 0.0,
+        }
     }
 }
 
@@ -46,7 +73,7 @@ pub struct TransitionBatch {
     pub groups: Vec<Group>,
     /// TD target, `[B, Q]`, in the order of the groups; Q is 1 but for distributional learning.
     pub target: Tensor,
-    /// Weight of each transition in the loss, `[B]`: importance weights, or 1.
+    /// Weight of each transition in the loss, `[B]`: importance weights, that of comparisons, or 1.
     pub weight: Tensor,
 }
 
@@ -57,6 +84,9 @@ pub struct Group {
     pub states: StateBatch,
     /// Index of the taken action's value in `[Stay values of G states, row values]`, `[G]`.
     pub taken: Tensor,
+    /// What the taken action is compared with, as `taken`, or the index after all values, where a
+    /// zero stands, `[G]`; `None` where nothing is compared.
+    pub reference: Option<Tensor>,
     /// Demonstrated states in which another action comes too close; indices as for `taken`.
     pub violations: Option<Violations>,
 }

@@ -1,6 +1,8 @@
 //! Draws a batch, values its next states, and lays it out as tensors.
 
+use super::batch::Origin;
 use super::{Drawn, Group, Learner, Source, TransitionBatch};
+use crate::comparisons::Comparison;
 use crate::config::LearnerConfig;
 use crate::margin::{self, Violations};
 use crate::native::NativeUpdate;
@@ -9,6 +11,9 @@ use godwit_envs::env::Env;
 use rayon::prelude::*;
 use std::time::Instant;
 use tch::Tensor;
+
+/// Stands for no index.
+const NOTHING: i64 = -1;
 
 impl<E: Env> Learner<E> {
     /// Draws a batch; all its next states are valued in one go.
@@ -69,16 +74,21 @@ impl<E: Env> Learner<E> {
             .for_each(|(((worker, batch), observations), next)| {
                 for ((drawn, observations), next) in batch.iter_mut().zip(observations).zip(next) {
                     let replay = match source.demonstrations {
-                        Some(demonstrations) if drawn.demonstrated => demonstrations,
+                        Some(shown) if drawn.origin == Origin::Demonstrations => shown,
                         _ => source.replay,
+                    };
+                    let at = drawn.transition.state;
+                    let state = match (source.comparisons, drawn.origin) {
+                        (Some(comparisons), Origin::Comparisons { .. }) => comparisons.state(at),
+                        _ => replay.state(at),
                     };
                     let observation = &mut observations[drawn.scenario];
                     let view = &mut worker.views[drawn.scenario];
                     let start = Instant::now();
-                    view.decoder.read_compact(replay.state(drawn.transition.state));
+                    view.decoder.read_compact(state);
                     view.decoder.observe(observation);
                     worker.times.decode += start.elapsed();
-                    if drawn.demonstrated {
+                    if drawn.origin == Origin::Demonstrations {
                         worker.online.q_values(observation, &mut view.q);
                         let action = drawn.transition.action as usize;
                         let rival = margin::rival(&view.q, action, margin);
@@ -115,27 +125,43 @@ impl<E: Env> Learner<E> {
     fn choose(&mut self, source: &Source) {
         let start = Instant::now();
         let size = self.batch.len();
-        let demonstrated = match source.demonstrations {
-            Some(_) => ((source.share * size as f64).round() as usize).min(size),
-            None => 0,
-        };
-        let (shown, own) = self.transitions.split_at_mut(demonstrated);
-        let (shown_weights, own_weights) = self.importance.split_at_mut(demonstrated);
+        let part = |share: f64| ((share * size as f64).round() as usize).min(size);
+        let shown = source.demonstrations.map_or(0, |_| part(source.share));
+        let compared = source.comparisons.map_or(0, |_| part(source.compared)).min(size - shown);
         if let Some(demonstrations) = source.demonstrations {
-            demonstrations.sample(source.beta, &mut self.rng, shown, shown_weights);
+            let (transitions, weights) =
+                (&mut self.transitions[..shown], &mut self.importance[..shown]);
+            demonstrations.sample(source.beta, &mut self.rng, transitions, weights);
         }
-        source.replay.sample(source.beta, &mut self.rng, own, own_weights);
+        let own = shown + compared..;
+        let (transitions, weights) =
+            (&mut self.transitions[own.clone()], &mut self.importance[own]);
+        source.replay.sample(source.beta, &mut self.rng, transitions, weights);
         for (at, drawn) in self.batch.iter_mut().enumerate() {
             let (transition, ring) = (self.transitions[at], self.transitions[at].state.0 as usize);
             drawn.transition = transition;
-            drawn.demonstrated = at < demonstrated;
-            drawn.scenario = if drawn.demonstrated { ring } else { self.scenario_of_ring[ring] };
+            (drawn.origin, drawn.scenario) = match at < shown {
+                true => (Origin::Demonstrations, ring),
+                false => (Origin::Replay, self.scenario_of_ring[ring]),
+            };
             drawn.weight = self.importance[at];
             drawn.rival = None;
         }
+        if let Some(comparisons) = source.comparisons {
+            for drawn in &mut self.batch[shown..shown + compared] {
+                let Comparison { scenario, state, action, reference, gain } =
+                    comparisons.draw(&mut self.rng);
+                let state = (scenario, state);
+                drawn.transition =
+                    Transition { state, action, reward: gain, discount: 0.0, next: state };
+                drawn.origin = Origin::Comparisons { reference: reference as usize };
+                drawn.scenario = scenario as usize;
+                drawn.weight = self.comparison_weight;
+            }
+        }
         if self.layouts.len() > 1 {
             self.batch.sort_unstable_by_key(|drawn| {
-                (drawn.scenario, drawn.demonstrated, drawn.transition.state)
+                (drawn.scenario, drawn.origin, drawn.transition.state)
             });
         }
         self.times.draw += start.elapsed();
@@ -164,6 +190,7 @@ impl<E: Env> Learner<E> {
             states.clear();
             let mut taken = Vec::with_capacity(size);
             let (mut demonstrated, mut rivals) = (Vec::new(), Vec::new());
+            let mut references = vec![NOTHING; size];
             let observations = &self.observations[first..first + size];
             for (b, (drawn, observations)) in of_scenario.iter().zip(observations).enumerate() {
                 let observation = &observations[scenario];
@@ -177,11 +204,19 @@ impl<E: Env> Learner<E> {
                     rivals.push(place(rival, states.rows()));
                     states.add_action(observation, rival);
                 }
+                if let Origin::Comparisons { reference } = drawn.origin {
+                    references[b] = place(reference, states.rows());
+                    states.add_action(observation, reference);
+                }
             }
             let list = |values: &[i64]| Tensor::from_slice(values).to_device(device);
+            let compares = references.iter().any(|&reference| reference != NOTHING);
+            let after_all = (size + states.rows()) as i64;
+            references.iter_mut().filter(|at| **at == NOTHING).for_each(|at| *at = after_all);
             groups.push(Group {
                 states: states.build(device),
                 taken: list(&taken),
+                reference: compares.then(|| list(&references)),
                 violations: (!rivals.is_empty()).then(|| Violations {
                     demonstrated: list(&demonstrated),
                     rival: list(&rivals),

@@ -47,19 +47,31 @@ pub struct Example<'a> {
     pub target: f32,
     /// What it weighs in the loss; 1 unless draws are prioritised.
     pub weight: f32,
-    /// In a demonstrated state, the action that comes too close to the demonstrated one; see
-    /// [`crate::margin`].
-    pub rival: Option<usize>,
+    /// Another action of the state that enters the loss.
+    pub beside: Beside,
 }
 
-/// What the loss needs to know of an example: values are in rows of their own, a rival's follows
-/// that of the action taken.
+/// Another action of an example's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// None.
+    Nothing,
+    /// In a demonstrated state, the action that comes too close to the demonstrated one; see
+    /// [`crate::margin`].
+    Rival(usize),
+    /// What the action is compared with: the target is that of the difference of their values; see
+    /// [`crate::comparisons`].
+    Reference(usize),
+}
+
+/// What the loss needs to know of an example: values are in rows of their own, that of the other
+/// action follows that of the action taken.
 #[derive(Debug, Clone, Copy)]
 struct Term {
     row: usize,
     target: f32,
     weight: f32,
-    has_rival: bool,
+    beside: Beside,
 }
 
 /// What an update changes.
@@ -169,12 +181,12 @@ impl NativeUpdate {
         self.backward.clear();
         self.terms.clear();
         let mut row = 0;
-        for Example { state, action, target, weight, rival } in examples {
+        for Example { state, action, target, weight, beside } in examples {
             self.backward.add(state, action);
-            self.terms.push(Term { row, target, weight, has_rival: rival.is_some() });
+            self.terms.push(Term { row, target, weight, beside });
             row += 1;
-            if let Some(rival) = rival {
-                self.backward.add(state, rival);
+            if let Beside::Rival(other) | Beside::Reference(other) = beside {
+                self.backward.add(state, other);
                 row += 1;
             }
         }
@@ -193,17 +205,25 @@ impl NativeUpdate {
         let DemonstrationConfig { margin, margin_weight, .. } = *demonstrations;
         let share = 1.0 / self.terms.len() as f32;
         let mut loss = 0.0;
-        for (error_size, &Term { row, target, weight, has_rival }) in
+        for (error_size, &Term { row, target, weight, beside }) in
             self.error.iter_mut().zip(&self.terms)
         {
-            let error = self.q[row] - target;
+            let reference = match beside {
+                Beside::Reference(_) => self.q[row + 1],
+                Beside::Nothing | Beside::Rival(_) => 0.0,
+            };
+            let error = self.q[row] - reference - target;
             let size = error.abs();
             let huber =
                 if size <= delta { 0.5 * error * error } else { delta * (size - 0.5 * delta) };
             loss += f64::from(weight * huber);
             *error_size = size;
-            self.slope[row] = share * weight * error.clamp(-delta, delta);
-            if has_rival {
+            let slope = share * weight * error.clamp(-delta, delta);
+            self.slope[row] = slope;
+            if let Beside::Reference(_) = beside {
+                self.slope[row + 1] = -slope;
+            }
+            if let Beside::Rival(_) = beside {
                 loss += margin_weight * (f64::from(self.q[row + 1] - self.q[row]) + margin);
                 let slope = share * margin_weight as f32;
                 self.slope[row] -= slope;

@@ -22,7 +22,7 @@ struct Case {
     actions: Vec<usize>,
     targets: Vec<f32>,
     weights: Vec<f32>,
-    rivals: Vec<Option<usize>>,
+    beside: Vec<Beside>,
     online: Parameters,
     target: Parameters,
     adam: Adam,
@@ -41,7 +41,7 @@ fn case(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) 
     (spec.hidden, spec.head_hidden, spec.dueling) = (40, 24, dueling);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
     let mut observation = ObservationBuffer::new(&space);
-    let (mut states, mut actions, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut states, mut actions, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     let mut seed = 0;
     env.reset(seed).expect("a start");
     while states.len() < SIZE {
@@ -60,9 +60,13 @@ fn case(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) 
         state.placement[1] = space.nodes as u32;
         states.push(state);
         actions.push(action);
-        // A rival in half of the states, `Stay` among them.
-        let rival = [0, open[open.len() - 1]][states.len() / 2 % 2];
-        rivals.push((states.len() % 2 == 0 && rival != action).then_some(rival));
+        // A rival in a third of the states, a reference in another; `Stay` among them.
+        let other = [0, open[open.len() - 1]][states.len() / 3 % 2];
+        beside.push(match states.len() % 3 {
+            0 if other != action => Beside::Rival(other),
+            1 if other != action => Beside::Reference(other),
+            _ => Beside::Nothing,
+        });
         let step = env.step(open[rng.random_range(0..open.len())]).expect("an allowed action");
         if step.end.is_some() {
             seed += 1;
@@ -81,7 +85,7 @@ fn case(scenario: &str, architecture: Architecture, dueling: bool, alike: bool) 
         targets: (0..SIZE).map(|_| rng.random_range(-1.0..1.0)).collect(),
         weights: (0..SIZE).map(|_| rng.random_range(0.1..1.0)).collect(),
         adam: Adam::new(online.flat.size()[0], Device::Cpu, 1e-3),
-        rivals,
+        beside,
         online,
         target,
         layout: BatchBuilder::new(&space, architecture),
@@ -106,14 +110,20 @@ fn config() -> LearnerConfig {
 fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64, Tensor, Tensor) {
     case.layout.clear();
     let (mut taken, mut demonstrated, mut closest) = (Vec::new(), Vec::new(), Vec::new());
+    let mut references = Vec::new();
     for (b, (state, &action)) in case.states.iter().zip(&case.actions).enumerate() {
         let place = |action, row| (if action == 0 { b } else { SIZE + row }) as i64;
         taken.push(place(action, case.layout.rows()));
         case.layout.add_with_action(state, action);
-        if let Some(rival) = case.rivals[b] {
-            demonstrated.push(taken[b]);
-            closest.push(place(rival, case.layout.rows()));
-            case.layout.add_action(state, rival);
+        if let Beside::Rival(other) | Beside::Reference(other) = case.beside[b] {
+            let place = place(other, case.layout.rows());
+            case.layout.add_action(state, other);
+            if let Beside::Rival(_) = case.beside[b] {
+                demonstrated.push(taken[b]);
+                closest.push(place);
+            } else {
+                references.push((b, place));
+            }
         }
     }
     let leaves = case.online.leaves();
@@ -121,7 +131,12 @@ fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64
     let (stay, rows) = networks::forward(case.online.spec(), &leaves, &batch);
     // The last dimension is for quantiles; here there is one.
     let values = Tensor::cat(&[stay, rows], 0).squeeze_dim(1);
-    let q = values.index_select(0, &Tensor::from_slice(&taken));
+    let mut q = values.index_select(0, &Tensor::from_slice(&taken));
+    for &(b, place) in &references {
+        let one = Tensor::from_slice(&[b as i64]);
+        let reference = values.index_select(0, &Tensor::from_slice(&[place]));
+        q = q.index_add(0, &one, &(-reference));
+    }
     let target = Tensor::from_slice(&case.targets);
     let mut loss = (q.huber_loss(&target, tch::Reduction::None, config.huber_delta)
         * Tensor::from_slice(&case.weights))
@@ -146,13 +161,13 @@ fn autograd(case: &mut Case, config: &LearnerConfig, learning_rate: f64) -> (f64
 }
 
 fn native(case: &mut Case, update: &mut NativeUpdate, config: &LearnerConfig) -> UpdateStats {
-    let Case { states, actions, targets, weights, rivals, online, target, adam, .. } = case;
+    let Case { states, actions, targets, weights, beside, online, target, adam, .. } = case;
     let examples = states.iter().enumerate().map(|(b, state)| Example {
         state,
         action: actions[b],
         target: targets[b],
         weight: weights[b],
-        rival: rivals[b],
+        beside: beside[b],
     });
     let trained = Trained { online, target, adam, average: None };
     let mut times = LearnTimes::default();
@@ -166,13 +181,13 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
-fn agree(architecture: Architecture, dueling: bool, alike: bool, shown: bool) {
-    let label = format!("{architecture:?} dueling {dueling} alike {alike} demonstrations {shown}");
+fn agree(architecture: Architecture, dueling: bool, alike: bool, pairs: bool) {
+    let label = format!("{architecture:?} dueling {dueling} alike {alike} pairs {pairs}");
     let config = config();
     let case = || {
         let mut case = case("quickstart", architecture, dueling, alike);
-        if !shown {
-            case.rivals.fill(None);
+        if !pairs {
+            case.beside.fill(Beside::Nothing);
         }
         case
     };
@@ -224,7 +239,7 @@ fn every_network_learns_as_autograd_does() {
 }
 
 #[test]
-fn every_network_learns_from_demonstrations_as_autograd_does() {
+fn every_network_learns_from_demonstrations_and_comparisons_as_autograd_does() {
     for architecture in [Architecture::Mlp, Architecture::Candidate, Architecture::Relational] {
         agree(architecture, true, false, true);
     }
@@ -302,7 +317,7 @@ fn one_update_of_a_tiny_mlp_matches_hand_worked_numbers() {
         part.fill(1.0);
     }
     let mut update = NativeUpdate::new(&spec, 1);
-    let example = Example { state: &state, action: 1, target: 3.0, weight: 1.0, rival: None };
+    let example = Example { state: &state, action: 1, target: 3.0, weight: 1.0, beside: Beside::Nothing };
     update.fill([example].into_iter());
     let loss = update.gradient(&flat, 2.0, &demonstrations());
     assert_eq!((loss, update.errors()), (0.5, &[1.0_f32][..]));
@@ -312,13 +327,22 @@ fn one_update_of_a_tiny_mlp_matches_hand_worked_numbers() {
     // Demonstrated, with `Stay` too close: 0.3 (4 + 0.4 - 4) more loss, a slope of 0.3 in Stay's
     // value and of 1 - 0.3 in that of action 1. d out = (0.3, 0.7): d w_o = (1.2, 2.8),
     // d b_o = (0.3, 0.7); the hidden units see their sum, 1, as before.
-    update.fill([Example { rival: Some(0), ..example }].into_iter());
+    update.fill([Example { beside: Beside::Rival(0), ..example }].into_iter());
     let loss = update.gradient(&flat, 2.0, &demonstrations());
     assert!((loss - 0.62).abs() < 1e-6, "{loss}");
     let with_rival = [1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 1.0, 1.2, 2.8, 0.3, 0.7];
     for (slope, expected) in update.last_gradient().iter().zip(with_rival) {
         assert!((slope - expected).abs() < 1e-6, "{slope} {expected}");
     }
+
+    // Compared with `Stay`, as whose equal it is valued, and worth 0.5 more: error -0.5, loss
+    // 0.125. d out = (0.5, -0.5): d w_o = (2, -2), d b_o = (0.5, -0.5); the hidden units see 0.
+    let compared = Example { beside: Beside::Reference(0), target: 0.5, ..example };
+    update.fill([compared].into_iter());
+    let loss = update.gradient(&flat, 2.0, &demonstrations());
+    assert_eq!((loss, update.errors()), (0.125, &[0.5_f32][..]));
+    let expected_slopes = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, -2.0, 0.5, -0.5];
+    assert_eq!(update.last_gradient(), expected_slopes);
     update.fill([example].into_iter());
     update.gradient(&flat, 2.0, &demonstrations());
 

@@ -8,6 +8,8 @@ use godwit_envs::objective::Term;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::*;
 use godwit_envs::state::Action;
+use godwit_envs::cluster::Health;
+use godwit_envs::faults::FaultRules;
 use proptest::prelude::*;
 
 /// A scenario from text.
@@ -261,4 +263,42 @@ fn an_episode_that_has_ended_takes_no_action_of_any_kind() {
     let migrate = Action::Migrate { workload: 0, destination: 1 };
     assert_eq!(env.apply(migrate).unwrap_err(), Infeasible::Ended);
     assert_eq!(env.apply(Action::Stay).unwrap_err(), Infeasible::Ended);
+}
+
+#[test]
+fn luck_is_what_failures_cost_beyond_their_expectation_and_averages_to_nothing() {
+    let mut scenario = parse(TWO_NODES);
+    scenario.rules.episode.tick_s = 4.0;
+    scenario.rules.faults = Some(FaultRules {
+        degrade_per_tick: 1.0,
+        hazard_per_tick: 0.25,
+        recover_per_tick: 0.0,
+        restart_s: 8.0,
+        ..FaultRules::default()
+    });
+    let mut env = env_of(&scenario, Phase::Train).unwrap();
+    let (mut total, mut plain, mut without) = (0.0, Vec::new(), Vec::new());
+    for seed in 0..4000 {
+        env.reset(seed).unwrap();
+        // Both nodes degrade at the end of the first tick: nothing that could fail in it.
+        assert_eq!(env.step(0).unwrap().luck, 0.0);
+        // Still in flight at the end of the tick: a (priority 2) runs on the left, next to b (1).
+        env.apply(Action::Migrate { workload: 0, destination: 1 }).unwrap();
+        let step = env.step(0).unwrap();
+        let failed = |node: usize| f32::from(env.state().health[node] == Health::Failed);
+        // 0.25 of weight times 8 s times priority, at a hazard of 0.25.
+        let luck = 2.0 * (3.0 * (0.25 - failed(0)) + 1.0 * (0.25 - failed(1)));
+        close(step.luck, f64::from(luck));
+        total += f64::from(step.luck);
+        plain.push(f64::from(step.reward));
+        without.push(f64::from(step.reward - step.luck));
+    }
+    // One standard error of the mean is 0.04.
+    assert!((total / 4000.0).abs() < 0.16, "{total}");
+    let variance = |x: &[f64]| {
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64
+    };
+    let (plain, without) = (variance(&plain), variance(&without));
+    assert!(without < 0.1 * plain, "{without} is left of {plain}");
 }

@@ -202,6 +202,20 @@ impl<'a> Naive<'a> {
         }
     }
 
+    /// Priority of the workloads that run on nodes of this health; in transit they run where they
+    /// leave.
+    fn priority_on(&self, health: Health) -> f64 {
+        let state = self.state;
+        (0..state.placement.len())
+            .filter(|&k| {
+                let leaves = state.transfers.iter().find(|t| t.workload as usize == k);
+                let node = leaves.map_or(state.placement[k], |t| t.source);
+                node != NOWHERE && state.health[node as usize] == health
+            })
+            .map(|k| f64::from(state.spec.priority[k]))
+            .sum()
+    }
+
     pub fn global(&self, name: &str) -> f64 {
         let (state, m) = (self.state, self.state.spec.resources as f64);
         let (base, _, h) = parse(state, name);
@@ -219,6 +233,11 @@ impl<'a> Naive<'a> {
                 let open = |h: &&Health| matches!(h, Health::Healthy | Health::Degraded);
                 1.0 - state.health.iter().filter(open).count() as f64 / state.health.len() as f64
             }
+            "on_degraded_nodes" => self.priority_on(Health::Degraded) / 8.0,
+            "on_draining_nodes" => self.priority_on(Health::Draining) / 8.0,
+            "nearest_deadline" => (0..state.spec.nodes())
+                .map(|node| self.health("deadline_nearness", node))
+                .fold(0.0, f64::max),
             "mean_load_per_resource" => self.now.mean / m,
             "time_of_period_sin" => angle.sin(),
             "time_of_period_cos" => angle.cos(),
