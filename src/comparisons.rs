@@ -26,8 +26,9 @@ use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// One decision in so many is compared: neighbouring states tell little more than one of them.
-const SPACING: u32 = 8;
+/// One decision in so many is compared, where the baseline moves and where it stays: neighbouring
+/// states tell little more than one of them, and quiet ones less.
+const SPACING: [u32; 2] = [4, 16];
 
 /// Chance that an episode goes on with another action than the baseline's, so that states beside
 /// its path are seen.
@@ -163,7 +164,8 @@ impl Recorder<'_> {
         loop {
             let mut action = self.baseline.act(env.state());
             let reference = env.index_of(action);
-            if let Some(reference) = reference.filter(|_| self.rng.random_range(0..SPACING) == 0) {
+            let spacing = SPACING[usize::from(action == Action::Stay)];
+            if let Some(reference) = reference.filter(|_| self.rng.random_range(0..spacing) == 0) {
                 env.observe(&mut observation);
                 let others = self.others(&observation, reference);
                 let usual = self.branch(&env, reference)?;
@@ -196,18 +198,27 @@ impl Recorder<'_> {
         }
     }
 
-    /// Actions to compare with the baseline's: `Stay`, some of those that lower the objective most
-    /// in one step, and some drawn uniformly.
+    /// Actions to compare with the baseline's: `Stay`, and in turn one that has its source, one of
+    /// those that lower the objective most in one step, one that moves the same workload, and any.
     fn others(&mut self, observation: &ObservationBuffer, reference: usize) -> Vec<usize> {
-        let wanted = self.config.actions;
         let mut changes: Vec<_> = self.change.of_all(observation).collect();
+        changes.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+        let all: Vec<usize> =
+            (1..observation.actions()).filter(|&action| observation.mask[action]).collect();
+        let best: Vec<usize> =
+            changes.iter().take(2 * self.config.actions).map(|&(action, _)| action).collect();
+        let like = |part: &[u32]| -> Vec<usize> {
+            let is_like = |&action: &usize| reference > 0 && part[action] == part[reference];
+            all.iter().copied().filter(is_like).collect()
+        };
+        let (beside, same) =
+            (like(&observation.candidate_source), like(&observation.candidate_workload));
         let mut others = vec![0];
-        if !changes.is_empty() {
-            changes.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-            let best = changes.len().min(2 * wanted);
-            for draw in 1..wanted {
-                let among = if draw % 2 == 1 { best } else { changes.len() };
-                others.push(changes[self.rng.random_range(0..among)].0);
+        for kind in [&beside, &best, &same, &all].into_iter().cycle().take(self.config.actions - 1)
+        {
+            let kind = if kind.is_empty() { &all } else { kind };
+            if !kind.is_empty() {
+                others.push(kind[self.rng.random_range(0..kind.len())]);
             }
         }
         others.sort_unstable();
@@ -263,11 +274,11 @@ mod tests {
         ComparisonConfig { states, ticks: 3, ..ComparisonConfig::default() }
     }
 
-    fn compare(scenario: &str, states: usize) -> (ClusterEnv, Comparisons) {
+    fn compare(scenario: &str, name: &str, states: usize) -> (ClusterEnv, Comparisons) {
         let scenario = Scenario::embedded(scenario).expect("an embedded scenario");
         let template = Arc::new(WorldTemplate::new(&scenario));
         let mut comparisons = Comparisons::default();
-        let policy = || Ok(baseline("best-single-move").expect("a baseline"));
+        let policy = || Ok(baseline(name).expect("a baseline"));
         comparisons
             .add_scenario(&template, policy, &config(states), CONVERSION, 4)
             .expect("comparisons");
@@ -278,8 +289,8 @@ mod tests {
     /// again from the states that were kept.
     #[test]
     fn a_gain_is_the_difference_of_what_two_actions_lead_to() {
-        let (mut env, comparisons) = compare("quickstart", 12);
-        let mut policy = baseline("best-single-move").expect("a baseline");
+        let (mut env, comparisons) = compare("quickstart", "load-balancer", 20);
+        let mut policy = baseline("load-balancer").expect("a baseline");
         let mut play = |state: &[u8], first: usize| {
             env.reset(0).expect("a start");
             env.read_compact(state);
@@ -311,18 +322,17 @@ mod tests {
     fn comparisons_do_not_depend_on_the_number_of_threads() {
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            pool.expect("threads").install(|| compare("founding-10x50", 25).1)
+            pool.expect("threads").install(|| compare("founding-10x50", "best-single-move", 25).1)
         };
         let (one, three) = (on(1), on(3));
         assert_eq!((&one.comparisons, &one.states), (&three.comparisons, &three.states));
         assert_eq!(one.states[0].len(), 25 * one.state_bytes[0]);
     }
 
-    /// What happens by itself is the same in both branches: with nothing but demand in the
-    /// objective's way, two ways to do the same differ by nothing.
+    /// What happens by itself is the same in both branches.
     #[test]
     fn the_baselines_own_action_gains_nothing() {
-        let scenario = Scenario::embedded("bursty").expect("an embedded scenario");
+        let scenario = Scenario::embedded("founding-10x50").expect("an embedded scenario");
         let template = Arc::new(WorldTemplate::new(&scenario));
         let env = ClusterEnv::new(Arc::clone(&template), Phase::Train).expect("a start");
         let mut recorder = Recorder {
@@ -333,7 +343,8 @@ mod tests {
             rng: stream(1, "comparisons"),
         };
         let usual = env.index_of(recorder.baseline.act(env.state())).expect("a candidate");
-        let value = |recorder: &mut Recorder, first| recorder.branch(&env, first).expect("a branch");
+        let value =
+            |recorder: &mut Recorder, first| recorder.branch(&env, first).expect("a branch");
         assert_eq!(value(&mut recorder, usual), value(&mut recorder, usual));
         assert_ne!(value(&mut recorder, usual), value(&mut recorder, 0));
     }

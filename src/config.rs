@@ -232,7 +232,7 @@ impl Default for ComparisonConfig {
         Self {
             baseline: String::new(),
             states: 10_000,
-            actions: 6,
+            actions: 9,
             ticks: 40,
             pretrain_updates: 3_000,
             share: Schedule { from: 0.5, to: 0.5, share: 1.0 },

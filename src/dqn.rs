@@ -33,8 +33,8 @@ mod batch;
 mod draw;
 mod worker;
 
-use batch::{Drawn, Origin};
 pub(crate) use batch::linear_quantile;
+use batch::{Drawn, Origin};
 pub use batch::{Group, Source, TransitionBatch, UpdateStats};
 use worker::{View, Worker};
 

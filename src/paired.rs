@@ -113,6 +113,10 @@ impl Env for PairedEnv {
         self.env.observe(out);
     }
 
+    fn observe_actions(&self, actions: &[usize], out: &mut ObservationBuffer) {
+        self.env.observe_actions(actions, out);
+    }
+
     fn compact_len(&self) -> usize {
         self.env.compact_len()
     }

@@ -13,8 +13,8 @@ use godwit_models::net::NetworkSpec;
 use tch::{Kind, Tensor};
 
 /// Parameters whose columns are quantiles.
-const OUTPUTS: [&str; 4] =
-    ["advantage_weight", "advantage_bias", "value_out_weight", "value_out_bias"];
+const OUTPUTS: [&str; 5] =
+    ["advantage_weight", "advantage_bias", "value_out_weight", "value_out_bias", "linear_weight"];
 
 /// Name and shape of every parameter of a network with so many quantiles: as those of the
 /// specification, with one column per quantile in the last layers of the heads.

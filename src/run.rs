@@ -1,8 +1,8 @@
 //! A training run on disk: rounds, logs, periodic evaluation, checkpoints, and a tidy end.
 
 use crate::checkpoint::{self, RunDirectory};
-use crate::config::TrainConfig;
 use crate::comparisons::Comparisons;
+use crate::config::TrainConfig;
 use crate::demonstrations::{Conversion, record};
 use crate::distributed::{Group, part};
 use crate::logging::RunLog;
@@ -185,11 +185,7 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
 
 /// Comparisons with what the named baseline does in training episodes. The same configuration yields
 /// the same ones, so that checkpoints need not hold them.
-fn comparisons(
-    mixture: &Mixture,
-    config: &TrainConfig,
-    name: &str,
-) -> anyhow::Result<Comparisons> {
+fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Comparisons> {
     let mut comparisons = Comparisons::default();
     for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
         let template = Arc::new(WorldTemplate::new(scenario));

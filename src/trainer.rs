@@ -327,14 +327,8 @@ impl<E: Env> Trainer<E> {
         let share = if comparisons.is_some() { 0.5 } else { 1.0 };
         let replay = &self.replay;
         for update in 0..updates {
-            let source = Source {
-                replay,
-                beta: 1.0,
-                demonstrations,
-                share,
-                comparisons,
-                compared: 1.0,
-            };
+            let source =
+                Source { replay, beta: 1.0, demonstrations, share, comparisons, compared: 1.0 };
             let want_stats = want_stats && update + 1 == updates;
             report.stats = self.learner.learn(&source, learning_rate, want_stats)?;
         }

@@ -104,8 +104,7 @@ fn share_of_a_batch() {
     for _ in 0..20 {
         let mut own = None;
         for turn in 0..size {
-            let source =
-                Source { beta: 1.0, ..Source::from(&trainer.replay) };
+            let source = Source { beta: 1.0, ..Source::from(&trainer.replay) };
             let batch = trainer.learner.draw(&source);
             own = if turn == rank { Some(batch) } else { own };
         }

@@ -15,7 +15,7 @@ use crate::cluster::Health;
 use crate::compact::CompactLayout;
 use crate::constraints::Infeasible;
 use crate::demand::DemandTable;
-use crate::encoder;
+use crate::encoder::{self, Candidates};
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::event::{Event, EventKind};
 use crate::objective::{LEVEL_TERMS, TERMS, Term};
@@ -264,9 +264,10 @@ impl ClusterEnv {
         let changes = &self.episode.health_changes;
         let first = changes.partition_point(|change| change.tick < state.tick);
         let fails = |node: usize| {
-            changes[first..].iter().take_while(|change| change.tick == state.tick).any(|change| {
-                change.node as usize == node && change.health == Health::Failed
-            })
+            changes[first..]
+                .iter()
+                .take_while(|change| change.tick == state.tick)
+                .any(|change| change.node as usize == node && change.health == Health::Failed)
         };
         let degraded =
             (0..state.spec.nodes()).filter(|&node| state.health[node] == Health::Degraded);
@@ -437,8 +438,19 @@ impl Env for ClusterEnv {
     }
 
     fn observe(&self, out: &mut ObservationBuffer) {
-        let list = (!self.space.fixed_pairs).then_some(&self.list);
-        encoder::encode(&self.state, list, out);
+        let candidates = match self.space.fixed_pairs {
+            true => Candidates::AllPairs,
+            false => Candidates::Listed(&self.list),
+        };
+        encoder::encode(&self.state, candidates, out);
+    }
+
+    fn observe_actions(&self, actions: &[usize], out: &mut ObservationBuffer) {
+        let mut pairs = actions.iter().filter_map(|&index| match self.action(index)? {
+            Action::Migrate { workload, destination } => Some((index, workload, destination)),
+            Action::Stay => None,
+        });
+        encoder::encode(&self.state, Candidates::Few(&mut pairs), out);
     }
 
     fn compact_len(&self) -> usize {

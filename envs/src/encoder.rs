@@ -26,10 +26,20 @@ pub fn observation_space(state: &ClusterState) -> ObservationSpace {
     ObservationSpace { nodes, workloads, actions, fixed_pairs, schema }
 }
 
-/// Writes the observation of `state`. `list` holds the offered pairs; `None` where every pair has
-/// its fixed index.
-pub fn encode(state: &ClusterState, list: Option<&CandidateList>, out: &mut ObservationBuffer) {
-    encode_simd(state, list, out);
+/// The candidates that are written.
+pub enum Candidates<'a> {
+    /// Every pair, each at its fixed index.
+    AllPairs,
+    /// The offered pairs.
+    Listed(&'a CandidateList),
+    /// Index, workload and destination of a few unmasked candidates, by ascending index. All others
+    /// are masked, and what stands in their place means nothing.
+    Few(&'a mut dyn Iterator<Item = (usize, usize, usize)>),
+}
+
+/// Writes the observation of `state`.
+pub fn encode(state: &ClusterState, candidates: Candidates, out: &mut ObservationBuffer) {
+    encode_simd(state, candidates, out);
 }
 
 // Compiled for several instruction sets; the widest that the machine has is picked at run time.
@@ -38,7 +48,7 @@ pub fn encode(state: &ClusterState, list: Option<&CandidateList>, out: &mut Obse
     "x86_64+avx2+fma",
     "aarch64+neon"
 ))]
-fn encode_simd(state: &ClusterState, list: Option<&CandidateList>, out: &mut ObservationBuffer) {
+fn encode_simd(state: &ClusterState, candidates: Candidates, out: &mut ObservationBuffer) {
     encode_globals(state, &mut out.globals);
     if out.entities {
         encode_nodes(state, &mut out.nodes);
@@ -48,9 +58,10 @@ fn encode_simd(state: &ClusterState, list: Option<&CandidateList>, out: &mut Obs
     for (seen, &node) in out.placement.iter_mut().zip(&state.placement) {
         *seen = node.min(nowhere);
     }
-    match list {
-        None => encode_all_pairs(state, out),
-        Some(list) => encode_list(state, list, out),
+    match candidates {
+        Candidates::AllPairs => encode_all_pairs(state, out),
+        Candidates::Listed(list) => encode_list(state, list, out),
+        Candidates::Few(pairs) => encode_few(state, pairs, out),
     }
     out.mask[0] = true;
 }
@@ -257,6 +268,30 @@ fn encode_list(state: &ClusterState, list: &CandidateList, out: &mut Observation
         }
         encode_row(state, &tiles, k as usize, 1 + at, same, &mut results, out);
         at += same;
+    }
+    out.tiles = tiles;
+}
+
+#[inline(always)]
+fn encode_few(
+    state: &ClusterState,
+    pairs: &mut dyn Iterator<Item = (usize, usize, usize)>,
+    out: &mut ObservationBuffer,
+) {
+    out.mask.fill(false);
+    let mut tiles = std::mem::take(&mut out.tiles);
+    tiles.resize_with(1 + state.forecast.len(), Tile::default);
+    let mut results = Results::default();
+    // Indices ascend, so that what a row stores past its end is overwritten by the next one.
+    for (at, k, node) in pairs {
+        out.candidate_workload[at] = k as u32;
+        out.candidate_destination[at] = node as u32;
+        out.candidate_source[at] = state.placement[k];
+        let outlooks = std::iter::once(&state.now).chain(&state.forecast);
+        for (tile, outlook) in tiles.iter_mut().zip(outlooks) {
+            outlook.tile_of_nodes(&state.spec, &[node as u32], tile);
+        }
+        encode_row(state, &tiles, k, at, 1, &mut results, out);
     }
     out.tiles = tiles;
 }

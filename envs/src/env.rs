@@ -94,6 +94,12 @@ pub trait Env: Send {
     /// Writes the current observation; `out` must have been made for `observation_space()`.
     fn observe(&self, out: &mut ObservationBuffer);
 
+    /// As [`Env::observe`], but of the candidates only these actions have to be written, which must
+    /// be unmasked and ascend: what learning needs of a state whose action is known.
+    fn observe_actions(&self, _actions: &[usize], out: &mut ObservationBuffer) {
+        self.observe(out);
+    }
+
     /// Bytes of one compact state (see [`Env::write_compact`]); constant for an environment.
     fn compact_len(&self) -> usize;
 

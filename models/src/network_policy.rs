@@ -3,7 +3,7 @@
 use crate::net::{Network, first_best};
 use crate::policy::Policy;
 use godwit_envs::candidates::CandidateList;
-use godwit_envs::encoder::{encode, observation_space};
+use godwit_envs::encoder::{Candidates, encode, observation_space};
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use godwit_envs::state::{Action, ClusterState};
 
@@ -49,13 +49,13 @@ impl NetworkPolicy {
             }
         };
         let Buffers { space, observation, q } = buffers;
-        let list = if space.fixed_pairs {
-            None
+        let candidates = if space.fixed_pairs {
+            Candidates::AllPairs
         } else {
             self.list.fill(state, space.actions - 1);
-            Some(&self.list)
+            Candidates::Listed(&self.list)
         };
-        encode(state, list, observation);
+        encode(state, candidates, observation);
         self.network.q_values(observation, q);
         match pick(q) {
             0 => Action::Stay,

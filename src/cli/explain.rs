@@ -134,10 +134,10 @@ fn text(explained: &Explained) -> String {
         total.3 += declined;
         let stays = moves.made - moves.same - moves.other;
         if moves.made + declined > 0 {
-            table.add_row(
-                std::iter::once(purpose.label().to_owned())
-                    .chain([moves.made, moves.same, moves.other, stays, declined].map(per_episode)),
-            );
+            table
+                .add_row(std::iter::once(purpose.label().to_owned()).chain(
+                    [moves.made, moves.same, moves.other, stays, declined].map(per_episode),
+                ));
         }
     }
     let stays = total.0 - total.1 - total.2;

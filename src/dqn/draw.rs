@@ -31,7 +31,8 @@ impl<E: Env> Learner<E> {
                 for ((drawn, observations), next) in batch.iter().zip(observations).zip(next) {
                     let transition = &drawn.transition;
                     view.decoder.read_compact(source.replay.state(transition.state));
-                    view.decoder.observe(&mut observations[0]);
+                    let action = transition.action as usize;
+                    view.decoder.observe_actions(&[action], &mut observations[0]);
                     if transition.discount != 0.0 {
                         view.decoder.read_compact(source.replay.state(transition.next));
                         view.decoder.observe(&mut next[0]);
@@ -86,11 +87,19 @@ impl<E: Env> Learner<E> {
                     let view = &mut worker.views[drawn.scenario];
                     let start = Instant::now();
                     view.decoder.read_compact(state);
-                    view.decoder.observe(observation);
+                    let action = drawn.transition.action as usize;
+                    match drawn.origin {
+                        Origin::Replay => view.decoder.observe_actions(&[action], observation),
+                        // Any other action may turn out to be the rival.
+                        Origin::Demonstrations => view.decoder.observe(observation),
+                        Origin::Comparisons { reference } => {
+                            let both = [action.min(reference), action.max(reference)];
+                            view.decoder.observe_actions(&both, observation);
+                        }
+                    }
                     worker.times.decode += start.elapsed();
                     if drawn.origin == Origin::Demonstrations {
                         worker.online.q_values(observation, &mut view.q);
-                        let action = drawn.transition.action as usize;
                         let rival = margin::rival(&view.q, action, margin);
                         drawn.rival = (rival != action).then_some(rival);
                     }

@@ -317,7 +317,8 @@ fn one_update_of_a_tiny_mlp_matches_hand_worked_numbers() {
         part.fill(1.0);
     }
     let mut update = NativeUpdate::new(&spec, 1);
-    let example = Example { state: &state, action: 1, target: 3.0, weight: 1.0, beside: Beside::Nothing };
+    let example =
+        Example { state: &state, action: 1, target: 3.0, weight: 1.0, beside: Beside::Nothing };
     update.fill([example].into_iter());
     let loss = update.gradient(&flat, 2.0, &demonstrations());
     assert_eq!((loss, update.errors()), (0.5, &[1.0_f32][..]));

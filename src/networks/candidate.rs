@@ -20,9 +20,10 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         value_bias,
         value_out_weight,
         value_out_bias,
+        linear_weight,
     ] = p
     else {
-        unreachable!("a candidate specification lists 13 parameters")
+        unreachable!("a candidate specification lists 14 parameters")
     };
     // [B, H]
     let global = global_encoder_bias.addmm(&batch.globals, global_encoder_weight).relu_();
@@ -36,8 +37,9 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         .addmm(&batch.candidates, candidate_feature_weight)
         .relu_();
     // [R, Q]
-    let advantage =
-        advantage_bias.addmm(&head_bias.addmm(&hidden_rows, head_weight).relu_(), advantage_weight);
+    let advantage = advantage_bias
+        .addmm(&head_bias.addmm(&hidden_rows, head_weight).relu_(), advantage_weight)
+        .addmm(&batch.candidates, linear_weight);
     let q =
         if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
     (value, q)

@@ -67,7 +67,8 @@ impl Parameters {
         for (name, shape) in quantile::parameters(spec, quantiles) {
             let size: usize = shape.iter().product();
             let inputs = if shape.len() == 2 { shape[0] } else { shape[0].max(64) };
-            let last = ["advantage", "value_out", "output"].iter().any(|p| name.starts_with(p));
+            let last =
+                ["advantage", "value_out", "output", "linear"].iter().any(|p| name.starts_with(p));
             let bound = (1.0 / inputs as f32).sqrt() * if last { 0.1 } else { 1.0 };
             values.extend((0..size).map(|_| rng.random_range(-bound..bound)));
         }

@@ -34,9 +34,10 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         value_bias,
         value_out_weight,
         value_out_bias,
+        linear_weight,
     ] = p
     else {
-        unreachable!("a relational specification lists 23 parameters")
+        unreachable!("a relational specification lists 24 parameters")
     };
     let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
     let hidden = spec.hidden as i64;
@@ -90,7 +91,8 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         + gather(&global, candidate_global_weight, &batch.row_state);
     // [R, Q]
     let advantage = advantage_bias
-        .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight);
+        .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight)
+        .addmm(&batch.candidates, linear_weight);
     let q =
         if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
     (value, q)

@@ -5,6 +5,7 @@ use crate::naive::Naive;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::encoder::CLIP;
 use godwit_envs::env::Env;
+use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{EMBEDDED, Phase};
 use godwit_envs::schema::Feature;
@@ -83,6 +84,53 @@ proptest! {
             compare_all(&env)?;
             if env.step(random_action(&observe(&env), rng)).unwrap().end.is_some() {
                 break;
+            }
+        }
+    }
+}
+
+/// Unmasked actions in ascending order: neighbours, and some far apart.
+#[test]
+fn a_few_candidates_are_observed_as_among_all() {
+    for name in ["quickstart", "founding-10x50", "faults", "gpu-defrag"] {
+        let mut env = embedded(name, Phase::Train);
+        let rng = &mut stream(11, "actions");
+        for _ in 0..30 {
+            let all = observe(&env);
+            let open: Vec<usize> = (1..all.actions()).filter(|&action| all.mask[action]).collect();
+            let first = random_action(&all, rng);
+            let next = open.iter().copied().find(|&action| action > first);
+            let mut few: Vec<usize> = [Some(first), next, open.last().copied()]
+                .into_iter()
+                .flatten()
+                .filter(|&action| action >= first)
+                .collect();
+            few.dedup();
+            let mut seen = ObservationBuffer::new(env.observation_space());
+            // What was there before is not left standing.
+            seen.mask.fill(true);
+            env.observe_actions(&few, &mut seen);
+            assert_eq!(seen.globals, all.globals);
+            assert_eq!((&seen.nodes, &seen.workloads), (&all.nodes, &all.workloads));
+            assert_eq!(seen.placement, all.placement);
+            for action in 0..all.actions() {
+                assert_eq!(seen.mask[action], action == 0 || few.contains(&action), "{name}");
+            }
+            for &action in few.iter().filter(|&&action| action > 0) {
+                for feature in 0..env.observation_space().schema.candidate.len() {
+                    let (a, b) = (seen.candidate(action, feature), all.candidate(action, feature));
+                    assert_eq!(a.to_bits(), b.to_bits(), "{name}: feature {feature} of {action}");
+                }
+                for of in [
+                    |o: &ObservationBuffer, a: usize| o.candidate_workload[a],
+                    |o: &ObservationBuffer, a: usize| o.candidate_source[a],
+                    |o: &ObservationBuffer, a: usize| o.candidate_destination[a],
+                ] {
+                    assert_eq!(of(&seen, action), of(&all, action), "{name}");
+                }
+            }
+            if env.step(first).unwrap().end.is_some() {
+                env.reset(5).unwrap();
             }
         }
     }

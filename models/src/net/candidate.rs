@@ -11,7 +11,8 @@ use super::{NetworkSpec, Parameter};
 /// ```text
 /// g = relu(globals @ W + b)
 /// z[a] = relu(candidates[a] @ W + g @ W + b)
-/// adv[a] = relu(z[a] @ W + b) @ W + b        value = relu(g @ W + b) @ W + b
+/// adv[a] = relu(z[a] @ W + b) @ W + b + candidates[a] @ W
+/// value = relu(g @ W + b) @ W + b
 /// Q[0] = value                               Q[a] = adv[a], plus value where dueling
 /// ```
 ///
@@ -42,7 +43,7 @@ impl Candidate {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 13] {
+    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 14] {
         let heads = &mut self.heads;
         [
             &mut self.global_encoder_weight,
@@ -58,6 +59,7 @@ impl Candidate {
             &mut heads.value_bias,
             &mut heads.value_out_weight,
             &mut heads.value_out_bias,
+            &mut heads.linear_weight,
         ]
     }
 

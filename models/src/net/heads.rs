@@ -14,9 +14,13 @@ const BLOCK: usize = 48;
 /// ```text
 /// value  = relu(g @ W + b) @ W + b
 /// z[a]   = relu(entities[a] + candidates[a] @ W + g @ W + b)
-/// adv[a] = relu(z[a] @ W + b) @ W + b
+/// adv[a] = relu(z[a] @ W + b) @ W + b + candidates[a] @ W
 /// Q[0]   = value                               Q[a] = adv[a], plus value where dueling
 /// ```
+///
+/// The last term of an advantage is linear in the features (wide and deep: Cheng et al., DLRS 2016):
+/// what a move gains and costs is nearly so, and differences between moves are far smaller than
+/// the values that the hidden layers are fitted to.
 #[derive(Debug, Clone)]
 pub(super) struct Heads {
     dueling: bool,
@@ -31,6 +35,7 @@ pub(super) struct Heads {
     pub value_bias: Parameter,
     pub value_out_weight: Parameter,
     pub value_out_bias: Parameter,
+    pub linear_weight: Parameter,
     /// g, `[H]`; the network fills it in.
     pub global: Vec<f32>,
     /// What all candidates share: bias and the product with g, `[H]`.
@@ -73,6 +78,7 @@ impl Heads {
             value_bias: Parameter::row(g),
             value_out_weight: Parameter::row(g),
             value_out_bias: Parameter::row(1),
+            linear_weight: Parameter::row(spec.candidate_features),
             global: vec![0.0; padded(h)],
             shared: vec![0.0; padded(h)],
             allowed: Vec::new(),
@@ -170,6 +176,11 @@ impl Heads {
         let advantage = &mut self.block_advantage[..count];
         let bias = base + self.advantage_bias.data[0];
         dot_rows(head, &self.advantage_weight.data, bias, advantage);
+        for (row, &weight) in features.chunks(stride).zip(&self.linear_weight.data) {
+            for (advantage, feature) in advantage.iter_mut().zip(row) {
+                *advantage += weight * feature;
+            }
+        }
         for (a, advantage) in allowed.iter().zip(advantage) {
             q[*a as usize] = *advantage;
         }

@@ -21,7 +21,8 @@ const UNUSED: u32 = u32::MAX;
 /// h_n  = relu(nodes @ W + pooled @ W + b)
 /// g    = relu(globals @ W + mean(h_n) @ W + mean(h_w) @ W + b)
 /// z[a] = relu(h_w[workload] @ W + h_n[source] @ W + h_n[destination] @ W + candidates[a] @ W + g @ W + b)
-/// adv[a] = relu(z[a] @ W + b) @ W + b        value = relu(g @ W + b) @ W + b
+/// adv[a] = relu(z[a] @ W + b) @ W + b + candidates[a] @ W
+/// value = relu(g @ W + b) @ W + b
 /// Q[0] = value                               Q[a] = adv[a], plus value where dueling
 /// ```
 ///
@@ -137,7 +138,7 @@ impl Relational {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 23] {
+    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 24] {
         let heads = &mut self.heads;
         [
             &mut self.workload_encoder_weight,
@@ -163,6 +164,7 @@ impl Relational {
             &mut heads.value_bias,
             &mut heads.value_out_weight,
             &mut heads.value_out_bias,
+            &mut heads.linear_weight,
         ]
     }
 

@@ -148,6 +148,7 @@ impl NetworkSpec {
                 ("value_bias", vec![g]),
                 ("value_out_weight", vec![g, 1]),
                 ("value_out_bias", vec![1]),
+                ("linear_weight", vec![self.candidate_features, 1]),
             ],
             Architecture::Candidate => vec![
                 ("global_encoder_weight", vec![self.global_features, h]),
@@ -163,6 +164,7 @@ impl NetworkSpec {
                 ("value_bias", vec![g]),
                 ("value_out_weight", vec![g, 1]),
                 ("value_out_bias", vec![1]),
+                ("linear_weight", vec![self.candidate_features, 1]),
             ],
             Architecture::Mlp => vec![
                 ("hidden1_weight", vec![self.mlp_inputs(), h]),

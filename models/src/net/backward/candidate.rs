@@ -23,9 +23,9 @@ pub(super) struct Candidate {
 impl Candidate {
     pub fn new(spec: &NetworkSpec) -> Self {
         let Ok([global_encoder_weight, global_encoder_bias, heads @ ..]) =
-            <[Slot; 13]>::try_from(Slot::all(spec))
+            <[Slot; 14]>::try_from(Slot::all(spec))
         else {
-            unreachable!("a candidate specification lists 13 parameters")
+            unreachable!("a candidate specification lists 14 parameters")
         };
         Self {
             global_encoder_weight,

@@ -11,7 +11,7 @@ use godwit_envs::observation::ObservationBuffer;
 #[derive(Debug)]
 pub(super) struct Heads {
     dueling: bool,
-    slots: [Slot; 11],
+    slots: [Slot; 12],
     /// State of each candidate row, `[R]`.
     pub row_state: Vec<u32>,
     /// Candidate row of each state; none for `Stay`.
@@ -34,8 +34,8 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// `slots`: `candidate_feature_weight` to `value_out_bias`, in their order.
-    pub fn new(spec: &NetworkSpec, slots: [Slot; 11]) -> Self {
+    /// `slots`: `candidate_feature_weight` to `linear_weight`, in their order.
+    pub fn new(spec: &NetworkSpec, slots: [Slot; 12]) -> Self {
         Self {
             dueling: spec.dueling,
             slots,
@@ -94,7 +94,7 @@ impl Heads {
     pub fn finish(&mut self, flat: &[f32], global: &[f32], q: &mut [f32]) {
         let [feature_weight, _, bias, head_weight, head_bias, rest @ ..] = &self.slots;
         let [advantage_weight, advantage_bias, rest @ ..] = rest;
-        let [value_weight, value_bias, value_out_weight, value_out_bias] = rest;
+        let [value_weight, value_bias, value_out_weight, value_out_bias, linear_weight] = rest;
         let (h, g, rows) = (bias.stride, head_bias.stride, self.row_state.len());
         let inputs = Rows::all(&self.features, self.feature_count);
         feature_weight.apply(flat, inputs, Start::Outputs, Finish::Relu, &mut self.hidden);
@@ -105,6 +105,11 @@ impl Heads {
         self.advantage.resize(rows, 0.0);
         let base = advantage_bias.scalar(flat);
         dot_rows(&self.head, advantage_weight.weight(flat), base, &mut self.advantage);
+        let features = self.features.chunks_exact(self.feature_count);
+        for (advantage, features) in self.advantage.iter_mut().zip(features) {
+            let terms = features.iter().zip(linear_weight.weight(flat));
+            *advantage += terms.map(|(feature, weight)| feature * weight).sum::<f32>();
+        }
 
         let states = self.row_of.len();
         self.value_head.resize(states * g, 0.0);
@@ -136,7 +141,7 @@ impl Heads {
         let [feature_weight, global_weight, bias, head_weight, head_bias, rest @ ..] =
             &mut self.slots;
         let [advantage_weight, advantage_bias, rest @ ..] = rest;
-        let [value_weight, value_bias, value_out_weight, value_out_bias] = rest;
+        let [value_weight, value_bias, value_out_weight, value_out_bias, linear_weight] = rest;
         let (h, g) = (bias.stride, head_bias.stride);
 
         // The slope of each state's advantage and value.
@@ -152,6 +157,9 @@ impl Heads {
         outer(&self.advantage, advantage_weight.weight(flat), &self.head, &mut self.delta_head);
         advantage_weight.gradient_by(gradient, |out| weighted(&self.advantage, &self.head, out));
         advantage_bias.gradient_by(gradient, |out| out[0] = self.advantage.iter().sum());
+        let (features, count) = (&self.features, self.feature_count);
+        linear_weight
+            .gradient_by(gradient, |out| weighted(&self.advantage, features, &mut out[..count]));
         head_bias.gradient_of_bias(&self.delta_head, gradient);
         head_weight.gradient_of_weight(&self.hidden, h, &self.delta_head, gradient);
         head_weight.transpose(flat);

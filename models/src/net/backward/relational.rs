@@ -102,9 +102,9 @@ impl Relational {
                 candidate_destination_weight,
                 heads @ ..,
             ],
-        ) = <[Slot; 23]>::try_from(Slot::all(spec))
+        ) = <[Slot; 24]>::try_from(Slot::all(spec))
         else {
-            unreachable!("a relational specification lists 23 parameters")
+            unreachable!("a relational specification lists 24 parameters")
         };
         Self {
             workload_encoder_weight,

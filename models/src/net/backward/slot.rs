@@ -30,7 +30,8 @@ impl Slot {
             .iter()
             .map(|(name, shape)| {
                 // A bias, and a column that leads to the one output of a head, are single rows.
-                let column = ["advantage_weight", "value_out_weight"].contains(&name.as_str());
+                let column = ["advantage_weight", "value_out_weight", "linear_weight"]
+                    .contains(&name.as_str());
                 let (rows, columns) = match shape[..] {
                     [rows, columns] if !column => (rows, columns),
                     _ => (1, shape.iter().product()),

@@ -218,6 +218,7 @@ fn a_tiny_relational_network_gives_the_numbers_worked_by_hand() {
         0.5, 1.0, // advantage
         2.0, 1.0, // value head
         -1.0, 4.0, // value
+        1.5, // linear
     ];
     let sizes = Sizes { nodes: 2, workloads: 2, actions: 3, allowed_percent: 0 };
     let mut o = empty_observation(&spec, sizes);
@@ -237,13 +238,13 @@ fn a_tiny_relational_network_gives_the_numbers_worked_by_hand() {
     // h_n = relu([3 + 2 - 2, -3 + 0 - 2]) = [3, 0]
     // g = relu(0.75 + 2 * 1.5 + 0.5 * 1 + 0.25) = 4.5; value = -relu(2 * 4.5 + 1) + 4 = -6
     // z[1] = relu(2 + 2 * 3 + 3 * 0 + 4 * 0.25 + 2.25 - 1) = 10.25
-    // adv[1] = 0.5 * relu(2 * 10.25 - 3) + 1 = 9.75
-    // z[2] = relu(0 + 2 * 0 + 3 * 3 - 8 + 2.25 - 1) = 2.25; adv[2] = 0.5 * 1.5 + 1 = 1.75
+    // adv[1] = 0.5 * relu(2 * 10.25 - 3) + 1 + 1.5 * 0.25 = 10.125
+    // z[2] = relu(0 + 2 * 0 + 3 * 3 - 8 + 2.25 - 1) = 2.25; adv[2] = 0.5 * 1.5 + 1 - 1.5 * 2 = -1.25
     assert_eq!(network.best_action(&o, &mut q), 1);
-    assert_eq!(q, [-6.0, 3.75, -4.25]);
+    assert_eq!(q, [-6.0, 4.125, -7.25]);
     o.mask[1] = false;
-    assert_eq!(network.best_action(&o, &mut q), 2);
-    assert_eq!(q, [-6.0, f32::NEG_INFINITY, -4.25]);
+    assert_eq!(network.best_action(&o, &mut q), 0);
+    assert_eq!(q, [-6.0, f32::NEG_INFINITY, -7.25]);
 }
 
 #[test]
@@ -259,7 +260,8 @@ fn a_tiny_candidate_network_gives_the_numbers_worked_by_hand() {
         2.0, -3.0, // head
         0.5, 1.0, // advantage
         2.0, 1.0, // value head
-        -1.0, 4.0, // value
+        -1.0, 4.0,  // value
+        -0.5, // linear
     ];
     let sizes = Sizes { nodes: 2, workloads: 2, actions: 3, allowed_percent: 0 };
     let mut o = empty_observation(&spec, sizes);
@@ -269,10 +271,10 @@ fn a_tiny_candidate_network_gives_the_numbers_worked_by_hand() {
     o.mask[..3].copy_from_slice(&[true, true, true]);
     let mut q = [0.0; 3];
     // g = relu(1.5 + 0.5) = 2; value = -relu(4 + 1) + 4 = -1
-    // z[1] = relu(4 + 1 - 1) = 4; adv[1] = 0.5 * relu(8 - 3) + 1 = 3.5
-    // z[2] = relu(-8 + 1 - 1) = 0; adv[2] = 0.5 * relu(-3) + 1 = 1
+    // z[1] = relu(4 + 1 - 1) = 4; adv[1] = 0.5 * relu(8 - 3) + 1 - 0.5 = 3
+    // z[2] = relu(-8 + 1 - 1) = 0; adv[2] = 0.5 * relu(-3) + 1 + 1 = 2
     assert_eq!(network(&spec, &weights).best_action(&o, &mut q), 1);
-    assert_eq!(q, [-1.0, 2.5, 0.0]);
+    assert_eq!(q, [-1.0, 2.0, 1.0]);
 }
 
 #[test]

@@ -109,7 +109,9 @@ fn relational(spec: &NetworkSpec, p: &Parameters, o: &ObservationBuffer) -> Vec<
             "candidate_bias",
         ));
         let hidden = relu(affine(p, &[(&z, "head_weight")], "head_bias"));
-        let advantage = affine(p, &[(&hidden, "advantage_weight")], "advantage_bias")[0];
+        let advantage =
+            affine(p, &[(&hidden, "advantage_weight"), (&own, "linear_weight")], "advantage_bias")
+                [0];
         q.push(advantage + if spec.dueling { value } else { 0.0 });
     }
     q
@@ -127,7 +129,9 @@ fn candidate(spec: &NetworkSpec, p: &Parameters, o: &ObservationBuffer) -> Vec<f
             [(&own, "candidate_feature_weight"), (&g, "candidate_global_weight")];
         let z = relu(affine(p, &terms, "candidate_bias"));
         let hidden = relu(affine(p, &[(&z, "head_weight")], "head_bias"));
-        let advantage = affine(p, &[(&hidden, "advantage_weight")], "advantage_bias")[0];
+        let advantage =
+            affine(p, &[(&hidden, "advantage_weight"), (&own, "linear_weight")], "advantage_bias")
+                [0];
         q.push(advantage + if spec.dueling { value } else { 0.0 });
     }
     q
