@@ -1,6 +1,7 @@
 //! Every setting of a training run, with its default and the paper it comes from.
 
 use crate::schedule::Schedule;
+use godwit_models::baselines::Assignment;
 use godwit_models::net::Architecture;
 use serde::{Deserialize, Serialize};
 
@@ -172,8 +173,12 @@ pub struct DemonstrationConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComparisonConfig {
-    /// The baseline that is improved on, and that plays the rollouts; empty for no comparisons.
+    /// The baseline that is improved on, and that plays the rollouts; empty for no comparisons. Also
+    /// a trained policy: an artifact, a folder of a run or checkpoint, or the name of a pretrained
+    /// one.
     pub baseline: String,
+    /// Its parameters; defaults where none are given. Those of `godwit tune-baselines`, say.
+    pub parameters: Assignment,
     /// States in which actions are compared, for each scenario.
     pub states: usize,
     /// Most actions that are compared with the baseline's in each state.
@@ -231,6 +236,7 @@ impl Default for ComparisonConfig {
     fn default() -> Self {
         Self {
             baseline: String::new(),
+            parameters: Assignment::new(),
             states: 10_000,
             actions: 9,
             ticks: 40,

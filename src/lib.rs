@@ -23,6 +23,7 @@ pub mod native;
 pub mod networks;
 pub mod noisy;
 pub mod paired;
+pub mod policies;
 pub mod priorities;
 pub mod quantile;
 pub mod replay;

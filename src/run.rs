@@ -8,6 +8,7 @@ use crate::distributed::{Group, part};
 use crate::logging::RunLog;
 use crate::mixture::{Mixture, Part};
 use crate::paired::PairedEnv;
+use crate::policies;
 use crate::replay::Replay;
 use crate::trainer::{Trainer, World};
 use anyhow::{Context, bail, ensure};
@@ -15,12 +16,13 @@ use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_models::baselines::baseline;
+use godwit_models::baselines::{Assignment, baseline, baseline_with};
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
 use rayon::prelude::*;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -191,10 +193,48 @@ fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::R
         let template = Arc::new(WorldTemplate::new(scenario));
         let conversion = Conversion::new(config, scenario);
         let seed = child_seed(config.seed, (1 << 35) + at as u64);
-        let baseline = || named_baseline("comparisons.baseline", name);
+        let improved = improved(name, config, scenario, &template)?;
+        let baseline = || improved.make();
         comparisons.add_scenario(&template, baseline, &config.comparisons, conversion, seed)?;
     }
     Ok(comparisons)
+}
+
+/// What comparisons improve on.
+enum Improved<'a> {
+    Baseline(&'a str, &'a Assignment),
+    Policy(Box<NetworkPolicy>),
+}
+
+impl Improved<'_> {
+    fn make(&self) -> anyhow::Result<Box<dyn Policy>> {
+        Ok(match self {
+            Self::Baseline(name, parameters) => {
+                baseline_with(name, parameters).context("comparisons.parameters")?
+            }
+            Self::Policy(policy) => policy.clone(),
+        })
+    }
+}
+
+fn improved<'a>(
+    name: &'a str,
+    config: &'a TrainConfig,
+    scenario: &Scenario,
+    template: &Arc<WorldTemplate>,
+) -> anyhow::Result<Improved<'a>> {
+    let parameters = &config.comparisons.parameters;
+    if godwit_models::baselines::NAMES.contains(&name) {
+        return Ok(Improved::Baseline(name, parameters));
+    }
+    ensure!(
+        parameters.is_empty(),
+        "comparisons.parameters: expected none for the trained policy {name}"
+    );
+    let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
+    let network = policies::load(Path::new(name), scenario, env.observation_space())
+        .context("comparisons.baseline: not the name of a baseline")?;
+    Ok(Improved::Policy(Box::new(NetworkPolicy::new("policy", network))))
 }
 
 fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {

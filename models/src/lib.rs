@@ -11,6 +11,7 @@ pub mod net;
 pub mod network_policy;
 pub mod plan;
 pub mod policy;
+pub mod pretrained;
 pub mod reassignment;
 pub mod recording;
 pub mod rollout;

@@ -38,8 +38,9 @@ pub enum Command {
 /// The policy and how far it may go.
 #[derive(Debug, Args)]
 pub struct PolicyArgs {
-    /// The policy: an artifact that `godwit export` wrote
-    #[arg(long, value_name = "FILE.pt")]
+    /// The policy: an artifact that `godwit export` wrote, or the name of an embedded scenario for
+    /// the policy that comes with the program
+    #[arg(long, value_name = "FILE.pt|NAME")]
     pub model: PathBuf,
     /// At most this many migrations, next to the budget of the artifact's rules
     #[arg(long, value_name = "N", default_value_t = u32::MAX, hide_default_value = true)]

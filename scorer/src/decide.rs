@@ -79,7 +79,7 @@ struct Scorer {
 impl Scorer {
     fn new(args: &PolicyArgs) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let artifact = Artifact::read(&args.model)?;
+        let artifact = Artifact::open(&args.model)?;
         let rules = Arc::new(artifact.rules()?);
         let policy = NetworkPolicy::new("policy", artifact.network.clone());
         let name = ArtifactName {

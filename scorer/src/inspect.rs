@@ -11,7 +11,7 @@ use crate::decide::Decision;
 
 /// `godwit-scorer inspect`.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
-    let artifact = Artifact::read(&args.artifact)?;
+    let artifact = Artifact::open(&args.artifact)?;
     let text = if args.json {
         serde_json::to_string_pretty(&artifact.manifest)? + "\n"
     } else {

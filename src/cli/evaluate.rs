@@ -1,21 +1,19 @@
 //! `godwit evaluate`: policies and baselines side by side.
 
-use super::{BadInput, OrBadInput, output};
+use super::{BadInput, output};
 #[cfg(feature = "milp")]
 use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
     Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, oscillation, table,
 };
+use crate::policies::load;
 use crate::report::{self, data::Report};
 use crate::tuned::{Setting, TunedFile, default_path};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
-use godwit_envs::observation::ObservationSpace;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_models::artifact::Artifact;
 use godwit_models::baselines::{NAMES, baseline_with, describe};
 use godwit_models::best_of::BestOf;
-use godwit_models::net::{FixedSize, Network};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use std::collections::BTreeMap;
@@ -42,9 +40,9 @@ Examples:
 pub struct Args {
     /// Embedded scenario or scenario file
     scenario: String,
-    /// An artifact (FILE.pt), a run's folder (its best checkpoint) or a checkpoint's folder; may
-    /// be repeated
-    #[arg(long, value_name = "FILE|DIR")]
+    /// An artifact (FILE.pt), a run's folder (its best checkpoint), a checkpoint's folder, or the
+    /// name of an embedded scenario for the policy that comes with the program; may be repeated
+    #[arg(long, value_name = "FILE|DIR|NAME")]
     policy: Vec<PathBuf>,
     /// Also play the best of so many plans of each --policy, tried in the simulator before the
     /// first move; static scenarios only
@@ -326,52 +324,11 @@ fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Networ
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
     let space = env.observation_space();
     let policy = |path| {
-        let network = load(path, scenario, space)?;
+        let network = load(path, scenario, space)
+            .map_err(|error| BadInput(format!("--policy {}", super::one_line(&error))))?;
         Ok(NetworkPolicy::new(&name_of(path, paths), network))
     };
     paths.iter().map(|path| policy(path)).collect()
-}
-
-/// The network of an artifact or a checkpoint, once it is known to fit the scenario.
-fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyhow::Result<Network> {
-    let label = path.display();
-    if !path.exists() {
-        let message =
-            format!("--policy {label}: expected an artifact or a checkpoint, got nothing");
-        return Err(BadInput(message).into());
-    }
-    let (network, schema_hash) = if path.is_dir() {
-        let loaded = crate::checkpoint::load(path).or_bad_input()?;
-        let mut network = Network::new(&loaded.spec);
-        network.load_flat(&loaded.weights);
-        (network, loaded.schema_hash)
-    } else {
-        let artifact = Artifact::read(path)?;
-        (artifact.network, artifact.manifest.schema_hash)
-    };
-    let refused = |expected: String, got: String| {
-        let name = &scenario.name;
-        BadInput(format!("--policy {label}: expected {expected} of scenario {name}, got {got}"))
-    };
-    let expected = space.schema.hash();
-    if schema_hash != expected {
-        let short = |hash: &str| hash.chars().take(12).collect::<String>();
-        return Err(refused(
-            format!("a policy for the feature schema {}", short(&expected)),
-            format!("one for schema {}", short(&schema_hash)),
-        )
-        .into());
-    }
-    if let Some(FixedSize { nodes, workloads }) = network.spec().fixed
-        && (nodes, workloads) != (space.nodes, space.workloads)
-    {
-        return Err(refused(
-            format!("a policy for the {} nodes and {} workloads", space.nodes, space.workloads),
-            format!("one for {nodes} and {workloads}"),
-        )
-        .into());
-    }
-    Ok(network)
 }
 
 /// File stem or folder name; the whole path where another policy is called the same.

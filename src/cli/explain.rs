@@ -1,6 +1,7 @@
 //! `godwit explain`: what a policy's moves are for, and where a baseline would decide otherwise.
 
 use super::evaluate::{contender_of, contenders, tuned_parameters};
+use super::output;
 use crate::evaluate::{Contender, progress_bar};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -27,8 +28,9 @@ Examples:
 pub struct Args {
     /// Embedded scenario or scenario file
     scenario: String,
-    /// An artifact (FILE.pt), a run's folder (its best checkpoint) or a checkpoint's folder
-    #[arg(long, value_name = "FILE|DIR")]
+    /// An artifact (FILE.pt), a run's folder (its best checkpoint), a checkpoint's folder, or the
+    /// name of an embedded scenario for the policy that comes with the program
+    #[arg(long, value_name = "FILE|DIR|NAME")]
     policy: PathBuf,
     /// The baseline
     #[arg(long, value_name = "NAME")]
@@ -108,9 +110,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let explained: Vec<Explained> = explained.into_iter().collect::<anyhow::Result<_>>()?;
     bar.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&explained)?);
+        output::print_json(&explained)?;
     } else {
-        println!("{}", explained.iter().map(text).collect::<Vec<_>>().join("\n\n"));
+        output::print(&explained.iter().map(text).collect::<Vec<_>>().join("\n\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

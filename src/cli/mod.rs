@@ -19,6 +19,7 @@ pub mod verify;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::device::DeviceError;
+use crate::policies::PolicyError;
 use clap::{Parser, Subcommand};
 use godwit_envs::env::ResetError;
 use godwit_envs::input::InputError;
@@ -118,6 +119,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
             || cause.is::<ScenarioError>()
             || cause.is::<InputError>()
             || cause.is::<ConfigError>()
+            || cause.is::<PolicyError>()
             || cause.is::<DeviceError>()
             || cause.is::<ArtifactError>()
             || cause.is::<CheckpointError>()

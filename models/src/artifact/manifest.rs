@@ -9,7 +9,7 @@ use super::Failure;
 use crate::net::NetworkSpec;
 
 /// Format that this version reads and writes.
-pub const FORMAT: &str = "godwit-artifact/1";
+pub const FORMAT: &str = "godwit-artifact/2";
 
 /// `extra/manifest.json` of an artifact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

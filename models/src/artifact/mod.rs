@@ -26,6 +26,7 @@ pub use manifest::{Evaluation, FORMAT, Manifest};
 pub use tensors::{Golden, golden_bytes, weights_bytes};
 
 use crate::net::Network;
+use crate::pretrained::pretrained;
 
 /// Entry of the manifest, below the archive's folder.
 const MANIFEST: &str = "extra/manifest.json";
@@ -67,6 +68,19 @@ impl Artifact {
         let fail = |failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) };
         let bytes = std::fs::read(path).map_err(|error| fail(Failure::File(error)))?;
         Self::from_bytes(path, &bytes).map_err(fail)
+    }
+
+    /// Reads a file or, where there is none, the policy of that name that comes with the programs
+    /// (see [`crate::pretrained`]), with the same checks.
+    pub fn open(path: &Path) -> Result<Self, ArtifactError> {
+        let name = path.to_str().filter(|_| !path.exists());
+        match name.and_then(pretrained) {
+            Some(bytes) => Self::from_bytes(path, bytes).map_err(|failure| ArtifactError {
+                path: path.to_owned(),
+                failure: Box::new(failure),
+            }),
+            None => Self::read(path),
+        }
     }
 
     fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {

@@ -223,7 +223,7 @@ fn any_missing_or_added_end_is_an_error() {
 
 #[test]
 fn a_damaged_entry_is_named_even_if_the_seal_was_renewed() {
-    for (contents, name) in [(&b"pickled"[..], "data.pkl"), (b"godwit-artifact/1", "manifest.json")]
+    for (contents, name) in [(&b"pickled"[..], "data.pkl"), (b"godwit-artifact/2", "manifest.json")]
     {
         let mut bytes = archive(&parts(Architecture::Relational).extra_files());
         let at = find(&bytes, contents);
@@ -246,10 +246,10 @@ fn a_missing_entry_is_named() {
 fn a_manifest_that_this_version_does_not_understand_is_refused() {
     let parts = parts(Architecture::Relational);
     let next = parts.with_manifest(|json| {
-        json["format"] = "godwit-artifact/2".into();
+        json["format"] = "godwit-artifact/3".into();
         json["new_field"] = 1.into();
     });
-    assert_fails(&next, r#"format: expected "godwit-artifact/1", got "godwit-artifact/2""#);
+    assert_fails(&next, r#"format: expected "godwit-artifact/2", got "godwit-artifact/3""#);
     let unknown = parts.with_manifest(|json| json["new_field"] = 1.into());
     let message = failure(&unknown).to_string();
     assert!(message.starts_with("manifest: unknown field `new_field`"), "{message}");

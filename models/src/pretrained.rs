@@ -1,0 +1,63 @@
+//! Policies that come with the programs: one for each embedded scenario, found by its name.
+//!
+//! `models/pretrained/README.md` says how each was made.
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        /// Name and artifact of each.
+        pub const PRETRAINED: &[(&str, &[u8])] = &[
+            $(($name, include_bytes!(concat!("../pretrained/", $name, ".pt")))),*
+        ];
+    };
+}
+
+files![
+    "founding-3x3",
+    "quickstart",
+    "founding-10x50",
+    "bursty",
+    "faults",
+    "diurnal",
+    "hetero",
+    "churn",
+    "gpu-defrag",
+];
+
+/// The artifact of this name.
+pub fn pretrained(name: &str) -> Option<&'static [u8]> {
+    PRETRAINED.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Artifact;
+    use godwit_envs::features::schema;
+    use godwit_envs::scenario::{EMBEDDED, Scenario};
+    use std::path::Path;
+
+    #[test]
+    fn every_embedded_scenario_has_a_small_sound_policy_of_its_present_schema() {
+        assert_eq!(
+            PRETRAINED.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            EMBEDDED.iter().map(|scenario| scenario.name).collect::<Vec<_>>()
+        );
+        for (name, bytes) in PRETRAINED {
+            assert!(bytes.len() <= 2 << 20, "{name}: {} bytes", bytes.len());
+            let artifact = Artifact::open(Path::new(name)).expect("a sound artifact");
+            let scenario = Scenario::embedded(name).expect("an embedded scenario");
+            assert_eq!(artifact.manifest.scenario_name, *name);
+            assert_eq!(artifact.manifest.schema_hash, schema(&scenario.rules).hash());
+        }
+    }
+
+    #[test]
+    fn a_file_comes_before_a_policy_of_the_same_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("quickstart");
+        std::fs::write(&path, "no artifact").expect("a file");
+        assert!(Artifact::open(&path).is_err());
+        assert!(Artifact::open(&folder.path().join("nothing")).is_err());
+        assert!(Artifact::open(Path::new("nothing")).is_err());
+    }
+}
