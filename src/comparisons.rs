@@ -14,14 +14,15 @@ use crate::actor::NetChange;
 use crate::config::ComparisonConfig;
 use crate::demonstrations::Conversion;
 use crate::paired::reward;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::env::{Env, EpisodeEnd};
+use godwit_envs::env::{Env, EpisodeEnd, Step};
 use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::rng::{Rng, child_seed, stream};
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_envs::state::Action;
 use godwit_models::policy::Policy;
+use indicatif::ProgressBar;
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ const SPACING: [u32; 2] = [4, 16];
 /// Chance that an episode goes on with another action than the baseline's, so that states beside
 /// its path are seen.
 const DETOUR: f64 = 0.3;
+
+/// Episodes in which nothing could be compared after which the search for states is given up.
+const BARREN_EPISODES: u64 = 1000;
 
 /// Two actions of a state, and what one is worth beyond the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,16 +71,6 @@ struct Recorded {
 }
 
 impl Comparisons {
-    /// Number of comparisons.
-    pub fn len(&self) -> usize {
-        self.comparisons.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.comparisons.is_empty()
-    }
-
     /// The comparisons, in the order in which they were made.
     pub fn all(&self) -> &[Comparison] {
         &self.comparisons
@@ -94,10 +88,12 @@ impl Comparisons {
     }
 
     /// Adds those of another scenario: `config.states` of its states, from episodes of the seeds
-    /// that follow from `seed`. The result does not depend on the number of threads.
+    /// that follow from `seed`; `bar` counts them. The result does not depend on the number of
+    /// threads.
     ///
     /// # Errors
-    /// When an episode has no feasible start or the baseline breaks its contract.
+    /// When an episode has no feasible start, the baseline breaks its contract, or there is never
+    /// another action than the baseline's.
     pub fn add_scenario(
         &mut self,
         template: &Arc<WorldTemplate>,
@@ -105,6 +101,7 @@ impl Comparisons {
         config: &ComparisonConfig,
         conversion: Conversion,
         seed: u64,
+        bar: &ProgressBar,
     ) -> anyhow::Result<()> {
         let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
         let bytes = env.compact_len();
@@ -112,6 +109,11 @@ impl Comparisons {
         let mut states: Vec<u8> = Vec::with_capacity(config.states * bytes);
         let mut episode = 0;
         while states.len() < config.states * bytes {
+            ensure!(
+                !states.is_empty() || episode < BARREN_EPISODES,
+                "comparisons: expected states with other actions than the baseline's, got none in \
+                 {episode} episodes"
+            );
             let wave = episode..episode + rayon::current_num_threads() as u64;
             episode = wave.end;
             let recorded: Vec<Recorded> = wave
@@ -129,6 +131,7 @@ impl Comparisons {
                 let first = (states.len() / bytes) as u32;
                 let wanted = (config.states as u32 - first).min(count);
                 states.extend_from_slice(&more[..wanted as usize * bytes]);
+                bar.inc(u64::from(wanted));
                 self.comparisons.extend(
                     comparisons.into_iter().filter(|comparison| comparison.state < wanted).map(
                         |comparison| Comparison {
@@ -189,13 +192,16 @@ impl Recorder<'_> {
                     }
                 }
             }
-            let step = env.apply(action).with_context(|| {
-                format!("comparisons: {} chose {action:?}", self.baseline.name())
-            })?;
+            let step = self.apply(&mut env, action)?;
             if step.end.is_some() {
                 return Ok(recorded);
             }
         }
+    }
+
+    fn apply(&self, env: &mut ClusterEnv, action: Action) -> anyhow::Result<Step> {
+        let chose = || format!("comparisons: {} chose {action:?}", self.baseline.name());
+        env.apply(action).with_context(chose)
     }
 
     /// Actions to compare with the baseline's: `Stay`, and in turn one that has its source, one of
@@ -234,18 +240,13 @@ impl Recorder<'_> {
         let (mut discount, mut sum, mut ticks) = (1.0, 0.0, 0);
         let mut action = env.action(first).unwrap_or(Action::Stay);
         loop {
-            let step = env.apply(action).with_context(|| {
-                format!("comparisons: {} chose {action:?}", self.baseline.name())
-            })?;
+            let step = self.apply(&mut env, action)?;
             sum += discount * f64::from(reward(&step, self.conversion.expected_failures));
             if step.elapsed_ticks > 0 {
                 discount *= self.conversion.gamma;
                 ticks += step.elapsed_ticks;
             }
-            if ticks >= self.config.ticks {
-                return Ok(sum);
-            }
-            if step.end == Some(EpisodeEnd::Terminated) {
+            if ticks >= self.config.ticks || step.end == Some(EpisodeEnd::Terminated) {
                 return Ok(sum);
             }
             if step.end == Some(EpisodeEnd::Truncated) {
@@ -280,7 +281,7 @@ mod tests {
         let mut comparisons = Comparisons::default();
         let policy = || Ok(baseline(name).expect("a baseline"));
         comparisons
-            .add_scenario(&template, policy, &config(states), CONVERSION, 4)
+            .add_scenario(&template, policy, &config(states), CONVERSION, 4, &ProgressBar::hidden())
             .expect("comparisons");
         (ClusterEnv::new(template, Phase::Train).expect("a start"), comparisons)
     }

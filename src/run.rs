@@ -5,6 +5,7 @@ use crate::comparisons::Comparisons;
 use crate::config::TrainConfig;
 use crate::demonstrations::{Conversion, record};
 use crate::distributed::{Group, part};
+use crate::evaluate::progress_bar;
 use crate::logging::RunLog;
 use crate::mixture::{Mixture, Part};
 use crate::paired::PairedEnv;
@@ -189,14 +190,21 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
 /// the same ones, so that checkpoints need not hold them.
 fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Comparisons> {
     let mut comparisons = Comparisons::default();
+    let settings = &config.comparisons;
+    let wanted = settings.states * mixture.parts().len();
+    let (started, bar) = (Instant::now(), progress_bar(true, wanted, "states"));
+    bar.set_message(format!("rollouts of {name}"));
     for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
         let template = Arc::new(WorldTemplate::new(scenario));
         let conversion = Conversion::new(config, scenario);
         let seed = child_seed(config.seed, (1 << 35) + at as u64);
         let improved = improved(name, config, scenario, &template)?;
         let baseline = || improved.make();
-        comparisons.add_scenario(&template, baseline, &config.comparisons, conversion, seed)?;
+        comparisons.add_scenario(&template, baseline, settings, conversion, seed, &bar)?;
     }
+    bar.finish_and_clear();
+    let (count, seconds) = (comparisons.all().len(), started.elapsed().as_secs_f64());
+    eprintln!("comparisons with {name}: {count} in {wanted} states, {seconds:.0} s");
     Ok(comparisons)
 }
 

@@ -3,13 +3,14 @@
 use super::inputs::{inputs, module_q};
 use anyhow::{Context, ensure};
 use godwit_envs::observation::ObservationBuffer;
-use godwit_models::net::Network;
+use godwit_models::net::{Architecture, Network};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use tch::CModule;
 
 /// Largest accepted difference of a Q-value: absolute up to a value of 1, relative above, where
-/// f32 itself is coarser. The best two candidates must differ by more than this before another
+/// f32 itself is coarser. In a dueling network every Q-value is a sum with Q(s, Stay), and its
+/// rounding is relative to the larger of the two. The best two candidates must differ by more than this before another
 /// arg-max counts as a disagreement.
 pub const TOLERANCE: f32 = 1e-5;
 
@@ -39,9 +40,10 @@ impl Parity {
         self.observations > 0 && self.disagreements == 0 && self.arg_max_disagreements == 0
     }
 
-    /// Adds the values of one observation.
-    pub fn add(&mut self, libtorch: &[f32], native: &[f32]) {
+    /// Adds the values of one observation; `dueling` says whether Q(s, Stay) is a term of all.
+    pub fn add(&mut self, libtorch: &[f32], native: &[f32], dueling: bool) {
         self.observations += 1;
+        let common = if dueling { libtorch[0].abs().max(1.0) } else { 1.0 };
         for (&l, &n) in libtorch.iter().zip(native) {
             // Equal covers masked candidates: the difference of two infinities is not a number.
             if l == n {
@@ -54,7 +56,7 @@ impl Parity {
             if difference.is_nan() || difference > self.largest_difference {
                 self.largest_difference = difference;
             }
-            if !difference.is_finite() || difference > TOLERANCE * l.abs().max(1.0) {
+            if !difference.is_finite() || difference > TOLERANCE * l.abs().max(common) {
                 self.disagreements += 1;
             }
         }
@@ -130,7 +132,7 @@ fn compare_on_one_thread<'a>(
         let started = Instant::now();
         network.q_values(observation, &mut native);
         native_time += started.elapsed();
-        parity.add(&libtorch, &native);
+        parity.add(&libtorch, &native, spec.dueling && spec.architecture != Architecture::Mlp);
     }
     let mean = |time: Duration| 1e6 * time.as_secs_f64() / parity.observations.max(1) as f64;
     (parity.libtorch_us, parity.native_us) = (mean(libtorch_time), mean(native_time));
@@ -143,8 +145,18 @@ mod tests {
 
     fn parity(libtorch: &[f32], native: &[f32]) -> Parity {
         let mut parity = Parity::default();
-        parity.add(libtorch, native);
+        parity.add(libtorch, native, false);
         parity
+    }
+
+    #[test]
+    fn sums_with_a_large_value_of_stay_round_at_its_scale() {
+        let mut sums = Parity::default();
+        sums.add(&[-39.0, -1.5], &[-39.0, -1.500_1], true);
+        assert!(sums.holds());
+        sums.add(&[-39.0, -1.5], &[-39.0, -1.501], true);
+        assert_eq!(sums.disagreements, 1);
+        assert!(!parity(&[-39.0, -1.5], &[-39.0, -1.500_1]).holds());
     }
 
     #[test]

@@ -174,15 +174,16 @@ impl Heads {
         let start = Start::Row(&self.head_bias.data);
         dense(Rows::all(hidden, h), &self.head_weight.data, g, start, Finish::Relu, head);
         let advantage = &mut self.block_advantage[..count];
-        let bias = base + self.advantage_bias.data[0];
+        let bias = self.advantage_bias.data[0];
         dot_rows(head, &self.advantage_weight.data, bias, advantage);
         for (row, &weight) in features.chunks(stride).zip(&self.linear_weight.data) {
             for (advantage, feature) in advantage.iter_mut().zip(row) {
                 *advantage += weight * feature;
             }
         }
+        // The value last: it is far larger than what has been added up so far.
         for (a, advantage) in allowed.iter().zip(advantage) {
-            q[*a as usize] = *advantage;
+            q[*a as usize] = *advantage + base;
         }
     }
 }
