@@ -11,7 +11,7 @@
 
 use crate::adam::Adam;
 use crate::batch::BatchBuilder;
-use crate::config::{ComparisonConfig, DemonstrationConfig, LearnerConfig};
+use crate::config::{DemonstrationConfig, LearnerConfig, TrainConfig};
 use crate::cuda::{DeviceUpdates, Networks};
 use crate::distributed::average::GradientAverage;
 use crate::margin;
@@ -101,15 +101,14 @@ impl<E: Env> Learner<E> {
     /// # Errors
     /// When a CUDA device fails.
     pub fn new(
-        config: &LearnerConfig,
-        demonstrations: &DemonstrationConfig,
-        comparisons: &ComparisonConfig,
+        config: &TrainConfig,
         spec: &NetworkSpec,
         decoders: Vec<Vec<E>>,
         scenario_of_ring: Vec<usize>,
         device: Device,
         seed: u64,
     ) -> Result<Self, CudaError> {
+        let TrainConfig { learner: config, demonstrations, comparisons, .. } = config;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let quantiles = config.quantiles;
         let online = Parameters::fresh_quantiles(spec, quantiles, device, &mut rng);

@@ -176,16 +176,7 @@ impl<E: Env> Trainer<E> {
         let mut vector = VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?;
         vector.observe_entities(spec.reads_entities());
         let seed = child_seed(config.seed, 1 << 32);
-        let mut learner = Learner::new(
-            &config.learner,
-            &config.demonstrations,
-            &config.comparisons,
-            spec,
-            decoders,
-            scenario_of_ring,
-            device,
-            seed,
-        )?;
+        let mut learner = Learner::new(config, spec, decoders, scenario_of_ring, device, seed)?;
         if config.exploration.noisy_sigma > 0.0 {
             learner = learner.noisy(config.exploration.noisy_sigma);
         }
