@@ -41,7 +41,7 @@ enum Mistake {
 struct Flawed<E> {
     env: E,
     mistake: Mistake,
-    /// Rewards that were not paid yet.
+    /// Rewards of the first steps, which were random ones.
     kept: Vec<f32>,
     steps: u64,
 }
@@ -51,15 +51,15 @@ impl<E> Flawed<E> {
         Self { env, mistake, kept: Vec::new(), steps: 0 }
     }
 
-    /// The reward of a random step of the last 64.
+    /// The reward of a random one of the first 256 steps, while behaviour is random: of recent
+    /// steps, the mean would still tell how well the policy does.
     fn shuffled(&mut self, reward: f32) -> f32 {
-        self.kept.push(reward);
-        self.steps += 1;
-        if self.kept.len() < 64 {
-            return 0.0;
+        if self.kept.len() < 256 {
+            self.kept.push(reward);
         }
+        self.steps += 1;
         let at = child_seed(7, self.steps) % self.kept.len() as u64;
-        self.kept.swap_remove(at as usize)
+        self.kept[at as usize]
     }
 }
 
