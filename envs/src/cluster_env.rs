@@ -34,6 +34,8 @@ pub struct ClusterEnv {
     layout: CompactLayout,
     episode: Episode,
     state: ClusterState,
+    /// Demand factors now and at the horizons, `[1 + H][K]`; empty where demand is constant.
+    factors: Vec<f32>,
     list: CandidateList,
     seed: u64,
     ended: bool,
@@ -75,13 +77,10 @@ impl ClusterEnv {
             episode.placement.clone(),
         );
         let space = encoder::observation_space(&state);
-        let layout = CompactLayout {
-            demand: template.demand_changes() || template.draws_workloads(),
-            faults: template.rules.faults.is_some(),
-            queue: template.rules.has_queue(),
-            state_sizes: template.draws_workloads(),
-            candidates: if space.fixed_pairs { 0 } else { space.actions - 1 },
-        };
+        let mut layout = template.compact_layout();
+        layout.candidates = if space.fixed_pairs { 0 } else { space.actions - 1 };
+        let rows = if template.demand_changes() { 1 + state.forecast.len() } else { 0 };
+        let factors = vec![1.0; rows * space.workloads];
         let list = CandidateList::default();
         let mut env = Self {
             template,
@@ -90,6 +89,7 @@ impl ClusterEnv {
             layout,
             episode,
             state,
+            factors,
             list,
             seed: 0,
             ended: false,
@@ -351,17 +351,31 @@ impl ClusterEnv {
     }
 
     fn load_demand(&mut self) {
-        let spec = &*self.episode.spec;
-        let (state, m) = (&mut self.state, spec.resources);
+        let (tick, workloads) = (self.state.tick, self.space.workloads);
         let table = &self.episode.demand;
-        table.write(i64::from(state.tick), &spec.base_demand, m, &mut state.demand);
-        let rules = &*self.template.rules;
-        let period = rules.forecast.period_ticks;
-        let width = spec.workloads() * m;
-        for (&horizon, out) in
-            rules.forecast.horizons.iter().zip(state.forecast_demand.chunks_exact_mut(width))
-        {
-            table.write_forecast(state.tick, horizon, period, &spec.base_demand, m, out);
+        let forecast = &self.template.rules.forecast;
+        let mut rows = self.factors.chunks_exact_mut(workloads);
+        if let Some(now) = rows.next() {
+            now.copy_from_slice(table.factors(i64::from(tick)));
+        }
+        for (row, &horizon) in rows.zip(&forecast.horizons) {
+            row.copy_from_slice(table.forecast(tick, horizon, forecast.period_ticks));
+        }
+        self.spread_demand();
+    }
+
+    /// Demand now and forecast, from the base demands and the factors on them.
+    fn spread_demand(&mut self) {
+        let ClusterState { spec, demand, forecast_demand, .. } = &mut self.state;
+        let (base, m) = (&spec.base_demand, spec.resources);
+        let outs =
+            std::iter::once(&mut demand[..]).chain(forecast_demand.chunks_exact_mut(base.len()));
+        if self.factors.is_empty() {
+            outs.for_each(|out| out.copy_from_slice(base));
+            return;
+        }
+        for (factors, out) in self.factors.chunks_exact(spec.workloads()).zip(outs) {
+            self.episode.demand.write(factors, base, m, out);
         }
     }
 
@@ -378,11 +392,6 @@ impl ClusterEnv {
         let rules = &self.template.rules;
         state.spec = Arc::clone(&self.episode.spec);
         state.placement.copy_from_slice(&self.episode.placement);
-        state.demand.copy_from_slice(&self.episode.spec.base_demand);
-        let width = state.demand.len();
-        for forecast in state.forecast_demand.chunks_exact_mut(width) {
-            forecast.copy_from_slice(&self.episode.spec.base_demand);
-        }
         state.cooldown.fill(0);
         state.transfers.clear();
         state.queue.clear();
@@ -403,9 +412,7 @@ impl ClusterEnv {
     }
 
     fn settle(&mut self) {
-        if self.template.demand_changes() {
-            self.load_demand();
-        }
+        self.load_demand();
         self.state.rebuild();
         self.refresh_list();
     }
@@ -458,11 +465,13 @@ impl Env for ClusterEnv {
     }
 
     fn write_compact(&self, out: &mut [u8]) {
-        self.layout.write(&self.state, &self.list, out);
+        self.layout.write(&self.state, &self.factors, &self.list, out);
     }
 
     fn read_compact(&mut self, bytes: &[u8]) {
-        self.layout.read(bytes, &mut self.state, &mut self.list);
+        self.layout.read(bytes, &mut self.state, &mut self.factors, &mut self.list);
+        self.spread_demand();
+        self.state.rebuild();
     }
 
     fn save(&self) -> serde_json::Value {

@@ -2,9 +2,10 @@
 //!
 //! Fixed length, little endian: tick, moves left, number of candidates and of transfers (u32
 //! each); transfers; placement (u16); cooldowns (u16, where the rules have one); health (u8) and
-//! deadlines (u32, where nodes fail); lives (u8, where workloads may wait); state sizes (f32,
-//! where episodes draw them); demand and forecast demand (f32, where they change); the candidate
-//! list (u16 pairs, where the actions are a list). Loads, slots and features are recomputed.
+//! deadlines (u32, where nodes fail); lives (u8, where workloads may wait); the state sizes and
+//! base demands that episodes draw (f32); demand factors now and at the forecast's horizons (f32,
+//! of the workloads whose demand changes); the candidate list (u16 pairs, where the actions are a
+//! list). Demands, loads, slots and features are recomputed.
 
 use crate::candidates::CandidateList;
 use crate::cluster::Health;
@@ -12,16 +13,18 @@ use crate::state::{ClusterState, Life, NOWHERE, Transfer, most_transfers};
 use std::sync::Arc;
 
 /// Which parts of a state vary in an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompactLayout {
-    /// Demand differs between ticks or episodes.
-    pub demand: bool,
+    /// Workloads whose demand differs between ticks.
+    pub factors: Vec<u32>,
+    /// Entries of the base demands, `[K][m]`, that differ between episodes.
+    pub base_demand: Vec<u32>,
+    /// Workloads whose state size differs between episodes.
+    pub state_gib: Vec<u32>,
     /// Nodes change their health.
     pub faults: bool,
     /// Workloads may be on no node.
     pub queue: bool,
-    /// State sizes differ between episodes.
-    pub state_sizes: bool,
     /// Size of the candidate list; 0 where pairs have fixed indices.
     pub candidates: usize,
 }
@@ -36,9 +39,9 @@ impl CompactLayout {
     /// Bytes of one state.
     pub fn len(&self, state: &ClusterState) -> usize {
         let k = state.spec.workloads();
-        let horizons = state.forecast.len();
-        let floats = usize::from(self.demand) * k * state.spec.resources * (1 + horizons)
-            + usize::from(self.state_sizes) * k;
+        let floats = self.base_demand.len()
+            + self.state_gib.len()
+            + self.factors.len() * (1 + state.forecast.len());
         16 + TRANSFER_BYTES * most_transfers(&state.rules, state.spec.workloads())
             + 2 * k * (1 + usize::from(state.rules.limits.cooldown_ticks > 0))
             + usize::from(self.faults) * 5 * state.spec.nodes()
@@ -47,8 +50,14 @@ impl CompactLayout {
             + 4 * self.candidates
     }
 
-    /// Writes a state; `out` has [`CompactLayout::len`] bytes.
-    pub fn write(&self, state: &ClusterState, list: &CandidateList, out: &mut [u8]) {
+    /// Writes a state, with its demand factors `[1 + H][K]`; `out` has [`CompactLayout::len`] bytes.
+    pub fn write(
+        &self,
+        state: &ClusterState,
+        factors: &[f32],
+        list: &CandidateList,
+        out: &mut [u8],
+    ) {
         out.fill(0);
         let mut w = Writer(out);
         w.u32(state.tick);
@@ -63,7 +72,7 @@ impl CompactLayout {
             });
             w.u16(transfer.workload as u16);
             w.u16(transfer.source as u16);
-            w.f32s(&[transfer.remaining_s]);
+            w.f32(transfer.remaining_s);
         }
         state.placement.iter().for_each(|&node| w.u16(node as u16));
         if state.rules.limits.cooldown_ticks > 0 {
@@ -76,12 +85,10 @@ impl CompactLayout {
         if self.queue {
             state.life.iter().for_each(|&life| w.bytes(&[life as u8]));
         }
-        if self.state_sizes {
-            w.f32s(&state.spec.state_gib);
-        }
-        if self.demand {
-            w.f32s(&state.demand);
-            w.f32s(&state.forecast_demand);
+        w.gather(&self.state_gib, &state.spec.state_gib);
+        w.gather(&self.base_demand, &state.spec.base_demand);
+        for row in factors.chunks_exact(state.spec.workloads()) {
+            w.gather(&self.factors, row);
         }
         if self.candidates > 0 {
             for (&k, &node) in list.workload.iter().zip(&list.destination) {
@@ -91,8 +98,14 @@ impl CompactLayout {
         }
     }
 
-    /// Reads what [`CompactLayout::write`] wrote and recomputes what is derived.
-    pub fn read(&self, bytes: &[u8], state: &mut ClusterState, list: &mut CandidateList) {
+    /// Reads what [`CompactLayout::write`] wrote; what is derived is left to the caller.
+    pub fn read(
+        &self,
+        bytes: &[u8],
+        state: &mut ClusterState,
+        factors: &mut [f32],
+        list: &mut CandidateList,
+    ) {
         let mut r = Reader(bytes);
         state.tick = r.u32();
         state.moves_left = r.u32();
@@ -131,12 +144,13 @@ impl CompactLayout {
                 }
             }
         }
-        if self.state_sizes {
-            r.f32s(&mut Arc::make_mut(&mut state.spec).state_gib);
+        if !self.state_gib.is_empty() || !self.base_demand.is_empty() {
+            let spec = Arc::make_mut(&mut state.spec);
+            r.scatter(&self.state_gib, &mut spec.state_gib);
+            r.scatter(&self.base_demand, &mut spec.base_demand);
         }
-        if self.demand {
-            r.f32s(&mut state.demand);
-            r.f32s(&mut state.forecast_demand);
+        for row in factors.chunks_exact_mut(state.spec.workloads()) {
+            r.scatter(&self.factors, row);
         }
         list.workload.clear();
         list.destination.clear();
@@ -146,7 +160,6 @@ impl CompactLayout {
                 list.destination.push(u32::from(r.u16()));
             }
         }
-        state.rebuild();
     }
 }
 
@@ -164,9 +177,11 @@ impl Writer<'_> {
     fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
-    fn f32s(&mut self, values: &[f32]) {
-        // Replays stay on the machine that wrote them or move between little-endian ones.
-        self.bytes(bytemuck::cast_slice(values));
+    fn f32(&mut self, value: f32) {
+        self.bytes(&value.to_le_bytes());
+    }
+    fn gather(&mut self, indices: &[u32], values: &[f32]) {
+        indices.iter().for_each(|&at| self.f32(values[at as usize]));
     }
 }
 
@@ -187,10 +202,27 @@ impl Reader<'_> {
     fn f32(&mut self) -> f32 {
         f32::from_le_bytes(self.bytes())
     }
-    fn f32s(&mut self, out: &mut [f32]) {
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
-        let (head, tail) = self.0.split_at(bytes.len());
-        bytes.copy_from_slice(head);
-        self.0 = tail;
+    fn scatter(&mut self, indices: &[u32], out: &mut [f32]) {
+        indices.iter().for_each(|&at| out[at as usize] = self.f32());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cluster_env::ClusterEnv;
+    use crate::env::Env as _;
+    use crate::scenario::{Phase, Scenario, WorldTemplate};
+    use std::sync::Arc;
+
+    /// What a replay keeps beside a state: action, reward, discount and kind.
+    const BESIDE: usize = 13;
+
+    #[test]
+    fn a_million_transitions_of_the_founding_scenario_fit_into_two_gigabytes() {
+        let scenario = Scenario::resolve("founding-10x50").expect("an embedded scenario");
+        let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Train)
+            .expect("a feasible start");
+        let bytes = env.compact_len() + BESIDE;
+        assert!(bytes * 1_000_000 < 2_000_000_000, "{bytes} bytes a transition");
     }
 }

@@ -109,15 +109,24 @@ impl DemandTable {
         }
     }
 
-    /// Writes the demand at `tick` (which may be before the episode) into `out`, `[K][m]`.
-    pub fn write(&self, tick: i64, base: &[f32], resources: usize, out: &mut [f32]) {
+    /// Factors `[K]` at `tick`, which may be before the episode.
+    pub fn factors(&self, tick: i64) -> &[f32] {
         let row = (tick + i64::from(self.history_ticks)).max(0) as usize;
-        let factors = &self.factors[row * self.workloads..(row + 1) * self.workloads];
-        for (k, &factor) in factors.iter().enumerate() {
-            for j in 0..resources {
-                let at = k * resources + j;
-                out[at] = if self.follows[k][j] { base[at] * factor } else { base[at] };
-            }
+        &self.factors[row * self.workloads..(row + 1) * self.workloads]
+    }
+
+    /// Factors of the seasonal-naive forecast made at `tick` for `tick + horizon`: those at the
+    /// latest tick that has been seen and is a whole number of periods before it.
+    pub fn forecast(&self, tick: u32, horizon: u32, period: u32) -> &[f32] {
+        let seasons = horizon.div_ceil(period);
+        self.factors(i64::from(tick) + i64::from(horizon) - i64::from(seasons) * i64::from(period))
+    }
+
+    /// Writes the demand `[K][m]` under these factors.
+    pub fn write(&self, factors: &[f32], base: &[f32], resources: usize, out: &mut [f32]) {
+        let rows = base.chunks_exact(resources).zip(out.chunks_exact_mut(resources));
+        for (k, (base, out)) in rows.enumerate() {
+            self.apply(k, factors[k], base, out);
         }
     }
 
@@ -131,22 +140,6 @@ impl DemandTable {
         for (j, (out, &base)) in out.iter_mut().zip(base).enumerate() {
             *out = if self.follows[workload][j] { base * factor } else { base };
         }
-    }
-
-    /// Writes the seasonal-naive forecast made at `tick` for `tick + horizon`: the demand at the
-    /// latest tick that has been seen and is a whole number of periods before it.
-    pub fn write_forecast(
-        &self,
-        tick: u32,
-        horizon: u32,
-        period: u32,
-        base: &[f32],
-        resources: usize,
-        out: &mut [f32],
-    ) {
-        let seasons = horizon.div_ceil(period);
-        let seen = i64::from(tick) + i64::from(horizon) - i64::from(seasons) * i64::from(period);
-        self.write(seen, base, resources, out);
     }
 }
 
@@ -181,7 +174,7 @@ mod tests {
         let table = DemandTable::draw(&[wave()], 4, 4, &mut stream(1, "demand"));
         let mut out = [0.0; 2];
         for (tick, expected) in [(0, 10.0), (1, 15.0), (2, 10.0), (3, 5.0), (-3, 15.0)] {
-            table.write(tick, &[10.0, 7.0], 2, &mut out);
+            table.write(table.factors(tick), &[10.0, 7.0], 2, &mut out);
             assert!((out[0] - expected).abs() < 1e-4, "tick {tick}: {out:?}");
             assert_eq!(out[1], 7.0);
         }
@@ -207,7 +200,7 @@ mod tests {
         let mut out = [0.0; 2];
         let ticks = [(-3, 0.5), (-1, 0.5), (0, 2.0), (1, 3.0), (2, 1.0), (4, 1.0)];
         for (tick, factor) in ticks {
-            table.write(tick, &[10.0, 7.0], 2, &mut out);
+            table.write(table.factors(tick), &[10.0, 7.0], 2, &mut out);
             assert_eq!(out, [10.0 * factor, 7.0], "tick {tick}");
         }
     }
@@ -217,13 +210,10 @@ mod tests {
         // Pure noise: a forecast that peeked at the future would equal it.
         let noisy = Wave { amplitude: 0.0, noise: 0.1, ..wave() };
         let table = DemandTable::draw(&[noisy], 8, 8, &mut stream(2, "demand"));
-        let (mut forecast, mut seen, mut future) = ([0.0; 2], [0.0; 2], [0.0; 2]);
         for horizon in 1..=4 {
-            table.write_forecast(3, horizon, 4, &[1.0, 1.0], 2, &mut forecast);
-            table.write(3 + i64::from(horizon) - 4, &[1.0, 1.0], 2, &mut seen);
-            table.write(3 + i64::from(horizon), &[1.0, 1.0], 2, &mut future);
-            assert_eq!(forecast, seen);
-            assert_ne!(forecast[0], future[0]);
+            let forecast = table.forecast(3, horizon, 4);
+            assert_eq!(forecast, table.factors(3 + i64::from(horizon) - 4));
+            assert_ne!(forecast, table.factors(3 + i64::from(horizon)));
         }
     }
 

@@ -23,7 +23,7 @@ pub use load::{LoadedCheckpoint, Resumed, load, resume, resume_previous};
 pub use write::{write_best, write_last};
 
 /// Version of the files of a checkpoint.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Names of the files of a checkpoint.
 mod names {

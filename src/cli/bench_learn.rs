@@ -44,6 +44,12 @@ pub(super) fn learn(
     let prepared = |mut config: TrainConfig| {
         config.env_steps = u64::MAX;
         config.exploration.epsilon = Schedule { from: EPSILON, to: EPSILON, share: 1.0 };
+        // Batches have their shares of these; how many there are to draw from does not matter.
+        config.demonstrations.steps = config.demonstrations.steps.min(1_000);
+        config.comparisons.states = config.comparisons.states.min(200);
+        // What is measured is the run after its warm start.
+        config.demonstrations.pretrain_updates = 0;
+        config.comparisons.pretrain_updates = 0;
         config
     };
     if let Some(kind) = SpeedKind::ALL.into_iter().find(|kind| kind.name() == name) {

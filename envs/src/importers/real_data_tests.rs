@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use super::*;
+use crate::cluster_env::ClusterEnv;
+use crate::env::Env as _;
+use crate::scenario::{Phase, WorldTemplate};
+use std::sync::Arc;
 
 /// The folder with the real data sets, or nothing (and a line that says so).
 fn data(file: &str) -> Option<PathBuf> {
@@ -27,6 +31,11 @@ fn the_real_virtual_machines_are_imported() {
     assert_eq!(format!("{:.3}", slots.fragmentation), "0.977");
     assert!(report.notes[0].contains("on 80 NUMA nodes"), "{:?}", report.notes);
     assert_eq!(imported.scenario.name, "cluster-279");
+    // A hundred thousand states fit into two gigabytes of replay.
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&imported.scenario)), Phase::Train);
+    let bytes = env.unwrap().compact_len();
+    assert!(bytes < 20_000, "{bytes}");
+    eprintln!("{bytes} bytes a state");
 }
 
 #[test]

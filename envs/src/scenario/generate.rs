@@ -2,6 +2,7 @@
 
 use crate::churn::{Arrivals, PassageTable};
 use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
+use crate::compact::CompactLayout;
 use crate::demand::{Bursts, DemandTable, Recorded, Wave};
 use crate::env::ResetError;
 use crate::faults::HealthChange;
@@ -175,6 +176,23 @@ impl WorldTemplate {
     pub fn demand_changes(&self) -> bool {
         self.rules.episode.mode == Mode::Online
             && self.processes.iter().any(|process| *process != DemandProcess::Constant)
+    }
+
+    /// What differs between the states of its episodes; the candidate list is the environment's.
+    pub fn compact_layout(&self) -> CompactLayout {
+        let drawn = |ranges: &[(f32, f32)]| indices(ranges, |(least, most)| least < most);
+        let changing = |process: &DemandProcess| *process != DemandProcess::Constant;
+        CompactLayout {
+            factors: match self.demand_changes() {
+                true => indices(&self.processes, changing),
+                false => Vec::new(),
+            },
+            base_demand: drawn(&self.demand_ranges),
+            state_gib: drawn(&self.state_ranges),
+            faults: self.rules.faults.is_some(),
+            queue: self.rules.has_queue(),
+            candidates: 0,
+        }
     }
 
     /// Whether evaluation has a single start, whatever the seed.
@@ -362,6 +380,10 @@ fn follows(named: &[String], rules: &Rules) -> [bool; MAX_RESOURCES] {
         *follow = named.is_empty() || named.contains(&kind.name);
     }
     follows
+}
+
+fn indices<T>(items: &[T], varies: impl Fn(&T) -> bool) -> Vec<u32> {
+    (0..).zip(items).filter(|(_, item)| varies(item)).map(|(at, _)| at).collect()
 }
 
 fn draw(amount: Amount, rng: &mut Rng) -> f32 {
