@@ -67,6 +67,7 @@ impl Merged {
     }
 
     fn add(&mut self, source: &str, table: Table) -> anyhow::Result<()> {
+        self.drop_parameters_of_another_baseline(&table);
         merge(&mut self.table, table);
         self.config = serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(
             |error: serde_path_to_error::Error<toml::de::Error>| {
@@ -78,6 +79,17 @@ impl Merged {
             },
         )?;
         Ok(())
+    }
+
+    /// Parameters belong to their baseline: who names another one starts from its defaults.
+    fn drop_parameters_of_another_baseline(&mut self, table: &Table) {
+        let named = table.get("comparisons").and_then(|value| value.get("baseline"));
+        let comparisons = self.table.get_mut("comparisons").and_then(Value::as_table_mut);
+        if let (Some(named), Some(comparisons)) = (named, comparisons)
+            && comparisons.get("baseline") != Some(named)
+        {
+            comparisons.remove("parameters");
+        }
     }
 }
 
@@ -105,7 +117,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// `learner.gamma=0.9`: a dotted key and a TOML value; a bare word is taken as text.
+/// `learner.gamma=0.9`: a dotted key and a TOML value; a bare word or path is taken as text.
 fn parse_set(text: &str) -> anyhow::Result<Table> {
     let refused = |got: &str| {
         BadInput(format!("--set: expected KEY=VALUE such as learner.gamma=0.99, got {got:?}"))
@@ -129,8 +141,8 @@ fn parse_set(text: &str) -> anyhow::Result<Table> {
 }
 
 fn is_word(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || "./~".contains(first))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./~".contains(&byte))
 }
 
 /// A table that holds `value` at a dotted key.
@@ -196,6 +208,26 @@ mod tests {
             text.starts_with("scenario quickstart: train: batch_size: unknown field"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn another_baseline_of_comparisons_starts_from_its_own_defaults() {
+        let scenario = quickstart(
+            "[comparisons]\nbaseline = \"best-single-move\"\n\
+             [comparisons.parameters]\nmin_gain = 0.3\n",
+        );
+        let parameters = |set: &[&str]| {
+            let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+            let sources = Sources { set: &set, ..Sources::default() };
+            let config = resolve(&scenario, &sources).unwrap();
+            (config.comparisons.baseline, config.comparisons.parameters.len())
+        };
+        let same = "comparisons.baseline=best-single-move";
+        assert_eq!(parameters(&[same]), ("best-single-move".into(), 1));
+        let other = ["comparisons.baseline=runs/last", "comparisons.states=9"];
+        assert_eq!(parameters(&other), ("runs/last".into(), 0));
+        let tuned = ["comparisons.baseline=genetic", "comparisons.parameters.rounds=3"];
+        assert_eq!(parameters(&tuned), ("genetic".into(), 1));
     }
 
     #[test]
