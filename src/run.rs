@@ -29,8 +29,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tch::Device;
 
-/// Seeds of the validation episodes: the same for every run, so that runs compare.
-const VALIDATION_SEED: u64 = 0x7661_6c69;
+/// First seed of the validation episodes: the same for every run, so that runs compare.
+pub const VALIDATION_SEED: u64 = 0x7661_6c69;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -148,6 +148,25 @@ fn the_best_of_several_plans_is_one_more_row() {
 }
 
 #[test]
+fn validation_episodes_are_those_that_training_picks_its_best_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run("quickstart", &run);
+    let metrics = read(&run.join("metrics.jsonl"));
+    let logged = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .rfind(|line| line["kind"] == "evaluation")
+        .unwrap();
+    let evaluate = ["evaluate", "quickstart", "--policy", text(&run), "--episodes", "2"];
+    let output =
+        godwit(&evaluate).args(["--baselines", "none", "--validation", "--json"]).output().unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let played = evaluation["policies"][0]["mean_return"]["value"].as_f64().unwrap();
+    assert!((played - logged["best"].as_f64().unwrap()).abs() < 1e-9, "{evaluation} {logged}");
+}
+
+#[test]
 fn scenarios_that_cannot_share_a_network_are_refused() {
     refuses(
         &["train", "founding-10x50", "quickstart=2"],

@@ -8,6 +8,7 @@ use crate::evaluate::{
 };
 use crate::policies::load;
 use crate::report::{self, data::Report};
+use crate::run::VALIDATION_SEED;
 use crate::tuned::{Setting, TunedFile, default_path};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
@@ -61,6 +62,10 @@ pub struct Args {
     /// Seed of the first episode; the others follow it
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Play the validation episodes by which training picks its best checkpoint, instead of the
+    /// held-out ones: what a learning curve compares with
+    #[arg(long, conflicts_with_all = ["seed", "report", "bound"])]
+    validation: bool,
     /// Threads to use; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -111,7 +116,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let settings = Settings {
         episodes: args.episodes as usize,
-        first_seed: args.seed,
+        first_seed: if args.validation { VALIDATION_SEED } else { args.seed },
+        phase: if args.validation { Phase::Validate } else { Phase::Evaluate },
         oscillation_window: args.oscillation_window,
         progress: !args.json,
     };

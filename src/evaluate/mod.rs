@@ -56,6 +56,8 @@ pub struct Evaluation {
     pub episodes: usize,
     /// Seed of the first episode; the others follow it.
     pub first_seed: u64,
+    /// Whether these are validation episodes rather than held-out ones.
+    pub validation: bool,
     /// Whether the scenario has one start only, so that one episode says all.
     pub single_start: bool,
     /// What every policy found at the start, mean over the episodes.
@@ -145,6 +147,8 @@ pub struct Settings {
     pub episodes: usize,
     /// Seed of the first episode; the others follow it.
     pub first_seed: u64,
+    /// Whether these are episodes of evaluation or of another phase.
+    pub phase: Phase,
     /// Ticks (rebalance: moves) within which a return is an oscillation.
     pub oscillation_window: u32,
     /// Whether to show a progress bar.
@@ -172,7 +176,8 @@ pub fn evaluate(
     progress: bool,
 ) -> anyhow::Result<Evaluation> {
     let oscillation_window = oscillation::DEFAULT_WINDOW;
-    let settings = Settings { episodes, first_seed, oscillation_window, progress };
+    let phase = Phase::Evaluate;
+    let settings = Settings { episodes, first_seed, phase, oscillation_window, progress };
     evaluate_with(scenario, contenders, &settings)
 }
 
@@ -186,11 +191,11 @@ pub fn evaluate_with(
     contenders: &[Contender],
     settings: &Settings,
 ) -> anyhow::Result<Evaluation> {
-    let Settings { episodes, first_seed, oscillation_window, progress } = *settings;
+    let Settings { episodes, first_seed, phase, oscillation_window, progress } = *settings;
     let template = Arc::new(WorldTemplate::new(scenario));
     let single_start = template.has_single_start();
     let episodes = if single_start { 1 } else { episodes };
-    let env = ClusterEnv::new(template, Phase::Evaluate)?;
+    let env = ClusterEnv::new(template, phase)?;
     let seeds: Vec<u64> = (0..episodes as u64).map(|i| first_seed.wrapping_add(i)).collect();
     let bar = progress_bar(progress, episodes * contenders.len(), "episodes");
 
@@ -259,6 +264,7 @@ pub fn evaluate_with(
         online: scenario.rules.episode.mode == Mode::Online,
         episodes,
         first_seed,
+        validation: phase == Phase::Validate,
         single_start,
         start: Played::mean(&env, &starts),
         oscillation_window,
@@ -470,8 +476,9 @@ mod tests {
     fn a_shorter_window_finds_fewer_oscillations() {
         let scenario = Scenario::embedded("founding-10x50").unwrap();
         let found = |oscillation_window| {
+            let (first_seed, phase, progress) = (0, Phase::Evaluate, false);
             let settings =
-                Settings { episodes: 2, first_seed: 0, oscillation_window, progress: false };
+                Settings { episodes: 2, first_seed, phase, oscillation_window, progress };
             let evaluation = evaluate_with(&scenario, &baselines(&["random"]), &settings).unwrap();
             let policy = &evaluation.policies[0];
             let sum: u32 = policy.episodes.iter().map(|episode| episode.oscillations).sum();

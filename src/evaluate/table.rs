@@ -11,9 +11,10 @@ pub fn heading(evaluation: &Evaluation) -> String {
     let mut lines = vec![if evaluation.single_start {
         format!("{scenario}: 1 episode, since every episode of it starts and runs alike")
     } else {
+        let kind = if evaluation.validation { "validation" } else { "held-out" };
         let last = first_seed.wrapping_add(*episodes as u64 - 1);
         format!(
-            "{scenario}: {episodes} held-out episodes (seeds {first_seed} to {last}), the same for every policy"
+            "{scenario}: {episodes} {kind} episodes (seeds {first_seed} to {last}), the same for every policy"
         )
     }];
     let mut start: Vec<String> = Term::ALL
@@ -197,6 +198,7 @@ mod tests {
             online: false,
             episodes: 4,
             first_seed: 7,
+            validation: false,
             single_start: false,
             start: state(2.0, 2.0),
             oscillation_window: 12,
