@@ -14,6 +14,7 @@ use crate::actor::NetChange;
 use crate::config::ComparisonConfig;
 use crate::demonstrations::Conversion;
 use crate::paired::reward;
+use crate::progress::Progress;
 use anyhow::{Context, ensure};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::{Env, EpisodeEnd, Step};
@@ -22,7 +23,6 @@ use godwit_envs::rng::{Rng, child_seed, stream};
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_envs::state::Action;
 use godwit_models::policy::Policy;
-use indicatif::ProgressBar;
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Comparisons {
         config: &ComparisonConfig,
         conversion: Conversion,
         seed: u64,
-        bar: &ProgressBar,
+        bar: &Progress,
     ) -> anyhow::Result<()> {
         let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
         let bytes = env.compact_len();
@@ -281,7 +281,7 @@ mod tests {
         let mut comparisons = Comparisons::default();
         let policy = || Ok(baseline(name).expect("a baseline"));
         comparisons
-            .add_scenario(&template, policy, &config(states), CONVERSION, 4, &ProgressBar::hidden())
+            .add_scenario(&template, policy, &config(states), CONVERSION, 4, &Progress::hidden())
             .expect("comparisons");
         (ClusterEnv::new(template, Phase::Train).expect("a start"), comparisons)
     }

@@ -25,6 +25,7 @@ pub mod noisy;
 pub mod paired;
 pub mod policies;
 pub mod priorities;
+pub mod progress;
 pub mod quantile;
 pub mod replay;
 pub mod report;

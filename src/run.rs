@@ -5,11 +5,11 @@ use crate::comparisons::Comparisons;
 use crate::config::TrainConfig;
 use crate::demonstrations::{Conversion, record};
 use crate::distributed::{Group, part};
-use crate::evaluate::progress_bar;
 use crate::logging::RunLog;
 use crate::mixture::{Mixture, Part};
 use crate::paired::PairedEnv;
 use crate::policies;
+use crate::progress::Progress;
 use crate::replay::Replay;
 use crate::trainer::{Trainer, World};
 use anyhow::{Context, bail, ensure};
@@ -192,7 +192,7 @@ fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::R
     let mut comparisons = Comparisons::default();
     let settings = &config.comparisons;
     let wanted = settings.states * mixture.parts().len();
-    let (started, bar) = (Instant::now(), progress_bar(true, wanted, "states"));
+    let (started, bar) = (Instant::now(), Progress::new(true, wanted as u64, "states"));
     bar.set_message(format!("rollouts of {name}"));
     for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
         let template = Arc::new(WorldTemplate::new(scenario));
@@ -202,7 +202,7 @@ fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::R
         let baseline = || improved.make();
         comparisons.add_scenario(&template, baseline, settings, conversion, seed, &bar)?;
     }
-    bar.finish_and_clear();
+    bar.finish();
     let (count, seconds) = (comparisons.all().len(), started.elapsed().as_secs_f64());
     eprintln!("comparisons with {name}: {count} in {wanted} states, {seconds:.0} s");
     Ok(comparisons)

@@ -2,7 +2,8 @@
 
 use super::evaluate::{contender_of, contenders, tuned_parameters};
 use super::output;
-use crate::evaluate::{Contender, progress_bar};
+use crate::evaluate::Contender;
+use crate::progress::Progress;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::cluster_env::ClusterEnv;
@@ -77,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     let baseline = contender_of(&args.against, &mut tuned, "--against")?;
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate)?;
-    let bar = progress_bar(!args.json, 2 * args.episodes as usize, "episodes");
+    let bar = Progress::new(!args.json, 2 * u64::from(args.episodes), "episodes");
     let decisions = |player: &Contender, asked: &Contender| -> anyhow::Result<Decisions> {
         let seeds = (0..u64::from(args.episodes)).into_par_iter();
         let of_episodes = seeds
@@ -108,7 +109,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         })
     });
     let explained: Vec<Explained> = explained.into_iter().collect::<anyhow::Result<_>>()?;
-    bar.finish_and_clear();
+    bar.finish();
     if args.json {
         output::print_json(&explained)?;
     } else {

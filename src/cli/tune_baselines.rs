@@ -1,6 +1,7 @@
 //! `godwit tune-baselines`: the heuristics at their best, for a fair comparison.
 
 use super::{BadInput, output};
+use crate::progress::Progress;
 use crate::tuned::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -8,7 +9,6 @@ use godwit_envs::scenario::WorldTemplate;
 use godwit_models::baselines::NAMES;
 use godwit_models::baselines::parameters::declared;
 use godwit_models::tune::{Search, tune};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut file = TunedFile::new(&scenario, &search);
     let mut seconds = BTreeMap::new();
     let each = search.episodes_at_most();
-    let bar = progress_bar(!args.json, each * names.len());
+    let bar = Progress::new(!args.json, (each * names.len()) as u64, "episodes");
     for (i, &name) in names.iter().enumerate() {
         bar.set_message(name);
         let begin = Instant::now();
@@ -119,7 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    bar.finish_and_clear();
+    bar.finish();
     output::write_file(&out, file.to_toml().as_bytes())?;
     if args.json {
         output::print_json(&Report { out, seconds, file: &file })?;
@@ -185,14 +185,4 @@ fn table(file: &TunedFile, seconds: &BTreeMap<&'static str, f64>) -> String {
         }
     }
     table.trim_fmt()
-}
-
-fn progress_bar(shown: bool, length: usize) -> ProgressBar {
-    if !shown {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} episodes, {eta} left, {msg}");
-    let bar = ProgressBar::new(length as u64);
-    // The template is a constant; if it were wrong, the default style would do.
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }

@@ -1,6 +1,6 @@
 //! How much any policy could return at most, from exact optimisation.
 
-use super::progress_bar;
+use crate::progress::Progress;
 use anyhow::Context;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
@@ -27,7 +27,7 @@ pub fn mean_bound(
     let template = Arc::new(WorldTemplate::new(scenario));
     let episodes = if template.has_single_start() { 1 } else { episodes };
     let env = ClusterEnv::new(template, Phase::Evaluate)?;
-    let bar = progress_bar(progress, episodes, "bounds");
+    let bar = Progress::new(progress, episodes as u64, "bounds");
     let bounds = (0..episodes as u64)
         .into_par_iter()
         .map_init(
@@ -41,7 +41,7 @@ pub fn mean_bound(
             },
         )
         .collect::<anyhow::Result<Vec<f64>>>()?;
-    bar.finish_and_clear();
+    bar.finish();
     Ok(super::stats::mean(&bounds))
 }
 

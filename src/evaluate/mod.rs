@@ -6,6 +6,7 @@ pub mod oscillation;
 pub mod stats;
 pub mod table;
 
+use crate::progress::Progress;
 use anyhow::Context;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
@@ -13,7 +14,6 @@ use godwit_envs::objective::{LEVEL_TERMS, Term};
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
-use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
 use stats::{Estimate, bootstrap, mean};
@@ -197,7 +197,7 @@ pub fn evaluate_with(
     let episodes = if single_start { 1 } else { episodes };
     let env = ClusterEnv::new(template, phase)?;
     let seeds: Vec<u64> = (0..episodes as u64).map(|i| first_seed.wrapping_add(i)).collect();
-    let bar = progress_bar(progress, episodes * contenders.len(), "episodes");
+    let bar = Progress::new(progress, (episodes * contenders.len()) as u64, "episodes");
 
     let starts = seeds
         .par_iter()
@@ -213,7 +213,7 @@ pub fn evaluate_with(
         .iter()
         .map(|contender| play(&env, contender, &seeds, &bar))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    bar.finish_and_clear();
+    bar.finish();
 
     let returns: Vec<Vec<f64>> = played.iter().map(|episodes| returns_of(episodes)).collect();
     let reference = contenders.iter().position(|contender| contender.trained);
@@ -298,7 +298,7 @@ pub(crate) fn returns(
     seeds: &[u64],
 ) -> anyhow::Result<Vec<f64>> {
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
-    Ok(returns_of(&play(&env, contender, seeds, &ProgressBar::hidden())?))
+    Ok(returns_of(&play(&env, contender, seeds, &Progress::hidden())?))
 }
 
 fn returns_of(episodes: &[Played]) -> Vec<f64> {
@@ -309,7 +309,7 @@ fn play(
     env: &ClusterEnv,
     contender: &Contender,
     seeds: &[u64],
-    bar: &ProgressBar,
+    bar: &Progress,
 ) -> anyhow::Result<Vec<Played>> {
     bar.set_message(contender.name.clone());
     seeds
@@ -384,19 +384,6 @@ impl Played {
         let slots: Vec<f64> = played.iter().map(|played| f64::from(played.slots)).collect();
         State { terms, slots: has_slots.then(|| mean(&slots)) }
     }
-}
-
-/// A bar on standard error that counts `unit`s.
-pub(crate) fn progress_bar(shown: bool, length: usize, unit: &str) -> ProgressBar {
-    if !shown {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template(&format!(
-        "{{bar:30}} {{pos}}/{{len}} {unit}, {{eta}} left, {{msg}}"
-    ));
-    let bar = ProgressBar::new(length as u64);
-    // If the template were wrong, the default style would do.
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
 #[cfg(test)]

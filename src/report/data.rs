@@ -2,7 +2,8 @@
 //! training runs.
 
 use crate::evaluate::stats::{Estimate, bootstrap, mean};
-use crate::evaluate::{Contender, Evaluation, progress_bar, returns};
+use crate::evaluate::{Contender, Evaluation, returns};
+use crate::progress::Progress;
 use anyhow::Context;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
@@ -166,7 +167,8 @@ fn sweep(
     let episodes = evaluation.episodes.min(BUDGET_EPISODES);
     let seeds: Vec<u64> =
         (0..episodes as u64).map(|i| evaluation.first_seed.wrapping_add(i)).collect();
-    let bar = progress_bar(progress, budgets.len() * shown.len(), "points of the budget chart");
+    let bar =
+        Progress::new(progress, (budgets.len() * shown.len()) as u64, "points of the budget chart");
     // With no moves to make, every policy does what `stay` does.
     let stay = Contender {
         name: "stay".into(),
@@ -194,7 +196,7 @@ fn sweep(
         }
         curves.push(BudgetCurve { policy: contender.name.clone(), points });
     }
-    bar.finish_and_clear();
+    bar.finish();
     let place = |curve: &BudgetCurve| {
         evaluation.policies.iter().position(|policy| policy.name == curve.policy)
     };
