@@ -99,6 +99,7 @@ pub fn new_trainer(
     config: &TrainConfig,
     device: Device,
 ) -> anyhow::Result<ClusterTrainer> {
+    let started = Instant::now();
     config.validate()?;
     let copies = mixture.copies(config.env_copies)?;
     let mut worlds = Vec::new();
@@ -122,6 +123,7 @@ pub fn new_trainer(
     let mut trainer = Trainer::new(config, &spec, worlds, device)?;
     trainer.demonstrations = demonstrations;
     trainer.comparisons = comparisons;
+    trainer.preparation = started.elapsed();
     Ok(trainer)
 }
 
@@ -277,13 +279,16 @@ pub fn train_part(
     directory: &RunDirectory,
     session: Session,
 ) -> anyhow::Result<RunSummary> {
-    let started = Instant::now();
+    let now = Instant::now();
+    let started = now.checked_sub(std::mem::take(&mut trainer.preparation)).unwrap_or(now);
     let config = trainer.config.clone();
     // Of several ranks, rank 0 logs and keeps the best weights.
     let group = trainer.learner.average.as_ref().map(|average| Arc::clone(average.group()));
     let first = group.as_ref().is_none_or(|group| group.rank() == 0);
     let mut log = match first {
-        true => Some(RunLog::open(directory, mixture, &config, trainer.counters.env_steps)?),
+        true => {
+            Some(RunLog::open(directory, mixture, &config, trainer.counters.env_steps, started)?)
+        }
         false => None,
     };
     if let Some(log) = log.as_mut().filter(|_| session.silent.is_some()) {

@@ -44,6 +44,8 @@ pub struct Trainer<E> {
     pub demonstrations: Option<Replay>,
     /// Actions that were compared by rollouts.
     pub comparisons: Option<Comparisons>,
+    /// Time that gathering the two took; whoever counts the time of the run takes it.
+    pub preparation: Duration,
     /// The environments that are stepped.
     pub vector: VectorEnv<E>,
     /// One per environment copy.
@@ -184,6 +186,7 @@ impl<E: Env> Trainer<E> {
             replay,
             demonstrations: None,
             comparisons: None,
+            preparation: Duration::ZERO,
             vector,
             counters: Counters {
                 running_return: vec![0.0; copies],

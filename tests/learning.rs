@@ -278,31 +278,39 @@ fn a_learner_that_forgets_elapsed_ticks_misses_their_discount() {
     }
 }
 
-/// Return of the greedy policy on the founding example after this many env steps, and the optimum.
-fn founding_return(env_steps: u64, mistake: Mistake, seed: u64) -> (f64, f64) {
-    let scenario = Scenario::resolve("founding-3x3").unwrap();
-    let mut config = config(seed);
-    config.env_steps = env_steps;
-    config.exploration.epsilon = Schedule { from: 1.0, to: 0.1, share: 0.5 };
-    config.learner.gamma = 0.99;
-    config.learner.learning_rate = Schedule { from: 2e-3, to: 1e-4, share: 1.0 };
+/// What is learnt in this scenario with this mistake.
+fn trained_on(scenario: &str, config: &TrainConfig, mistake: Mistake) -> NetworkPolicy {
+    let scenario = Scenario::resolve(scenario).unwrap();
     let template = Arc::new(WorldTemplate::new(&scenario));
     let make = || {
         let env = ClusterEnv::new(Arc::clone(&template), Phase::Train).unwrap();
         Flawed::new(env, mistake)
     };
-    let spec = network_spec(&config, &make().env).unwrap();
+    let spec = network_spec(config, &make().env).unwrap();
     let envs = (0..config.env_copies).map(|_| make()).collect();
     let worlds = vec![World { envs, decoders: vec![make()], reward_unit: 1.0 }];
-    let mut trainer = Trainer::new(&config, &spec, worlds, Device::Cpu).unwrap();
+    let mut trainer = Trainer::new(config, &spec, worlds, Device::Cpu).unwrap();
     while !trainer.finished() {
         trainer.round(false).unwrap();
     }
-    let mut env = ClusterEnv::new(template, Phase::Evaluate).unwrap();
-    let exact = ExactValues::solve(env.state(), 1.0).unwrap();
-    let optimum = exact.value(&env.state().placement, env.state().moves_left);
     let mut policy = NetworkPolicy::new("policy", Network::new(&spec));
     policy.load_flat(trainer.weights());
+    policy
+}
+
+/// Return of the greedy policy on the founding example after this many env steps, and the optimum.
+fn founding_return(env_steps: u64, mistake: Mistake, seed: u64) -> (f64, f64) {
+    let mut config = config(seed);
+    config.env_steps = env_steps;
+    config.exploration.epsilon = Schedule { from: 1.0, to: 0.1, share: 0.5 };
+    config.learner.gamma = 0.99;
+    config.learner.learning_rate = Schedule { from: 2e-3, to: 1e-4, share: 1.0 };
+    let mut policy = trained_on("founding-3x3", &config, mistake);
+    let scenario = Scenario::resolve("founding-3x3").unwrap();
+    let mut env =
+        ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate).unwrap();
+    let exact = ExactValues::solve(env.state(), 1.0).unwrap();
+    let optimum = exact.value(&env.state().placement, env.state().moves_left);
     let outcome = rollout(&mut env, &mut policy, 0).unwrap();
     (outcome.episode_return, optimum)
 }
@@ -391,4 +399,30 @@ fn it_is_the_margin_that_makes_a_learner_do_what_it_was_shown() {
     let (with, without) = (moves(1.0), moves(0.0));
     assert!(with < 0.5, "{with} moves");
     assert!(without > 2.0, "{without} moves only");
+}
+
+/// By how much a policy that is trained on quickstart for a moment is ahead of best single moves:
+/// the median of three seeds.
+fn ahead_on_quickstart(mistake: Mistake) -> f64 {
+    let scenario = Scenario::resolve("quickstart").unwrap();
+    let (rule, _) = twenty_episodes(baseline("best-single-move").unwrap().as_mut());
+    median([1, 2, 3].map(|seed| {
+        let mut config: TrainConfig = scenario.train.clone().unwrap().try_into().unwrap();
+        config.seed = seed;
+        config.env_steps = 12_000;
+        config.network.architecture = Architecture::Candidate;
+        twenty_episodes(&mut trained_on("quickstart", &config, mistake)).0 - rule
+    }))
+}
+
+#[test]
+fn a_policy_learns_to_beat_best_single_moves_in_a_moment() {
+    let ahead = ahead_on_quickstart(Mistake::None);
+    assert!(ahead > 0.0, "ahead by {ahead}");
+}
+
+#[test]
+fn a_policy_that_learns_from_shuffled_rewards_is_far_behind_best_single_moves() {
+    let ahead = ahead_on_quickstart(Mistake::RewardsShuffled);
+    assert!(ahead < -0.5, "ahead by {ahead}");
 }

@@ -61,7 +61,7 @@ struct Mark {
 
 impl RunLog {
     /// Opens the log. Lines later than `resumed_at_env_steps`, from a part of the run that was
-    /// lost, are removed; the run makes those steps again.
+    /// lost, are removed; the run makes those steps again. Times are counted from `started`.
     ///
     /// # Errors
     /// When the log cannot be written at all; later failures only warn.
@@ -70,6 +70,7 @@ impl RunLog {
         mixture: &Mixture,
         config: &TrainConfig,
         resumed_at_env_steps: u64,
+        started: Instant,
     ) -> anyhow::Result<Self> {
         let (metrics, kept) = Metrics::open(directory.path(), resumed_at_env_steps)?;
         let tensorboard = TensorBoard::create(directory.path())?;
@@ -84,7 +85,7 @@ impl RunLog {
             bar: std::io::stderr().is_terminal().then(|| bar(config, resumed_at_env_steps)),
             silent: false,
             seconds_before: kept.seconds,
-            started: Instant::now(),
+            started,
             line_at: None,
             plain_at: None,
             finished: Vec::new(),

@@ -4,6 +4,7 @@ use super::*;
 use crate::run::new_trainer;
 use godwit_envs::scenario::Scenario;
 use std::fs;
+use std::time::Instant;
 
 fn lines(directory: &RunDirectory) -> Vec<Value> {
     let text = fs::read_to_string(directory.path().join("metrics.jsonl")).expect("a file");
@@ -25,7 +26,7 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let directory = RunDirectory::create(folder.path(), &scenario, &config).expect("a run");
     let mut trainer = new_trainer(&scenario, &config, tch::Device::Cpu).expect("a trainer");
-    let mut log = RunLog::open(&directory, &scenario, &config, 0).expect("a log");
+    let mut log = RunLog::open(&directory, &scenario, &config, 0, Instant::now()).expect("a log");
     assert!(log.wants_stats(), "the first round is logged");
     let mut first = trainer.round(true).expect("a round");
     let second = trainer.round(true).expect("a round");
@@ -73,7 +74,7 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
         "{\"kind\":\"round\",\"env_steps\":170,\"updates\":21,\"seconds\":2.0}\n{\"kind\":\"ro",
     );
     fs::write(&path, text).expect("writable");
-    let mut log = RunLog::open(&directory, &scenario, &config, 160).expect("a log");
+    let mut log = RunLog::open(&directory, &scenario, &config, 160, Instant::now()).expect("a log");
     log.note("resumed");
     log.finish();
     let resumed = lines(&directory);
@@ -117,7 +118,7 @@ fn a_full_disk_warns_once_and_goes_on() {
         println!("skipped: there is no /dev/full here");
         return;
     }
-    let mut log = RunLog::open(&directory, &scenario, &config, 0).expect("a log");
+    let mut log = RunLog::open(&directory, &scenario, &config, 0, Instant::now()).expect("a log");
     let full = fs::OpenOptions::new().append(true).open("/dev/full").expect("a device");
     log.metrics = Metrics::of("/dev/full".into(), full);
     log.note("one");
