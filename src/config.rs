@@ -15,6 +15,9 @@ pub struct TrainConfig {
     pub max_minutes: f64,
     /// Seed of everything that is drawn.
     pub seed: u64,
+    /// Trained policy whose weights the run starts with: an artifact, a folder of a run or
+    /// checkpoint, or the name of a pretrained policy; empty for fresh weights.
+    pub initial_policy: String,
     /// Environment copies that are stepped side by side.
     pub env_copies: usize,
     /// Env steps of each copy between two exchanges of weights and experience.
@@ -199,6 +202,7 @@ impl Default for TrainConfig {
             env_steps: 200_000,
             max_minutes: 0.0,
             seed: 0,
+            initial_policy: String::new(),
             env_copies: 16,
             round_steps: 4,
             steps_per_update: 4.0,

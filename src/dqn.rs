@@ -211,6 +211,13 @@ impl<E: Env> Learner<E> {
         self
     }
 
+    /// Starts from these weights, in the order of [`NetworkSpec::parameters`], instead of fresh
+    /// ones.
+    pub fn start_from(&mut self, weights: &[f32]) {
+        self.online.load(weights);
+        self.target.load(weights);
+    }
+
     /// Averages gradients over several processes from now on. On a CUDA device that takes libtorch's
     /// ordinary updates: a graph cannot wait for other processes.
     pub fn average(&mut self, average: GradientAverage) {

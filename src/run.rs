@@ -127,6 +127,42 @@ pub fn new_trainer(
     Ok(trainer)
 }
 
+/// [`new_trainer`], with the weights of `initial_policy` where the configuration names one: for a
+/// run that begins, not for one that goes on.
+///
+/// # Errors
+/// As [`new_trainer`], and when that policy cannot be used or has another shape.
+pub fn begin(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    device: Device,
+) -> anyhow::Result<ClusterTrainer> {
+    let name = &config.initial_policy;
+    if name.is_empty() {
+        return new_trainer(mixture, config, device);
+    }
+    ensure!(
+        config.learner.quantiles == 1,
+        "initial_policy: expected learner.quantiles = 1, got {}",
+        config.learner.quantiles
+    );
+    let scenario = &mixture.first();
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
+    // Before the rollouts of a warm start, which may take minutes.
+    let network = policies::load(Path::new(name), scenario, env.observation_space())
+        .context("initial_policy")?;
+    let expected = network_spec(config, &env)?;
+    ensure!(
+        *network.spec() == expected,
+        "initial_policy: expected a network of the settings {:?}, got {name} with {:?}",
+        expected,
+        network.spec()
+    );
+    let mut trainer = new_trainer(mixture, config, device)?;
+    trainer.learner.start_from(&network.into_flat());
+    Ok(trainer)
+}
+
 fn world(
     scenario: &Scenario,
     config: &TrainConfig,

@@ -148,6 +148,30 @@ fn the_best_of_several_plans_is_one_more_row() {
 }
 
 #[test]
+fn a_run_starts_with_the_weights_of_its_initial_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    tiny_run("quickstart", &first);
+    let initial = format!("initial_policy={}", text(&first));
+    let train = ["train", "quickstart", "--set", &initial, "--env-steps", "256", "--threads", "1"];
+    let other = ["--out", text(&second), "--set", "network.hidden=16"];
+    refuses(&[&train[..], &other].concat(), &["initial_policy: expected", "hidden: 16"]);
+    // Too short for an update.
+    godwit(&train)
+        .args(["--out", text(&second), "--set", "network.hidden=8", "--set", "seed=7"])
+        .args(["--set", "warm_up_steps=1000", "--set", "evaluate_episodes=2"])
+        .assert()
+        .success();
+    let evaluate = ["evaluate", "quickstart", "--baselines", "none", "--episodes", "4", "--json"];
+    let policies = ["--policy", text(&first), "--policy", text(&second)];
+    let output = godwit(&[&evaluate[..], &policies].concat()).output().unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let returns = |at: usize| evaluation["policies"][at]["returns"].clone();
+    assert_eq!(returns(0), returns(1));
+    assert_ne!(returns(0)[0], returns(0)[1]);
+}
+
+#[test]
 fn validation_episodes_are_those_that_training_picks_its_best_by() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

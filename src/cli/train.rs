@@ -174,7 +174,7 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     let device = compute_device(args.device)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
     // What new_trainer refuses are settings that do not fit the scenario.
-    let trainer = run::new_trainer(&mixture, &config, device).or_bad_input()?;
+    let trainer = run::begin(&mixture, &config, device).or_bad_input()?;
     let directory = part::create(&out, &mixture, &config, group).or_bad_input()?;
     Ok((mixture, trainer, directory))
 }

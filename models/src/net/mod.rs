@@ -83,6 +83,23 @@ impl Network {
         assert!(rest.is_empty(), "network weights: expected {} fewer numbers", rest.len());
     }
 
+    /// All weights, in the order that [`Network::load_flat`] takes them.
+    pub fn into_flat(mut self) -> Vec<f32> {
+        let mut flat = Vec::with_capacity(self.spec().parameter_count());
+        match &mut self {
+            Self::Relational(network) => {
+                network.parameters_mut().into_iter().for_each(|p| p.save(&mut flat));
+            }
+            Self::Candidate(network) => {
+                network.parameters_mut().into_iter().for_each(|p| p.save(&mut flat));
+            }
+            Self::Mlp(network) => {
+                network.parameters_mut().into_iter().for_each(|p| p.save(&mut flat));
+            }
+        }
+        flat
+    }
+
     /// Writes the value of each candidate into `q`, `[A]`; masked candidates get
     /// `f32::NEG_INFINITY`. `Stay` (index 0) is always valued.
     ///
@@ -146,6 +163,13 @@ impl Parameter {
             let (front, tail) = rest.split_at(self.columns);
             row[..self.columns].copy_from_slice(front);
             *rest = tail;
+        }
+    }
+
+    /// Puts this parameter's elements at the end of `flat`.
+    fn save(&self, flat: &mut Vec<f32>) {
+        for row in self.data.chunks_exact(self.stride) {
+            flat.extend_from_slice(&row[..self.columns]);
         }
     }
 }

@@ -355,3 +355,16 @@ fn a_specification_without_a_network_is_refused() {
         assert_eq!(size_free.validate(), Err(SpecError::FixedSize(fixed)));
     }
 }
+
+#[test]
+fn weights_leave_a_network_as_they_entered_it() {
+    for architecture in [Architecture::Relational, Architecture::Candidate, Architecture::Mlp] {
+        let fixed =
+            (architecture == Architecture::Mlp).then_some(FixedSize { nodes: 3, workloads: 4 });
+        let spec = NetworkSpec { fixed, ..spec(architecture, 9, 5) };
+        let weights: Vec<f32> = (0..spec.parameter_count()).map(|i| i as f32).collect();
+        let mut network = Network::new(&spec);
+        network.load_flat(&weights);
+        assert_eq!(network.into_flat(), weights);
+    }
+}
