@@ -1,9 +1,9 @@
 """Draws learning curves of several training seeds, against baselines in the same episodes.
 
-    python3 benchmarks/curves.py LEVELS.json OUT RUN...
+    python3 benchmarks/curves.py LEVELS.json OUT CORES RUN...
 
 LEVELS.json is what `godwit evaluate --validation --json` prints, each RUN a folder of `godwit
-train`. Writes OUT.csv (every seed's evaluations) and OUT.svg: the mean over the seeds of the
+train` on so many cores. Writes OUT.csv (every seed's evaluations) and OUT.svg: the mean over the seeds of the
 validation return, minus that of the best baseline, over the minutes since the start (rollouts
 included), with its 95 % percentile bootstrap interval over the seeds (10,000 resamples, seeded).
 """
@@ -34,7 +34,7 @@ def interval(values, draw):
     return means[250], means[9_749]
 
 
-def main(levels, out, *runs):
+def main(levels, out, cores, *runs):
     levels = json.loads(pathlib.Path(levels).read_text())
     level = {policy["name"]: policy["mean_return"]["value"] for policy in levels["policies"]}
     best = max(level, key=level.get)
@@ -79,7 +79,7 @@ def main(levels, out, *runs):
             value - level[best], color="0.35", linewidth=1, linestyle=style, label=f"{name}, tuned"
         )
     axes.set_xlim(left=0)
-    axes.set_xlabel("minutes since the start, one core, rollouts included")
+    axes.set_xlabel(f"minutes since the start on {cores} cores, rollouts included")
     axes.set_ylabel(f"validation return minus that of {best}")
     axes.set_title(f"{levels['scenario']}: mean of {len(runs)} seeds, 95 % interval")
     axes.legend(loc="lower right", fontsize=8)
@@ -92,6 +92,6 @@ def main(levels, out, *runs):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
+    if len(sys.argv) < 5:
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -26,6 +26,7 @@ use godwit_envs::observation::ObservationBuffer;
 use godwit_models::net::{Network, NetworkSpec};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::Mutex;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -36,7 +37,7 @@ mod worker;
 pub(crate) use batch::linear_quantile;
 use batch::{Drawn, Origin};
 pub use batch::{Group, Source, TransitionBatch, UpdateStats};
-use worker::{View, Worker};
+use worker::{View, Worker, unpoisoned};
 
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
 pub struct Learner<E> {
@@ -59,7 +60,7 @@ pub struct Learner<E> {
     pub rng: Xoshiro256PlusPlus,
     /// Scenario of each ring of the replay.
     scenario_of_ring: Vec<usize>,
-    workers: Vec<Worker<E>>,
+    workers: Vec<Mutex<Worker<E>>>,
     batch: Vec<Drawn>,
     /// For each transition of a batch, a buffer of each scenario.
     observations: Vec<Vec<ObservationBuffer>>,
@@ -178,7 +179,7 @@ impl<E: Env> Learner<E> {
             noise: None,
             rng,
             scenario_of_ring,
-            workers,
+            workers: workers.into_iter().map(Mutex::new).collect(),
             batch: vec![nothing; size],
             next_observations: vec![if keeps_next { buffers.clone() } else { Vec::new() }; size],
             observations: vec![buffers; size],
@@ -303,7 +304,9 @@ impl<E: Env> Learner<E> {
     /// Where the time of learning has gone so far; libtorch's optimiser counts as gradient.
     pub fn times(&self) -> LearnTimes {
         let mut times = self.times;
-        self.workers.iter().for_each(|worker| times += worker.times);
+        for worker in &self.workers {
+            times += unpoisoned(worker.lock()).times;
+        }
         times
     }
 

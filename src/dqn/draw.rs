@@ -1,6 +1,7 @@
 //! Draws a batch, values its next states, and lays it out as tensors.
 
 use super::batch::Origin;
+use super::worker::{of_this_thread, unpoisoned};
 use super::{Drawn, Group, Learner, Source, TransitionBatch};
 use crate::comparisons::Comparison;
 use crate::config::LearnerConfig;
@@ -12,6 +13,9 @@ use rayon::prelude::*;
 use std::time::Instant;
 use tch::Tensor;
 
+/// Transitions that a thread takes on at a time.
+const TASK: usize = 2;
+
 /// Stands for no index.
 const NOTHING: i64 = -1;
 
@@ -19,13 +23,15 @@ impl<E: Env> Learner<E> {
     /// Draws a batch; all its next states are valued in one go.
     pub(super) fn value_together(&mut self, native: &mut NativeUpdate, source: &Source) {
         self.choose(source);
-        let share = self.batch.len().div_ceil(self.workers.len());
-        self.workers
-            .par_iter_mut()
-            .zip(self.batch.par_chunks(share))
-            .zip(self.observations.par_chunks_mut(share))
-            .zip(self.next_observations.par_chunks_mut(share))
-            .for_each(|(((worker, batch), observations), next)| {
+        let workers = &self.workers;
+        self.batch
+            .par_chunks(TASK)
+            .with_max_len(1)
+            .zip(self.observations.par_chunks_mut(TASK))
+            .zip(self.next_observations.par_chunks_mut(TASK))
+            .for_each(|((batch, observations), next)| {
+                let mut worker = of_this_thread(workers);
+                let worker = &mut *worker;
                 let start = Instant::now();
                 let view = &mut worker.views[0];
                 for ((drawn, observations), next) in batch.iter().zip(observations).zip(next) {
@@ -63,16 +69,20 @@ impl<E: Env> Learner<E> {
         let start = Instant::now();
         self.load_workers();
         self.times.next_values += start.elapsed();
-        // Each transition's result depends on nothing but itself, so the split does not matter.
-        let share = self.batch.len().div_ceil(self.workers.len());
+        // Each transition's result depends on nothing but itself, so it does not matter who works it
+        // out. Those of comparisons, which have no next state, lie side by side and cost a tenth of
+        // the others: small tasks even that out.
+        let workers = &self.workers;
         let LearnerConfig { double, quantiles, .. } = self.config;
         let margin = self.demonstrations.margin as f32;
-        self.workers
-            .par_iter_mut()
-            .zip(self.batch.par_chunks_mut(share))
-            .zip(self.observations.par_chunks_mut(share))
-            .zip(self.next_observations.par_chunks_mut(share))
-            .for_each(|(((worker, batch), observations), next)| {
+        self.batch
+            .par_chunks_mut(TASK)
+            .with_max_len(1)
+            .zip(self.observations.par_chunks_mut(TASK))
+            .zip(self.next_observations.par_chunks_mut(TASK))
+            .for_each(|((batch, observations), next)| {
+                let mut worker = of_this_thread(workers);
+                let worker = &mut *worker;
                 for ((drawn, observations), next) in batch.iter_mut().zip(observations).zip(next) {
                     let replay = match source.demonstrations {
                         Some(shown) if drawn.origin == Origin::Demonstrations => shown,
@@ -122,12 +132,16 @@ impl<E: Env> Learner<E> {
             noise.redraw(&self.online, &mut self.rng);
             noise.perturb(&mut self.weights, &noise.sigma, &mut self.rng);
         }
-        self.workers.iter_mut().for_each(|worker| worker.online.load_flat(&self.weights));
+        for worker in &mut self.workers {
+            unpoisoned(worker.get_mut()).online.load_flat(&self.weights);
+        }
         self.target.save(&mut self.weights);
         if let Some(noise) = &self.noise {
             noise.perturb(&mut self.weights, &noise.target_sigma, &mut self.rng);
         }
-        self.workers.iter_mut().for_each(|worker| worker.target.load_flat(&self.weights));
+        for worker in &mut self.workers {
+            unpoisoned(worker.get_mut()).target.load_flat(&self.weights);
+        }
     }
 
     /// Draws the transitions, those of a scenario side by side.

@@ -7,6 +7,7 @@ use crate::replay::{Replay, Transition};
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
 use godwit_models::net::Network;
+use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What a thread needs to turn compact states into observations and values.
@@ -24,10 +25,22 @@ pub(super) struct View<E> {
     pub(super) q: Vec<f32>,
 }
 
-impl<E: Env> Decode for Worker<E> {
+/// The calling thread's own worker. Nobody waits for it, unless the pool has grown since the workers
+/// were made.
+pub(super) fn of_this_thread<E>(workers: &[Mutex<Worker<E>>]) -> MutexGuard<'_, Worker<E>> {
+    let thread = rayon::current_thread_index().unwrap_or(0);
+    unpoisoned(workers[thread % workers.len()].lock())
+}
+
+/// What a worker holds is overwritten before it is read: a panic elsewhere leaves nothing behind.
+pub(super) fn unpoisoned<T>(held: LockResult<T>) -> T {
+    held.unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<E: Env> Decode for Mutex<Worker<E>> {
     fn decode(&mut self, state: &[u8]) -> &ObservationBuffer {
         // Only learners of a single scenario decode for a device.
-        let View { decoder, observation, .. } = &mut self.views[0];
+        let View { decoder, observation, .. } = &mut unpoisoned(self.get_mut()).views[0];
         decoder.read_compact(state);
         decoder.observe(observation);
         observation
