@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod adam;
+pub mod assemble;
 pub mod batch;
 pub mod checkpoint;
 pub mod cli;
@@ -36,3 +37,4 @@ pub mod sweep;
 pub mod torch_ext;
 pub mod trainer;
 pub mod tuned;
+pub mod validation;

@@ -153,9 +153,9 @@ fn difference(expected: &ObservationSchema, got: &ObservationSchema) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assemble::new_trainer;
     use crate::config::TrainConfig;
     use crate::dqn::Source;
-    use crate::run::new_trainer;
     use proptest::prelude::*;
     use tch::Device;
 

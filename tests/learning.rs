@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+use godwit::assemble::{network_spec, new_trainer};
 use godwit::config::TrainConfig;
-use godwit::run::{network_spec, new_trainer, trained_policy};
+use godwit::run::trained_policy;
 use godwit::schedule::Schedule;
 use godwit::trainer::{Trainer, World};
 use godwit_envs::cluster_env::ClusterEnv;

@@ -10,6 +10,9 @@
 //!
 //! In both modes `reward = -(sum of weight x term)` over the step's terms.
 
+mod saved;
+mod tick;
+
 use crate::candidates::CandidateList;
 use crate::cluster::Health;
 use crate::compact::CompactLayout;
@@ -21,8 +24,7 @@ use crate::event::{Event, EventKind};
 use crate::objective::{LEVEL_TERMS, TERMS, Term};
 use crate::observation::{ObservationBuffer, ObservationSpace};
 use crate::scenario::{Episode, Mode, Phase, WorldTemplate};
-use crate::state::{Action, ClusterState, Life, NOWHERE, Transfer, full_budget};
-use serde::{Deserialize, Serialize};
+use crate::state::{Action, ClusterState, Life, NOWHERE, full_budget};
 use std::sync::Arc;
 
 /// An environment over the episodes of one scenario.
@@ -45,23 +47,6 @@ pub struct ClusterEnv {
     events: Option<Vec<Event>>,
     /// Scratch: transitions that are about to be carried out.
     pending: Vec<EventKind>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    seed: u64,
-    ended: bool,
-    tick: u32,
-    moves_left: u32,
-    placement: Vec<u32>,
-    cooldown: Vec<u16>,
-    transfers: Vec<Transfer>,
-    life: Vec<Life>,
-    queue: Vec<u32>,
-    health: Vec<Health>,
-    deadline: Vec<u32>,
-    restarts: u32,
 }
 
 impl ClusterEnv {
@@ -219,137 +204,6 @@ impl ClusterEnv {
         }
     }
 
-    /// Lets the tick pass; `terms` holds the flow terms of the move that ended it.
-    fn finish_tick(&mut self, mut terms: [f32; TERMS]) -> Step {
-        let rules = Arc::clone(&self.template.rules);
-        let held = self.run_transfers(rules.episode.tick_s);
-        terms[..LEVEL_TERMS].copy_from_slice(&held);
-        self.carry_out(EventKind::TickStarted);
-        let luck = self.luck_with_failures();
-        let changed = self.let_happen() | self.template.demand_changes();
-        if self.template.demand_changes() {
-            self.note_demand();
-            self.load_demand();
-        }
-        if changed {
-            self.state.rebuild();
-        }
-        terms[Term::DowntimeS as usize] += self.serve_queue();
-        self.ended = self.state.tick >= rules.episode.ticks;
-        self.refresh_list();
-        Step {
-            reward: -self.state.objective.value(&terms),
-            luck,
-            terms,
-            elapsed_ticks: 1,
-            end: self.ended.then_some(EpisodeEnd::Truncated),
-        }
-    }
-
-    fn run_transfers(&mut self, seconds: f32) -> [f32; LEVEL_TERMS] {
-        let (tick, events) = (self.state.tick, &mut self.events);
-        self.state.run_transfers_noting(seconds, |second, kind| {
-            if let Some(events) = events {
-                events.push(Event { tick, second, kind });
-            }
-        })
-    }
-
-    /// How much less the cold restarts of those who run on degraded nodes are about to cost than
-    /// they were expected to, given each node's hazard; see [`Step::luck`].
-    fn luck_with_failures(&self) -> f32 {
-        let state = &self.state;
-        let Some(faults) = &state.rules.faults else { return 0.0 };
-        let price = state.objective.weights[Term::DowntimeS as usize] * faults.restart_s;
-        let changes = &self.episode.health_changes;
-        let first = changes.partition_point(|change| change.tick < state.tick);
-        let fails = |node: usize| {
-            changes[first..]
-                .iter()
-                .take_while(|change| change.tick == state.tick)
-                .any(|change| change.node as usize == node && change.health == Health::Failed)
-        };
-        let degraded =
-            (0..state.spec.nodes()).filter(|&node| state.health[node] == Health::Degraded);
-        degraded
-            .map(|node| {
-                let failures = f32::from(u8::from(fails(node)));
-                price * state.priority_running_on(node) * (faults.hazard_per_tick - failures)
-            })
-            .sum()
-    }
-
-    /// Carries out what this tick brings, whatever the policy did: health changes, departures,
-    /// arrivals. Returns whether anything happened.
-    fn let_happen(&mut self) -> bool {
-        let tick = self.state.tick;
-        let changes = &self.episode.health_changes;
-        let of_tick = changes.partition_point(|c| c.tick < tick)..changes.len();
-        let mut pending = std::mem::take(&mut self.pending);
-        let mut happened = false;
-        for at in of_tick {
-            let change = self.episode.health_changes[at];
-            if change.tick != tick {
-                break;
-            }
-            self.state.consequences(&change, &mut pending);
-            pending.drain(..).for_each(|event| self.carry_out(event));
-            happened = true;
-        }
-        let passages = &self.episode.passages.passages;
-        let of_tick = passages.partition_point(|p| p.tick < tick)..passages.len();
-        for at in of_tick {
-            let passage = self.episode.passages.passages[at];
-            if passage.tick != tick {
-                break;
-            }
-            self.carry_out(self.state.passage(&passage));
-            happened = true;
-        }
-        self.pending = pending;
-        happened
-    }
-
-    /// Places who waits and fits, and returns the weighted downtime of cold restarts.
-    fn serve_queue(&mut self) -> f32 {
-        let mut downtime = 0.0;
-        let mut at = 0;
-        while let Some(placed) = self.state.next_placed(&mut at) {
-            if let EventKind::Placed { workload, restart: true, .. } = placed {
-                let restart_s = self.template.rules.faults.as_ref().map_or(0.0, |f| f.restart_s);
-                downtime += restart_s * self.state.spec.priority[workload as usize];
-                self.restarts += 1;
-            }
-            self.carry_out(placed);
-        }
-        downtime
-    }
-
-    fn carry_out(&mut self, event: EventKind) {
-        self.state.carry_out(&event, &self.episode.demand);
-        self.note(event);
-    }
-
-    fn note(&mut self, kind: EventKind) {
-        if let Some(events) = &mut self.events {
-            events.push(Event { tick: self.state.tick, second: 0.0, kind });
-        }
-    }
-
-    fn note_demand(&mut self) {
-        if self.events.is_none() {
-            return;
-        }
-        let tick = self.state.tick;
-        for workload in 0..self.space.workloads as u32 {
-            let factor = |tick: u32| self.episode.demand.factor(tick, workload as usize);
-            let (before, factor) = (factor(tick - 1), factor(tick));
-            if before != factor {
-                self.note(EventKind::DemandChanged { workload, factor });
-            }
-        }
-    }
-
     fn load_demand(&mut self) {
         let (tick, workloads) = (self.state.tick, self.space.workloads);
         let table = &self.episode.demand;
@@ -475,70 +329,10 @@ impl Env for ClusterEnv {
     }
 
     fn save(&self) -> serde_json::Value {
-        let state = &self.state;
-        let saved = Saved {
-            seed: self.seed,
-            ended: self.ended,
-            tick: state.tick,
-            moves_left: state.moves_left,
-            placement: state.placement.clone(),
-            cooldown: state.cooldown.clone(),
-            transfers: state.transfers.clone(),
-            life: state.life.clone(),
-            queue: state.queue.clone(),
-            health: state.health.clone(),
-            deadline: state.deadline.clone(),
-            restarts: self.restarts,
-        };
-        serde_json::to_value(saved).unwrap_or_default()
+        self.saved()
     }
 
     fn restore(&mut self, saved: &serde_json::Value) -> Result<(), String> {
-        let saved =
-            Saved::deserialize(saved).map_err(|error| format!("environment state: {error}"))?;
-        let (nodes, workloads) = (self.space.nodes, self.space.workloads);
-        if saved.placement.len() != workloads
-            || saved.cooldown.len() != workloads
-            || saved.life.len() != workloads
-            || saved.health.len() != nodes
-            || saved.deadline.len() != nodes
-            || saved.queue.iter().any(|&k| k as usize >= workloads)
-            || saved.placement.iter().any(|&node| node != NOWHERE && node as usize >= nodes)
-        {
-            return Err(format!(
-                "environment state: expected {workloads} workloads on {nodes} nodes, got a placement of {}",
-                saved.placement.len()
-            ));
-        }
-        let outside = |transfer: &Transfer| {
-            transfer.workload as usize >= workloads
-                || transfer.source as usize >= nodes
-                || saved.placement[transfer.workload as usize] == NOWHERE
-        };
-        if saved.transfers.iter().any(outside) {
-            return Err(
-                "environment state: expected transfers of known workloads and nodes, got others"
-                    .into(),
-            );
-        }
-        let rules = &self.template.rules.episode;
-        if rules.mode == Mode::Online && saved.tick > rules.ticks {
-            let (ticks, tick) = (rules.ticks, saved.tick);
-            return Err(format!("environment state: expected a tick up to {ticks}, got {tick}"));
-        }
-        self.start(saved.seed).map_err(|error| error.to_string())?;
-        self.ended = saved.ended;
-        self.state.tick = saved.tick;
-        self.state.moves_left = saved.moves_left;
-        self.state.placement = saved.placement;
-        self.state.cooldown = saved.cooldown;
-        self.state.transfers = saved.transfers;
-        self.state.life = saved.life;
-        self.state.queue = saved.queue;
-        self.state.health = saved.health;
-        self.state.deadline = saved.deadline;
-        self.restarts = saved.restarts;
-        self.settle();
-        Ok(())
+        self.restore_saved(saved)
     }
 }

@@ -4,9 +4,9 @@ mod disk;
 
 use super::directory::{BEST, LAST, PREVIOUS};
 use super::*;
+use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::config::{LearnerConfig, NetworkConfig, TrainConfig};
 use crate::mixture::{Mixture, Part};
-use crate::run::{ClusterTrainer, new_trainer};
 use godwit_envs::env::Env;
 use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::scenario::{DemandProcess, Mode, Scenario, StartPlacement};

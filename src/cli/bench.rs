@@ -1,9 +1,9 @@
 //! `godwit bench`: how fast this machine is at the three things that training does.
 
 use super::{bench_learn, output};
+use crate::assemble::network_spec;
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
-use crate::run::network_spec;
 use clap::Subcommand;
 use godwit_envs::bench::{memory_write_limit, static_twin, steps_per_second};
 use godwit_envs::cluster_env::ClusterEnv;

@@ -2,9 +2,9 @@
 
 use super::bench::{Figure, figure};
 use super::{BadInput, settings, train};
+use crate::assemble::new_trainer;
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
-use crate::run::new_trainer;
 use crate::schedule::Schedule;
 use crate::trainer::{Trainer, World};
 use godwit_envs::env::Env;

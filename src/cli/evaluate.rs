@@ -8,8 +8,8 @@ use crate::evaluate::{
 };
 use crate::policies::load;
 use crate::report::{self, data::Report};
-use crate::run::VALIDATION_SEED;
 use crate::tuned::{Setting, TunedFile, default_path};
+use crate::validation::VALIDATION_SEED;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};

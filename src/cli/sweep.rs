@@ -2,10 +2,10 @@
 
 use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput, output, train};
+use crate::assemble;
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
 use crate::distributed::{self, Group};
-use crate::run;
 use crate::signals::{received_signal, stop_flag};
 use crate::sweep::plan::{Plan, file_name, rungs};
 use crate::sweep::results::{Report, report};
@@ -282,7 +282,7 @@ fn accepted(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<()> {
     let replay_capacity = config.learner.n_step + 8;
     let mut small = TrainConfig { env_copies, replay_capacity, ..config.clone() };
     small.demonstrations.steps = replay_capacity;
-    run::new_trainer(&scenario.clone().into(), &small, tch::Device::Cpu).map(|_| ())
+    assemble::new_trainer(&scenario.clone().into(), &small, tch::Device::Cpu).map(|_| ())
 }
 
 /// Takes hold of the folder: of a new one, or of that of the same sweep.

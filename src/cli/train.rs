@@ -2,11 +2,12 @@
 
 use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput};
+use crate::assemble::{self, ClusterTrainer};
 use crate::checkpoint::{self, RunDirectory};
 use crate::device::DeviceChoice;
 use crate::distributed::{self, Group, part};
 use crate::mixture::{Mixture, Part};
-use crate::run::{self, ClusterTrainer, RunEnd};
+use crate::run::{self, RunEnd};
 use crate::signals::{received_signal, stop_flag};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -174,7 +175,7 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     let device = compute_device(args.device)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
     // What new_trainer refuses are settings that do not fit the scenario.
-    let trainer = run::begin(&mixture, &config, device).or_bad_input()?;
+    let trainer = assemble::begin(&mixture, &config, device).or_bad_input()?;
     let directory = part::create(&out, &mixture, &config, group).or_bad_input()?;
     Ok((mixture, trainer, directory))
 }

@@ -1,9 +1,9 @@
 //! What `godwit doctor` checks on a CUDA device: that each network learns there what it learns on
 //! the CPU, that nothing waits for the device, and how fast updates are.
 
+use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::config::TrainConfig;
 use crate::cuda::Networks;
-use crate::run::{ClusterTrainer, new_trainer};
 use crate::torch_ext::cuda::{CudaError, refuse_synchronisation};
 use anyhow::Context;
 use godwit_envs::scenario::Scenario;

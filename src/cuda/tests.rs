@@ -1,11 +1,11 @@
 //! The device's update against the learner's own, both on the CPU.
 
 use super::*;
+use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
 use crate::dqn::Learner;
 use crate::paired::PairedEnv;
-use crate::run::{ClusterTrainer, new_trainer};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};

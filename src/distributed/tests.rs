@@ -5,11 +5,12 @@
 
 use super::average::GradientAverage;
 use super::*;
+use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
 use crate::dqn::Source;
 use crate::mixture::Mixture;
-use crate::run::{ClusterTrainer, Session, new_trainer, train_part};
+use crate::run::{Session, train_part};
 use godwit_envs::scenario::Scenario;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};

@@ -10,12 +10,13 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 
+use crate::assemble::ClusterTrainer;
 use crate::checkpoint::RunDirectory;
 use crate::config::TrainConfig;
 use crate::dqn::UpdateStats;
 use crate::mixture::Mixture;
-use crate::run::{ClusterTrainer, Validation, mean_return};
 use crate::trainer::{FinishedEpisode, RoundReport};
+use crate::validation::{Validation, mean_return};
 use godwit_envs::objective::{Objective, Term};
 use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -14,6 +14,7 @@ mod record;
 pub mod results;
 pub mod space;
 
+use crate::assemble;
 use crate::checkpoint::{self, RunDirectory};
 use crate::distributed::Group;
 use crate::logging::hparams::{
@@ -185,7 +186,7 @@ fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<O
             // A kill came before the run's first checkpoint.
             std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
-        let trainer = run::begin(&mixture, &config, place.device)?;
+        let trainer = assemble::begin(&mixture, &config, place.device)?;
         let directory = RunDirectory::create(&folder, &mixture, &config)?;
         let values: Vec<(String, HyperValue)> = plan.trials[run.trial]
             .iter()

@@ -1,0 +1,239 @@
+//! Ranges of the settings.
+
+use super::TrainConfig;
+use crate::schedule::Schedule;
+use godwit_models::net::Architecture;
+
+/// A setting that is out of its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{field}: expected {expected}, got {got}")]
+pub struct ConfigError {
+    /// Path of the setting.
+    pub field: &'static str,
+    /// What would have been accepted.
+    pub expected: &'static str,
+    /// What was given.
+    pub got: String,
+}
+
+impl TrainConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let (e, l) = (&self.exploration, &self.learner);
+        let (d, c) = (&self.demonstrations, &self.comparisons);
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let shares = |s: &Schedule| share(s.from) && share(s.to) && share(s.share);
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let checks: &[(&'static str, bool, &'static str, String)] = &[
+            ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
+            (
+                "max_minutes",
+                (0.0..=1e7).contains(&self.max_minutes),
+                "0 to 1e7",
+                self.max_minutes.to_string(),
+            ),
+            (
+                "env_copies",
+                (1..=4096).contains(&self.env_copies),
+                "1 to 4096",
+                self.env_copies.to_string(),
+            ),
+            (
+                "round_steps",
+                (1..=4096).contains(&self.round_steps),
+                "1 to 4096",
+                self.round_steps.to_string(),
+            ),
+            (
+                "steps_per_update",
+                positive(self.steps_per_update),
+                "more than 0",
+                self.steps_per_update.to_string(),
+            ),
+            (
+                "replay_capacity",
+                self.replay_capacity >= self.env_copies * (l.n_step + 8),
+                "room for at least n_step + 8 states per environment copy",
+                self.replay_capacity.to_string(),
+            ),
+            (
+                "evaluate_episodes",
+                self.evaluate_episodes > 0,
+                "at least 1",
+                self.evaluate_episodes.to_string(),
+            ),
+            (
+                "network.hidden",
+                (1..=4096).contains(&self.network.hidden),
+                "1 to 4096",
+                self.network.hidden.to_string(),
+            ),
+            (
+                "network.head_hidden",
+                (1..=4096).contains(&self.network.head_hidden),
+                "1 to 4096",
+                self.network.head_hidden.to_string(),
+            ),
+            (
+                "exploration.epsilon",
+                shares(&e.epsilon),
+                "from, to and share within 0 to 1",
+                format!("{:?}", e.epsilon),
+            ),
+            (
+                "exploration.greedy_share",
+                share(e.greedy_share),
+                "0 to 1",
+                e.greedy_share.to_string(),
+            ),
+            (
+                "exploration.noisy_sigma",
+                (0.0..=100.0).contains(&e.noisy_sigma),
+                "0 to 100",
+                e.noisy_sigma.to_string(),
+            ),
+            ("exploration.stay_share", share(e.stay_share), "0 to 1", e.stay_share.to_string()),
+            (
+                "learner.batch_size",
+                (1..=65_536).contains(&l.batch_size),
+                "1 to 65536",
+                l.batch_size.to_string(),
+            ),
+            ("learner.gamma", share(l.gamma), "0 to 1", l.gamma.to_string()),
+            ("learner.n_step", (1..=1000).contains(&l.n_step), "1 to 1000", l.n_step.to_string()),
+            (
+                "learner.huber_delta",
+                positive(l.huber_delta),
+                "more than 0",
+                l.huber_delta.to_string(),
+            ),
+            (
+                "learner.learning_rate",
+                positive(l.learning_rate.from)
+                    && l.learning_rate.to >= 0.0
+                    && l.learning_rate.to.is_finite()
+                    && share(l.learning_rate.share),
+                "from above 0, to at least 0, share within 0 to 1",
+                format!("{:?}", l.learning_rate),
+            ),
+            (
+                "learner.weight_decay",
+                l.weight_decay >= 0.0 && l.weight_decay.is_finite(),
+                "0 or more",
+                l.weight_decay.to_string(),
+            ),
+            (
+                "learner.max_gradient_norm",
+                positive(l.max_gradient_norm),
+                "more than 0",
+                l.max_gradient_norm.to_string(),
+            ),
+            ("learner.target_tau", share(l.target_tau), "0 to 1", l.target_tau.to_string()),
+            (
+                "learner.reward_scale",
+                positive(l.reward_scale),
+                "more than 0",
+                l.reward_scale.to_string(),
+            ),
+            (
+                "demonstrations.steps",
+                d.baseline.is_empty() || (l.n_step + 8..=100_000_000).contains(&d.steps),
+                "n_step + 8 to 100000000",
+                d.steps.to_string(),
+            ),
+            (
+                "demonstrations.share",
+                shares(&d.share),
+                "from, to and share within 0 to 1",
+                format!("{:?}", d.share),
+            ),
+            (
+                "demonstrations.margin",
+                (0.0..=1e6).contains(&d.margin),
+                "0 to 1e6",
+                d.margin.to_string(),
+            ),
+            (
+                "demonstrations.margin_weight",
+                (0.0..=1e6).contains(&d.margin_weight),
+                "0 to 1e6",
+                d.margin_weight.to_string(),
+            ),
+            (
+                "comparisons.states",
+                (1..=100_000_000).contains(&c.states),
+                "1 to 100000000",
+                c.states.to_string(),
+            ),
+            (
+                "comparisons.actions",
+                (1..=10_000).contains(&c.actions),
+                "1 to 10000",
+                c.actions.to_string(),
+            ),
+            (
+                "comparisons.ticks",
+                (1..=1_000_000).contains(&c.ticks),
+                "1 to 1000000",
+                c.ticks.to_string(),
+            ),
+            (
+                "comparisons.share",
+                shares(&c.share),
+                "from, to and share within 0 to 1",
+                format!("{:?}", c.share),
+            ),
+            (
+                "comparisons.weight",
+                (0.0..=1e6).contains(&c.weight),
+                "0 to 1e6",
+                c.weight.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                l.quantiles == 1 || c.baseline.is_empty(),
+                "1 with comparisons",
+                l.quantiles.to_string(),
+            ),
+            (
+                "learner.priority_exponent",
+                share(l.priority_exponent),
+                "0 to 1",
+                l.priority_exponent.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                (1..=1000).contains(&l.quantiles),
+                "1 to 1000",
+                l.quantiles.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                l.quantiles == 1 || self.network.architecture != Architecture::Mlp,
+                "1 for an mlp",
+                l.quantiles.to_string(),
+            ),
+            (
+                "learner.quantiles",
+                l.quantiles == 1 || e.noisy_sigma == 0.0,
+                "1 with exploration.noisy_sigma above 0",
+                l.quantiles.to_string(),
+            ),
+            (
+                "learner.priority_beta",
+                shares(&l.priority_beta),
+                "from, to and share within 0 to 1",
+                format!("{:?}", l.priority_beta),
+            ),
+        ];
+        match checks.iter().find(|(_, good, _, _)| !good) {
+            Some((field, _, expected, got)) => {
+                Err(ConfigError { field, expected, got: got.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Evaluations: determinism, bounds, oscillations.
+
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+use super::*;
+use godwit_models::baselines::{NAMES, baseline};
+
+fn baselines(names: &[&'static str]) -> Vec<Contender> {
+    names
+        .iter()
+        .map(|&name| Contender {
+            name: name.to_owned(),
+            trained: name == "best-single-move",
+            parameters: None,
+            factory: Box::new(move || baseline(name).unwrap()),
+        })
+        .collect()
+}
+
+/// What must not depend on the machine.
+fn numbers(mut evaluation: Evaluation) -> Evaluation {
+    for policy in &mut evaluation.policies {
+        policy.decisions_per_s = 0.0;
+        (policy.decision_us_p50, policy.decision_us_p99) = (0.0, 0.0);
+    }
+    evaluation
+}
+
+#[test]
+fn numbers_do_not_depend_on_the_number_of_threads() {
+    let scenario = Scenario::embedded("quickstart").unwrap();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| evaluate(&scenario, &baselines(NAMES), 12, 5, false)).unwrap()
+    };
+    let (one, three) = (numbers(run(1)), numbers(run(3)));
+    assert_eq!(one, three);
+    assert_eq!(one.policies.len(), NAMES.len());
+    assert!(one.policies.is_sorted_by(|a, b| a.mean_return.value >= b.mean_return.value));
+    let stay = one.policies.iter().find(|policy| policy.name == "stay").unwrap();
+    assert_eq!((stay.moves, stay.mean_return.value), (0.0, 0.0));
+    assert_eq!(stay.state, one.start, "who moves nothing ends where it began");
+    let comparison = stay.comparison.unwrap();
+    assert!(comparison.difference.low > 0.0, "{comparison:?}");
+}
+
+#[test]
+fn what_episodes_leave_behind_does_not_depend_on_threads_either() {
+    for name in ["faults", "churn"] {
+        let mut scenario = Scenario::embedded(name).unwrap();
+        scenario.rules.episode.ticks = 36;
+        let names = ["hold-down", "lr-mmt", "best-move-or-swap", "evacuate", "random"];
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let played = || evaluate(&scenario, &baselines(&names), 6, 5, false);
+            numbers(pool.install(played).unwrap())
+        };
+        assert_eq!(run(1), run(3), "{name}");
+    }
+}
+
+#[test]
+fn a_bound_gives_every_policy_its_gap() {
+    let scenario = Scenario::embedded("founding-3x3").unwrap();
+    let evaluation =
+        evaluate(&scenario, &baselines(&["stay", "best-single-move"]), 1, 0, false).unwrap();
+    assert!(evaluation.bound.is_none() && evaluation.policies[0].gap.is_none());
+    let best = evaluation.policies[0].mean_return.value;
+    let evaluation = evaluation.with_bound(Some(best * 2.0));
+    assert!((evaluation.policies[0].gap.unwrap() - 0.5).abs() < 1e-9);
+    assert_eq!(evaluation.policies[1].gap, Some(1.0), "who stays misses all of it");
+}
+
+#[test]
+fn a_shorter_window_finds_fewer_oscillations() {
+    let scenario = Scenario::embedded("founding-10x50").unwrap();
+    let found = |oscillation_window| {
+        let (first_seed, phase, progress) = (0, Phase::Evaluate, false);
+        let settings = Settings { episodes: 2, first_seed, phase, oscillation_window, progress };
+        let evaluation = evaluate_with(&scenario, &baselines(&["random"]), &settings).unwrap();
+        let policy = &evaluation.policies[0];
+        let sum: u32 = policy.episodes.iter().map(|episode| episode.oscillations).sum();
+        assert_eq!(policy.oscillations, f64::from(sum) / 2.0);
+        policy.oscillations
+    };
+    assert_eq!(found(0), 0.0, "a workload that moved cools down first");
+    assert!(found(12) < found(144) && found(144) > 0.0);
+}
+
+#[test]
+fn a_scenario_with_one_start_is_evaluated_once() {
+    let scenario = Scenario::embedded("founding-3x3").unwrap();
+    let evaluation =
+        evaluate(&scenario, &baselines(&["stay", "best-single-move"]), 100, 0, false).unwrap();
+    assert!(evaluation.single_start && evaluation.episodes == 1);
+    // The founding example: 2.8 at the start, 1.3 at best.
+    assert!((evaluation.start.terms["max_load"] - 2.8).abs() < 1e-6);
+    assert!((evaluation.policies[0].state.terms["max_load"] - 1.3).abs() < 1e-6);
+}
