@@ -1,16 +1,14 @@
 """Compares policies of several training seeds with baselines, paired over episodes.
 
-    python3 benchmarks/policies.py EPISODES.csv
+    python3 benchmarks/policies.py EVALUATION.json
 
-EPISODES.csv is what `godwit evaluate --report` writes; its policies named SCENARIO-SEED are the
-trained ones. For each baseline and seed: the mean difference of returns and its 95 % percentile
-bootstrap interval (10,000 resamples, seeded). The last column is the seed whose difference is the
-median.
+EVALUATION.json is what `godwit evaluate --json` prints. For each baseline and seed: the mean
+difference of returns and its 95 % percentile bootstrap interval (10,000 resamples, seeded). The
+last column is the seed whose difference is the median.
 """
 
-import csv
+import json
 import random
-import re
 import statistics
 import sys
 
@@ -25,27 +23,25 @@ def interval(differences):
 
 
 def main(path):
-    returns = {}
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            scenario = row["scenario"]
-            returns.setdefault(row["policy"], {})[row["seed"]] = float(row["return"])
-    trained = sorted(name for name in returns if re.fullmatch(re.escape(scenario) + r"-\d+", name))
+    with open(path) as file:
+        evaluation = json.load(file)
+    returns = {policy["name"]: policy["returns"] for policy in evaluation["policies"]}
+    trained = sorted(policy["name"] for policy in evaluation["policies"] if policy["trained"])
     if not trained:
-        sys.exit(f"{path}: expected policies named {scenario}-SEED, got {', '.join(returns)}")
-    episodes = sorted(returns[trained[0]])
-    print(f"{scenario}, mean return in {len(episodes)} held-out episodes\n")
+        sys.exit(f"{path}: expected trained policies, got {', '.join(returns)}")
+    print(f"{evaluation['scenario']}, mean return in {evaluation['episodes']} held-out episodes\n")
     for name in trained:
-        print(f"{name:24} {statistics.fmean(returns[name].values()):12.4f}")
+        print(f"{name:24} {statistics.fmean(returns[name]):12.4f}")
     print("\nahead of the tuned baselines, paired over episodes, with its 95 % interval:\n")
     columns = "".join(f"{name:>32}" for name in trained)
     print(f"{'baseline':24} {'return':>12}{columns}   median")
-    baselines = {name: list(values.values()) for name, values in returns.items() if name not in trained}
+    baselines = {name: values for name, values in returns.items() if name not in trained}
     for baseline in sorted(baselines, key=lambda name: -statistics.fmean(baselines[name])):
         ahead = {}
         cells = ""
         for name in trained:
-            differences = [returns[name][at] - returns[baseline][at] for at in episodes]
+            pairs = zip(returns[name], returns[baseline], strict=True)
+            differences = [ours - theirs for ours, theirs in pairs]
             ahead[name] = statistics.fmean(differences)
             low, high = interval(differences)
             cells += f"{f'{ahead[name]:+.3f} [{low:+.3f}, {high:+.3f}]':>32}"

@@ -36,8 +36,8 @@ for scenario; do
     done
     # shellcheck disable=SC2086
     "$godwit" evaluate "$scenario" --tuned $policies --baselines "${BASELINES:-all}" \
-        --episodes 200 --report "$folder/$scenario-report" >/dev/null
+        --episodes 200 --json >"$folder/$scenario.json"
     out=benchmarks/results/$scenario.policies.txt
-    python3 benchmarks/policies.py "$folder/$scenario-report/episodes.csv" >"$out.tmp"
+    python3 benchmarks/policies.py "$folder/$scenario.json" >"$out.tmp"
     mv "$out.tmp" "$out"
 done
