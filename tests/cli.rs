@@ -430,6 +430,32 @@ fn a_signal_ends_a_run_with_a_checkpoint_that_resumes() {
         .stderr(predicate::str::contains("going on from"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_during_rollouts_ends_at_once_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut training = std::process::Command::new(env!("CARGO_BIN_EXE_godwit"))
+        .args(["train", "founding-10x50", "--threads", "1", "--out", text(&run)])
+        .args(["--set", "comparisons.states=1000000"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(training.try_wait().unwrap().is_none(), "rollouts take hours");
+    let pid = training.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let sent = Instant::now();
+    while training.try_wait().unwrap().is_none() {
+        if sent.elapsed() > Duration::from_secs(20) {
+            training.kill().unwrap();
+            panic!("still running");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!run.exists());
+}
+
 /// Waits until `path` exists.
 fn await_file(path: &Path) {
     let begin = Instant::now();

@@ -43,14 +43,7 @@ impl RunDirectory {
     ) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         fs::create_dir_all(path).map_err(CheckpointError::io(path, "create"))?;
-        let mut entries = fs::read_dir(path).map_err(CheckpointError::io(path, "list"))?;
-        // A lock file alone is what a run that failed before its start leaves.
-        if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
-            let run = path.join(names::CONFIG).exists();
-            let holds =
-                if run { "a run (resume it, or choose another directory)" } else { "other files" };
-            return Err(CheckpointError::NotEmpty { path: path.to_owned(), holds });
-        }
+        Self::check_free(path)?;
         let directory = Self::lock(path)?;
         let config = config_text(config, &path.join(names::CONFIG))?;
         let mut files = scenario_files(mixture);
@@ -61,6 +54,25 @@ impl RunDirectory {
         }
         sync_directory(path)?;
         Ok(directory)
+    }
+
+    /// Whether a run may begin in this directory, which need not exist.
+    ///
+    /// # Errors
+    /// When there is something in it.
+    pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut entries = fs::read_dir(path).map_err(CheckpointError::io(path, "list"))?;
+        // A lock file alone is what a run that failed before its start leaves.
+        if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
+            let run = path.join(names::CONFIG).exists();
+            let holds =
+                if run { "a run (resume it, or choose another directory)" } else { "other files" };
+            return Err(CheckpointError::NotEmpty { path: path.to_owned(), holds });
+        }
+        Ok(())
     }
 
     /// Replaces `config.toml`: a run may be resumed with a new end.

@@ -12,6 +12,7 @@ use crate::signals::{received_signal, stop_flag};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tch::Device;
 use toml::Value;
 
@@ -81,11 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
-    // Before the run's folder is there: a signal never leaves it without a checkpoint. The exit
-    // code tells which signal it was.
-    let received = received_signal()?;
-    let stop = stop_flag()?;
-    let (mixture, mut trainer, directory) = match (&args.resume, asked) {
+    let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
         (Some(folder), asked) => resume(args, folder, asked.as_ref(), group.as_deref())?,
         (None, Some(mixture)) => begin(args, mixture, group.as_deref())?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
@@ -95,14 +92,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let folder = args.resume.as_deref().unwrap_or(directory.path()).display();
         group.advise(&format!("go on with: godwit train --resume {folder}"));
     }
-    let summary = run::train(&mixture, &mut trainer, &directory, &stop)?;
+    let summary = run::train(&mixture, &mut trainer, &directory, &signals.stop)?;
     let first = group.as_ref().is_none_or(|group| group.rank() == 0);
     if let Some(launch) = launch {
         launch.leave();
     }
     if !first {
         return Ok(match summary.end {
-            RunEnd::Interrupted => super::interrupted(&received),
+            RunEnd::Interrupted => super::interrupted(&signals.received),
             RunEnd::Complete => ExitCode::SUCCESS,
         });
     }
@@ -118,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match summary.end {
         RunEnd::Interrupted => {
             eprintln!("interrupted; go on with: godwit train --resume {folder}");
-            Ok(super::interrupted(&received))
+            Ok(super::interrupted(&signals.received))
         }
         RunEnd::Complete => {
             for (at, part) in mixture.parts().iter().enumerate() {
@@ -151,7 +148,21 @@ fn weighted(text: &str) -> (&str, f64) {
         .unwrap_or((text, 1.0))
 }
 
-type Run = (Mixture, ClusterTrainer, RunDirectory);
+type Run = (Mixture, ClusterTrainer, RunDirectory, Signals);
+
+/// What asks for a tidy end. Until these are there, a signal ends the process at once: while a run
+/// is prepared, which may take minutes of rollouts, there is nothing to lose.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    /// The exit code tells which signal it was.
+    received: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    fn expect() -> anyhow::Result<Self> {
+        Ok(Self { received: received_signal()?, stop: stop_flag()? })
+    }
+}
 
 /// A new run. Everything is checked before anything is written.
 fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Result<Run> {
@@ -174,10 +185,15 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     }
     let device = compute_device(args.device)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
-    // What new_trainer refuses are settings that do not fit the scenario.
+    if group.is_none_or(|group| group.rank() == 0) {
+        RunDirectory::check_free(&out).or_bad_input()?;
+    }
+    // What is refused here are settings that do not fit the scenario.
     let trainer = assemble::begin(&mixture, &config, device).or_bad_input()?;
+    // Before the run's folder is there: a signal never leaves it without a checkpoint.
+    let signals = Signals::expect()?;
     let directory = part::create(&out, &mixture, &config, group).or_bad_input()?;
-    Ok((mixture, trainer, directory))
+    Ok((mixture, trainer, directory, signals))
 }
 
 fn resume(
@@ -200,6 +216,7 @@ fn resume(
             (directory, resumed)
         }
     };
+    let signals = Signals::expect()?;
     if let Some(asked) = asked
         && !asked.same_worlds(&resumed.mixture)
     {
@@ -226,14 +243,14 @@ fn resume(
         directory.write_config(&trainer.config)?;
     }
     if group.is_some_and(|group| group.rank() > 0) {
-        return Ok((resumed.mixture, trainer, directory));
+        return Ok((resumed.mixture, trainer, directory, signals));
     }
     eprintln!(
         "going on from {} at env step {}",
         resumed.path.display(),
         trainer.counters.env_steps
     );
-    Ok((resumed.mixture, trainer, directory))
+    Ok((resumed.mixture, trainer, directory, signals))
 }
 
 /// The device of the updates. This comes before any other use of libtorch, which looks for its
