@@ -415,8 +415,7 @@ fn a_signal_ends_a_run_with_a_checkpoint_that_resumes() {
         assert!(begin.elapsed() < Duration::from_secs(120), "the run does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    terminate(&child);
     let mut stderr = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143), "{stderr}");
@@ -443,8 +442,7 @@ fn a_signal_during_rollouts_ends_at_once_and_leaves_nothing() {
         .unwrap();
     std::thread::sleep(Duration::from_secs(3));
     assert!(training.try_wait().unwrap().is_none(), "rollouts take hours");
-    let pid = training.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    terminate(&training);
     let sent = Instant::now();
     while training.try_wait().unwrap().is_none() {
         if sent.elapsed() > Duration::from_secs(20) {
@@ -454,6 +452,13 @@ fn a_signal_during_rollouts_ends_at_once_and_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(!run.exists());
+}
+
+/// Sends SIGTERM.
+#[cfg(unix)]
+fn terminate(child: &std::process::Child) {
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
 }
 
 /// Waits until `path` exists.
@@ -524,8 +529,7 @@ fn a_run_killed_at_any_moment_resumes_from_a_whole_checkpoint() {
         // Nobody reads on: a full pipe must not hold the run up.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     }
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    terminate(&child);
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(half_written(&run), Vec::<String>::new());
     godwit(&["evaluate", "quickstart", "--policy", text(&run.join("last"))])

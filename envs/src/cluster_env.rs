@@ -324,7 +324,9 @@ impl Env for ClusterEnv {
 
     fn read_compact(&mut self, bytes: &[u8]) {
         self.layout.read(bytes, &mut self.state, &mut self.factors, &mut self.list);
-        self.spread_demand();
+        if self.layout.demand_differs() {
+            self.spread_demand();
+        }
         self.state.rebuild();
     }
 

@@ -36,6 +36,11 @@ const HEALTHS: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Drainin
 const LIVES: [Life; 4] = [Life::Running, Life::Absent, Life::Waiting, Life::Displaced];
 
 impl CompactLayout {
+    /// Whether demand differs between states.
+    pub fn demand_differs(&self) -> bool {
+        !self.factors.is_empty() || !self.base_demand.is_empty()
+    }
+
     /// Bytes of one state.
     pub fn len(&self, state: &ClusterState) -> usize {
         let k = state.spec.workloads();

@@ -1,7 +1,7 @@
 //! Draws a batch, values its next states, and lays it out as tensors.
 
 use super::batch::Origin;
-use super::worker::{of_this_thread, unpoisoned};
+use super::worker::{Worker, of_this_thread, unpoisoned};
 use super::{Drawn, Group, Learner, Source, TransitionBatch};
 use crate::comparisons::Comparison;
 use crate::config::LearnerConfig;
@@ -9,12 +9,13 @@ use crate::margin::{self, Violations};
 use crate::native::NativeUpdate;
 use crate::replay::Transition;
 use godwit_envs::env::Env;
+use godwit_envs::observation::ObservationBuffer;
 use rayon::prelude::*;
 use std::time::Instant;
 use tch::Tensor;
 
-/// Transitions that a thread takes on at a time.
-const TASK: usize = 2;
+/// Transitions that a thread takes on at a time where they cost differently.
+const UNEVEN_TASK: usize = 2;
 
 /// Stands for no index.
 const NOTHING: i64 = -1;
@@ -23,29 +24,23 @@ impl<E: Env> Learner<E> {
     /// Draws a batch; all its next states are valued in one go.
     pub(super) fn value_together(&mut self, native: &mut NativeUpdate, source: &Source) {
         self.choose(source);
-        let workers = &self.workers;
-        self.batch
-            .par_chunks(TASK)
-            .with_max_len(1)
-            .zip(self.observations.par_chunks_mut(TASK))
-            .zip(self.next_observations.par_chunks_mut(TASK))
-            .for_each(|((batch, observations), next)| {
-                let mut worker = of_this_thread(workers);
-                let worker = &mut *worker;
-                let start = Instant::now();
-                let view = &mut worker.views[0];
-                for ((drawn, observations), next) in batch.iter().zip(observations).zip(next) {
-                    let transition = &drawn.transition;
-                    view.decoder.read_compact(source.replay.state(transition.state));
-                    let action = transition.action as usize;
-                    view.decoder.observe_actions(&[action], &mut observations[0]);
-                    if transition.discount != 0.0 {
-                        view.decoder.read_compact(source.replay.state(transition.next));
-                        view.decoder.observe(&mut next[0]);
-                    }
+        // All cost the same: the fewer tasks, the less there is to hand over.
+        let share = self.batch.len().div_ceil(self.workers.len());
+        self.share_out(share, |worker, batch, observations, next| {
+            let start = Instant::now();
+            let view = &mut worker.views[0];
+            for ((drawn, observations), next) in batch.iter().zip(observations).zip(next) {
+                let transition = &drawn.transition;
+                view.decoder.read_compact(source.replay.state(transition.state));
+                let action = transition.action as usize;
+                view.decoder.observe_actions(&[action], &mut observations[0]);
+                if transition.discount != 0.0 {
+                    view.decoder.read_compact(source.replay.state(transition.next));
+                    view.decoder.observe(&mut next[0]);
                 }
-                worker.times.decode += start.elapsed();
-            });
+            }
+            worker.times.decode += start.elapsed();
+        });
         let start = Instant::now();
         let next = self.next_observations.iter().map(|of_scenarios| &of_scenarios[0]);
         let double = self.config.double;
@@ -72,55 +67,69 @@ impl<E: Env> Learner<E> {
         // Each transition's result depends on nothing but itself, so it does not matter who works it
         // out. Those of comparisons, which have no next state, lie side by side and cost a tenth of
         // the others: small tasks even that out.
-        let workers = &self.workers;
         let LearnerConfig { double, quantiles, .. } = self.config;
         let margin = self.demonstrations.margin as f32;
-        self.batch
-            .par_chunks_mut(TASK)
-            .with_max_len(1)
-            .zip(self.observations.par_chunks_mut(TASK))
-            .zip(self.next_observations.par_chunks_mut(TASK))
-            .for_each(|((batch, observations), next)| {
-                let mut worker = of_this_thread(workers);
-                let worker = &mut *worker;
-                for ((drawn, observations), next) in batch.iter_mut().zip(observations).zip(next) {
-                    let replay = match source.demonstrations {
-                        Some(shown) if drawn.origin == Origin::Demonstrations => shown,
-                        _ => source.replay,
-                    };
-                    let at = drawn.transition.state;
-                    let state = match (source.comparisons, drawn.origin) {
-                        (Some(comparisons), Origin::Comparisons { .. }) => comparisons.state(at),
-                        _ => replay.state(at),
-                    };
-                    let observation = &mut observations[drawn.scenario];
-                    let view = &mut worker.views[drawn.scenario];
-                    let start = Instant::now();
-                    view.decoder.read_compact(state);
-                    let action = drawn.transition.action as usize;
-                    match drawn.origin {
-                        Origin::Replay => view.decoder.observe_actions(&[action], observation),
-                        // Any other action may turn out to be the rival.
-                        Origin::Demonstrations => view.decoder.observe(observation),
-                        Origin::Comparisons { reference } => {
-                            let both = [action.min(reference), action.max(reference)];
-                            view.decoder.observe_actions(&both, observation);
-                        }
-                    }
-                    worker.times.decode += start.elapsed();
-                    if drawn.origin == Origin::Demonstrations {
-                        worker.online.q_values(observation, &mut view.q);
-                        let rival = margin::rival(&view.q, action, margin);
-                        drawn.rival = (rival != action).then_some(rival);
-                    }
-                    if quantiles > 1 {
-                        let next = &mut next[drawn.scenario];
-                        drawn.next_action = worker.observe_next(drawn, replay, double, next);
-                    } else {
-                        drawn.target =
-                            worker.td_target(drawn.scenario, &drawn.transition, replay, double);
+        self.share_out(UNEVEN_TASK, |worker, batch, observations, next| {
+            for ((drawn, observations), next) in batch.iter_mut().zip(observations).zip(next) {
+                let replay = match source.demonstrations {
+                    Some(shown) if drawn.origin == Origin::Demonstrations => shown,
+                    _ => source.replay,
+                };
+                let at = drawn.transition.state;
+                let state = match (source.comparisons, drawn.origin) {
+                    (Some(comparisons), Origin::Comparisons { .. }) => comparisons.state(at),
+                    _ => replay.state(at),
+                };
+                let observation = &mut observations[drawn.scenario];
+                let view = &mut worker.views[drawn.scenario];
+                let start = Instant::now();
+                view.decoder.read_compact(state);
+                let action = drawn.transition.action as usize;
+                match drawn.origin {
+                    Origin::Replay => view.decoder.observe_actions(&[action], observation),
+                    // Any other action may turn out to be the rival.
+                    Origin::Demonstrations => view.decoder.observe(observation),
+                    Origin::Comparisons { reference } => {
+                        let both = [action.min(reference), action.max(reference)];
+                        view.decoder.observe_actions(&both, observation);
                     }
                 }
+                worker.times.decode += start.elapsed();
+                if drawn.origin == Origin::Demonstrations {
+                    worker.online.q_values(observation, &mut view.q);
+                    let rival = margin::rival(&view.q, action, margin);
+                    drawn.rival = (rival != action).then_some(rival);
+                }
+                if quantiles > 1 {
+                    let next = &mut next[drawn.scenario];
+                    drawn.next_action = worker.observe_next(drawn, replay, double, next);
+                } else {
+                    drawn.target =
+                        worker.td_target(drawn.scenario, &drawn.transition, replay, double);
+                }
+            }
+        });
+    }
+
+    /// Hands the batch to the threads, `size` transitions with their observations at a time.
+    fn share_out(
+        &mut self,
+        size: usize,
+        work: impl Fn(
+            &mut Worker<E>,
+            &mut [Drawn],
+            &mut [Vec<ObservationBuffer>],
+            &mut [Vec<ObservationBuffer>],
+        ) + Sync,
+    ) {
+        let workers = &self.workers;
+        self.batch
+            .par_chunks_mut(size)
+            .with_max_len(1)
+            .zip(self.observations.par_chunks_mut(size))
+            .zip(self.next_observations.par_chunks_mut(size))
+            .for_each(|((batch, observations), next)| {
+                work(&mut of_this_thread(workers), batch, observations, next);
             });
     }
 

@@ -69,35 +69,24 @@ impl Network {
     /// If the length is not [`NetworkSpec::parameter_count`].
     pub fn load_flat(&mut self, parameters: &[f32]) {
         let mut rest = parameters;
-        match self {
-            Self::Relational(network) => {
-                network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
-            }
-            Self::Candidate(network) => {
-                network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
-            }
-            Self::Mlp(network) => {
-                network.parameters_mut().into_iter().for_each(|p| p.load(&mut rest));
-            }
-        }
+        self.each_parameter(|parameter| parameter.load(&mut rest));
         assert!(rest.is_empty(), "network weights: expected {} fewer numbers", rest.len());
     }
 
     /// All weights, in the order that [`Network::load_flat`] takes them.
     pub fn into_flat(mut self) -> Vec<f32> {
         let mut flat = Vec::with_capacity(self.spec().parameter_count());
-        match &mut self {
-            Self::Relational(network) => {
-                network.parameters_mut().into_iter().for_each(|p| p.save(&mut flat));
-            }
-            Self::Candidate(network) => {
-                network.parameters_mut().into_iter().for_each(|p| p.save(&mut flat));
-            }
-            Self::Mlp(network) => {
-                network.parameters_mut().into_iter().for_each(|p| p.save(&mut flat));
-            }
-        }
+        self.each_parameter(|parameter| parameter.save(&mut flat));
         flat
+    }
+
+    /// Visits every parameter in the order of [`NetworkSpec::parameters`].
+    fn each_parameter(&mut self, visit: impl FnMut(&mut Parameter)) {
+        match self {
+            Self::Relational(network) => network.parameters_mut().into_iter().for_each(visit),
+            Self::Candidate(network) => network.parameters_mut().into_iter().for_each(visit),
+            Self::Mlp(network) => network.parameters_mut().into_iter().for_each(visit),
+        }
     }
 
     /// Writes the value of each candidate into `q`, `[A]`; masked candidates get
