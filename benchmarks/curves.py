@@ -3,9 +3,10 @@
     python3 benchmarks/curves.py LEVELS.json OUT CORES RUN...
 
 LEVELS.json is what `godwit evaluate --validation --json` prints, each RUN a folder of `godwit
-train` on so many cores. Writes OUT.csv (every seed's evaluations) and OUT.svg: the mean over the seeds of the
-validation return, minus that of the best baseline, over the minutes since the start (rollouts
-included), with its 95 % percentile bootstrap interval over the seeds (10,000 resamples, seeded).
+train` on so many cores. Writes OUT.csv (every seed's evaluations) and OUT.svg: the mean over the
+seeds of the validation return, minus that of the best baseline, over the minutes since the start
+(rollouts included), with its 95 % percentile bootstrap interval over the seeds (10,000 resamples,
+seeded).
 """
 
 import csv
@@ -72,11 +73,13 @@ def main(levels, out, cores, *runs):
     axes.fill_between(minutes, lows, highs, color="tab:blue", alpha=0.2, linewidth=0)
     means = [statistics.fmean(values) for values in ahead]
     axes.plot(minutes, means, color="tab:blue", linewidth=2, label="trained policy")
-    for (name, value), style in zip(
-        sorted(level.items(), key=lambda item: -item[1]), ["-", "--", "-.", ":"], strict=True
-    ):
+    parameters = {policy["name"]: policy["parameters"] for policy in levels["policies"]}
+    styles = ["-", "--", "-.", ":", (0, (1, 3))]
+    names = sorted(level, key=level.get, reverse=True)
+    for name, style in zip(names, styles, strict=True):
         axes.axhline(
-            value - level[best], color="0.35", linewidth=1, linestyle=style, label=f"{name}, tuned"
+            level[name] - level[best], color="0.35", linewidth=1, linestyle=style,
+            label=f"{name}, {parameters[name]}",
         )
     axes.set_xlim(left=0)
     axes.set_xlabel(f"minutes since the start on {cores} cores, rollouts included")

@@ -32,7 +32,7 @@ for seed in $seeds; do
 done
 
 "$godwit" evaluate "$scenario" --validation --episodes "$episodes" --tuned --json \
-    --baselines genetic,receding-horizon,best-move-or-swap,best-single-move \
+    --baselines genetic,annealing,receding-horizon,best-move-or-swap,best-single-move \
     >"$folder/$scenario-levels.json"
 runs=
 for seed in $seeds; do
