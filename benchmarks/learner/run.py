@@ -131,7 +131,9 @@ def compare_updates(args, godwit, pin, interpreter):
     compiled = Peer([*pin, interpreter, "relational.py"])
     own, others, eager = [], [], []
     for _ in range(args.repeat):
+        # Transitions only: a comparison has two candidate rows, and the others read one for each state.
         arguments = ["founding-10x50", "--seconds", str(max(2.0, args.seconds)), "--set", "learner.batch_size=64"]
+        arguments += ["--set", 'comparisons.baseline=""']
         got = figures(godwit, pin, arguments)
         updates = got["env steps of CPU time"] * got["updates"] / got["env steps"]
         own.append(100 * updates / (got["forward and backward"] + got["optimiser and target"]))

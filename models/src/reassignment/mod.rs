@@ -53,7 +53,7 @@ pub struct Found {
 
 /// Why a search did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("initial assignment: expected a feasible one, got {0:?}")]
+#[error("start of the search: expected a feasible assignment, got {0:?}")]
 pub struct InfeasibleStart(pub Violations);
 
 /// Searches from the initial assignment of an instance.
@@ -61,8 +61,24 @@ pub struct InfeasibleStart(pub Violations);
 /// # Errors
 /// When the initial assignment breaks a constraint.
 pub fn search(instance: &Instance, rules: SearchRules) -> Result<Found, InfeasibleStart> {
+    search_from(instance, instance.initial(), rules)
+}
+
+/// Searches from another assignment, such as where a policy got. Moves are still priced, and
+/// transient demand counted, from the instance's initial one.
+///
+/// # Errors
+/// When `start` breaks a constraint.
+///
+/// # Panics
+/// When `start` does not name a machine for each process.
+pub fn search_from(
+    instance: &Instance,
+    start: &[u32],
+    rules: SearchRules,
+) -> Result<Found, InfeasibleStart> {
     let limits = Limits { start: Instant::now(), rules, share: 1.0 };
-    let solution = Solution::new(instance);
+    let solution = Solution::with_assignment(instance, start);
     if !solution.violations().none() {
         return Err(InfeasibleStart(solution.violations()));
     }
