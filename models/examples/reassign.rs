@@ -8,7 +8,8 @@
 //!
 //! With `--policies`, FOLDER/NAME.toml is the imported instance and FOLDER/NAME.pt a policy for it:
 //! the search begins where the policy got, in what is left of the same time, and is compared with
-//! the search alone, seed by seed (N of them, 5 by default).
+//! the search alone, seed by seed (N of them, 5 by default). The last column is a control: the
+//! search after best single moves.
 //!
 //! The instances are those of the ROADEF/EURO challenge 2012; `apache/incubator-kie-optaplanner` on
 //! GitHub holds them in `optaplanner-examples/data/machinereassignment/import`.
@@ -17,8 +18,10 @@ use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::reassignment::{Instance, check};
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;
+use godwit_models::baselines::baseline;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::plan;
+use godwit_models::policy::Policy;
 use godwit_models::reassignment::{Found, SearchRules, search, search_from};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -157,7 +160,7 @@ fn confirm(name: &str, instance: &Instance, found: &Found) -> Result<()> {
 /// Search after a policy against search alone, in the same time.
 fn compare(arguments: &Arguments, policies: &Path, names: &[String]) -> Result<()> {
     println!(
-        "{:<8} {:>13} {:>13} {:>5} {:>8} {:>4} {:>13} {:>13} {:>10}",
+        "{:<8} {:>13} {:>13} {:>5} {:>8} {:>4} {:>13} {:>13} {:>10} {:>13}",
         "instance",
         "initial",
         "policy",
@@ -166,45 +169,67 @@ fn compare(arguments: &Arguments, policies: &Path, names: &[String]) -> Result<(
         "seed",
         "alone",
         "after policy",
-        "ahead by"
+        "ahead by",
+        "after greedy"
     );
     for name in names {
         let instance = read(&arguments.folder, name)?;
+        let scenario = policies.join(format!("{name}.toml"));
+        let artifact = policies.join(format!("{name}.pt"));
+        let learnt = || -> Result<Box<dyn Policy>> {
+            Ok(Box::new(NetworkPolicy::new(name, Artifact::open(&artifact)?.network)))
+        };
+        let greedy = || baseline("best-single-move").ok_or_else(|| "no such baseline".into());
+        let initial = check(&instance, instance.initial()).cost;
         for seed in arguments.rules.seed..arguments.rules.seed + arguments.repeat {
             let rules = SearchRules { seed, ..arguments.rules };
-            let start = Instant::now();
-            let (assignment, moves) = follow(&instance, name, policies)?;
-            let spent = start.elapsed();
-            let rest = rules.time.map(|time| time.saturating_sub(spent));
-            let after = search_from(&instance, &assignment, SearchRules { time: rest, ..rules })?;
             let alone = search(&instance, rules)?;
-            confirm(name, &instance, &after)?;
             confirm(name, &instance, &alone)?;
+            let (start, after) = search_after(name, &instance, &scenario, learnt, rules)?;
+            let (_, control) = search_after(name, &instance, &scenario, greedy, rules)?;
             println!(
-                "{name:<8} {:>13} {:>13} {moves:>5} {:>8.3} {seed:>4} {:>13} {:>13} {:>9.4}%",
-                check(&instance, instance.initial()).cost,
-                check(&instance, &assignment).cost,
-                spent.as_secs_f64(),
+                "{name:<8} {initial:>13} {:>13} {:>5} {:>8.3} {seed:>4} {:>13} {:>13} {:>9.4}% {:>13}",
+                start.cost,
+                start.moves,
+                start.time.as_secs_f64(),
                 alone.cost,
                 after.cost,
-                100.0 * (alone.cost - after.cost) as f64 / alone.cost as f64
+                100.0 * (alone.cost - after.cost) as f64 / alone.cost as f64,
+                control.cost,
             );
         }
     }
     Ok(())
 }
 
-/// Where the policy gets from the initial assignment, and with how many moves. Reading scenario
-/// and artifact counts as its time, too.
-fn follow(instance: &Instance, name: &str, policies: &Path) -> Result<(Vec<u32>, usize)> {
-    let scenario = Scenario::load(policies.join(format!("{name}.toml")))?;
-    let artifact = Artifact::open(&policies.join(format!("{name}.pt")))?;
+/// Where a policy gets.
+struct Start {
+    cost: i128,
+    moves: usize,
+    time: Duration,
+}
+
+/// Follows a policy from the initial assignment, and searches on in what is left of the time.
+/// Reading scenario and policy counts, too.
+fn search_after(
+    name: &str,
+    instance: &Instance,
+    scenario: &Path,
+    policy: impl Fn() -> Result<Box<dyn Policy>>,
+    rules: SearchRules,
+) -> Result<(Start, Found)> {
+    let start = Instant::now();
+    let scenario = Scenario::load(scenario)?;
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate)?;
-    let mut policy = NetworkPolicy::new(name, artifact.network);
-    let plan = plan(env.state(), &mut policy, u32::MAX, None);
+    let plan = plan(env.state(), &mut *policy()?, u32::MAX, None);
     let mut assignment = instance.initial().to_vec();
     for step in &plan.moves {
         assignment[step.workload] = step.destination as u32;
     }
-    Ok((assignment, plan.moves.len()))
+    let time = start.elapsed();
+    let rest = rules.time.map(|limit| limit.saturating_sub(time));
+    let found = search_from(instance, &assignment, SearchRules { time: rest, ..rules })?;
+    confirm(name, instance, &found)?;
+    let cost = check(instance, &assignment).cost;
+    Ok((Start { cost, moves: plan.moves.len(), time }, found))
 }
