@@ -34,6 +34,7 @@ prioritised|quickstart bursty|learner.priority_exponent=0.6
 demonstrations|quickstart bursty|demonstrations.baseline=best-single-move
 noisy-heads|quickstart bursty|exploration.noisy_sigma=0.5 exploration.epsilon.from=0 exploration.epsilon.to=0
 quantiles|quickstart bursty|learner.quantiles=16
+normalised|quickstart bursty|normalise_observations=true
 no-paired-baseline|bursty|paired_baseline=''
 no-double|quickstart bursty|learner.double=false
 no-dueling|quickstart bursty|network.dueling=false
