@@ -8,7 +8,10 @@
 //! exactly; for that, nothing is clipped after it, and every row goes through it, that of an absent
 //! workload too.
 
-use crate::observation::ObservationBuffer;
+// Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
+#![allow(clippy::needless_range_loop)]
+
+use crate::observation::{LANES, ObservationBuffer};
 use multiversion::multiversion;
 
 mod moments;
@@ -126,11 +129,25 @@ fn apply_rows(features: &[Affine], rows: &mut [f32]) {
     "aarch64+neon"
 ))]
 fn apply_candidates(features: &[Affine], stride: usize, mask: &[bool], candidates: &mut [f32]) {
-    for (row, affine) in candidates.chunks_exact_mut(stride).zip(features) {
-        for (value, &open) in row.iter_mut().zip(mask).skip(1) {
-            // Computed for all and chosen after: this vectorises.
-            let normalised = affine.apply(*value);
-            *value = if open { normalised } else { *value };
+    // A buffer's stride is a multiple of the lanes, and its mask as long.
+    for (block, open) in mask.as_chunks::<LANES>().0.iter().enumerate() {
+        let mut keep = [0; LANES];
+        for l in 0..LANES {
+            keep[l] = if open[l] { 0 } else { u32::MAX };
+        }
+        if block == 0 {
+            keep[0] = u32::MAX;
+        }
+        if keep == [u32::MAX; LANES] {
+            continue;
+        }
+        for (row, affine) in candidates.chunks_exact_mut(stride).zip(features) {
+            let values = &mut row[block * LANES..][..LANES];
+            for l in 0..LANES {
+                // Bits of the one or of the other, without a branch: this vectorises.
+                let normalised = affine.apply(values[l]).to_bits();
+                values[l] = f32::from_bits(normalised & !keep[l] | values[l].to_bits() & keep[l]);
+            }
         }
     }
 }
