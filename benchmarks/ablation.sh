@@ -47,6 +47,7 @@ no-double|quickstart founding-10x50|learner.double=false
 no-dueling|quickstart founding-10x50|network.dueling=false
 one-step|quickstart founding-10x50|learner.n_step=1
 hard-target|quickstart founding-10x50|learner.target_every=200
+normalised|quickstart founding-10x50 faults|normalise_observations=true
 END
 }
 

@@ -2,12 +2,16 @@
 
 use crate::config::ExplorationConfig;
 use crate::noisy::NoisyLayers;
+use godwit_envs::normalisation::Affine;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::schema::ObservationSchema;
 use godwit_models::net::{Network, NetworkSpec};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::time::{Duration, Instant};
+
+/// How far a normalised feature may be off once it is brought back: a change of nothing must not
+/// look like a gain.
+const UNDO_ERROR: f32 = 1e-5;
 
 /// One environment copy's policy with its random stream.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl Actor {
             chosen: 0,
             spent: Duration::ZERO,
             config: config.clone(),
-            change: NetChange::new(&space.schema),
+            change: NetChange::new(space),
             q: vec![0.0; space.actions],
             weights: Vec::new(),
             noise: Vec::new(),
@@ -73,41 +77,77 @@ impl Actor {
         if self.rng.random::<f64>() >= epsilon {
             return self.network.best_action(observation, &mut self.q);
         }
-        if self.change.is_known() && self.rng.random::<f64>() < self.config.greedy_share {
-            return self.change.greedy(observation);
-        }
-        if self.rng.random::<f64>() < self.config.stay_share {
-            return 0;
-        }
-        // Reservoir sampling over the unmasked actions: one pass, no list.
-        let (mut chosen, mut open) = (0, 0);
-        for action in 0..observation.actions() {
-            if observation.mask[action] {
-                open += 1;
-                if self.rng.random_range(0..open) == 0 {
-                    chosen = action;
-                }
-            }
-        }
-        chosen
+        explore(&self.config, self.change, observation, &mut self.rng)
     }
 }
 
+/// An exploring action.
+pub(crate) fn explore(
+    config: &ExplorationConfig,
+    change: NetChange,
+    observation: &ObservationBuffer,
+    rng: &mut Xoshiro256PlusPlus,
+) -> usize {
+    if change.is_known() && rng.random::<f64>() < config.greedy_share {
+        return change.greedy(observation);
+    }
+    if rng.random::<f64>() < config.stay_share {
+        return 0;
+    }
+    // Reservoir sampling over the unmasked actions: one pass, no list.
+    let (mut chosen, mut open) = (0, 0);
+    for action in 0..observation.actions() {
+        if observation.mask[action] {
+            open += 1;
+            if rng.random_range(0..open) == 0 {
+                chosen = action;
+            }
+        }
+    }
+    chosen
+}
+
 /// By how much a move changes the objective in one step, its cost included: the sum of two
-/// candidate features.
+/// candidate features, as they were encoded.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NetChange(Option<(usize, usize)>);
+pub(crate) struct NetChange {
+    /// Change of the objective and cost.
+    features: Option<[Encoded; 2]>,
+    /// The smallest decrease that counts.
+    least: f32,
+}
+
+/// A candidate feature, and what has happened to it.
+#[derive(Debug, Clone, Copy)]
+struct Encoded {
+    feature: usize,
+    affine: Affine,
+}
+
+impl Encoded {
+    fn of(self, observation: &ObservationBuffer, action: usize) -> f32 {
+        self.affine.undo(observation.candidate(action, self.feature))
+    }
+}
 
 impl NetChange {
-    /// Where the features are.
-    pub(crate) fn new(schema: &ObservationSchema) -> Self {
-        let feature = |name: &str| schema.candidate.iter().position(|f| f.name == name);
-        Self(feature("objective_change").zip(feature("cost")))
+    /// Where the features are, and how they are read.
+    pub(crate) fn new(space: &ObservationSpace) -> Self {
+        let normalisation = space.normalisation.as_deref();
+        let named = |name: &str| {
+            let feature = space.schema.candidate.iter().position(|f| f.name == name)?;
+            let affine = normalisation.map_or(Affine::IDENTITY, |of| of.candidate[feature]);
+            Some(Encoded { feature, affine })
+        };
+        Self {
+            features: named("objective_change").zip(named("cost")).map(Into::into),
+            least: if normalisation.is_some() { UNDO_ERROR } else { 0.0 },
+        }
     }
 
     /// Whether the observation has these features.
     pub(crate) fn is_known(self) -> bool {
-        self.0.is_some()
+        self.features.is_some()
     }
 
     /// The unmasked candidates with their changes; none where they are not known.
@@ -115,12 +155,11 @@ impl NetChange {
         self,
         observation: &ObservationBuffer,
     ) -> impl Iterator<Item = (usize, f32)> {
-        let features = self.0.into_iter();
-        features.flat_map(move |(change, cost)| {
+        let features = self.features.into_iter();
+        features.flat_map(move |[change, cost]| {
             (1..observation.actions()).filter(|&action| observation.mask[action]).map(
                 move |action| {
-                    let net =
-                        observation.candidate(action, change) + observation.candidate(action, cost);
+                    let net = change.of(observation, action) + cost.of(observation, action);
                     (action, net)
                 },
             )
@@ -129,7 +168,7 @@ impl NetChange {
 
     /// The candidate that lowers the objective most; `Stay` if none does.
     fn greedy(self, observation: &ObservationBuffer) -> usize {
-        let (mut best, mut lowest) = (0, 0.0);
+        let (mut best, mut lowest) = (0, -self.least);
         for (action, net) in self.of_all(observation) {
             if net < lowest {
                 (best, lowest) = (action, net);

@@ -5,6 +5,7 @@ use crate::comparisons::Comparisons;
 use crate::config::TrainConfig;
 use crate::demonstrations::{Conversion, record};
 use crate::mixture::{Mixture, Part};
+use crate::normalisation;
 use crate::paired::PairedEnv;
 use crate::policies;
 use crate::progress::Progress;
@@ -13,10 +14,11 @@ use crate::trainer::{Trainer, World};
 use anyhow::{Context, bail, ensure};
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::normalisation::Normalisation;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{Assignment, baseline, baseline_with};
-use godwit_models::net::{Architecture, FixedSize, NetworkSpec};
+use godwit_models::net::{Architecture, FixedSize, NetworkSpec, unfold};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use std::path::Path;
@@ -50,6 +52,10 @@ pub fn network_spec(config: &TrainConfig, env: &ClusterEnv) -> anyhow::Result<Ne
 }
 
 /// A fresh trainer.
+///
+/// # Errors
+/// When a setting is out of its range or does not fit the scenarios, or an episode has no feasible
+/// start.
 pub fn new_trainer(
     mixture: &Mixture,
     config: &TrainConfig,
@@ -57,10 +63,32 @@ pub fn new_trainer(
 ) -> anyhow::Result<ClusterTrainer> {
     let started = Instant::now();
     config.validate()?;
+    let normalisation = match config.normalise_observations {
+        true => Some(Arc::new(normalisation::measure(mixture, &config.exploration)?)),
+        false => None,
+    };
+    let measured = started.elapsed();
+    let mut trainer = normalised_trainer(mixture, config, device, normalisation)?;
+    trainer.preparation += measured;
+    Ok(trainer)
+}
+
+/// [`new_trainer`], with the normalisation that a run has already.
+///
+/// # Errors
+/// As [`new_trainer`].
+pub fn normalised_trainer(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    device: Device,
+    normalisation: Option<Arc<Normalisation>>,
+) -> anyhow::Result<ClusterTrainer> {
+    let started = Instant::now();
+    config.validate()?;
     let copies = mixture.copies(config.env_copies)?;
     let mut worlds = Vec::new();
     for (Part { scenario, .. }, copies) in mixture.parts().iter().zip(copies) {
-        worlds.push(world(scenario, config, copies)?);
+        worlds.push(world(scenario, config, copies, normalisation.as_ref())?);
     }
     let spec = network_spec(config, worlds[0].decoders[0].inner())?;
     ensure!(
@@ -115,7 +143,11 @@ pub fn begin(
         network.spec()
     );
     let mut trainer = new_trainer(mixture, config, device)?;
-    trainer.learner.start_from(&network.into_flat());
+    let mut weights = network.into_flat();
+    if let Some(normalisation) = trainer.normalisation() {
+        unfold(&expected, normalisation, &mut weights);
+    }
+    trainer.learner.start_from(&weights);
     Ok(trainer)
 }
 
@@ -123,13 +155,17 @@ fn world(
     scenario: &Scenario,
     config: &TrainConfig,
     copies: usize,
+    normalisation: Option<&Arc<Normalisation>>,
 ) -> anyhow::Result<World<PairedEnv>> {
     let template = Arc::new(WorldTemplate::new(scenario));
     let envs = (0..copies)
-        .map(|_| env(scenario, &template, config))
+        .map(|_| env(scenario, &template, config, normalisation))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let decoders = (0..rayon::current_num_threads())
-        .map(|_| Ok(PairedEnv::plain(ClusterEnv::new(Arc::clone(&template), Phase::Train)?)))
+        .map(|_| {
+            let env = ClusterEnv::new(Arc::clone(&template), Phase::Train)?;
+            Ok(PairedEnv::plain(env.normalised(normalisation.cloned())))
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(World { envs, decoders, reward_unit: scenario.rules.objective.unit })
 }
@@ -139,8 +175,10 @@ fn env(
     scenario: &Scenario,
     template: &Arc<WorldTemplate>,
     config: &TrainConfig,
+    normalisation: Option<&Arc<Normalisation>>,
 ) -> anyhow::Result<PairedEnv> {
     let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
+    let env = env.normalised(normalisation.cloned());
     let name = &config.paired_baseline;
     if name.is_empty() {
         return Ok(PairedEnv::plain(env).expecting_failures(config.expected_failures));
@@ -160,7 +198,9 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
     let mut envs = Vec::new();
     for Part { scenario, .. } in mixture.parts() {
         let template = Arc::new(WorldTemplate::new(scenario));
-        envs.push((env(scenario, &template, config)?, Conversion::new(config, scenario)));
+        // States are kept as they are, and observed when they are drawn.
+        let env = env(scenario, &template, config, None)?;
+        envs.push((env, Conversion::new(config, scenario)));
     }
     let mut baseline = named_baseline("demonstrations.baseline", name)?;
     let state_bytes: Vec<usize> = envs.iter().map(|(env, _)| env.compact_len()).collect();

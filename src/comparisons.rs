@@ -122,7 +122,7 @@ impl Comparisons {
                     let mut env = env.clone();
                     env.reset(child_seed(seed, episode))?;
                     let rng = stream(child_seed(seed, episode), "comparisons");
-                    let change = NetChange::new(&env.observation_space().schema);
+                    let change = NetChange::new(env.observation_space());
                     let baseline = baseline()?;
                     Recorder { change, baseline, config, conversion, rng }.play(env)
                 })
@@ -337,7 +337,7 @@ mod tests {
         let template = Arc::new(WorldTemplate::new(&scenario));
         let env = ClusterEnv::new(Arc::clone(&template), Phase::Train).expect("a start");
         let mut recorder = Recorder {
-            change: NetChange::new(&env.observation_space().schema),
+            change: NetChange::new(env.observation_space()),
             baseline: baseline("best-single-move").expect("a baseline"),
             config: &config(1),
             conversion: CONVERSION,

@@ -47,6 +47,11 @@ pub struct TrainConfig {
     /// drawn, in place of what they cost: the same on average, with less noise (a control variate:
     /// Zinkevich et al., AAAI 2006). Reported returns are always the plain ones.
     pub expected_failures: bool,
+    /// Normalise observations: every feature shifted to mean 0 and scaled to deviation 1 (LeCun et
+    /// al., Efficient BackProp, 1998; Andrychowicz et al., ICLR 2021), as measured on exploring play
+    /// before the run and frozen from then on. Artifacts do not change: the first layers take it
+    /// over.
+    pub normalise_observations: bool,
     /// The network.
     pub network: NetworkConfig,
     /// Exploration.
@@ -218,6 +223,7 @@ impl Default for TrainConfig {
             keep_checkpoints: 0,
             paired_baseline: String::new(),
             expected_failures: true,
+            normalise_observations: false,
             network: NetworkConfig::default(),
             exploration: ExplorationConfig::default(),
             learner: LearnerConfig::default(),

@@ -23,6 +23,7 @@ pub mod mixture;
 pub mod native;
 pub mod networks;
 pub mod noisy;
+pub mod normalisation;
 pub mod paired;
 pub mod policies;
 pub mod priorities;

@@ -11,11 +11,13 @@ use crate::dqn::{Learner, Source, UpdateStats};
 use crate::replay::{Entry, Replay};
 use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::{Env, EpisodeEnd};
+use godwit_envs::normalisation::Normalisation;
 use godwit_envs::objective::{TERMS, Terms};
+use godwit_envs::observation::ObservationSpace;
 use godwit_envs::rng::{child_seed, stream};
 use godwit_envs::vector_env::{VectorEnv, VectorError};
-use godwit_models::net::NetworkSpec;
-use std::sync::Mutex;
+use godwit_models::net::{NetworkSpec, fold};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tch::Device;
 
@@ -142,7 +144,7 @@ impl Staging {
 }
 
 impl<E: Env> Trainer<E> {
-    /// A run at its start. Environments of all worlds show the same features.
+    /// A run at its start. Environments of all worlds show the same features, normalised alike.
     ///
     /// # Errors
     /// When an environment has no feasible start, or a CUDA device fails.
@@ -223,10 +225,19 @@ impl<E: Env> Trainer<E> {
         self.config.learner.learning_rate.at(self.progress())
     }
 
-    /// The online network's weights, flat.
+    /// The online network's weights, flat, as a policy has them: those for observations as the
+    /// encoder writes them, where the learner's own are normalised.
     pub fn weights(&mut self) -> &[f32] {
         self.learner.online.save(&mut self.weights);
+        if let Some(normalisation) = &space(&self.vector).normalisation {
+            fold(self.learner.online.spec(), normalisation, &mut self.weights);
+        }
         &self.weights
+    }
+
+    /// What normalises the learner's observations, if anything does.
+    pub fn normalisation(&self) -> Option<&Arc<Normalisation>> {
+        space(&self.vector).normalisation.as_ref()
     }
 
     /// Acts and learns for one round; before the first env step, learns from demonstrations and
@@ -345,6 +356,12 @@ impl<E: Env> Trainer<E> {
         self.counters.owed_updates = owed.fract();
         owed as u64
     }
+}
+
+/// What the learner observes.
+fn space<E: Env>(vector: &VectorEnv<E>) -> &ObservationSpace {
+    // There is at least one environment: the configuration demands it.
+    vector.slots()[0].env.observation_space()
 }
 
 fn collect<E: Env>(

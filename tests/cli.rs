@@ -171,6 +171,30 @@ fn a_run_starts_with_the_weights_of_its_initial_policy() {
     assert_ne!(returns(0)[0], returns(0)[1]);
 }
 
+/// Trained, resumed, exported and verified; the artifact plays as its run does.
+#[test]
+fn a_run_on_normalised_observations_becomes_an_ordinary_artifact() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, artifact) = (folder.path().join("run"), folder.path().join("policy.pt"));
+    godwit(&["train", "quickstart", "--env-steps", "256", "--device", "cpu", "--out", text(&run)])
+        .args(["--set", "normalise_observations=true", "--set", "warm_up_steps=64"])
+        .args(["--set", "env_copies=4", "--set", "evaluate_episodes=2", "--threads", "1"])
+        .assert()
+        .success();
+    godwit(&["train", "--resume", text(&run), "--env-steps", "512", "--threads", "1"])
+        .assert()
+        .success();
+    godwit(&["export", text(&run), "--out", text(&artifact)]).assert().success();
+    godwit(&["verify", text(&artifact)]).assert().success();
+    let evaluate = ["evaluate", "quickstart", "--baselines", "none", "--episodes", "4", "--json"];
+    let policies = ["--policy", text(&run), "--policy", text(&artifact)];
+    let output = godwit(&[&evaluate[..], &policies].concat()).output().unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let returns = |at: usize| evaluation["policies"][at]["returns"].clone();
+    assert_eq!(returns(0), returns(1));
+    assert_ne!(returns(0)[0], returns(0)[1]);
+}
+
 #[test]
 fn validation_episodes_are_those_that_training_picks_its_best_by() {
     let folder = tempfile::tempdir().unwrap();

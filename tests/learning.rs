@@ -301,18 +301,26 @@ fn trained_on(scenario: &str, config: &TrainConfig, mistake: Mistake) -> Network
 
 /// Return of the greedy policy on the founding example after this many env steps, and the optimum.
 fn founding_return(env_steps: u64, mistake: Mistake, seed: u64) -> (f64, f64) {
+    on_founding(&mut trained_on("founding-3x3", &founding_config(env_steps, seed), mistake))
+}
+
+fn founding_config(env_steps: u64, seed: u64) -> TrainConfig {
     let mut config = config(seed);
     config.env_steps = env_steps;
     config.exploration.epsilon = Schedule { from: 1.0, to: 0.1, share: 0.5 };
     config.learner.gamma = 0.99;
     config.learner.learning_rate = Schedule { from: 2e-3, to: 1e-4, share: 1.0 };
-    let mut policy = trained_on("founding-3x3", &config, mistake);
+    config
+}
+
+/// Return of a policy on the founding example, and the optimum.
+fn on_founding(policy: &mut dyn Policy) -> (f64, f64) {
     let scenario = Scenario::resolve("founding-3x3").unwrap();
     let mut env =
         ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate).unwrap();
     let exact = ExactValues::solve(env.state(), 1.0).unwrap();
     let optimum = exact.value(&env.state().placement, env.state().moves_left);
-    let outcome = rollout(&mut env, &mut policy, 0).unwrap();
+    let outcome = rollout(&mut env, policy, 0).unwrap();
     (outcome.episode_return, optimum)
 }
 
@@ -325,6 +333,19 @@ fn the_founding_example_is_learnt_to_the_optimum_of_value_iteration() {
     });
     gaps.sort_by(f64::total_cmp);
     assert!(gaps[1] < 1e-3, "short of the optimum by {}", gaps[1]);
+}
+
+/// The policy observes what the encoder writes, not what it was trained on.
+#[test]
+fn the_founding_example_is_learnt_on_normalised_observations() {
+    let config = TrainConfig { normalise_observations: true, ..founding_config(8_000, 1) };
+    let scenario = Scenario::resolve("founding-3x3").unwrap();
+    let mut trainer = new_trainer(&scenario.into(), &config, Device::Cpu).unwrap();
+    while !trainer.finished() {
+        trainer.round(false).unwrap();
+    }
+    let (earned, optimum) = on_founding(&mut trained_policy(&mut trainer));
+    assert!(optimum - earned < 1e-3, "{earned} of {optimum}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::demand::DemandTable;
 use crate::encoder::{self, Candidates};
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::event::{Event, EventKind};
+use crate::normalisation::Normalisation;
 use crate::objective::{LEVEL_TERMS, TERMS, Term};
 use crate::observation::{ObservationBuffer, ObservationSpace};
 use crate::scenario::{Episode, Mode, Phase, WorldTemplate};
@@ -84,6 +85,13 @@ impl ClusterEnv {
         };
         env.reset(0)?;
         Ok(env)
+    }
+
+    /// The same with observations that are normalised, or not; the space says which.
+    #[must_use]
+    pub fn normalised(mut self, normalisation: Option<Arc<Normalisation>>) -> Self {
+        self.space.normalisation = normalisation;
+        self
     }
 
     /// The cluster now.
@@ -304,6 +312,9 @@ impl Env for ClusterEnv {
             false => Candidates::Listed(&self.list),
         };
         encoder::encode(&self.state, candidates, out);
+        if let Some(normalisation) = &self.space.normalisation {
+            normalisation.apply(out);
+        }
     }
 
     fn observe_actions(&self, actions: &[usize], out: &mut ObservationBuffer) {
@@ -312,6 +323,9 @@ impl Env for ClusterEnv {
             Action::Stay => None,
         });
         encoder::encode(&self.state, Candidates::Few(&mut pairs), out);
+        if let Some(normalisation) = &self.space.normalisation {
+            normalisation.apply_to(actions, out);
+        }
     }
 
     fn compact_len(&self) -> usize {

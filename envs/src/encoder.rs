@@ -26,7 +26,7 @@ pub fn observation_space(state: &ClusterState) -> ObservationSpace {
     let (nodes, workloads) = (state.spec.nodes(), state.spec.workloads());
     let (actions, fixed_pairs) = action_space(nodes, workloads, state.rules.candidates.max);
     let schema = crate::features::schema(&state.rules);
-    ObservationSpace { nodes, workloads, actions, fixed_pairs, schema }
+    ObservationSpace { nodes, workloads, actions, fixed_pairs, schema, normalisation: None }
 }
 
 /// The candidates that are written.

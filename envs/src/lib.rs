@@ -21,6 +21,7 @@ pub mod importers;
 pub mod input;
 pub mod live;
 pub mod migration;
+pub mod normalisation;
 pub mod objective;
 pub mod observation;
 pub mod outlook;

@@ -1,7 +1,9 @@
 //! What a policy sees, in buffers that the caller owns and reuses.
 
+use crate::normalisation::Normalisation;
 use crate::outlook::Tile;
 use crate::schema::ObservationSchema;
+use std::sync::Arc;
 
 /// Lanes that the candidate kernel writes at once; see [`ObservationBuffer::candidates`].
 pub const LANES: usize = 16;
@@ -19,6 +21,9 @@ pub struct ObservationSpace {
     pub fixed_pairs: bool,
     /// Names and order of the features.
     pub schema: ObservationSchema,
+    /// What has happened to the features after they were encoded; `None` for nothing. It is no part
+    /// of the schema: whoever hands weights on folds it into them first.
+    pub normalisation: Option<Arc<Normalisation>>,
 }
 
 impl ObservationSpace {
@@ -28,7 +33,8 @@ impl ObservationSpace {
     }
 }
 
-/// One observation. All floats are finite and scaled to about [-1, 1].
+/// One observation. All floats are finite and scaled to about [-1, 1]; normalised ones may reach
+/// further.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservationBuffer {
     /// `[N, F_n]`, row-major.

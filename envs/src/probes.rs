@@ -139,6 +139,7 @@ impl Probe {
             actions: PROBE_ACTIONS,
             fixed_pairs: true,
             schema,
+            normalisation: None,
         };
         let stand = start(kind, 0);
         Self { kind, space, stand, steps: 0, ended: false }

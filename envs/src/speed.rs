@@ -117,6 +117,7 @@ impl SpeedEnv {
             actions: 1 + n * n,
             fixed_pairs: true,
             schema,
+            normalisation: None,
         };
         let windows = FLAT_INPUTS + FLAT_STRIDE * (FLAT_STEPS as usize + FLAT_ACTIONS);
         let table = (0..windows as u64).map(|i| unit(child_seed(0, i))).collect();

@@ -52,7 +52,14 @@ fn observation(
         global: features(spec.global_features),
         candidate: features(spec.candidate_features),
     };
-    let space = ObservationSpace { nodes, workloads, actions, fixed_pairs: true, schema };
+    let space = ObservationSpace {
+        nodes,
+        workloads,
+        actions,
+        fixed_pairs: true,
+        schema,
+        normalisation: None,
+    };
     let mut o = ObservationBuffer::new(&space);
     for part in [&mut o.nodes, &mut o.workloads, &mut o.globals, &mut o.candidates] {
         *part = numbers(part.len());

@@ -5,15 +5,16 @@ use super::error::CheckpointError;
 use super::stage::{read, rename, verify};
 use super::state::State;
 use super::{names, replay_file, weights};
-use crate::assemble::{ClusterTrainer, network_spec, new_trainer};
+use crate::assemble::{ClusterTrainer, network_spec, normalised_trainer};
 use crate::config::TrainConfig;
 use crate::mixture::{Mixture, Part};
 use crate::quantile;
 use crate::trainer::Counters;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::normalisation::Normalisation;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
-use godwit_models::net::NetworkSpec;
+use godwit_models::net::{NetworkSpec, fold};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::{Device, Tensor};
@@ -25,7 +26,8 @@ pub struct LoadedCheckpoint {
     pub path: PathBuf,
     /// Shape of the network.
     pub spec: NetworkSpec,
-    /// The online weights, flat, in the order of [`NetworkSpec::parameters`].
+    /// The online weights, flat, in the order of [`NetworkSpec::parameters`]: those of a policy,
+    /// which observes what the encoder writes.
     pub weights: Vec<f32>,
     /// Hash of the features that the weights belong to.
     pub schema_hash: String,
@@ -138,6 +140,10 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
     let wide = weights::flat(&shapes, &read(&weights_path)?, "online", &weights_path)?;
     let mut weights = Vec::new();
     quantile::mean_network(&state.spec, quantiles, &wide, &mut weights);
+    // What a run goes on from was learnt on normalised observations.
+    if let Some(normalisation) = normalisation(&path.join(names::STATE), &config, &state)? {
+        fold(&state.spec, &normalisation, &mut weights);
+    }
     let loaded = LoadedCheckpoint {
         path: path.to_owned(),
         spec: state.spec.clone(),
@@ -150,6 +156,30 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
         resumable: manifest.resumable,
     };
     Ok((loaded, state))
+}
+
+/// What normalises the observations of a run that can go on, if anything does.
+fn normalisation(
+    path: &Path,
+    config: &TrainConfig,
+    state: &State,
+) -> Result<Option<Normalisation>, CheckpointError> {
+    let Some(resume) = &state.resume else { return Ok(None) };
+    let found = resume.normalisation.as_ref().map(Normalisation::from);
+    let NetworkSpec {
+        node_features, workload_features, global_features, candidate_features, ..
+    } = state.spec;
+    let widths = [node_features, workload_features, global_features, candidate_features];
+    let expected = config.normalise_observations.then_some(widths);
+    let got = found.as_ref().map(Normalisation::widths);
+    if got != expected {
+        let text = |widths: Option<[usize; 4]>| match widths {
+            Some(widths) => format!("a normalisation of {widths:?} features"),
+            None => "no normalisation".to_owned(),
+        };
+        return Err(CheckpointError::content(path, text(expected), text(got)));
+    }
+    Ok(found)
 }
 
 /// Reads the scenarios.
@@ -227,14 +257,15 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
         return Err(CheckpointError::Missing { path: path.to_owned() });
     }
     let (loaded, state) = load_checkpoint(path)?;
+    let state_path = path.join(names::STATE);
+    let normalisation = normalisation(&state_path, &loaded.config, &state)?.map(Arc::new);
     let Some(saved) = state.resume.filter(|_| loaded.resumable) else {
         return Err(CheckpointError::NotResumable { path: path.to_owned() });
     };
-    let state_path = path.join(names::STATE);
     let wrong =
         |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
     let LoadedCheckpoint { spec, mixture, config, counters, .. } = loaded;
-    let mut trainer = new_trainer(&mixture, &config, device)
+    let mut trainer = normalised_trainer(&mixture, &config, device, normalisation)
         .map_err(|error| wrong("a run that can be set up".into(), format!("{error:#}")))?;
 
     let copies = trainer.vector.slots().len();

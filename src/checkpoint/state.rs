@@ -4,6 +4,7 @@
 use super::error::CheckpointError;
 use super::names;
 use crate::trainer::Counters;
+use godwit_envs::normalisation::{Affine, Normalisation};
 use godwit_envs::objective::TERMS;
 use godwit_models::net::NetworkSpec;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -40,6 +41,19 @@ pub(super) struct ResumeState {
     pub learner_rng: Xoshiro256PlusPlus,
     pub actor_rngs: Vec<Xoshiro256PlusPlus>,
     pub environments: Vec<SavedEnvironment>,
+    /// What normalises observations, where they are normalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<SavedNormalisation>,
+}
+
+/// [`Normalisation`] as bits of scale and shift of each feature.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedNormalisation {
+    node: Vec<[u32; 2]>,
+    workload: Vec<[u32; 2]>,
+    global: Vec<[u32; 2]>,
+    candidate: Vec<[u32; 2]>,
 }
 
 /// One environment copy. Its seed is part of its own state.
@@ -107,6 +121,36 @@ impl From<&SavedCounters> for Counters {
                 .map(|bits| bits.map(f32::from_bits))
                 .collect(),
             owed_updates: f64::from_bits(saved.owed_updates_bits),
+        }
+    }
+}
+
+impl From<&Normalisation> for SavedNormalisation {
+    fn from(normalisation: &Normalisation) -> Self {
+        let Normalisation { node, workload, global, candidate } = normalisation;
+        let bits = |features: &[Affine]| {
+            features.iter().map(|of| [of.scale.to_bits(), of.shift.to_bits()]).collect()
+        };
+        Self {
+            node: bits(node),
+            workload: bits(workload),
+            global: bits(global),
+            candidate: bits(candidate),
+        }
+    }
+}
+
+impl From<&SavedNormalisation> for Normalisation {
+    fn from(saved: &SavedNormalisation) -> Self {
+        let features = |bits: &[[u32; 2]]| {
+            let values = bits.iter().map(|bits| bits.map(f32::from_bits));
+            values.map(|[scale, shift]| Affine { scale, shift }).collect()
+        };
+        Self {
+            node: features(&saved.node),
+            workload: features(&saved.workload),
+            global: features(&saved.global),
+            candidate: features(&saved.candidate),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bit-exact resuming, and every kind of damage.
 
 mod disk;
+mod normalisation;
 
 use super::directory::{BEST, LAST, PREVIOUS};
 use super::*;
@@ -118,6 +119,7 @@ fn assert_same(a: &mut ClusterTrainer, b: &mut ClusterTrainer) {
         Some((priorities.largest().to_bits(), weights.collect::<Vec<_>>()))
     };
     assert!(weights(a) == weights(b), "priorities differ");
+    assert_eq!(a.normalisation(), b.normalisation());
     for (a, b) in a.vector.slots().iter().zip(b.vector.slots()) {
         assert_eq!(a.episodes, b.episodes);
         assert_eq!(a.env.save(), b.env.save());

@@ -3,7 +3,7 @@
 use super::directory::{BEST, BEST_BEFORE, LAST, PREVIOUS, RunDirectory};
 use super::error::CheckpointError;
 use super::stage::{Stage, rename, sync_directory};
-use super::state::{ResumeState, SavedCounters, SavedEnvironment, State};
+use super::state::{ResumeState, SavedCounters, SavedEnvironment, SavedNormalisation, State};
 use super::{names, replay_file, weights};
 use crate::assemble::ClusterTrainer;
 use crate::config::TrainConfig;
@@ -58,6 +58,7 @@ pub fn write_last(
             .iter()
             .map(|slot| SavedEnvironment { episodes: slot.episodes, state: slot.env.save() })
             .collect(),
+        normalisation: trainer.normalisation().map(|of| SavedNormalisation::from(&**of)),
     };
     write_common(&mut stage, run, mixture, trainer, &groups, None, Some(resume))?;
     stage.file(names::REPLAY, |out| replay_file::write(&trainer.replay, out))?;
@@ -103,7 +104,8 @@ fn write_common(
     resume: Option<ResumeState>,
 ) -> Result<(), CheckpointError> {
     let spec = trainer.learner.online.spec();
-    // Those of `best` are means; training goes on from every quantile.
+    // Those of `best` are a policy's: means, for observations as they are. Training goes on from
+    // every quantile, and from what is normalised.
     let quantiles = if resume.is_some() { trainer.learner.online.quantiles() } else { 1 };
     let shapes = quantile::parameters(spec, quantiles);
     let weights = weights::to_bytes(&shapes, groups, &run.join(names::WEIGHTS))?;

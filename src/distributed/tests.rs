@@ -162,6 +162,15 @@ fn ranks_that_share_a_batch_make_the_update_of_the_whole_batch() {
 
 /// A rank's part of a run up to some env steps: its weights then.
 fn part(run: &Path, group: &Arc<dyn Group>, pause_at: u64) -> Vec<f32> {
+    part_with(&config(16), run, group, pause_at).weights().to_vec()
+}
+
+fn part_with(
+    config: &TrainConfig,
+    run: &Path,
+    group: &Arc<dyn Group>,
+    pause_at: u64,
+) -> ClusterTrainer {
     let folder = part::folder(run, group.rank());
     let stop = AtomicBool::new(false);
     let (directory, mut trainer) = if folder.join("last").exists() {
@@ -169,8 +178,7 @@ fn part(run: &Path, group: &Arc<dyn Group>, pause_at: u64) -> Vec<f32> {
         let resumed = part::resume(&directory, Device::Cpu, &**group).unwrap();
         (directory, resumed.trainer)
     } else {
-        let mut config = config(16);
-        config.seed = group.seed(3);
+        let config = TrainConfig { seed: group.seed(3), ..config.clone() };
         let trainer = new_trainer(&mixture(), &config, Device::Cpu).unwrap();
         (part::create(run, &mixture(), &config, Some(&**group)).unwrap(), trainer)
     };
@@ -178,7 +186,7 @@ fn part(run: &Path, group: &Arc<dyn Group>, pause_at: u64) -> Vec<f32> {
     let made = AtomicU64::new(0);
     let session = Session { stop: &stop, pause_at, silent: Some(&made) };
     train_part(&mixture(), &mut trainer, &directory, session).unwrap();
-    trainer.weights().to_vec()
+    trainer
 }
 
 #[test]
@@ -201,6 +209,23 @@ fn a_run_on_two_ranks_has_equal_weights_and_resumes_from_the_checkpoint_both_hav
     assert_eq!((at(&torn), at(&lagging)), (576, 512));
     let resumed = on_ranks(2, |group| part(&torn, &group, u64::MAX));
     assert!(resumed == straight, "as if it had never stopped");
+}
+
+/// Each rank measures for itself and plays with a seed of its own.
+#[test]
+fn ranks_normalise_observations_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig { normalise_observations: true, ..config(16) };
+    let ranks = on_ranks(2, |group| {
+        let mut trainer = part_with(&config, folder.path(), &group, 512);
+        let state = trainer.vector.slots()[0].state.clone();
+        (trainer.normalisation().cloned(), trainer.weights().to_vec(), state)
+    });
+    let [(first, weights, state), (second, other_weights, other_state)] = &ranks[..] else {
+        panic!("two ranks");
+    };
+    assert!(first.is_some() && first == second);
+    assert!(weights == other_weights && state != other_state);
 }
 
 #[test]

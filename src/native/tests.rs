@@ -311,6 +311,7 @@ fn one_update_of_a_tiny_mlp_matches_hand_worked_numbers() {
             global: vec![feature()],
             candidate: vec![feature()],
         },
+        normalisation: None,
     };
     let mut state = ObservationBuffer::new(&space);
     for part in [&mut state.nodes, &mut state.workloads, &mut state.globals] {

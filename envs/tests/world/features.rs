@@ -5,11 +5,14 @@ use crate::naive::Naive;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::encoder::CLIP;
 use godwit_envs::env::Env;
+use godwit_envs::normalisation::{Affine, Normalisation};
 use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{EMBEDDED, Phase};
 use godwit_envs::schema::Feature;
 use proptest::prelude::*;
+use rand::RngExt;
+use std::sync::Arc;
 
 /// f32 sums, the fast logarithm (0.01 x ln 2 / 4) and the square root of small variances.
 const TOLERANCE: f64 = 2e-3;
@@ -153,6 +156,61 @@ fn embedded_scenarios_observe_the_naive_features_and_stay_within_the_clip() {
                 if env.step(random_action(&seen, rng)).unwrap().end.is_some() {
                     break;
                 }
+            }
+        }
+    }
+}
+
+/// A normalised environment shows what the encoder writes, each feature through its map, however
+/// often it observes into the same buffer.
+#[test]
+fn normalised_observations_are_the_encoders_through_one_map() {
+    for name in ["quickstart", "faults", "churn"] {
+        let mut env = embedded(name, Phase::Train);
+        let schema = &env.observation_space().schema;
+        let mut drawn = stream(5, "normalisation");
+        let mut features = |count: usize| -> Vec<Affine> {
+            let mut affine = || Affine {
+                scale: drawn.random_range(0.5..20.0),
+                shift: drawn.random_range(-3.0..3.0),
+            };
+            (0..count).map(|_| affine()).collect()
+        };
+        let normalisation = Arc::new(Normalisation {
+            node: features(schema.node.len()),
+            workload: features(schema.workload.len()),
+            global: features(schema.global.len()),
+            candidate: features(schema.candidate.len()),
+        });
+        let mut seen = ObservationBuffer::new(env.observation_space());
+        let mut few = ObservationBuffer::new(env.observation_space());
+        let rng = &mut stream(12, "actions");
+        for _ in 0..60 {
+            let raw = observe(&env);
+            let mut expected = raw.clone();
+            normalisation.apply(&mut expected);
+            let shown = env.clone().normalised(Some(Arc::clone(&normalisation)));
+            shown.observe(&mut seen);
+            assert_eq!((&seen.nodes, &seen.workloads), (&expected.nodes, &expected.workloads));
+            assert_ne!(seen.globals, raw.globals, "{name}");
+            assert_eq!(seen.globals, expected.globals);
+            assert!(seen.candidates.iter().all(|value| value.abs() < 200.0), "{name}");
+            let open: Vec<usize> = (1..raw.actions()).filter(|&a| raw.mask[a]).collect();
+            for (feature, affine) in normalisation.candidate.iter().enumerate() {
+                for &action in &open {
+                    let expected = affine.apply(raw.candidate(action, feature));
+                    assert_eq!(seen.candidate(action, feature), expected, "{name}: {feature}");
+                }
+            }
+            let action = random_action(&raw, rng);
+            shown.observe_actions(&[action], &mut few);
+            assert_eq!((&few.nodes, &few.globals), (&seen.nodes, &seen.globals));
+            for feature in (0..normalisation.candidate.len()).filter(|_| action > 0) {
+                let values = [&few, &seen].map(|o| o.candidate(action, feature).to_bits());
+                assert_eq!(values[0], values[1], "{name}: {feature}");
+            }
+            if env.step(action).unwrap().end.is_some() {
+                break;
             }
         }
     }

@@ -223,6 +223,7 @@ fn read_one(
         actions: candidate_workload.len(),
         fixed_pairs: spec.architecture == Architecture::Mlp,
         schema: schema.clone(),
+        normalisation: None,
     };
     let mut o = ObservationBuffer::new(&space);
     let (k, a) = (Some(space.workloads), Some(space.actions));

@@ -35,7 +35,14 @@ fn numbers(count: usize, phase: f32) -> Vec<f32> {
 fn observation(spec: &NetworkSpec, phase: f32) -> ObservationBuffer {
     let (nodes, workloads) = (2, 3);
     let actions = 1 + nodes * workloads;
-    let space = ObservationSpace { nodes, workloads, actions, fixed_pairs: true, schema: schema() };
+    let space = ObservationSpace {
+        nodes,
+        workloads,
+        actions,
+        fixed_pairs: true,
+        schema: schema(),
+        normalisation: None,
+    };
     let mut o = ObservationBuffer::new(&space);
     o.nodes = numbers(nodes * spec.node_features, phase + 1.0);
     o.workloads = numbers(workloads * spec.workload_features, phase + 2.0);

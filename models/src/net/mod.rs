@@ -7,6 +7,7 @@
 mod alike;
 pub mod backward;
 mod candidate;
+mod fold;
 mod heads;
 mod kernels;
 mod mlp;
@@ -20,6 +21,7 @@ use godwit_envs::observation::ObservationBuffer;
 
 pub use alike::AlikeRows;
 pub use candidate::Candidate;
+pub use fold::{fold, unfold};
 pub use mlp::Mlp;
 pub use relational::Relational;
 pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};

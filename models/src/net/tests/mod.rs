@@ -1,5 +1,6 @@
 //! The fast forward passes against hand-worked numbers and a plain f64 reference.
 
+mod fold;
 mod reference;
 
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
@@ -41,6 +42,7 @@ fn empty_observation(spec: &NetworkSpec, sizes: Sizes) -> ObservationBuffer {
         actions: sizes.actions,
         fixed_pairs: spec.fixed.is_some(),
         schema: schema(spec),
+        normalisation: None,
     });
     o.mask[0] = true;
     o
