@@ -270,13 +270,14 @@ fn snapshot_name(stem: &str) -> PathBuf {
     PathBuf::from(format!("{stem}.snapshot.json"))
 }
 
-/// Learner settings that suit the rebalancing of one large snapshot within a budget of moves:
-/// ten to twenty minutes on two cores for a few hundred nodes. The candidate network's cost does not grow with
-/// the cluster, and a candidate's own features tell what matters on both of its nodes. Rewards are
-/// scaled down because tens of good moves would add up to values of tens otherwise.
+/// Learner settings that suit the rebalancing of one large snapshot within a budget of moves: ten
+/// minutes on one core for a few hundred nodes. The candidate network's cost does not grow with the
+/// cluster, and a candidate's own features tell what matters on both of its nodes. What the last
+/// move earns counts as much as what the first does, so that hardly anything is discounted; rewards
+/// are scaled down because tens of good moves would add up to values of tens otherwise.
 fn learner_settings() -> toml::Table {
     toml::toml! {
-        env_steps = 450000
+        env_steps = 200000
         env_copies = 8
         steps_per_update = 2.0
         replay_capacity = 60000
@@ -294,8 +295,8 @@ fn learner_settings() -> toml::Table {
 
         [learner]
         batch_size = 32
-        n_step = 5
-        gamma = 0.99
+        n_step = 10
+        gamma = 0.998
         reward_scale = 0.1
         learning_rate = { from = 6e-4, to = 3e-5, share = 0.9 }
     }
