@@ -14,17 +14,23 @@ godwit=${GODWIT:-target/release/godwit}
 seeds="0 1 2"
 mkdir -p "$folder"
 
-# What the variants of a scenario start from: fewer rollouts, and where the relational network would
-# take long, the candidate one.
+# What the variants of a scenario start from: none of the switches on quickstart and bursty, fewer
+# rollouts than they have on the others; on large observations the candidate network.
 plain() {
     case $1 in
+        quickstart) echo "normalise_observations=false" ;;
+        bursty)
+            echo "network.architecture=candidate paired_baseline=best-single-move" \
+                "learner.reward_scale=0.1 learner.huber_delta=1 demonstrations.baseline=''" \
+                "demonstrations.steps=10000 demonstrations.pretrain_updates=1000"
+            ;;
         founding-10x50)
             echo "network.architecture=candidate comparisons.states=4000" \
-                "comparisons.pretrain_updates=2000 demonstrations.pretrain_updates=2000"
+                "comparisons.pretrain_updates=2000"
             ;;
         faults)
             echo "network.architecture=candidate comparisons.states=6000" \
-                "comparisons.pretrain_updates=3000 demonstrations.pretrain_updates=3000"
+                "comparisons.pretrain_updates=3000"
             ;;
     esac
 }
@@ -33,21 +39,19 @@ steps() { case $1 in quickstart) echo 20000 ;; *) echo 10000 ;; esac; }
 # name, scenarios, settings
 variants() {
     cat <<'END'
-as-it-is|quickstart founding-10x50 faults|
+as-it-is|quickstart bursty founding-10x50 faults|
+prioritised|quickstart bursty|learner.priority_exponent=0.6
+demonstrations|quickstart bursty|demonstrations.baseline=best-single-move
+noisy-heads|quickstart bursty|exploration.noisy_sigma=0.5 exploration.epsilon.from=0 exploration.epsilon.to=0
+quantiles|quickstart bursty|learner.quantiles=16
+normalised|quickstart bursty|normalise_observations=true
+no-paired-baseline|bursty|paired_baseline=''
+no-double|quickstart bursty|learner.double=false
+no-dueling|quickstart bursty|network.dueling=false
+one-step|quickstart bursty|learner.n_step=1
+hard-target|quickstart bursty|learner.target_every=200
 no-comparisons|founding-10x50 faults|comparisons.baseline=''
-demonstrations|quickstart|demonstrations.baseline=best-single-move
-demonstrations-only|founding-10x50|comparisons.baseline='' demonstrations.baseline=best-single-move
-demonstrations-only|faults|comparisons.baseline='' demonstrations.baseline=evacuate
 no-expected-failures|faults|expected_failures=false
-no-paired-baseline|founding-10x50 faults|paired_baseline=''
-prioritised|quickstart founding-10x50|learner.priority_exponent=0.6
-noisy-heads|quickstart founding-10x50|exploration.noisy_sigma=0.5 exploration.epsilon.from=0 exploration.epsilon.to=0
-quantiles|quickstart|learner.quantiles=16
-no-double|quickstart founding-10x50|learner.double=false
-no-dueling|quickstart founding-10x50|network.dueling=false
-one-step|quickstart founding-10x50|learner.n_step=1
-hard-target|quickstart founding-10x50|learner.target_every=200
-normalised|quickstart founding-10x50 faults|normalise_observations=true
 END
 }
 
@@ -77,10 +81,11 @@ variants | while IFS='|' read -r name scenarios settings; do
     done
 done
 
-python3 - "$folder" $(variants | cut -d'|' -f1 | uniq) <<'END'
+python3 - "$folder" $(variants | cut -d'|' -f1) <<'END'
 import pathlib, statistics, sys
 folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
-for scenario, steps in ("quickstart", 20_000), ("founding-10x50", 10_000), ("faults", 10_000):
+steps = {"quickstart": 20_000, "bursty": 10_000, "founding-10x50": 10_000, "faults": 10_000}
+for scenario, steps in steps.items():
     rows = []
     for name in names:
         files = [folder / f"{scenario}.{name}.{seed}.txt" for seed in range(3)]

@@ -44,7 +44,7 @@ print(f"{sys.argv[1]:12} {int(sys.argv[2]):6} {slots:6.0f} {1000 * seconds:8.1f}
 
 printf '%-12s %6s %6s %8s\n' policy budget slots ms
 for seed in ${SEEDS:-0}; do
-    train "$seed-0"
+    train "$seed-0" --set evaluate_every=20000
     table "$seed-0"
     for round in $(seq "$rounds"); do
         before="$folder/$seed-$((round - 1))"
