@@ -1,10 +1,10 @@
 //! Searches for reassignments of the challenge's instances and prints how good they are.
 //!
 //! `cargo run --release -p godwit-models --example reassign -- DIR [--seconds S] [--iterations N]
-//! [--seed S] [--only NAME] [--policies FOLDER [--repeat N]]`: for each `model_NAME.txt` in DIR (with `assignment_NAME.txt` beside
-//! it), one after the other on one core, 60 seconds each by default. The last column is what the
-//! independent checker says, which also confirms the cost; the exit status is an error where it
-//! disagrees with the search.
+//! [--seed S] [--only NAME] [--policies FOLDER [--repeat N]]`: for each `model_NAME.txt` in DIR (with
+//! `assignment_NAME.txt` beside it), one after the other on one core, 60 seconds each by default.
+//! The last column is what the independent checker says, which also confirms the cost; the exit
+//! status is an error where it disagrees with the search.
 //!
 //! With `--policies`, FOLDER/NAME.toml is the imported instance and FOLDER/NAME.pt a policy for it:
 //! the search begins where the policy got, in what is left of the same time, and is compared with

@@ -166,3 +166,29 @@ fn time_is_kept() {
     let both = SearchRules { time: Some(Duration::from_secs(600)), ..moves(0, 1_000) };
     assert_eq!(search(instance, both).unwrap().iterations, 1_000);
 }
+
+#[test]
+fn a_search_from_elsewhere_begins_there_and_never_ends_above() {
+    for instance in feasible(20, 4, 10) {
+        let rules = |iterations| SearchRules { seed: 1, time: None, iterations };
+        let first = search(&instance, rules(Some(200))).unwrap();
+        let start = search_from(&instance, &first.assignment, rules(None)).unwrap();
+        assert_eq!((&start.assignment, start.cost), (&first.assignment, first.cost));
+        let found = search_from(&instance, &first.assignment, rules(Some(2000))).unwrap();
+        assert!(found.cost <= first.cost);
+        let verdict = check(&instance, &found.assignment);
+        assert!(verdict.feasible() && verdict.cost == i128::from(found.cost));
+    }
+}
+
+#[test]
+fn a_search_from_an_assignment_that_breaks_a_constraint_is_refused() {
+    let instances = feasible(100, 12, 30);
+    let refused = instances.iter().filter(|instance| {
+        let crowded = vec![0; instance.processes().len()];
+        let outcome = search_from(instance, &crowded, SearchRules::default());
+        assert_eq!(outcome.is_ok(), check(instance, &crowded).feasible());
+        outcome.is_err()
+    });
+    assert!(refused.count() > 30);
+}
