@@ -81,11 +81,11 @@ variants | while IFS='|' read -r name scenarios settings; do
     done
 done
 
-python3 - "$folder" $(variants | cut -d'|' -f1) <<'END'
+lengths=$(for scenario in quickstart bursty founding-10x50 faults; do echo "$scenario $(steps $scenario)"; done)
+python3 - "$folder" "$lengths" $(variants | cut -d'|' -f1) <<'END'
 import pathlib, statistics, sys
-folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
-steps = {"quickstart": 20_000, "bursty": 10_000, "founding-10x50": 10_000, "faults": 10_000}
-for scenario, steps in steps.items():
+folder, lengths, names = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+for scenario, env_steps in map(str.split, lengths.splitlines()):
     rows = []
     for name in names:
         files = [folder / f"{scenario}.{name}.{seed}.txt" for seed in range(3)]
@@ -94,7 +94,7 @@ for scenario, steps in steps.items():
     if not rows:
         continue
     base = dict(rows).get("as-it-is")
-    print(f"{scenario}, {steps} env steps, return (median of 3 seeds; higher is better)\n")
+    print(f"{scenario}, {env_steps} env steps, return (median of 3 seeds; higher is better)\n")
     print(f"{'variant':20} {'median':>10} {'ahead':>9}   seeds 0 to 2")
     for name, returns in rows:
         median = statistics.median(returns)

@@ -18,6 +18,8 @@ import sys
 
 import matplotlib
 
+from bootstrap import interval
+
 matplotlib.use("svg")
 # The same figures draw the same file.
 matplotlib.rcParams.update({"svg.hashsalt": "godwit", "svg.fonttype": "none"})
@@ -28,11 +30,6 @@ def evaluations(run):
     with open(run / "metrics.jsonl") as file:
         lines = [json.loads(line) for line in file]
     return [line for line in lines if line["kind"] == "evaluation"]
-
-
-def interval(values, draw):
-    means = sorted(statistics.fmean(draw.choices(values, k=len(values))) for _ in range(10_000))
-    return means[250], means[9_749]
 
 
 def main(levels, out, cores, *runs):

@@ -12,14 +12,7 @@ import random
 import statistics
 import sys
 
-
-def interval(differences):
-    draw = random.Random(0)
-    count = len(differences)
-    means = sorted(
-        statistics.fmean(draw.choices(differences, k=count)) for _ in range(10_000)
-    )
-    return means[250], means[9_749]
+from bootstrap import interval
 
 
 def main(path):
@@ -43,7 +36,7 @@ def main(path):
             pairs = zip(returns[name], returns[baseline], strict=True)
             differences = [ours - theirs for ours, theirs in pairs]
             ahead[name] = statistics.fmean(differences)
-            low, high = interval(differences)
+            low, high = interval(differences, random.Random(0))
             cells += f"{f'{ahead[name]:+.3f} [{low:+.3f}, {high:+.3f}]':>32}"
         median = sorted(ahead, key=ahead.get)[len(ahead) // 2]
         print(f"{baseline:24} {statistics.fmean(baselines[baseline]):12.4f}{cells}   {median}")

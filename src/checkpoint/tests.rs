@@ -236,10 +236,10 @@ fn small_and_large(scenario: &Scenario) -> Mixture {
     Mixture::new(vec![part(scenario, 2.0), part(&large, 1.5)]).expect("alike scenarios")
 }
 
-#[test]
-fn a_run_on_two_cluster_sizes_resumes_bit_exactly() {
+/// Every source of batches, on two cluster sizes, with each network that serves both.
+fn every_source_resumes_bit_exactly(config: &TrainConfig) {
     for architecture in [Architecture::Relational, Architecture::Candidate] {
-        let mut config = config();
+        let mut config = config.clone();
         config.network.architecture = architecture;
         config.learner.priority_exponent = 0.6;
         config.demonstrations.baseline = "best-single-move".into();
@@ -249,6 +249,11 @@ fn a_run_on_two_cluster_sizes_resumes_bit_exactly() {
         config.comparisons.states = 20;
         resumes_bit_exactly(&small_and_large(online().first()), &config, 30);
     }
+}
+
+#[test]
+fn a_run_on_two_cluster_sizes_resumes_bit_exactly() {
+    every_source_resumes_bit_exactly(&config());
 }
 
 /// A run with `last` (20 rounds) and `previous` (15 rounds).

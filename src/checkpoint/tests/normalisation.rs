@@ -9,17 +9,7 @@ fn normalised() -> TrainConfig {
 
 #[test]
 fn a_run_on_normalised_observations_resumes_bit_exactly() {
-    for architecture in [Architecture::Relational, Architecture::Candidate] {
-        let mut config = normalised();
-        config.network.architecture = architecture;
-        config.learner.priority_exponent = 0.6;
-        config.demonstrations.baseline = "best-single-move".into();
-        config.demonstrations.steps = 120;
-        config.demonstrations.pretrain_updates = 3;
-        config.comparisons.baseline = "best-single-move".into();
-        config.comparisons.states = 20;
-        resumes_bit_exactly(&small_and_large(online().first()), &config, 30);
-    }
+    every_source_resumes_bit_exactly(&normalised());
     let mut config = normalised();
     config.network.architecture = Architecture::Mlp;
     resumes_bit_exactly(&founding(), &config, 30);

@@ -114,13 +114,7 @@ proptest! {
 /// The tiny candidate network with `globals' = 2 globals - 1` and `candidates' = 4 candidates + 3`.
 #[test]
 fn folding_gives_the_weights_worked_by_hand() {
-    let spec = NetworkSpec {
-        node_features: 1,
-        workload_features: 1,
-        global_features: 1,
-        candidate_features: 1,
-        ..spec(Architecture::Candidate, 1, 1)
-    };
+    let spec = tiny(Architecture::Candidate);
     let unread = vec![Affine { scale: 7.0, shift: 7.0 }];
     let normalisation = Normalisation {
         node: unread.clone(),
@@ -151,12 +145,8 @@ fn folding_gives_the_weights_worked_by_hand() {
 #[test]
 fn an_mlp_folds_every_row_and_leaves_the_placement() {
     let spec = NetworkSpec {
-        node_features: 1,
-        workload_features: 1,
-        global_features: 1,
-        candidate_features: 1,
         fixed: Some(FixedSize { nodes: 2, workloads: 1 }),
-        ..spec(Architecture::Mlp, 1, 1)
+        ..tiny(Architecture::Mlp)
     };
     let affine = |scale, shift| vec![Affine { scale, shift }];
     let normalisation = Normalisation {

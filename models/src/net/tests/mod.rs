@@ -98,6 +98,17 @@ fn network(spec: &NetworkSpec, weights: &[f32]) -> Network {
     network
 }
 
+/// One unit everywhere, for numbers worked by hand.
+fn tiny(architecture: Architecture) -> NetworkSpec {
+    NetworkSpec {
+        node_features: 1,
+        workload_features: 1,
+        global_features: 1,
+        candidate_features: 1,
+        ..spec(architecture, 1, 1)
+    }
+}
+
 fn assert_agrees(spec: &NetworkSpec, observation: &ObservationBuffer, seed: u64) {
     let weights = random_weights(spec, seed);
     let expected = reference::q_values(spec, &weights, observation);
@@ -201,15 +212,7 @@ fn rename(spec: &NetworkSpec, o: &ObservationBuffer, seed: u64) -> ObservationBu
 
 #[test]
 fn a_tiny_relational_network_gives_the_numbers_worked_by_hand() {
-    let spec = NetworkSpec {
-        hidden: 1,
-        head_hidden: 1,
-        node_features: 1,
-        workload_features: 1,
-        global_features: 1,
-        candidate_features: 1,
-        ..spec(Architecture::Relational, 1, 1)
-    };
+    let spec = tiny(Architecture::Relational);
     let weights = [
         2.0, 1.0, // workload encoder: weight, bias
         3.0, 8.0, -2.0, // node encoder: own, pooled, bias
@@ -282,12 +285,8 @@ fn a_tiny_candidate_network_gives_the_numbers_worked_by_hand() {
 #[test]
 fn a_tiny_mlp_gives_the_numbers_worked_by_hand() {
     let spec = NetworkSpec {
-        node_features: 1,
-        workload_features: 1,
-        global_features: 1,
-        candidate_features: 1,
         fixed: Some(FixedSize { nodes: 2, workloads: 1 }),
-        ..spec(Architecture::Mlp, 1, 1)
+        ..tiny(Architecture::Mlp)
     };
     let weights = [
         1.0, 2.0, 3.0, 4.0, 5.0, -6.0,
