@@ -37,7 +37,7 @@ def main(path):
             differences = [ours - theirs for ours, theirs in pairs]
             ahead[name] = statistics.fmean(differences)
             low, high = interval(differences, random.Random(0))
-            cells += f"{f'{ahead[name]:+.3f} [{low:+.3f}, {high:+.3f}]':>32}"
+            cells += f" {f'{ahead[name]:+.3f} [{low:+.3f}, {high:+.3f}]':>31}"
         median = sorted(ahead, key=ahead.get)[len(ahead) // 2]
         print(f"{baseline:24} {statistics.fmean(baselines[baseline]):12.4f}{cells}   {median}")
 
