@@ -15,8 +15,11 @@ use crate::state::{ClusterState, Life, full_budget};
 use multiversion::multiversion;
 
 mod candidates;
+mod follow_up;
 
 use candidates::{encode_all_pairs, encode_few, encode_list};
+
+pub(crate) use follow_up::FollowUps;
 
 /// Features are clipped here, so that an outlier cannot blow a network up.
 pub const CLIP: f32 = 5.0;

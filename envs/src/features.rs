@@ -145,6 +145,14 @@ pub fn schema(rules: &Rules) -> ObservationSchema {
         candidate.add(&format!("source_load_above_mean[+{h}]"), "1", 1.0);
         candidate.add(&format!("objective_change[+{h}]"), "objective", objective.unit);
     }
+    if rules.candidates.follow_up {
+        let views =
+            std::iter::once(String::new()).chain(horizons.iter().map(|h| format!("[+{h}]")));
+        for view in views {
+            candidate.add(&format!("follow_up{view}"), "objective", objective.unit);
+            candidate.add(&format!("follow_up_beyond{view}"), "objective", objective.unit);
+        }
+    }
 
     ObservationSchema {
         version: VERSION,

@@ -1,5 +1,6 @@
 //! What a policy sees, in buffers that the caller owns and reuses.
 
+use crate::encoder::FollowUps;
 use crate::normalisation::Normalisation;
 use crate::outlook::Tile;
 use crate::schema::ObservationSchema;
@@ -67,6 +68,8 @@ pub struct ObservationBuffer {
     pub entities: bool,
     /// Scratch of the encoder, kept here so that observing does not allocate.
     pub(crate) tiles: Vec<Tile>,
+    /// What candidates make room for in the state that is being observed; kept for its room.
+    pub(crate) follow_ups: FollowUps,
 }
 
 impl ObservationBuffer {
@@ -86,6 +89,7 @@ impl ObservationBuffer {
             mask: vec![false; stride],
             entities: true,
             tiles: Vec::new(),
+            follow_ups: FollowUps::default(),
         }
     }
 

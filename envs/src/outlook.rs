@@ -13,6 +13,10 @@ use crate::objective::{LOAD_TERMS, Objective, Term};
 use crate::observation::LANES;
 use crate::resources::MAX_RESOURCES;
 
+mod room;
+
+pub use room::Room;
+
 /// A value for each of [`LANES`] destinations.
 pub type Lanes = [f32; LANES];
 
@@ -45,7 +49,7 @@ pub struct Outlook {
 }
 
 /// The source's side of a move.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Departure {
     /// Load of the source after the move.
     pub load: f32,

@@ -167,6 +167,30 @@ impl ClusterState {
         &self.forecast_demand[at..at + m]
     }
 
+    /// Points in time that are looked at: now, and each forecast horizon.
+    pub fn views(&self) -> usize {
+        1 + self.forecast.len()
+    }
+
+    /// Loads in a view: 0 is now, 1 + h horizon h.
+    #[inline(always)]
+    pub fn outlook(&self, view: usize) -> &Outlook {
+        if view == 0 { &self.now } else { &self.forecast[view - 1] }
+    }
+
+    /// Demand of all workloads in a view, `[K][m]`.
+    #[inline(always)]
+    pub fn demands_in(&self, view: usize) -> &[f32] {
+        let width = self.demand.len();
+        if view == 0 { &self.demand } else { &self.forecast_demand[(view - 1) * width..][..width] }
+    }
+
+    /// Demand of a workload in a view, `[m]`.
+    #[inline(always)]
+    pub fn demand_in(&self, view: usize, workload: usize) -> &[f32] {
+        &self.demands_in(view)[workload * self.spec.resources..][..self.spec.resources]
+    }
+
     /// The level terms now.
     pub fn level_terms(&self) -> [f32; LEVEL_TERMS] {
         let mut terms = [0.0; LEVEL_TERMS];

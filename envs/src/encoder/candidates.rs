@@ -13,8 +13,9 @@ use crate::state::ClusterState;
 pub(super) fn encode_all_pairs(state: &ClusterState, out: &mut ObservationBuffer) {
     let spec = &*state.spec;
     let n = spec.nodes();
-    let views = 1 + state.forecast.len();
+    let views = state.views();
     let blocks = spec.padded_nodes() / LANES;
+    start_follow_ups(state, out);
     let mut tiles = std::mem::take(&mut out.tiles);
     tiles.resize_with(blocks * views, Tile::default);
     for (block, tiles) in tiles.chunks_exact_mut(views).enumerate() {
@@ -55,8 +56,9 @@ pub(super) fn encode_list(state: &ClusterState, list: &CandidateList, out: &mut 
     {
         slot[1 + count..].fill(0);
     }
+    start_follow_ups(state, out);
     let mut tiles = std::mem::take(&mut out.tiles);
-    tiles.resize_with(1 + state.forecast.len(), Tile::default);
+    tiles.resize_with(state.views(), Tile::default);
     let mut results = Results::default();
     let mut at = 0;
     while at < count {
@@ -80,8 +82,9 @@ pub(super) fn encode_few(
     out: &mut ObservationBuffer,
 ) {
     out.mask.fill(false);
+    start_follow_ups(state, out);
     let mut tiles = std::mem::take(&mut out.tiles);
-    tiles.resize_with(1 + state.forecast.len(), Tile::default);
+    tiles.resize_with(state.views(), Tile::default);
     let mut results = Results::default();
     // Indices ascend, so that what a row stores past its end is overwritten by the next one.
     for (at, k, node) in pairs {
@@ -235,6 +238,20 @@ fn encode_row(
         w.put(&arrivals.load, inverse_m, -outlook.mean_load * inverse_m);
         w.put_all((departure.load - outlook.mean_load) * inverse_m);
         w.put(&arrivals.objective, inverse_unit, 0.0);
+    }
+    if state.rules.candidates.follow_up {
+        for view in 0..state.views() {
+            for gain in out.follow_ups.of(state, view, k) {
+                w.put_all(gain * inverse_unit);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn start_follow_ups(state: &ClusterState, out: &mut ObservationBuffer) {
+    if state.rules.candidates.follow_up {
+        out.follow_ups.start(state);
     }
 }
 

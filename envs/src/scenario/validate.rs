@@ -146,6 +146,7 @@ impl Check<'_> {
             rules.candidates.max,
         )?;
         self.objective(rules)?;
+        self.follow_up(rules)?;
         self.faults(rules)?;
         self.forecast(rules)
     }
@@ -179,6 +180,18 @@ impl Check<'_> {
             faults.drain_ticks,
         )?;
         self.non_negative("rules.faults.restart_s", faults.restart_s)
+    }
+
+    fn follow_up(&self, rules: &Rules) -> Checked {
+        if !rules.candidates.follow_up {
+            return Ok(());
+        }
+        for term in [Term::Fragmentation, Term::MachineReassignment] {
+            let weight = rules.objective.weights.get(term.name()).copied().unwrap_or(0.0);
+            let expected = format!("false, as rules.objective.weights.{} is above 0", term.name());
+            self.require(weight == 0.0, "rules.candidates.follow_up", &expected, true)?;
+        }
+        Ok(())
     }
 
     fn objective(&self, rules: &Rules) -> Checked {

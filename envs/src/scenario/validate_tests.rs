@@ -9,7 +9,7 @@ start = { placement = "listed", perturb = { moves = [1, 4] } }
 
 [rules]
 resources = [{ name = "cpu" }, { name = "memory" }]
-candidates = { max = 64 }
+candidates = { max = 64, follow_up = true }
 limits = { cooldown_ticks = 1, transfers_per_node = 2, transfers_in_flight = 8 }
 migration = { downtime_target_s = 0.3, switch_over_s = 0.1 }
 
@@ -123,6 +123,12 @@ fn rules_are_checked() {
             "rules.episode.move_budget: expected 1 or more, got 0",
         ),
         ("max = 64", "max = 1", "rules.candidates.max: expected 2 or more, got 1"),
+        (
+            "imbalance = 0 }",
+            "imbalance = 0, fragmentation = 0.5 }",
+            "rules.candidates.follow_up: expected false, as rules.objective.weights.fragmentation \
+             is above 0, got true",
+        ),
         (
             "transfers_per_node = 2",
             "transfers_per_node = 0",

@@ -209,7 +209,10 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 transfers_per_node: rng.random_range(1..3),
                 transfers_in_flight: rng.random_range(1..5),
             },
-            candidates: CandidateRules { max: shape.max_candidates },
+            candidates: CandidateRules {
+                max: shape.max_candidates,
+                follow_up: !slot && shape.seed % 4 < 2,
+            },
             forecast: ForecastRules {
                 horizons: if shape.horizons && shape.online { vec![1, 2, 7] } else { Vec::new() },
                 period_ticks: 6,

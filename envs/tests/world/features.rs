@@ -95,7 +95,7 @@ proptest! {
 /// Unmasked actions in ascending order: neighbours, and some far apart.
 #[test]
 fn a_few_candidates_are_observed_as_among_all() {
-    for name in ["quickstart", "founding-10x50", "faults", "gpu-defrag"] {
+    for name in ["quickstart", "founding-10x50", "faults", "gpu-defrag", "hetero"] {
         let mut env = embedded(name, Phase::Train);
         let rng = &mut stream(11, "actions");
         for _ in 0..30 {

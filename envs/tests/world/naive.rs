@@ -1,10 +1,12 @@
 //! The features again, recomputed from demands and placement in f64, one number at a time and by
 //! name: slow, and independent of the encoder's arithmetic and order.
 
-use godwit_envs::cluster::Health;
+use godwit_envs::cluster::{Health, NO_GROUP};
 use godwit_envs::migration::MigrationMode;
 use godwit_envs::objective::Term;
 use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// All nodes at one point in time.
 pub struct Point {
@@ -158,6 +160,8 @@ pub struct Naive<'a> {
     state: &'a ClusterState,
     now: Point,
     horizons: Vec<Point>,
+    /// Best gain by a further move, by horizon and by who has left.
+    follow_ups: RefCell<HashMap<(Option<usize>, Option<usize>), f64>>,
 }
 
 impl<'a> Naive<'a> {
@@ -166,7 +170,7 @@ impl<'a> Naive<'a> {
         let horizons = (0..state.rules.forecast.horizons.len())
             .map(|h| point(state, Self::forecast(state, h), &state.placement, &[]))
             .collect();
-        Self { state, now, horizons }
+        Self { state, now, horizons, follow_ups: RefCell::default() }
     }
 
     fn forecast(state: &ClusterState, h: usize) -> &[f32] {
@@ -176,6 +180,72 @@ impl<'a> Naive<'a> {
 
     fn at(&self, h: Option<usize>) -> &Point {
         h.map_or(&self.now, |h| &self.horizons[h])
+    }
+
+    /// Best gain at horizon `h` by moving a workload of the two most loaded nodes, where it fits
+    /// now: to the node of `left`, who is gone from there, or else to any node.
+    fn follow_up(&self, h: Option<usize>, left: Option<usize>) -> f64 {
+        if let Some(&gain) = self.follow_ups.borrow().get(&(h, left)) {
+            return gain;
+        }
+        let state = self.state;
+        let spec = &*state.spec;
+        let demand = h.map_or(&state.demand[..], |h| Self::forecast(state, h));
+        let transfers = if h.is_none() { &state.transfers[..] } else { &[] };
+        let load = &self.at(h).load;
+        let mut hot: Vec<usize> = (0..spec.nodes()).collect();
+        hot.sort_by(|&a, &b| load[b].total_cmp(&load[a]));
+        hot.truncate(2);
+        let mut rest = state.placement.clone();
+        left.into_iter().for_each(|k| rest[k] = NOWHERE);
+        let weights = state.objective.weights.map(f64::from);
+        let level = |placement: &[u32]| -> f64 {
+            let terms = point(state, demand, placement, transfers).terms;
+            (0..3).map(|term| weights[term] * terms[term]).sum()
+        };
+        let without = level(&rest);
+        let mut best = 0.0_f64;
+        for k in (0..spec.workloads()).filter(|&k| {
+            rest[k] != NOWHERE
+                && spec.movable[k]
+                && state.cooldown[k] <= 1
+                && !state.is_in_transfer(k)
+                && hot.contains(&(rest[k] as usize))
+        }) {
+            for node in 0..spec.nodes() {
+                let is_left = left.is_none_or(|left| state.placement[left] as usize == node);
+                let open = matches!(state.health[node], Health::Healthy | Health::Degraded);
+                let rival = |other: usize| {
+                    let from = state.transfers.iter().find(|t| t.workload as usize == other);
+                    spec.group[other] != NO_GROUP
+                        && spec.group[other] == spec.group[k]
+                        && (rest[other] as usize == node
+                            || from.is_some_and(|t| t.source as usize == node))
+                };
+                let fits = (0..spec.resources).all(|j| {
+                    let d = f64::from(state.demand_of(k)[j]);
+                    let supply = f64::from(spec.supply_of(node, j));
+                    let own = |k: usize| f64::from(state.demand_of(k)[j]);
+                    let held: f64 = (0..rest.len())
+                        .filter(|&other| rest[other] as usize == node)
+                        .map(own)
+                        .chain(
+                            (state.transfers.iter().filter(|t| t.source as usize == node))
+                                .map(|t| own(t.workload as usize)),
+                        )
+                        .sum();
+                    d <= 0.0 || held + d <= supply * (1.0 + 1e-5)
+                });
+                let able = is_left && open && fits && rest[k] as usize != node;
+                if able && spec.class_allows(k, node) && !(0..rest.len()).any(rival) {
+                    let mut placement = rest.clone();
+                    placement[k] = node as u32;
+                    best = best.min(level(&placement) - without);
+                }
+            }
+        }
+        self.follow_ups.borrow_mut().insert((h, left), best);
+        best
     }
 
     /// Priority of all workloads that wait for this reason.
@@ -369,6 +439,10 @@ impl<'a> Naive<'a> {
                 "destination_load_above_mean" => (after.load[destination] - before.mean) / m,
                 "source_load_above_mean" => (after.load[source] - before.mean) / m,
                 "objective_change" => change.iter().sum(),
+                "follow_up" => self.follow_up(h, Some(k)) / unit,
+                "follow_up_beyond" => {
+                    (self.follow_up(h, Some(k)) - self.follow_up(h, None)).min(0.0) / unit
+                }
                 "cost" => {
                     let priority = f64::from(state.spec.priority[k]);
                     let weight = |term: Term| weights[term as usize];
