@@ -155,13 +155,16 @@ fn parse<'a>(state: &ClusterState, name: &'a str) -> (&'a str, usize, Option<usi
     }
 }
 
+/// A horizon, and who has left.
+type FollowUp = (Option<usize>, Option<usize>);
+
 /// Recomputes observations of one state.
 pub struct Naive<'a> {
     state: &'a ClusterState,
     now: Point,
     horizons: Vec<Point>,
-    /// Best gain by a further move, by horizon and by who has left.
-    follow_ups: RefCell<HashMap<(Option<usize>, Option<usize>), f64>>,
+    /// Best gains by a further move, once worked out.
+    follow_ups: RefCell<HashMap<FollowUp, f64>>,
 }
 
 impl<'a> Naive<'a> {
