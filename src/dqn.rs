@@ -133,7 +133,7 @@ impl<E: Env> Learner<E> {
             .iter()
             .map(|space| {
                 let mut observation = ObservationBuffer::new(space);
-                observation.entities = spec.reads_entities();
+                observation.parts = spec.reads();
                 observation
             })
             .collect();

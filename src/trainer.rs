@@ -13,7 +13,7 @@ use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::{Env, EpisodeEnd};
 use godwit_envs::normalisation::Normalisation;
 use godwit_envs::objective::{TERMS, Terms};
-use godwit_envs::observation::ObservationSpace;
+use godwit_envs::observation::{ObservationSpace, Parts};
 use godwit_envs::rng::{child_seed, stream};
 use godwit_envs::vector_env::{VectorEnv, VectorError};
 use godwit_models::net::{NetworkSpec, fold};
@@ -178,7 +178,8 @@ impl<E: Env> Trainer<E> {
             replay = replay.prioritised(config.learner.priority_exponent);
         }
         let mut vector = VectorEnv::new(envs, child_seed(config.seed, 1 << 33))?;
-        vector.observe_entities(spec.reads_entities());
+        // Greedy exploration looks at what candidates gain, whatever the network reads.
+        vector.observe_parts(Parts { candidates: true, ..spec.reads() });
         let seed = child_seed(config.seed, 1 << 32);
         let mut learner = Learner::new(config, spec, decoders, scenario_of_ring, device, seed)?;
         if config.exploration.noisy_sigma > 0.0 {

@@ -251,6 +251,7 @@ fn every_help_shows_an_example() {
         &["bench"],
         &["bench", "env"],
         &["bench", "act"],
+        &["bench", "decide"],
         &["bench", "learn"],
         &["doctor"],
     ];
@@ -626,6 +627,7 @@ fn one_json_document_goes_to_standard_output() {
     for args in [
         &["scenarios", "--json"][..],
         &["bench", "env", "--seconds", "0.05", "--json"],
+        &["bench", "decide", "quickstart", "--seconds", "0.05", "--json"],
         &["bench", "learn", "cartpole", "--threads", "1", "--seconds", "0.05", "--json"],
     ] {
         let output = godwit(args).output().unwrap();

@@ -56,7 +56,7 @@ pub fn encode(state: &ClusterState, candidates: Candidates, out: &mut Observatio
 ))]
 fn encode_simd(state: &ClusterState, candidates: Candidates, out: &mut ObservationBuffer) {
     encode_globals(state, &mut out.globals);
-    if out.entities {
+    if out.parts.entities {
         encode_nodes(state, &mut out.nodes);
         encode_workloads(state, &mut out.workloads);
     }

@@ -86,12 +86,17 @@ impl Normalisation {
     /// through this again and again would grow without bound.
     pub fn apply(&self, out: &mut ObservationBuffer) {
         self.apply_entities(out);
-        apply_candidates(&self.candidate, out.candidate_stride, &out.mask, &mut out.candidates);
+        if out.parts.candidates {
+            apply_candidates(&self.candidate, out.candidate_stride, &out.mask, &mut out.candidates);
+        }
     }
 
     /// As [`Normalisation::apply`], where only these candidates have just been written.
     pub fn apply_to(&self, actions: &[usize], out: &mut ObservationBuffer) {
         self.apply_entities(out);
+        if !out.parts.candidates {
+            return;
+        }
         for (affine, row) in
             self.candidate.iter().zip(out.candidates.chunks_exact_mut(out.candidate_stride))
         {
@@ -103,7 +108,7 @@ impl Normalisation {
 
     fn apply_entities(&self, out: &mut ObservationBuffer) {
         apply_rows(&self.global, &mut out.globals);
-        if out.entities {
+        if out.parts.entities {
             apply_rows(&self.node, &mut out.nodes);
             apply_rows(&self.workload, &mut out.workloads);
         }

@@ -34,6 +34,23 @@ impl ObservationSpace {
     }
 }
 
+/// Which features an observation holds, apart from those of the cluster. Whoever feeds a network that
+/// does not read some may spare the work; they then hold whatever they held. The mask is always
+/// written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Those of nodes and workloads.
+    pub entities: bool,
+    /// Those of candidates.
+    pub candidates: bool,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { entities: true, candidates: true }
+    }
+}
+
 /// One observation. All floats are finite and scaled to about [-1, 1]; normalised ones may reach
 /// further.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,9 +80,8 @@ pub struct ObservationBuffer {
     /// Whether each candidate may be taken now, `[A]`; `mask[0]` is always true. Like
     /// `candidates`, the vector has `stride` elements; those from A on are false.
     pub mask: Vec<bool>,
-    /// Whether `nodes` and `workloads` are written. Whoever feeds a network that does not read them
-    /// may spare the work; they then hold whatever they held.
-    pub entities: bool,
+    /// Which features are written.
+    pub parts: Parts,
     /// Scratch of the encoder, kept here so that observing does not allocate.
     pub(crate) tiles: Vec<Tile>,
     /// What candidates make room for in the state that is being observed; kept for its room.
@@ -87,7 +103,7 @@ impl ObservationBuffer {
             candidate_destination: vec![0; space.actions],
             placement: vec![0; space.workloads],
             mask: vec![false; stride],
-            entities: true,
+            parts: Parts::default(),
             tiles: Vec::new(),
             follow_ups: FollowUps::default(),
         }

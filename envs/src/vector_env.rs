@@ -1,7 +1,7 @@
 //! Many copies of an environment, stepped in parallel into caller-owned buffers.
 
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
-use crate::observation::ObservationBuffer;
+use crate::observation::{ObservationBuffer, Parts};
 use crate::rng::child_seed;
 use rayon::prelude::*;
 
@@ -81,11 +81,10 @@ impl<E: Env> VectorEnv<E> {
         self.slots.iter_mut().for_each(Slot::observe);
     }
 
-    /// Whether observations hold the features of nodes and workloads from now on; see
-    /// [`ObservationBuffer::entities`].
-    pub fn observe_entities(&mut self, entities: bool) {
+    /// Which features observations hold from now on.
+    pub fn observe_parts(&mut self, parts: Parts) {
         for slot in &mut self.slots {
-            slot.observation.entities = entities;
+            slot.observation.parts = parts;
         }
     }
 

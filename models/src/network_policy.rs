@@ -44,7 +44,7 @@ impl NetworkPolicy {
             slot => {
                 let space = observation_space(state);
                 let mut observation = ObservationBuffer::new(&space);
-                observation.entities = self.network.spec().reads_entities();
+                observation.parts = self.network.spec().reads();
                 slot.insert(Buffers { observation, q: vec![0.0; space.actions], space })
             }
         };

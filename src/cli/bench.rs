@@ -1,6 +1,6 @@
-//! `godwit bench`: how fast this machine is at the three things that training does.
+//! `godwit bench`: how fast this machine is at what training and deciding do.
 
-use super::{bench_learn, output};
+use super::{bench_decide, bench_learn, output};
 use crate::assemble::network_spec;
 use crate::config::TrainConfig;
 use crate::device::DeviceChoice;
@@ -12,6 +12,7 @@ use godwit_envs::observation::ObservationBuffer;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::net::Network;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,6 +38,19 @@ enum What {
     /// Microseconds of one native forward pass on one core
     #[command(after_help = "Example:\n  godwit bench act founding-10x50")]
     Act(Options),
+    /// Microseconds of one decision of a policy on one core (features, mask, forward pass and
+    /// arg-max), next to a forward pass of the same network in libtorch
+    #[command(after_help = "\
+Examples:
+  godwit bench decide founding-10x50
+  godwit bench decide hetero --policy policy.pt --json")]
+    Decide {
+        #[command(flatten)]
+        options: Options,
+        /// An artifact; the policy that comes with the program for this scenario, unless stated
+        #[arg(long, value_name = "FILE.pt|NAME")]
+        policy: Option<PathBuf>,
+    },
     /// Env steps and updates per second of a training run, where its time goes, and what share of
     /// it the arithmetic of the update needs (mlp)
     ///
@@ -107,6 +121,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         What::Act(options) => {
             let scenario = super::scenario(&options.scenario)?;
             let figures = act(&scenario, options.seconds())?;
+            (scenario.name, options, figures)
+        }
+        What::Decide { options, policy } => {
+            let scenario = super::scenario(&options.scenario)?;
+            let named = PathBuf::from(&scenario.name);
+            let figures = bench_decide::decide(
+                &scenario,
+                policy.as_ref().unwrap_or(&named),
+                options.seconds(),
+            )?;
             (scenario.name, options, figures)
         }
         What::Learn { options, set, threads, device } => {

@@ -1,6 +1,7 @@
 //! The command line: one module per command, and what they share.
 
 pub mod bench;
+mod bench_decide;
 mod bench_learn;
 pub mod doctor;
 pub mod evaluate;

@@ -10,7 +10,7 @@ pub use inputs::{inputs, module_q};
 pub use observe::{disturbed, observations};
 pub use parity::{Parity, TOLERANCE, compare};
 pub use results::results;
-pub use verify::{VerifyReport, verify, verify_with};
+pub use verify::{VerifyReport, load_module, verify, verify_with};
 
 use crate::checkpoint::{self, LoadedCheckpoint};
 use crate::networks::{Parameters, script};
@@ -151,7 +151,7 @@ pub fn write(source: &Source, out: &Path) -> anyhow::Result<ExportReport> {
 
     let artifact = Artifact::read(&draft)?;
     artifact.rules()?;
-    let module = verify::load_module(&draft)?;
+    let module = load_module(&draft)?;
     let mut network = Network::new(&source.spec);
     network.load_flat(&artifact.weights);
     let goldens = artifact.golden.iter().map(|golden| &golden.observation);
@@ -182,7 +182,7 @@ fn golden_vectors(
     draft: &Path,
 ) -> anyhow::Result<Vec<Golden>> {
     save_module(source, draft, &[])?;
-    let module = verify::load_module(draft)?;
+    let module = load_module(draft)?;
     observations
         .iter()
         .map(|&observation| {

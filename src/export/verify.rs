@@ -5,6 +5,7 @@ use super::parity::{Parity, TOLERANCE, compare};
 use anyhow::{Context, ensure};
 use godwit_models::artifact::Artifact;
 use godwit_models::net::Network;
+use godwit_models::pretrained::pretrained;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tch::CModule;
@@ -72,10 +73,18 @@ pub fn verify_with(path: &Path, count: usize) -> anyhow::Result<VerifyReport> {
     })
 }
 
-/// Loads the module of an artifact.
-pub(super) fn load_module(path: &Path) -> anyhow::Result<CModule> {
-    CModule::load(path)
-        .with_context(|| format!("{}: expected a TorchScript module", path.display()))
+/// Loads the module of an artifact: of a file, or else of the policy of that name that comes with
+/// the program.
+///
+/// # Errors
+/// When libtorch refuses it.
+pub fn load_module(path: &Path) -> anyhow::Result<CModule> {
+    let name = path.to_str().filter(|_| !path.exists());
+    let module = match name.and_then(pretrained) {
+        Some(mut bytes) => CModule::load_data(&mut bytes),
+        None => CModule::load(path),
+    };
+    module.with_context(|| format!("{}: expected a TorchScript module", path.display()))
 }
 
 /// Fails where the two forms differ.

@@ -130,7 +130,7 @@ fn encode_row(
         *open &= l < lanes;
     }
     out.mask[at..at + LANES].copy_from_slice(&open);
-    if open == [false; LANES] {
+    if open == [false; LANES] || !out.parts.candidates {
         return;
     }
     let mut w = Columns { out: &mut out.candidates, stride: out.candidate_stride, at };
@@ -250,7 +250,7 @@ fn encode_row(
 
 #[inline(always)]
 fn start_follow_ups(state: &ClusterState, out: &mut ObservationBuffer) {
-    if state.rules.candidates.follow_up {
+    if state.rules.candidates.follow_up && out.parts.candidates {
         out.follow_ups.start(state);
     }
 }

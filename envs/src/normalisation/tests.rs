@@ -122,7 +122,7 @@ fn the_map_reaches_every_row_but_stay_and_masked_candidates_once() {
 
     // Of a few, those alone; nodes and workloads where they are observed.
     let mut o = observation(&space);
-    o.entities = false;
+    o.parts.entities = false;
     normalisation.apply_to(&[0, 3], &mut o);
     assert_eq!(o.nodes, observation(&space).nodes);
     assert_eq!(o.workloads, observation(&space).workloads);

@@ -6,7 +6,7 @@ use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::encoder::CLIP;
 use godwit_envs::env::Env;
 use godwit_envs::normalisation::{Affine, Normalisation};
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observation::{ObservationBuffer, Parts};
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{EMBEDDED, Phase};
 use godwit_envs::schema::Feature;
@@ -134,6 +134,47 @@ fn a_few_candidates_are_observed_as_among_all() {
             }
             if env.step(first).unwrap().end.is_some() {
                 env.reset(5).unwrap();
+            }
+        }
+    }
+}
+
+/// With and without normalisation, which is where a leftover would be scaled again and again.
+#[test]
+fn parts_that_are_not_asked_for_stay_as_they_were_and_the_others_do_not_change() {
+    for (name, normalise) in [("quickstart", false), ("hetero", false), ("hetero", true)] {
+        let env = embedded(name, Phase::Train);
+        let schema = &env.observation_space().schema;
+        let twice = |count| vec![Affine { scale: 2.0, shift: 0.5 }; count];
+        let normalisation = Normalisation {
+            node: twice(schema.node.len()),
+            workload: twice(schema.workload.len()),
+            global: twice(schema.global.len()),
+            candidate: twice(schema.candidate.len()),
+        };
+        let env = env.clone().normalised(normalise.then(|| Arc::new(normalisation)));
+        let all = observe(&env);
+        for (entities, candidates) in [(false, true), (true, false), (false, false)] {
+            let mut seen = ObservationBuffer::new(env.observation_space());
+            seen.parts = Parts { entities, candidates };
+            for features in [&mut seen.nodes, &mut seen.workloads, &mut seen.candidates] {
+                features.fill(7.0);
+            }
+            env.observe(&mut seen);
+            env.observe_actions(&[0], &mut seen);
+            env.observe(&mut seen);
+            assert_eq!((&seen.globals, &seen.placement), (&all.globals, &all.placement), "{name}");
+            assert_eq!(seen.mask, all.mask, "{name}");
+            if entities {
+                assert_eq!((&seen.nodes, &seen.workloads), (&all.nodes, &all.workloads), "{name}");
+            } else {
+                assert!(seen.nodes.iter().chain(&seen.workloads).all(|&x| x == 7.0), "{name}");
+            }
+            for action in (1..all.actions()).filter(|&action| all.mask[action]) {
+                for feature in 0..env.observation_space().schema.candidate.len() {
+                    let expected = if candidates { all.candidate(action, feature) } else { 7.0 };
+                    assert_eq!(seen.candidate(action, feature), expected, "{name}: {feature}");
+                }
             }
         }
     }

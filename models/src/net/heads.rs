@@ -2,12 +2,17 @@
 
 use godwit_envs::observation::ObservationBuffer;
 
-use super::kernels::{Finish, Rows, Start, dense, dense_feature_major, dot_rows, gather_sum};
+use super::kernels::{
+    Finish, LANES, Rows, Start, dense, dense_feature_major, dot_rows, gather_sum, pack,
+};
 use super::{NetworkSpec, Parameter, padded};
 
 /// Candidates valued at once: a multiple of the kernels' row tile, and small enough that their
 /// hidden rows stay in the first-level cache together with the weights of the head.
 const BLOCK: usize = 48;
+
+/// Elements between two rows of a block's packed features: room for the last run.
+const PACKED: usize = BLOCK + LANES;
 
 /// Heads on top of a state `g` and of the hidden rows of candidates:
 ///
@@ -44,8 +49,11 @@ pub(super) struct Heads {
     pub allowed: Vec<u32>,
     /// Hidden row of the value head, `[G]`.
     value_hidden: Vec<f32>,
-    /// Candidate features of a block whose candidates are not neighbours, `[F_c, BLOCK]`.
+    /// Candidate features of a block whose candidates are not all neighbours, `[F_c, PACKED]`.
     features: Vec<f32>,
+    /// Neighbours among the candidates of a block, at most [`LANES`]: where the first of them is
+    /// packed, and which candidate it is.
+    runs: Vec<[u32; 2]>,
     /// z of a block, `[BLOCK, H]`.
     block_hidden: Vec<f32>,
     /// Hidden row of the advantage head of a block, `[BLOCK, G]`.
@@ -83,7 +91,8 @@ impl Heads {
             shared: vec![0.0; padded(h)],
             allowed: Vec::new(),
             value_hidden: vec![0.0; padded(g)],
-            features: vec![0.0; spec.candidate_features * BLOCK],
+            features: vec![0.0; spec.candidate_features * PACKED],
+            runs: Vec::with_capacity(BLOCK),
             block_hidden: vec![0.0; BLOCK * padded(h)],
             block_head: vec![0.0; BLOCK * padded(g)],
             block_advantage: vec![0.0; BLOCK],
@@ -150,13 +159,16 @@ impl Heads {
         let (features, stride) = if neighbours {
             (&observation.candidates[first..], stride)
         } else {
-            let rows = observation.candidates.chunks_exact(stride);
-            for (packed, row) in self.features.chunks_exact_mut(BLOCK).zip(rows) {
-                for (packed, a) in packed.iter_mut().zip(allowed) {
-                    *packed = row[*a as usize];
+            self.runs.clear();
+            for (at, &a) in allowed.iter().enumerate() {
+                match self.runs.last() {
+                    Some([from, first])
+                        if a - first == at as u32 - from && a - first < LANES as u32 => {}
+                    _ => self.runs.push([at as u32, a]),
                 }
             }
-            (&self.features[..], BLOCK)
+            pack(&observation.candidates, stride, &self.runs, PACKED, &mut self.features);
+            (&self.features[..], PACKED)
         };
 
         let hidden = &mut self.block_hidden[..count * h];

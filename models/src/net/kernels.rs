@@ -239,6 +239,25 @@ pub fn dense_feature_major(
     by_target!(feature_major_bands(inputs, input_stride, weight, stride, start, finish, outputs));
 }
 
+/// Copies runs of columns: for each `[to, from]` of `runs`, the [`LANES`] columns from `from` on of
+/// every row of `inputs` to the columns from `to` on of the same row of `outputs`. Of a run that is
+/// shorter, the next one overwrites the rest: `to` ascends.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn pack(
+    inputs: &[f32],
+    input_stride: usize,
+    runs: &[[u32; 2]],
+    stride: usize,
+    outputs: &mut [f32],
+) {
+    let rows = inputs.chunks_exact(input_stride);
+    for (out, row) in outputs.chunks_exact_mut(stride).zip(rows) {
+        for [to, from] in runs.iter().map(|run| run.map(|at| at as usize)) {
+            out[to..to + LANES].copy_from_slice(&row[from..from + LANES]);
+        }
+    }
+}
+
 /// `outputs[r] = a[picks[r][0]] + b[picks[r][1]] + c[picks[r][2]]`, all rows `stride` long.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn gather_sum(tables: [&[f32]; 3], picks: &[[u32; 3]], stride: usize, outputs: &mut [f32]) {

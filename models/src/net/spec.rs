@@ -1,5 +1,6 @@
 //! Shape of a network and the ordered list of its parameters.
 
+use godwit_envs::observation::Parts;
 use serde::{Deserialize, Serialize};
 
 /// Largest count or width that a specification may state. Keeps every product of three of them
@@ -178,9 +179,12 @@ impl NetworkSpec {
         list.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
     }
 
-    /// Whether the features of nodes and workloads are inputs of the network.
-    pub fn reads_entities(&self) -> bool {
-        self.architecture != Architecture::Candidate
+    /// Which features are inputs of the network.
+    pub fn reads(&self) -> Parts {
+        Parts {
+            entities: self.architecture != Architecture::Candidate,
+            candidates: self.architecture != Architecture::Mlp,
+        }
     }
 
     /// Number of weights in all parameters.
