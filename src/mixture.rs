@@ -54,8 +54,8 @@ impl Mixture {
                 bail!(
                     "scenario {name}: expected the features of scenario {}, got {difference}; \
                      scenarios of one run need the same resources, mode, forecast horizons, slot \
-                     (or none), faults (or none), queue (or none), weighted level terms and \
-                     objective unit",
+                     (or none), faults (or none), queue (or none), weighted level terms, \
+                     objective unit and candidates.follow_up",
                     first.name
                 );
             }
@@ -234,7 +234,9 @@ mod tests {
 
     #[test]
     fn scenarios_with_other_features_are_refused_with_the_reason() {
-        assert!(Mixture::new(vec![part("founding-10x50", 2.0), part("hetero", 1.0)]).is_ok());
+        let mut plain = part("hetero", 1.0);
+        plain.scenario.rules.candidates.follow_up = false;
+        assert!(Mixture::new(vec![part("founding-10x50", 2.0), plain]).is_ok());
         let refused = |a: &str, b: &str| {
             Mixture::new(vec![part(a, 1.0), part(b, 1.0)]).expect_err("an error").to_string()
         };
@@ -242,6 +244,8 @@ mod tests {
         assert!(message.contains("diurnal: expected the features of scenario founding-10x50"));
         assert!(message.contains("got no node feature utilisation[gpu]"), "{message}");
         assert!(message.contains("need the same resources, mode, forecast horizons"), "{message}");
+        let message = refused("founding-10x50", "hetero");
+        assert!(message.contains("got a candidate feature follow_up besides"), "{message}");
         let message = refused("diurnal", "bursty");
         assert!(message.contains("[+1]"), "{message}");
         assert!(refused("diurnal", "diurnal").contains("got it twice"));

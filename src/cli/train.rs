@@ -31,7 +31,7 @@ use toml::Value;
 #[command(after_help = "\
 Examples:
   godwit train quickstart
-  godwit train founding-10x50=2 hetero=1 --set network.architecture=candidate
+  godwit train quickstart=2 twice-as-large.toml=1 --set network.architecture=candidate
   godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet
   godwit train --resume checkpoints/fleet")]
 pub struct Args {
