@@ -66,6 +66,10 @@ impl Check<'_> {
             &expected,
             self.kinds,
         )?;
+        if let Some(time) = snapshot.taken_at_s {
+            let sound = time.is_finite() && time >= 0.0;
+            self.require(sound, "taken_at_s", "a finite number, 0 or more", time)?;
+        }
         let mut seen = HashSet::new();
         for (j, name) in snapshot.resources.iter().enumerate() {
             self.name(&format!("resources[{j}]"), name, &mut seen)?;
@@ -84,6 +88,7 @@ impl Check<'_> {
             let positive = node.bandwidth_gib_s.is_finite() && node.bandwidth_gib_s > 0.0;
             let field = format!("{at}.bandwidth_gib_s");
             self.require(positive, &field, "a finite number above 0", node.bandwidth_gib_s)?;
+            self.number(&format!("{at}.metrics_age_s"), node.metrics_age_s)?;
         }
         let classes: HashSet<&str> =
             snapshot.nodes.iter().map(|node| node.class.as_str()).collect();

@@ -195,6 +195,9 @@ fn explain(reason: StopReason) -> &'static str {
         StopReason::MaxMoves => "as many migrations as were asked for",
         StopReason::Deadline => "the deadline has passed",
         StopReason::InfeasibleChoice => "the policy chose a migration that is not allowed",
+        StopReason::GainBelowThreshold => {
+            "the migrations that the policy chose improve the objective by less than is asked for"
+        }
         StopReason::NoGain => {
             "no migrations that the policy chose improve the objective by more than they cost"
         }
