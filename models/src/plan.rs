@@ -125,6 +125,8 @@ pub enum StopReason {
     InfeasibleChoice,
     /// The policy's moves would not have improved the objective by what they cost.
     NoGain,
+    /// Someone has halted all migrations; the policy was not asked.
+    Halted,
 }
 
 /// Plans from a state. `max_moves` caps the number of moves further than the state's own budget;

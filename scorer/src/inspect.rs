@@ -7,7 +7,7 @@ use godwit_models::artifact::{Artifact, Evaluation};
 use serde_json::Value;
 
 use crate::cli::{Format, InspectArgs};
-use crate::decide::Decision;
+use crate::decision::Decision;
 
 /// `godwit-scorer inspect`.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {

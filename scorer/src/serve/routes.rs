@@ -1,0 +1,247 @@
+//! The table of routes: the router and the OpenAPI document both come from it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use godwit_envs::snapshot::Snapshot;
+use schemars::{Schema, SchemaGenerator};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::app::Shared;
+use super::decisions::{PlanQuery, ServedDecision};
+use super::error::ApiError;
+use super::gate::gate;
+use super::inference::{InferRequest, InferResponse, ModelMetadata, ModelReady, ServerMetadata};
+use super::model::ModelInfo;
+use super::simulate::{SimulateRequest, Simulation};
+use super::{control, decisions, inference, simulate};
+
+/// How the schema of a document is made.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One route.
+pub struct Route {
+    /// Path, with parameters in braces.
+    pub path: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Whether it is answered without the token.
+    pub open: bool,
+    /// What it takes in its query.
+    pub query: Option<SchemaOf>,
+    /// What it does, and with which method.
+    pub endpoint: Endpoint,
+    /// What it answers.
+    pub answer: Answer,
+    /// Statuses of errors besides those that every route has.
+    pub errors: &'static [u16],
+}
+
+/// Method and handler.
+pub enum Endpoint {
+    /// GET.
+    Get(fn() -> MethodRouter<Shared>),
+    /// POST without a body.
+    Post(fn() -> MethodRouter<Shared>),
+    /// POST with this document.
+    Send(SchemaOf, fn() -> MethodRouter<Shared>),
+}
+
+/// What a route answers.
+pub enum Answer {
+    /// JSON of this schema.
+    Json(SchemaOf),
+    /// Text for Prometheus.
+    Text,
+    /// Any JSON.
+    Any,
+}
+
+/// Errors of routes that take a document.
+const WORK: &[u16] = &[400, 408, 413, 422, 500, 503];
+
+/// All routes.
+pub const ROUTES: &[Route] = &[
+    Route {
+        path: "/v1/decide",
+        summary: "Decide about a snapshot: at most one migration",
+        endpoint: Endpoint::Send(|g| g.subschema_for::<Snapshot>(), || post(decisions::decide)),
+        answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
+        errors: WORK,
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/plan",
+        summary: "Plan for a snapshot: migrations in waves",
+        query: Some(|g| g.subschema_for::<PlanQuery>()),
+        endpoint: Endpoint::Send(|g| g.subschema_for::<Snapshot>(), || post(decisions::plan)),
+        answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
+        errors: WORK,
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/simulate",
+        summary: "Say what a given plan would do to a cluster, and which constraints it breaks",
+        endpoint: Endpoint::Send(
+            |g| g.subschema_for::<SimulateRequest>(),
+            || post(simulate::simulate),
+        ),
+        answer: Answer::Json(|g| g.subschema_for::<Simulation>()),
+        errors: WORK,
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/decisions/{id}",
+        summary: "A recent decision as it was sent",
+        endpoint: Endpoint::Get(|| get(decisions::find)),
+        answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/halt",
+        summary: "Halt migrations: every plan is empty until they are resumed",
+        endpoint: Endpoint::Post(|| post(control::halt)),
+        answer: Answer::Json(|g| g.subschema_for::<control::HaltState>()),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/resume",
+        summary: "Resume migrations",
+        endpoint: Endpoint::Post(|| post(control::resume)),
+        answer: Answer::Json(|g| g.subschema_for::<control::HaltState>()),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/model",
+        summary: "The artifact that decides",
+        endpoint: Endpoint::Get(|| get(control::model)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/model/reload",
+        summary: "Read the artifact again; the old one stays if the new one fails a check",
+        endpoint: Endpoint::Post(|| post(control::reload)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
+        errors: &[409, 500],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2",
+        summary: "The service (Open Inference Protocol)",
+        endpoint: Endpoint::Get(|| get(inference::server)),
+        answer: Answer::Json(|g| g.subschema_for::<ServerMetadata>()),
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/health/live",
+        summary: "Whether the process is alive",
+        open: true,
+        endpoint: Endpoint::Get(|| get(control::live)),
+        answer: Answer::Json(|g| g.subschema_for::<control::Live>()),
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/health/ready",
+        summary: "Whether requests should be sent here",
+        open: true,
+        endpoint: Endpoint::Get(|| get(control::ready)),
+        answer: Answer::Json(|g| g.subschema_for::<control::Ready>()),
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}",
+        summary: "Inputs and outputs of the network",
+        endpoint: Endpoint::Get(|| get(inference::model)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelMetadata>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/ready",
+        summary: "Whether the network can be asked",
+        endpoint: Endpoint::Get(|| get(inference::model_ready)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/infer",
+        summary: "Value the candidates of an observation",
+        endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
+        answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
+        errors: &[400, 404, 408, 413, 422, 500, 503],
+        ..PLAIN
+    },
+    Route {
+        path: "/metrics",
+        summary: "What is counted and measured, for Prometheus",
+        endpoint: Endpoint::Get(|| get(control::metrics)),
+        answer: Answer::Text,
+        ..PLAIN
+    },
+    Route {
+        path: "/openapi.json",
+        summary: "This interface as an OpenAPI document",
+        endpoint: Endpoint::Get(|| get(control::openapi)),
+        answer: Answer::Any,
+        ..PLAIN
+    },
+];
+
+/// What most routes have.
+const PLAIN: Route = Route {
+    path: "",
+    summary: "",
+    open: false,
+    query: None,
+    endpoint: Endpoint::Get(MethodRouter::new),
+    answer: Answer::Any,
+    errors: &[],
+};
+
+/// The route with this path.
+pub fn route(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.path == path)
+}
+
+/// Everything that is served.
+pub fn router(app: &Shared) -> Router {
+    let routes = ROUTES.iter().fold(Router::new(), |router, route| {
+        let (Endpoint::Get(handler) | Endpoint::Post(handler) | Endpoint::Send(_, handler)) =
+            route.endpoint;
+        router.route(route.path, handler())
+    });
+    around(routes, app)
+}
+
+/// The routes behind everything that every request passes.
+fn around(routes: Router<Shared>, app: &Shared) -> Router {
+    let metrics = Arc::clone(&app.metrics);
+    let panicked = move |_: Box<dyn Any + Send>| {
+        metrics.panics.inc();
+        ApiError::internal().into_response()
+    };
+    routes
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(app), gate))
+        .with_state(Arc::clone(app))
+}
+
+async fn unknown_route() -> Response {
+    let message = "expected a route of /openapi.json, got another path";
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_route", message).into_response()
+}
+
+async fn wrong_method() -> Response {
+    let message = "expected a method of this route (see /openapi.json), got another";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message).into_response()
+}
