@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -143,8 +143,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 10)]
     pub max_header_bytes: usize,
     /// Most headers of a request
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub max_headers: usize,
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub max_headers: NonZeroU16,
     /// Longest time to send the headers of a request, and to leave a connection idle
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     pub header_timeout_ms: u32,
@@ -152,11 +152,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     pub request_timeout_ms: u32,
     /// Most requests that are worked on, or wait for a worker, at once
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub max_requests: usize,
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub max_requests: NonZeroU32,
     /// Most open connections
-    #[arg(long, value_name = "N", default_value_t = 1_024)]
-    pub max_connections: usize,
+    #[arg(long, value_name = "N", default_value = "1024")]
+    pub max_connections: NonZeroU32,
     /// Longest time to finish the requests in flight when told to end
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub drain_s: u32,

@@ -59,12 +59,12 @@ impl App {
     /// # Errors
     /// When the system has no room for their threads.
     pub fn start(settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(settings.mode));
         metrics.model(&model.current());
         let shadow = settings.shadow.as_ref().map(|shadow| shadow.baseline.as_str());
         Ok(Self {
             pool: Pool::start(settings.workers, &model, shadow, &metrics)?,
-            permits: Semaphore::new(settings.bounds.requests),
+            permits: Semaphore::new(settings.bounds.requests as usize),
             history: History::new(settings.bounds.decisions),
             draining: AtomicBool::new(false),
             halted: AtomicBool::new(false),

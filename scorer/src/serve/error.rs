@@ -45,8 +45,9 @@ impl ApiError {
     }
 
     /// Too much is going on.
-    pub fn busy(limit: usize) -> Self {
-        let message = format!("expected fewer than {limit} requests at once, try again later");
+    pub fn busy(limit: u32) -> Self {
+        let message =
+            format!("expected at most {limit} requests at once, got one more (try again later)");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     }
 

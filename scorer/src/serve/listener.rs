@@ -25,7 +25,7 @@ pub async fn listen(
     mut signals: mpsc::Receiver<()>,
 ) {
     let bounds = app.settings.bounds.clone();
-    let places = Arc::new(Semaphore::new(bounds.connections));
+    let places = Arc::new(Semaphore::new(bounds.connections as usize));
     let (end, ended) = watch::channel(false);
     let port = Port { app: Arc::clone(&app), router, builder: builder(&app), ended };
     loop {
@@ -56,9 +56,8 @@ pub async fn listen(
     tracing::info!("no further connections; finishing the requests in flight");
     // Fails only when no connection is left.
     let _ = end.send(true);
-    let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     tokio::select! {
-        drained = timeout(bounds.drain, places.acquire_many(all)) => if drained.is_err() {
+        drained = timeout(bounds.drain, places.acquire_many(bounds.connections)) => if drained.is_err() {
             tracing::warn!("requests in flight were cut off");
         },
         _ = signals.recv() => tracing::warn!("told to end at once"),

@@ -19,14 +19,16 @@ use crate::engine::Loaded;
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Labels of a request.
+/// What a decision comes to: migrations, none because of the policy, none because someone halted
+/// them, or no plan that may leave.
+const OUTCOMES: [&str; 4] = ["move", "stay", "halted", "failed"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: &'static str,
     status: u16,
 }
 
-/// The label of whatever has one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: &'static str,
@@ -107,8 +109,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at their start.
-    pub fn new() -> Self {
+    /// All metrics at their start; counters that an operator may wait for begin at 0.
+    pub fn new(mode: Mode) -> Self {
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-5, 2.0, 21));
         let mut metrics = Self {
             registry: Registry::with_prefix("godwit_scorer"),
@@ -136,6 +138,14 @@ impl Metrics {
             halted: Gauge::default(),
         };
         metrics.register();
+        for outcome in OUTCOMES {
+            metrics.decisions.get_or_create(&DecisionLabels { mode: mode.name(), outcome });
+        }
+        for (trigger, result) in
+            [("file", "ok"), ("file", "error"), ("request", "ok"), ("request", "error")]
+        {
+            metrics.reloads.get_or_create(&ReloadLabels { trigger, result });
+        }
         metrics
     }
 

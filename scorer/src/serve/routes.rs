@@ -245,3 +245,54 @@ async fn wrong_method() -> Response {
     let message = "expected a method of this route (see /openapi.json), got another";
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use clap::Parser;
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::serve::app::{App, Arrival};
+    use crate::serve::model::LiveModel;
+    use crate::serve::settings::Settings;
+
+    fn app() -> Shared {
+        let cli = ["godwit-scorer", "serve", "--model", "founding-3x3", "--workers", "1"];
+        let Command::Serve(args) = Cli::parse_from(cli).command else { panic!("no serve") };
+        let settings = Settings::new(&args).unwrap();
+        let model = LiveModel::open(settings.model.clone()).unwrap();
+        Arc::new(App::start(settings, Arc::new(model)).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_and_counted() {
+        let app = app();
+        let broken = Router::new().route("/broken", get(|| async { panic!("on purpose") as () }));
+        let request = Request::get("/broken").body(Body::empty()).unwrap();
+        let response = around(broken, &app).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error"]["code"], "internal");
+        assert_eq!(app.metrics.panics.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_replaced() {
+        let app = app();
+        let at = Instant::now();
+        let until = at + app.settings.bounds.request_timeout;
+        let arrival = Arrival { id: "test".to_owned(), at, until };
+        let broken =
+            app.work(&arrival, Body::empty(), |_, _, _| -> Result<(), _> { panic!("on purpose") });
+        assert_eq!(broken.await.unwrap_err().into_response().status(), 500);
+        let sound = app.work(&arrival, Body::empty(), |_, _, _| Ok(7));
+        assert_eq!(sound.await.unwrap(), 7);
+        assert_eq!(app.metrics.panics.get(), 1);
+    }
+}

@@ -111,9 +111,9 @@ pub struct Bounds {
     /// Time to send a body and to answer it.
     pub request_timeout: Duration,
     /// Requests that are worked on, or wait for a worker, at once.
-    pub requests: usize,
+    pub requests: u32,
     /// Open connections.
-    pub connections: usize,
+    pub connections: u32,
     /// Time for requests in flight once the service is told to end.
     pub drain: Duration,
     /// Decisions that are remembered.
@@ -182,11 +182,11 @@ impl Settings {
                 nodes: args.max_nodes,
                 workloads: args.max_workloads,
                 header_bytes: args.max_header_bytes,
-                headers: args.max_headers,
+                headers: args.max_headers.get().into(),
                 header_timeout: Duration::from_millis(u64::from(args.header_timeout_ms)),
                 request_timeout: Duration::from_millis(u64::from(args.request_timeout_ms)),
-                requests: args.max_requests,
-                connections: args.max_connections,
+                requests: args.max_requests.get(),
+                connections: args.max_connections.get(),
                 drain: seconds(args.drain_s),
                 decisions: args.keep_decisions,
                 max_moves: args.policy.max_moves,
