@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::{Body, HttpBody};
-use axum::http::StatusCode;
+use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::body::read;
 use super::error::ApiError;
 use super::history::History;
 use super::metrics::Metrics;
@@ -106,30 +105,6 @@ impl App {
             Ok(Ok(done)) => done,
             Ok(Err(_lost)) => Err(ApiError::internal()),
             Err(_elapsed) => Err(ApiError::timeout()),
-        }
-    }
-}
-
-/// The whole body.
-async fn read(body: Body, limit: usize, until: Instant) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        let message = format!("expected a body of at most {limit} bytes, got more");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
-    };
-    // What states its length is refused before it is sent.
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
-    match timeout_at(until, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => {
-            let message = "expected a whole body, got one that breaks off";
-            Err(ApiError::new(StatusCode::BAD_REQUEST, "broken_body", message))
-        }
-        Err(_elapsed) => {
-            let message = "expected a whole body within the request timeout, got a part of it";
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message))
         }
     }
 }

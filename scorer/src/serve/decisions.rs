@@ -1,7 +1,7 @@
 //! `/v1/decide`, `/v1/plan` and `/v1/decisions/{id}`: a snapshot in, a plan out, and what was
 //! decided before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::body::Body;
@@ -16,9 +16,9 @@ use godwit_envs::snapshot::Snapshot;
 use godwit_models::plan::StopReason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
 
 use super::app::{App, Arrival, Shared};
+use super::body::{check_size, text};
 use super::error::ApiError;
 use super::pool::Worker;
 use super::settings::{Bounds, Mode, Shadow};
@@ -85,11 +85,13 @@ pub struct Difference {
 
 /// Limits of one plan, next to those of the service.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct PlanQuery {
     /// At most this many migrations.
+    #[schemars(with = "u32")]
     pub max_moves: Option<u32>,
     /// Begin no further decision this many milliseconds after the request came.
+    #[schemars(with = "u64")]
     pub deadline_ms: Option<u64>,
 }
 
@@ -127,32 +129,6 @@ pub async fn find(
             app.settings.bounds.decisions
         );
         ApiError::new(StatusCode::NOT_FOUND, "unknown_decision", message)
-    })
-}
-
-/// The snapshot in `body`, if it is no larger than allowed; `label` is what errors call it.
-pub fn check_size(snapshot: &Snapshot, bounds: &Bounds, label: &str) -> Result<(), ApiError> {
-    for (field, most, got) in [
-        ("nodes", bounds.nodes, snapshot.nodes.len()),
-        ("workloads", bounds.workloads, snapshot.workloads.len()),
-    ] {
-        if got > most {
-            let message = format!("{label}: {field}: expected at most {most}, got {got}");
-            return Err(ApiError::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "cluster_too_large",
-                message,
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The text of a body.
-pub fn text(body: &[u8]) -> Result<&str, ApiError> {
-    std::str::from_utf8(body).map_err(|error| {
-        let message = format!("body: expected JSON in UTF-8, got {error}");
-        ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", message)
     })
 }
 

@@ -10,10 +10,9 @@ use bytes::Bytes;
 use godwit_envs::input::parse_json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json as value;
 
 use super::app::{App, Arrival, Shared};
-use super::decisions::text;
+use super::body::text;
 use super::error::{ApiError, json};
 use super::pool::Worker;
 use super::tensors::{Tensor, TensorInfo, inputs, observation};
@@ -165,7 +164,7 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
                 name: "action".to_owned(),
                 shape: vec![1],
                 datatype: "INT64".to_owned(),
-                data: value!([action]),
+                data: vec![action].into(),
             },
         ],
     };

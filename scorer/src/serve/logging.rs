@@ -18,9 +18,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
     };
     let lines = fmt().with_max_level(level).with_target(false).with_writer(io::stderr);
     match format {
-        LogFormat::Text => {
-            lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
-        }
+        LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     panic::set_hook(Box::new(|panic| {

@@ -139,12 +139,15 @@ impl Metrics {
         };
         metrics.register();
         for outcome in OUTCOMES {
-            metrics.decisions.get_or_create(&DecisionLabels { mode: mode.name(), outcome });
+            metrics
+                .decisions
+                .get_or_create(&DecisionLabels { mode: mode.name(), outcome })
+                .inc_by(0);
         }
         for (trigger, result) in
             [("file", "ok"), ("file", "error"), ("request", "ok"), ("request", "error")]
         {
-            metrics.reloads.get_or_create(&ReloadLabels { trigger, result });
+            metrics.reloads.get_or_create(&ReloadLabels { trigger, result }).inc_by(0);
         }
         metrics
     }

@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod body;
 mod control;
 mod decisions;
 mod error;

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::app::{App, Arrival, Shared};
-use super::decisions::{check_size, text};
+use super::body::{check_size, text};
 use super::error::{ApiError, json};
 use super::pool::Worker;
 
