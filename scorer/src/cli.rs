@@ -110,9 +110,9 @@ pub struct ServeArgs {
     /// Who plans next to the policy in mode shadow
     #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
-    /// Whose plan is returned in mode shadow
-    #[arg(long = "return", value_enum, default_value = "policy")]
-    pub returned: Choice,
+    /// Whose plan is returned in mode shadow; the policy's if left out
+    #[arg(long = "return", value_enum)]
+    pub returned: Option<Choice>,
     /// A file with the token that clients must send as `Authorization: Bearer ...`; asked for on
     /// every route but /v2/health
     #[arg(long, value_name = "FILE")]

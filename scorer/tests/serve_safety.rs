@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -118,7 +118,8 @@ fn settings_that_do_not_go_together_are_refused() {
     for (arguments, expected) in [
         (&["--mode", "shadow"][..], "expected --baseline in mode shadow, got none"),
         (&["--mode", "shadow", "--baseline", "best"], "best-single-move"),
-        (&["--baseline", "stay"], "expected mode shadow next to --baseline"),
+        (&["--baseline", "stay"], "expected mode shadow next to --baseline stay, got another"),
+        (&["--return", "policy"], "expected mode shadow next to --return, got another"),
         (&["--tls-cert", &missing], "--tls-key"),
         (&["--tls-cert", &missing, "--tls-key", &missing], "expected a PEM file"),
         (&["--max-requests", "0"], "--max-requests"),
@@ -265,6 +266,28 @@ fn what_does_not_finish_in_time_is_cut_off() {
     assert_eq!(service.ended().code(), Some(0));
     assert!(started.elapsed() < Duration::from_secs(8), "the request timeout ended it");
     assert_eq!(rest(begun), "");
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_no_harm() {
+    let fixture = Fixture::new("founding-3x3");
+    let mut child = command(&fixture, &[])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().split("//").nth(1).unwrap();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /v2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let answer = rest(stream);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// A certificate for localhost and its key, as files, and whom a client has to trust.

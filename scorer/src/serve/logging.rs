@@ -16,7 +16,12 @@ pub fn start(format: LogFormat, level: LogLevel) {
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
     };
-    let lines = fmt().with_max_level(level).with_target(false).with_writer(io::stderr);
+    let lines = fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_writer(io::stderr)
+        // Nobody reads what could be said about a log that nobody reads.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

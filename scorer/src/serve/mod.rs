@@ -58,10 +58,9 @@ async fn run(app: Shared) -> anyhow::Result<()> {
     let signals = signals()?;
     let scheme = if app.settings.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", listener.local_addr()?);
-    // Standard output is for whoever starts the service on port 0 and waits for it.
+    // For whoever starts the service on port 0 and waits for it. Nobody may.
     let mut out = io::stdout();
-    writeln!(out, "listening on {url}")?;
-    out.flush()?;
+    let _ = writeln!(out, "listening on {url}").and_then(|()| out.flush());
     tracing::info!(
         url,
         mode = app.settings.mode.name(),

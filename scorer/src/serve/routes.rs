@@ -248,6 +248,8 @@ async fn wrong_method() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::Body;
     use axum::http::Request;
     use clap::Parser;
@@ -262,7 +264,8 @@ mod tests {
     use crate::serve::settings::Settings;
 
     fn app() -> Shared {
-        let cli = ["godwit-scorer", "serve", "--model", "founding-3x3", "--workers", "1"];
+        let cli = "godwit-scorer serve --model founding-3x3 --workers 1";
+        let cli = cli.split(' ');
         let Command::Serve(args) = Cli::parse_from(cli).command else { panic!("no serve") };
         let settings = Settings::new(&args).unwrap();
         let model = LiveModel::open(settings.model.clone()).unwrap();
@@ -294,5 +297,29 @@ mod tests {
         let sound = app.work(&arrival, Body::empty(), |_, _, _| Ok(7));
         assert_eq!(sound.await.unwrap(), 7);
         assert_eq!(app.metrics.panics.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_takes_too_long_is_given_up_and_what_waits_for_it_is_skipped() {
+        let app = app();
+        let until = Instant::now() + Duration::from_millis(20);
+        let arrival = Arrival { id: "test".to_owned(), at: Instant::now(), until };
+        let slow = app.work(&arrival, Body::empty(), |_, _, _| {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        });
+        let waiting = app.work(&arrival, Body::empty(), |app, _, _| {
+            app.metrics.panics.inc();
+            Ok(())
+        });
+        let (slow, waiting) = tokio::join!(slow, waiting);
+        for given_up in [slow, waiting] {
+            assert_eq!(given_up.unwrap_err().into_response().status(), 503);
+        }
+        let until = Instant::now() + Duration::from_secs(10);
+        let later = Arrival { until, ..arrival };
+        let next = app.work(&later, Body::empty(), |_, _, _| Ok(7));
+        assert_eq!(next.await.unwrap(), 7);
+        assert_eq!(app.metrics.panics.get(), 0, "work was done that nobody waited for");
     }
 }

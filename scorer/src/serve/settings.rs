@@ -200,6 +200,9 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
     let refuse =
         |expected: String, got: &str| Err(SettingsError::Mode { expected, got: got.into() });
     match (args.mode, &args.baseline) {
+        (ModeName::DryRun | ModeName::Active, None) if args.returned.is_some() => {
+            refuse("mode shadow next to --return".into(), "another")
+        }
         (ModeName::DryRun, None) => Ok((Mode::DryRun, None)),
         (ModeName::Active, None) => Ok((Mode::Active, None)),
         (ModeName::Shadow, None) => refuse("--baseline in mode shadow".into(), "none"),
@@ -207,10 +210,11 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
             refuse(format!("a baseline out of {}", baselines::NAMES.join(", ")), name)
         }
         (ModeName::Shadow, Some(name)) => {
-            let shadow = Shadow { baseline: name.clone(), returned: args.returned };
+            let returned = args.returned.unwrap_or(Choice::Policy);
+            let shadow = Shadow { baseline: name.clone(), returned };
             Ok((Mode::Shadow, Some(shadow)))
         }
-        (_, Some(name)) => refuse("mode shadow next to --baseline".into(), name),
+        (_, Some(name)) => refuse(format!("mode shadow next to --baseline {name}"), "another"),
     }
 }
 
