@@ -113,6 +113,24 @@ pub struct ServeArgs {
     /// Whose plan is returned in mode shadow; the policy's if left out
     #[arg(long = "return", value_enum)]
     pub returned: Option<Choice>,
+    /// Threads that decide; one for each core if left out
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroU16>,
+    /// Who is let in.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// How much is let in.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// What is told about it.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Who is let in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessArgs {
     /// A file with the token that clients must send as `Authorization: Bearer ...`; asked for on
     /// every route but /v2/health
     #[arg(long, value_name = "FILE")]
@@ -127,9 +145,12 @@ pub struct ServeArgs {
     /// still needed
     #[arg(long)]
     pub insecure_no_tls: bool,
-    /// Threads that decide; one for each core if left out
-    #[arg(long, value_name = "N")]
-    pub workers: Option<NonZeroU16>,
+}
+
+/// How much is let in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
     /// Largest body of a request
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_body_bytes: usize,
@@ -163,6 +184,12 @@ pub struct ServeArgs {
     /// Decisions to remember for /v1/decisions
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub keep_decisions: usize,
+}
+
+/// What is told about it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
     /// How log lines are written, to standard error
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,

@@ -6,11 +6,11 @@ use std::panic;
 use tracing::Level;
 use tracing_subscriber::fmt;
 
-use crate::cli::{LogFormat, LogLevel};
+use crate::cli::{LogArgs, LogFormat, LogLevel};
 
 /// Starts logging, and logs panics like everything else.
-pub fn start(format: LogFormat, level: LogLevel) {
-    let level = match level {
+pub fn start(args: &LogArgs) {
+    let level = match args.log_level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
         LogLevel::Info => Level::INFO,
@@ -22,7 +22,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
         .with_writer(io::stderr)
         // Nobody reads what could be said about a log that nobody reads.
         .log_internal_errors(false);
-    match format {
+    match args.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }

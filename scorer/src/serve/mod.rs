@@ -43,7 +43,7 @@ const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// `godwit-scorer serve`.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    logging::start(args.log_format, args.log_level);
+    logging::start(&args.log);
     let settings = Settings::new(args)?;
     let model = Arc::new(LiveModel::open(settings.model.clone())?);
     let app = Arc::new(App::start(settings, model).context("cannot start the workers")?);

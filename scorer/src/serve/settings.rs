@@ -150,13 +150,13 @@ impl Settings {
     /// # Errors
     /// The first mistake.
     pub fn new(args: &ServeArgs) -> Result<Self, SettingsError> {
-        let token = args.token_file.as_deref().map(Token::read).transpose()?;
-        let tls = match (&args.tls_cert, &args.tls_key) {
+        let token = args.access.token_file.as_deref().map(Token::read).transpose()?;
+        let tls = match (&args.access.tls_cert, &args.access.tls_key) {
             (Some(certificate), Some(key)) => Some(tls(certificate, key)?),
             _ => None,
         };
         if !args.listen.ip().is_loopback() {
-            let encrypted = tls.is_some() || args.insecure_no_tls;
+            let encrypted = tls.is_some() || args.access.insecure_no_tls;
             let needed = match (&token, encrypted) {
                 (None, _) => "--token-file",
                 (_, false) => "--tls-cert and --tls-key (or --insecure-no-tls behind a TLS proxy)",
@@ -178,17 +178,17 @@ impl Settings {
             tls,
             workers: args.workers.map_or(cores, |workers| workers.get().into()),
             bounds: Bounds {
-                body_bytes: args.max_body_bytes,
-                nodes: args.max_nodes,
-                workloads: args.max_workloads,
-                header_bytes: args.max_header_bytes,
-                headers: args.max_headers.get().into(),
-                header_timeout: Duration::from_millis(u64::from(args.header_timeout_ms)),
-                request_timeout: Duration::from_millis(u64::from(args.request_timeout_ms)),
-                requests: args.max_requests.get(),
-                connections: args.max_connections.get(),
-                drain: seconds(args.drain_s),
-                decisions: args.keep_decisions,
+                body_bytes: args.limits.max_body_bytes,
+                nodes: args.limits.max_nodes,
+                workloads: args.limits.max_workloads,
+                header_bytes: args.limits.max_header_bytes,
+                headers: args.limits.max_headers.get().into(),
+                header_timeout: Duration::from_millis(u64::from(args.limits.header_timeout_ms)),
+                request_timeout: Duration::from_millis(u64::from(args.limits.request_timeout_ms)),
+                requests: args.limits.max_requests.get(),
+                connections: args.limits.max_connections.get(),
+                drain: seconds(args.limits.drain_s),
+                decisions: args.limits.keep_decisions,
                 max_moves: args.policy.max_moves,
                 deadline: args.policy.deadline_ms.map(Duration::from_millis),
             },

@@ -77,6 +77,8 @@ impl Service {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
+            // The service may close an idle connection just when it would be used again.
+            .max_idle_connections(0)
             .build()
             .new_agent();
         Self { child, url: url.replace("0.0.0.0", "127.0.0.1"), log, agent }
