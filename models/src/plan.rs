@@ -127,6 +127,10 @@ pub enum StopReason {
     NoGain,
     /// The policy's moves would have improved the objective by less than the operator asks for.
     GainBelowThreshold,
+    /// Someone has halted all migrations; the policy was not asked.
+    Halted,
+    /// The snapshot is too doubtful, or the time is not right; the policy was not asked.
+    Refused,
 }
 
 /// Plans from a state. `max_moves` caps the number of moves further than the state's own budget;

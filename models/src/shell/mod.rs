@@ -69,6 +69,13 @@ pub struct LeftOut {
     pub held_down: u32,
 }
 
+impl LeftOut {
+    /// Whether nothing is left out.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A snapshot within an operator's limits.
 pub struct Shell<'a> {
     rules: &'a ShellRules,
