@@ -65,7 +65,7 @@ impl Check<'_> {
         self.require(
             (1..=MAX_RESOURCES).contains(&self.kinds),
             "resources",
-            &expected,
+            expected,
             self.kinds,
         )?;
         let mut seen = HashSet::new();
