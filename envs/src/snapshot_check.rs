@@ -62,12 +62,7 @@ impl Check<'_> {
             format,
         )?;
         let expected = format_args!("1 to {MAX_RESOURCES} names");
-        self.require(
-            (1..=MAX_RESOURCES).contains(&self.kinds),
-            "resources",
-            expected,
-            self.kinds,
-        )?;
+        self.require((1..=MAX_RESOURCES).contains(&self.kinds), "resources", expected, self.kinds)?;
         let mut seen = HashSet::new();
         for (j, name) in snapshot.resources.iter().enumerate() {
             self.name(format_args!("resources[{j}]"), name, &mut seen)?;
