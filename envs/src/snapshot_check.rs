@@ -62,12 +62,7 @@ impl Check<'_> {
             format,
         )?;
         let expected = format_args!("1 to {MAX_RESOURCES} names");
-        self.require(
-            (1..=MAX_RESOURCES).contains(&self.kinds),
-            "resources",
-            &expected,
-            self.kinds,
-        )?;
+        self.require((1..=MAX_RESOURCES).contains(&self.kinds), "resources", expected, self.kinds)?;
         if let Some(time) = snapshot.taken_at_s {
             let sound = time.is_finite() && time >= 0.0;
             self.require(sound, "taken_at_s", "a finite number, 0 or more", time)?;

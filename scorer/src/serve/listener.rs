@@ -51,8 +51,8 @@ pub async fn listen(
             }
         }
     }
-    drop(listener);
     app.draining.store(true, Relaxed);
+    drop(listener);
     tracing::info!("no further connections; finishing the requests in flight");
     // Fails only when no connection is left.
     let _ = end.send(true);

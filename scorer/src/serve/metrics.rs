@@ -212,7 +212,7 @@ impl Metrics {
     /// The metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// Never, as far as it is known: writing to memory does not fail.
+    /// When a metric cannot be written as text; none is known that could not.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let last = Duration::from_micros(self.last_input_us.load(Relaxed));
         self.input_age.set(self.started.elapsed().saturating_sub(last).as_secs_f64());

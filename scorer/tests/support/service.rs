@@ -18,7 +18,7 @@ pub struct Service {
     child: Child,
     pub url: String,
     log: std::path::PathBuf,
-    agent: ureq::Agent,
+    client: ureq::Agent,
 }
 
 /// What a request was answered with.
@@ -74,14 +74,14 @@ impl Service {
         let Some(url) = line.trim_end().strip_prefix("listening on ") else {
             panic!("not listening: {line:?} {}", std::fs::read_to_string(&log).unwrap())
         };
-        let agent = ureq::Agent::config_builder()
+        let client = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
             // The service may close an idle connection just when it would be used again.
             .max_idle_connections(0)
             .build()
             .new_agent();
-        Self { child, url: url.replace("0.0.0.0", "127.0.0.1"), log, agent }
+        Self { child, url: url.replace("0.0.0.0", "127.0.0.1"), log, client }
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -97,8 +97,8 @@ impl Service {
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let response = match method {
-            "GET" => self.agent.run(request.body(()).unwrap()),
-            _ => self.agent.run(request.body(body).unwrap()),
+            "GET" => self.client.run(request.body(()).unwrap()),
+            _ => self.client.run(request.body(body).unwrap()),
         };
         let mut response = response.unwrap();
         Answer {
