@@ -57,6 +57,9 @@ pub enum Infeasible {
     /// The move budget is spent.
     #[error("the move budget is spent")]
     Budget,
+    /// An operator's limit, or doubt about the input, keeps the workload or the node out of it.
+    #[error("a fence keeps the workload or the node out of it")]
+    Fenced,
     /// The episode has ended; the environment waits for a reset.
     #[error("the episode has ended")]
     Ended,
@@ -83,6 +86,8 @@ impl ClusterState {
             Err(Infeasible::TransfersInFlight)
         } else if !self.has_free_transfer(self.placement[workload] as usize) {
             Err(Infeasible::NodeTransfers)
+        } else if self.fences.holds(workload, self.placement[workload] as usize) {
+            Err(Infeasible::Fenced)
         } else {
             Ok(())
         }
@@ -124,6 +129,9 @@ impl ClusterState {
         if !self.has_free_transfer(destination) {
             return Err(Infeasible::NodeTransfers);
         }
+        if self.fences.keeps_out(workload, destination) {
+            return Err(Infeasible::Fenced);
+        }
         let room = self.demand_of(workload).iter().enumerate().all(|(j, &d)| {
             let at = j * padded + destination;
             d <= 0.0 || fits(self.now.held[at], d, spec.supply[at])
@@ -156,6 +164,7 @@ impl ClusterState {
             || !self.transfers.is_empty()
             || mask != u64::MAX
             || group != NO_GROUP
+            || !self.fences.is_empty()
         {
             let padded = spec.padded_nodes();
             for l in 0..LANES {
@@ -165,7 +174,8 @@ impl ClusterState {
                         && u32::from(self.node_transfers[node]) < limit
                         && spec.class_allows(workload, node)
                         && (group == NO_GROUP
-                            || self.group_count[group as usize * padded + node] == 0);
+                            || self.group_count[group as usize * padded + node] == 0)
+                        && !self.fences.keeps_out(workload, node);
                 }
             }
         }
@@ -190,13 +200,16 @@ impl ClusterState {
     }
 
     /// Whether the same nodes would take these workloads now, with the same loads after it. Not told
-    /// of members of anti-affinity groups and processes of a machine-reassignment problem.
+    /// of members of anti-affinity groups, processes of a machine-reassignment problem and whoever
+    /// is fenced off a node.
     pub fn fit_alike(&self, a: usize, b: usize) -> bool {
         let spec = &*self.spec;
         spec.reassignment.is_none()
             && spec.group[a] == NO_GROUP
             && spec.group[b] == NO_GROUP
             && spec.class_mask[a] == spec.class_mask[b]
+            && !self.fences.has_pair(a)
+            && !self.fences.has_pair(b)
             && self.demand_of(a) == self.demand_of(b)
     }
 

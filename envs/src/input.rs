@@ -87,11 +87,19 @@ pub fn read_text(path: &std::path::Path) -> Result<String, InputError> {
         .map_err(|source| InputError::Unreadable { file: path.display().to_string(), source })
 }
 
-/// Reads JSON with errors that name the field and what was found.
-pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
+/// Reads JSON with errors that name the field and what was found. `label` is what they call the
+/// text.
+///
+/// # Errors
+/// When the text is no JSON, or says something that `T` does not take.
+pub fn parse_json<T: serde::de::DeserializeOwned>(
     text: &str,
     label: &str,
 ) -> Result<T, InputError> {
+    // Keeping track of the path costs time, and only errors need it.
+    if let Ok(parsed) = serde_json::from_str(text) {
+        return Ok(parsed);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let inner = error.inner();

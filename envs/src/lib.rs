@@ -17,6 +17,7 @@ pub mod event;
 pub mod exact;
 pub mod faults;
 pub mod features;
+pub mod fences;
 pub mod importers;
 pub mod input;
 pub mod live;

@@ -84,6 +84,7 @@ impl ClusterState {
             bandwidth_gib_s: spec.bandwidth_gib_s[i],
             health: self.health[i],
             deadline_ticks: self.deadline[i].saturating_sub(self.tick),
+            metrics_age_s: 0.0,
         });
         let running = (0..spec.workloads()).filter_map(|k| Some((k, self.node_of(k)?)));
         let workloads = running.map(|(k, node)| SnapshotWorkload {
@@ -95,6 +96,8 @@ impl ClusterState {
             priority: spec.priority[k],
             classes: classes(spec, k),
             anti_affinity: (spec.group[k] != NO_GROUP).then(|| format!("group-{}", spec.group[k])),
+            tenant: None,
+            disruption_group: None,
             movable: spec.movable[k],
             cooldown_ticks: u32::from(self.cooldown[k]),
             forecast: (0..self.forecast.len()).map(|h| self.forecast_of(h, k).to_vec()).collect(),
@@ -107,6 +110,7 @@ impl ClusterState {
         Snapshot {
             format: SNAPSHOT_FORMAT.to_owned(),
             tick: Some(u64::from(self.tick)),
+            taken_at_s: None,
             resources: self.rules.resources.iter().map(|kind| kind.name.clone()).collect(),
             nodes: nodes.collect(),
             workloads: workloads.collect(),

@@ -33,6 +33,9 @@ pub struct Snapshot {
     /// Time of the state in ticks, counted from where the sender likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tick: Option<u64>,
+    /// When the state was taken, in seconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at_s: Option<f64>,
     /// Names of the m resource kinds, in the order of every supply and demand vector.
     pub resources: Vec<String>,
     /// The nodes; at least one.
@@ -83,6 +86,10 @@ pub struct SnapshotNode {
     /// Ticks until a draining node is switched off.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub deadline_ticks: u32,
+    /// Age of what is said of the node and of the workloads on it when the state was taken, seconds;
+    /// 0 where left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub metrics_age_s: f32,
 }
 
 /// One process that runs on a node and can be migrated.
@@ -110,6 +117,13 @@ pub struct SnapshotWorkload {
     /// Workloads that name the same group never share a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_affinity: Option<String>,
+    /// Whose it is, where migrations are limited per tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Workloads that name the same group are one service, of which only so many may be unavailable
+    /// at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption_group: Option<String>,
     /// Whether it may be migrated; true where left out.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub movable: bool,
@@ -131,6 +145,59 @@ pub struct SnapshotTransfer {
     pub source: String,
     /// Seconds until it is done.
     pub remaining_s: f32,
+}
+
+impl Default for Snapshot {
+    /// An empty cluster.
+    fn default() -> Self {
+        Self {
+            format: SNAPSHOT_FORMAT.to_owned(),
+            tick: None,
+            taken_at_s: None,
+            resources: Vec::new(),
+            nodes: Vec::new(),
+            workloads: Vec::new(),
+            transfers: Vec::new(),
+            machine_reassignment: None,
+        }
+    }
+}
+
+impl Default for SnapshotNode {
+    /// A nameless node with every field that may be left out, left out.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            class: standard(),
+            zone: String::new(),
+            supply: Vec::new(),
+            bandwidth_gib_s: bandwidth(),
+            health: Health::Healthy,
+            deadline_ticks: 0,
+            metrics_age_s: 0.0,
+        }
+    }
+}
+
+impl Default for SnapshotWorkload {
+    /// A nameless workload with every field that may be left out, left out.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            node: String::new(),
+            demand: Vec::new(),
+            state_gib: one(),
+            dirty_gib_s: 0.0,
+            priority: one(),
+            classes: Vec::new(),
+            anti_affinity: None,
+            tenant: None,
+            disruption_group: None,
+            movable: yes(),
+            cooldown_ticks: 0,
+            forecast: Vec::new(),
+        }
+    }
 }
 
 impl Snapshot {

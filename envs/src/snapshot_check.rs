@@ -4,6 +4,7 @@ use super::{MAX_CLASSES, MAX_ENTITIES, SNAPSHOT_FORMAT, Snapshot};
 use crate::input::InputError;
 use crate::resources::MAX_RESOURCES;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 
 /// The checks, and what their errors call the snapshot.
 pub(super) struct Check<'a> {
@@ -16,79 +17,80 @@ impl Check<'_> {
     fn require(
         &self,
         holds: bool,
-        field: &str,
-        expected: &str,
-        got: impl ToString,
+        field: impl Display,
+        expected: impl Display,
+        got: impl Display,
     ) -> Result<(), InputError> {
+        // Only an offence is put into words: most snapshots have none, and many fields.
         if holds {
-            Ok(())
-        } else {
-            Err(InputError::field(self.file, field, expected, got.to_string()))
+            return Ok(());
         }
+        let [field, expected, got] = [field.to_string(), expected.to_string(), got.to_string()];
+        Err(InputError::field(self.file, field, expected, got))
     }
 
     fn name<'n>(
         &self,
-        field: &str,
+        field: impl Display + Copy,
         name: &'n str,
         seen: &mut HashSet<&'n str>,
     ) -> Result<(), InputError> {
         let usable = !name.trim().is_empty() && !name.contains(char::is_control);
-        self.require(usable, field, "a name on one line", format!("{name:?}"))?;
-        self.require(seen.insert(name), field, "a name of its own", format!("{name:?} again"))
+        self.require(usable, field, "a name on one line", format_args!("{name:?}"))?;
+        self.require(seen.insert(name), field, "a name of its own", format_args!("{name:?} again"))
     }
 
-    fn number(&self, field: &str, x: f32) -> Result<(), InputError> {
+    fn number(&self, field: impl Display, x: f32) -> Result<(), InputError> {
         self.require(x.is_finite() && x >= 0.0, field, "a finite number, 0 or more", x)
     }
 
-    fn vector(&self, field: &str, vector: &[f32]) -> Result<(), InputError> {
-        let expected = format!("{} numbers, one per resource", self.kinds);
-        self.require(vector.len() == self.kinds, field, &expected, vector.len())?;
+    fn vector(&self, field: impl Display + Copy, vector: &[f32]) -> Result<(), InputError> {
+        let expected = format_args!("{} numbers, one per resource", self.kinds);
+        self.require(vector.len() == self.kinds, field, expected, vector.len())?;
         match vector.iter().position(|x| !(x.is_finite() && *x >= 0.0)) {
-            Some(j) => self.number(&format!("{field}[{j}]"), vector[j]),
+            Some(j) => self.number(format_args!("{field}[{j}]"), vector[j]),
             None => Ok(()),
         }
     }
 
     pub(super) fn snapshot(&self, snapshot: &Snapshot) -> Result<(), InputError> {
-        let format = format!("{:?}", snapshot.format);
+        let format = format_args!("{:?}", snapshot.format);
         self.require(
             snapshot.format == SNAPSHOT_FORMAT,
             "format",
-            &format!("{SNAPSHOT_FORMAT:?}"),
+            format_args!("{SNAPSHOT_FORMAT:?}"),
             format,
         )?;
-        let expected = format!("1 to {MAX_RESOURCES} names");
-        self.require(
-            (1..=MAX_RESOURCES).contains(&self.kinds),
-            "resources",
-            &expected,
-            self.kinds,
-        )?;
+        let expected = format_args!("1 to {MAX_RESOURCES} names");
+        self.require((1..=MAX_RESOURCES).contains(&self.kinds), "resources", expected, self.kinds)?;
+        if let Some(time) = snapshot.taken_at_s {
+            let sound = time.is_finite() && time >= 0.0;
+            self.require(sound, "taken_at_s", "a finite number, 0 or more", time)?;
+        }
         let mut seen = HashSet::new();
         for (j, name) in snapshot.resources.iter().enumerate() {
-            self.name(&format!("resources[{j}]"), name, &mut seen)?;
+            self.name(format_args!("resources[{j}]"), name, &mut seen)?;
         }
         let most = MAX_ENTITIES;
         let (n, k) = (snapshot.nodes.len(), snapshot.workloads.len());
-        self.require((1..=most).contains(&n), "nodes", &format!("1 to {most} nodes"), n)?;
-        self.require(k <= most, "workloads", &format!("at most {most} workloads"), k)?;
+        self.require((1..=most).contains(&n), "nodes", format_args!("1 to {most} nodes"), n)?;
+        self.require(k <= most, "workloads", format_args!("at most {most} workloads"), k)?;
 
         let mut nodes = HashSet::new();
         for (i, node) in snapshot.nodes.iter().enumerate() {
-            let at = format!("nodes[{i}]");
-            self.name(&format!("{at}.name"), &node.name, &mut nodes)?;
-            self.name(&format!("{at}.class"), &node.class, &mut HashSet::new())?;
-            self.vector(&format!("{at}.supply"), &node.supply)?;
+            let at = format_args!("nodes[{i}]");
+            self.name(format_args!("{at}.name"), &node.name, &mut nodes)?;
+            self.name(format_args!("{at}.class"), &node.class, &mut HashSet::new())?;
+            self.vector(format_args!("{at}.supply"), &node.supply)?;
             let positive = node.bandwidth_gib_s.is_finite() && node.bandwidth_gib_s > 0.0;
-            let field = format!("{at}.bandwidth_gib_s");
-            self.require(positive, &field, "a finite number above 0", node.bandwidth_gib_s)?;
+            let field = format_args!("{at}.bandwidth_gib_s");
+            self.require(positive, field, "a finite number above 0", node.bandwidth_gib_s)?;
+            self.number(format_args!("{at}.metrics_age_s"), node.metrics_age_s)?;
         }
         let classes: HashSet<&str> =
             snapshot.nodes.iter().map(|node| node.class.as_str()).collect();
-        let expected = format!("at most {MAX_CLASSES} node classes");
-        self.require(classes.len() <= MAX_CLASSES, "nodes", &expected, classes.len())?;
+        let expected = format_args!("at most {MAX_CLASSES} node classes");
+        self.require(classes.len() <= MAX_CLASSES, "nodes", expected, classes.len())?;
         self.workloads(snapshot, &nodes)?;
         self.transfers(snapshot, &nodes)?;
         self.reassignment(snapshot)
@@ -99,24 +101,24 @@ impl Check<'_> {
         let horizons =
             snapshot.workloads.iter().map(|workload| workload.forecast.len()).max().unwrap_or(0);
         for (k, workload) in snapshot.workloads.iter().enumerate() {
-            let at = format!("workloads[{k}]");
-            self.name(&format!("{at}.name"), &workload.name, &mut names)?;
+            let at = format_args!("workloads[{k}]");
+            self.name(format_args!("{at}.name"), &workload.name, &mut names)?;
             let known = nodes.contains(workload.node.as_str());
             self.require(
                 known,
-                &format!("{at}.node"),
+                format_args!("{at}.node"),
                 "the name of a node",
-                format!("{:?}", workload.node),
+                format_args!("{:?}", workload.node),
             )?;
-            self.vector(&format!("{at}.demand"), &workload.demand)?;
-            self.number(&format!("{at}.state_gib"), workload.state_gib)?;
-            self.number(&format!("{at}.dirty_gib_s"), workload.dirty_gib_s)?;
-            self.number(&format!("{at}.priority"), workload.priority)?;
-            let (field, given) = (format!("{at}.forecast"), workload.forecast.len());
-            let expected = format!("{horizons} horizons, as for other workloads, or none");
-            self.require(given == 0 || given == horizons, &field, &expected, given)?;
+            self.vector(format_args!("{at}.demand"), &workload.demand)?;
+            self.number(format_args!("{at}.state_gib"), workload.state_gib)?;
+            self.number(format_args!("{at}.dirty_gib_s"), workload.dirty_gib_s)?;
+            self.number(format_args!("{at}.priority"), workload.priority)?;
+            let (field, given) = (format_args!("{at}.forecast"), workload.forecast.len());
+            let expected = format_args!("{horizons} horizons, as for other workloads, or none");
+            self.require(given == 0 || given == horizons, field, expected, given)?;
             for (h, demand) in workload.forecast.iter().enumerate() {
-                self.vector(&format!("{field}[{h}]"), demand)?;
+                self.vector(format_args!("{field}[{h}]"), demand)?;
             }
         }
         Ok(())
@@ -131,23 +133,28 @@ impl Check<'_> {
             ("machines", "nodes", instance.machines().len(), snapshot.nodes.len()),
             ("processes", "workloads", instance.processes().len(), snapshot.workloads.len()),
         ] {
-            let expected = format!("{there}, as machine_reassignment.model has {what}");
-            self.require(here == there, field, &expected, here)?;
+            let expected = format_args!("{there}, as machine_reassignment.model has {what}");
+            self.require(here == there, field, expected, here)?;
         }
         let same = |vector: &[f32], numbers: &[i64]| {
             vector.iter().zip(numbers).position(|(&here, &there)| here != there as f32)
         };
         for (i, node) in snapshot.nodes.iter().enumerate() {
             if let Some(j) = same(&node.supply, instance.capacity(i)) {
-                let expected = format!("{}, as in the model", instance.capacity(i)[j]);
-                self.require(false, &format!("nodes[{i}].supply[{j}]"), &expected, node.supply[j])?;
+                let expected = format_args!("{}, as in the model", instance.capacity(i)[j]);
+                self.require(
+                    false,
+                    format_args!("nodes[{i}].supply[{j}]"),
+                    expected,
+                    node.supply[j],
+                )?;
             }
         }
         for (k, workload) in snapshot.workloads.iter().enumerate() {
             if let Some(j) = same(&workload.demand, instance.requirement(k)) {
-                let field = format!("workloads[{k}].demand[{j}]");
-                let expected = format!("{}, as in the model", instance.requirement(k)[j]);
-                self.require(false, &field, &expected, workload.demand[j])?;
+                let field = format_args!("workloads[{k}].demand[{j}]");
+                let expected = format_args!("{}, as in the model", instance.requirement(k)[j]);
+                self.require(false, field, expected, workload.demand[j])?;
             }
         }
         Ok(())
@@ -161,31 +168,33 @@ impl Check<'_> {
             .collect();
         let mut seen = HashSet::new();
         for (t, transfer) in snapshot.transfers.iter().enumerate() {
-            let at = format!("transfers[{t}]");
-            let (field, name) = (format!("{at}.workload"), format!("{:?}", transfer.workload));
+            let at = format_args!("transfers[{t}]");
+            let (field, name) =
+                (format_args!("{at}.workload"), format_args!("{:?}", transfer.workload));
             let to = destination.get(transfer.workload.as_str());
-            self.require(to.is_some(), &field, "the name of a workload", &name)?;
+            self.require(to.is_some(), field, "the name of a workload", name)?;
             self.require(
                 seen.insert(&transfer.workload),
-                &field,
+                field,
                 "one transfer per workload",
-                format!("{name} again"),
+                format_args!("{name} again"),
             )?;
-            let (field, source) = (format!("{at}.source"), format!("{:?}", transfer.source));
+            let (field, source) =
+                (format_args!("{at}.source"), format_args!("{:?}", transfer.source));
             self.require(
                 nodes.contains(transfer.source.as_str()),
-                &field,
+                field,
                 "the name of a node",
-                &source,
+                source,
             )?;
             let moves = to != Some(&transfer.source.as_str());
             self.require(
                 moves,
-                &field,
+                field,
                 "another node than the workload's node, its destination",
-                &source,
+                source,
             )?;
-            self.number(&format!("{at}.remaining_s"), transfer.remaining_s)?;
+            self.number(format_args!("{at}.remaining_s"), transfer.remaining_s)?;
         }
         Ok(())
     }

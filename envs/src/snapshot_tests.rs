@@ -216,7 +216,7 @@ fn the_schema_knows_every_field() {
 prop_compose! {
     fn node(i: usize)(supply in proptest::collection::vec(0.0f32..1e6, 3), zone in "[a-z ü\"\\\\]{0,3}", fast in any::<bool>(), bandwidth_gib_s in 1e-3f32..1e3)
         -> SnapshotNode {
-        SnapshotNode { name: format!("n{i}"), class: if fast { "fast".into() } else { standard() }, zone, supply, bandwidth_gib_s, health: Health::Healthy, deadline_ticks: 0 }
+        SnapshotNode { name: format!("n{i}"), class: if fast { "fast".into() } else { standard() }, zone, supply, bandwidth_gib_s, health: Health::Healthy, deadline_ticks: 0, ..SnapshotNode::default() }
     }
 }
 
@@ -233,8 +233,7 @@ prop_compose! {
         let [state_gib, dirty_gib_s, priority] = numbers;
         SnapshotWorkload {
             name: format!("w{k}"), node: format!("n{node}"), demand, state_gib, dirty_gib_s, priority,
-            classes: vec![], anti_affinity, movable, cooldown_ticks, forecast,
-        }
+            classes: vec![], anti_affinity, movable, cooldown_ticks, forecast, ..SnapshotWorkload::default() }
     }
 }
 
@@ -256,8 +255,7 @@ proptest! {
             nodes: nodes.into(),
             workloads: workloads.into(),
             transfers: transfers.into_iter().collect(),
-            machine_reassignment: None,
-        };
+            machine_reassignment: None, ..Snapshot::default() };
         prop_assert_eq!(Snapshot::from_json(&snapshot.to_json(), "again").unwrap(), snapshot);
     }
 

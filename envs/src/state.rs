@@ -5,6 +5,7 @@
 
 use crate::cluster::{ClusterSpec, Health, NO_GROUP};
 use crate::constraints::Infeasible;
+use crate::fences::Fences;
 use crate::migration::{MigrationCost, MigrationCostLanes};
 use crate::objective::{LEVEL_TERMS, LOAD_TERMS, Objective, TERMS, Term, Terms};
 use crate::observation::LANES;
@@ -99,6 +100,8 @@ pub struct ClusterState {
     /// The placement as an assignment of the machine-reassignment problem, where the cluster has its
     /// constraints and costs.
     pub reassignment: Option<Solution<Arc<Instance>>>,
+    /// What may not be moved beyond that; none in training.
+    pub fences: Fences,
     /// Transfers that each node takes part in, `[P]`.
     pub(crate) node_transfers: Vec<u16>,
     /// Bandwidth that one more transfer would get on each node's link, `[N]`.
@@ -135,6 +138,7 @@ impl ClusterState {
             forecast: vec![Outlook::new(&spec); horizons],
             slots: SlotView::new(&spec, &objective),
             reassignment: spec.reassignment.clone().map(Solution::new),
+            fences: Fences::default(),
             node_transfers: vec![0; spec.padded_nodes()],
             link_share: vec![0.0; spec.nodes()],
             group_count: vec![0; spec.groups * spec.padded_nodes()],

@@ -15,6 +15,7 @@ pub mod pretrained;
 pub mod reassignment;
 pub mod recording;
 pub mod rollout;
+pub mod shell;
 pub mod tune;
 
 #[cfg(test)]

@@ -125,6 +125,12 @@ pub enum StopReason {
     InfeasibleChoice,
     /// The policy's moves would not have improved the objective by what they cost.
     NoGain,
+    /// The policy's moves would have improved the objective by less than the operator asks for.
+    GainBelowThreshold,
+    /// Someone has halted all migrations; the policy was not asked.
+    Halted,
+    /// The snapshot is too doubtful, or the time is not right; the policy was not asked.
+    Refused,
 }
 
 /// Plans from a state. `max_moves` caps the number of moves further than the state's own budget;
@@ -138,8 +144,20 @@ pub fn plan(
     max_moves: u32,
     deadline: Option<Instant>,
 ) -> Plan {
+    plan_within(state, policy, max_moves, deadline, &mut |_, _| {})
+}
+
+/// [`plan`], with `fence` called before each decision to set the fences of the state that the policy
+/// sees, from the moves so far.
+pub fn plan_within(
+    state: &ClusterState,
+    policy: &mut dyn Policy,
+    max_moves: u32,
+    deadline: Option<Instant>,
+    fence: &mut dyn FnMut(&mut ClusterState, &[PlannedMove]),
+) -> Plan {
     let mut draft = Draft::new(state);
-    let stop_reason = draft.decide(policy, max_moves, deadline);
+    let stop_reason = draft.decide(policy, max_moves, deadline, fence);
     draft.finish(stop_reason)
 }
 
@@ -170,8 +188,10 @@ impl Draft {
         policy: &mut dyn Policy,
         max_moves: u32,
         deadline: Option<Instant>,
+        fence: &mut dyn FnMut(&mut ClusterState, &[PlannedMove]),
     ) -> StopReason {
         loop {
+            fence(&mut self.scratch, &self.moves);
             if self.scratch.moves_left == 0 {
                 return StopReason::BudgetSpent;
             }

@@ -1,8 +1,12 @@
 //! The command line.
 
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Decides migrations for live clusters with a trained policy. Needs no libtorch.
 #[derive(Debug, Parser)]
@@ -25,6 +29,9 @@ pub enum Command {
     #[command(after_help = "Example:
   godwit-scorer stream --model policy.pt < snapshots.jsonl > plans.jsonl")]
     Stream(StreamArgs),
+    /// Answer requests over HTTP
+    #[command(after_help = SERVE_HELP)]
+    Serve(Box<ServeArgs>),
     /// Print what an artifact says about itself
     #[command(after_help = "Example:
   godwit-scorer inspect policy.pt")]
@@ -34,6 +41,22 @@ pub enum Command {
   godwit-scorer schema > snapshot.schema.json")]
     Schema(SchemaArgs),
 }
+
+const SERVE_HELP: &str = "\
+Examples:
+  godwit-scorer serve --model policy.pt
+  curl --data-binary @cluster.json http://127.0.0.1:8980/v1/plan?max_moves=5
+
+  # Policy and baseline side by side; the baseline's plans are returned
+  godwit-scorer serve --model policy.pt --mode shadow --baseline best-single-move --return baseline
+
+  # For other machines: a token and TLS
+  godwit-scorer serve --model policy.pt --mode active --listen 0.0.0.0:8980 \\
+    --token-file token --tls-cert server.pem --tls-key server.key
+
+GET /openapi.json describes every route. SIGTERM and SIGINT finish the requests in flight; a
+second one ends at once. POST /v1/halt makes every plan empty until POST /v1/resume. A changed
+artifact file is loaded within about a second if it passes every check.";
 
 /// The policy and how far it may go.
 #[derive(Debug, Args)]
@@ -48,6 +71,12 @@ pub struct PolicyArgs {
     /// Begin no further decision this many milliseconds after the snapshot was there
     #[arg(long, value_name = "MS")]
     pub deadline_ms: Option<u64>,
+    /// Limits on every plan, as TOML: moves per node and tenant, disruption budgets, hold-down,
+    /// back-off, windows, age of the input, least gain (`godwit-scorer schema limits` lists them).
+    /// Those that look back count the plans of `stream`, and of `serve` in mode active, as carried
+    /// out
+    #[arg(long, value_name = "FILE.toml")]
+    pub limits: Option<PathBuf>,
 }
 
 /// `decide`.
@@ -70,6 +99,152 @@ pub struct StreamArgs {
     /// The policy.
     #[command(flatten)]
     pub policy: PolicyArgs,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The policy; both of its limits hold for each request.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// Address and port; port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8980")]
+    pub listen: SocketAddr,
+    /// What answers mean to whoever carries plans out
+    #[arg(long, value_enum, default_value = "dry-run")]
+    pub mode: ModeName,
+    /// Who plans next to the policy in mode shadow
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// Whose plan is returned in mode shadow; the policy's if left out
+    #[arg(long = "return", value_enum)]
+    pub returned: Option<Choice>,
+    /// Threads that decide; one for each core if left out
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroU16>,
+    /// Who is let in.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// How much is let in.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// What is told about it.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Who is let in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessArgs {
+    /// A file with the token that clients must send as `Authorization: Bearer ...`; asked for on
+    /// every route but /v2/health
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The service's certificate and those that it is signed with, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen on other addresses than loopback without TLS, for a proxy that does it; the token is
+    /// still needed
+    #[arg(long)]
+    pub insecure_no_tls: bool,
+}
+
+/// How much is let in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Largest body of a request
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
+    pub max_body_bytes: usize,
+    /// Most nodes of a snapshot
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub max_nodes: usize,
+    /// Most workloads of a snapshot
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub max_workloads: usize,
+    /// Largest headers of a request, together
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 10)]
+    pub max_header_bytes: usize,
+    /// Most headers of a request
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub max_headers: NonZeroU16,
+    /// Longest time to send the headers of a request, and to leave a connection idle
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    pub header_timeout_ms: u32,
+    /// Longest time to send a body and to answer it
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    pub request_timeout_ms: u32,
+    /// Most requests that are worked on, or wait for a worker, at once
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub max_requests: NonZeroU32,
+    /// Most open connections
+    #[arg(long, value_name = "N", default_value = "1024")]
+    pub max_connections: NonZeroU32,
+    /// Longest time to finish the requests in flight when told to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub drain_s: u32,
+    /// Decisions to remember for /v1/decisions
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub keep_decisions: usize,
+}
+
+/// What is told about it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// How log lines are written, to standard error
+    #[arg(long, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// Least severity that is logged; info logs each request
+    #[arg(long, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
+}
+
+/// What answers mean to whoever carries plans out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Plans are for reading
+    DryRun,
+    /// Plans are to be carried out
+    Active,
+    /// Policy and baseline both plan, and one of them is returned
+    Shadow,
+}
+
+/// One of the two that plan in mode shadow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The artifact's policy
+    Policy,
+    /// The baseline
+    Baseline,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Least severity that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Failures
+    Error,
+    /// And what someone should look at
+    Warn,
+    /// And each request
+    Info,
+    /// And each connection that ends early
+    Debug,
 }
 
 /// `inspect`.
@@ -98,4 +273,6 @@ pub enum Format {
     Snapshot,
     /// What `decide` prints
     Plan,
+    /// What `--limits` reads
+    Limits,
 }

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::artifact::{Artifact, Evaluation};
+use godwit_models::shell::ShellRules;
 use serde_json::Value;
 
 use crate::cli::{Format, InspectArgs};
-use crate::decide::Decision;
+use crate::decision::Decision;
 
 /// `godwit-scorer inspect`.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
@@ -26,6 +27,7 @@ pub fn schema(format: Format) -> anyhow::Result<()> {
     let schema = match format {
         Format::Snapshot => Snapshot::json_schema(),
         Format::Plan => schemars::schema_for!(Decision).to_value(),
+        Format::Limits => schemars::schema_for!(ShellRules).to_value(),
     };
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&schema)?)?;
     Ok(())

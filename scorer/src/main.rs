@@ -2,7 +2,11 @@
 
 mod cli;
 mod decide;
+mod decision;
+mod engine;
 mod inspect;
+mod safety;
+mod serve;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,11 +16,14 @@ use godwit_envs::input::InputError;
 use godwit_models::artifact::ArtifactError;
 
 use cli::{Cli, Command};
+use engine::EngineError;
+use serve::SettingsError;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Decide(args) => decide::decide(&args),
         Command::Stream(args) => decide::stream(&args),
+        Command::Serve(args) => serve::serve(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Schema(args) => inspect::schema(args.format),
     };
@@ -29,6 +36,9 @@ fn main() -> ExitCode {
     let message = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     // Nothing is left to be done when standard error is closed.
     let _ = writeln!(io::stderr(), "error: {message}");
-    let bad_input = error.is::<InputError>() || error.is::<ArtifactError>();
+    let bad_input = error.is::<InputError>()
+        || error.is::<ArtifactError>()
+        || error.is::<SettingsError>()
+        || matches!(error.downcast_ref(), Some(EngineError::Input(_)));
     ExitCode::from(if bad_input { 2 } else { 1 })
 }

@@ -46,6 +46,9 @@ impl FollowUps {
                 continue;
             }
             let Some(node) = state.node_of(k) else { continue };
+            if state.fences.holds(k, node) {
+                continue;
+            }
             for view in 0..views {
                 let (outlook, demand) = (state.outlook(view), state.demand_in(view, k));
                 if outlook.most_loaded().contains(&(node as u32)) {
@@ -145,10 +148,12 @@ fn open_lanes(state: &ClusterState, k: usize, now: &Room, left_by: &[u32]) -> [b
     for l in 0..LANES {
         open[l] &= now.tile.node[l] != state.placement[k];
     }
-    if state.closed_nodes > 0 || spec.class_mask[k] != u64::MAX || group != NO_GROUP {
+    let fenced = !state.fences.is_empty();
+    if state.closed_nodes > 0 || spec.class_mask[k] != u64::MAX || group != NO_GROUP || fenced {
         for l in (0..LANES).filter(|&l| now.tile.node[l] != u32::MAX) {
             let node = now.tile.node[l] as usize;
             open[l] &= state.is_open(node) && spec.class_allows(k, node);
+            open[l] &= !state.fences.keeps_out(k, node);
             if group != NO_GROUP {
                 let left = u16::from(left_by.get(l) == Some(&group));
                 open[l] &= state.group_count[group as usize * padded + node] <= left;

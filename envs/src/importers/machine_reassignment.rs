@@ -83,6 +83,7 @@ fn snapshot(instance: &Instance) -> Snapshot {
         bandwidth_gib_s: 1.25,
         health: Health::Healthy,
         deadline_ticks: 0,
+        ..SnapshotNode::default()
     });
     let workloads = instance.initial().iter().enumerate().map(|(p, machine)| SnapshotWorkload {
         name: format!("p{p}"),
@@ -97,6 +98,7 @@ fn snapshot(instance: &Instance) -> Snapshot {
         movable: true,
         cooldown_ticks: 0,
         forecast: Vec::new(),
+        ..SnapshotWorkload::default()
     });
     let kind = |(r, resource): (usize, &crate::reassignment::Resource)| {
         format!("{}-{r}", if resource.transient { "transient" } else { "resource" })
@@ -109,6 +111,7 @@ fn snapshot(instance: &Instance) -> Snapshot {
         workloads: workloads.collect(),
         transfers: Vec::new(),
         machine_reassignment: Some(SnapshotReassignment::new(instance)),
+        ..Snapshot::default()
     }
 }
 

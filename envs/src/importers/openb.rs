@@ -102,6 +102,7 @@ pub fn openb(
         workloads: placement.iter().map(|(pod, node)| snapshot_workload(pod, node)).collect(),
         transfers: Vec::new(),
         machine_reassignment: None,
+        ..Snapshot::default()
     };
     Imported::new(
         "openb",
@@ -127,6 +128,7 @@ fn snapshot_node(node: &Node) -> SnapshotNode {
         bandwidth_gib_s: 1.25,
         health: Health::Healthy,
         deadline_ticks: 0,
+        ..SnapshotNode::default()
     }
 }
 
@@ -148,6 +150,7 @@ fn snapshot_workload(pod: &Pod, node: &Node) -> SnapshotWorkload {
         movable: true,
         cooldown_ticks: 0,
         forecast: Vec::new(),
+        ..SnapshotWorkload::default()
     }
 }
 

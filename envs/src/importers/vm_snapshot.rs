@@ -138,6 +138,7 @@ pub fn vm_snapshot(path: &Path, options: &ImportOptions) -> Result<Imported, Sce
         workloads,
         transfers: Vec::new(),
         machine_reassignment: None,
+        ..Snapshot::default()
     };
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("vm-snapshot");
     let report = ImportReport {
@@ -202,6 +203,7 @@ impl Import<'_> {
                 bandwidth_gib_s: 1.25,
                 health: Health::Healthy,
                 deadline_ticks: 0,
+                ..SnapshotNode::default()
             });
         }
         Ok(())
@@ -248,6 +250,7 @@ impl Import<'_> {
                 movable: single && instance.allow_migration,
                 cooldown_ticks: 0,
                 forecast: Vec::new(),
+                ..SnapshotWorkload::default()
             });
         }
         Ok(())

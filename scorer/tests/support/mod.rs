@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test program uses a part
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+pub mod service;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,131 @@
+//! The operator's limits again, counted on a finished plan in the plainest way.
+
+use super::{Memory, ShellRules};
+use crate::plan::PlannedMove;
+use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
+use serde::Serialize;
+
+/// A limit that a plan does not keep. `at` is the position of the first move that breaks it.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Broken {
+    /// More migrations than allowed, of the plan, a node or a tenant.
+    #[error("move {at}: expected at most {most} migrations of {whose}, got more")]
+    Count {
+        /// Position in the plan.
+        at: usize,
+        /// Whose they are.
+        whose: String,
+        /// The limit.
+        most: u32,
+    },
+    /// More members of a disruption group would be unavailable than allowed.
+    #[error("move {at}: expected at most {most} unavailable members of {group:?}, got more")]
+    Disruption {
+        /// Position in the plan.
+        at: usize,
+        /// The group.
+        group: String,
+        /// The limit.
+        most: u32,
+    },
+    /// The node's metrics are stale.
+    #[error("move {at}: expected nodes with fresh metrics, got {node:?}")]
+    StaleNode {
+        /// Position in the plan.
+        at: usize,
+        /// The node.
+        node: String,
+    },
+    /// The workload still rests from its last moves.
+    #[error("move {at}: expected a rested workload, got {workload:?} with {ticks} ticks to wait")]
+    Rest {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: String,
+        /// Ticks it still has to wait.
+        ticks: u64,
+    },
+    /// The workload would return too soon.
+    #[error("move {at}: expected {workload:?} to stay off {node:?} for a while, got it back")]
+    Return {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: String,
+        /// The node it left.
+        node: String,
+    },
+}
+
+/// Every limit that these moves do not keep; empty if they keep all.
+pub fn broken(
+    rules: &ShellRules,
+    memory: &Memory,
+    snapshot: &Snapshot,
+    moves: &[PlannedMove],
+) -> Vec<Broken> {
+    let mut found = Vec::new();
+    let workload = |name: &str| snapshot.workloads.iter().find(|workload| workload.name == name);
+    let tick = snapshot.tick.unwrap_or(0);
+    for (at, planned) in moves.iter().enumerate() {
+        let so_far = &moves[..=at];
+        let mut count = |whose: String, most: Option<u32>, count: usize| {
+            if let Some(most) = most.filter(|&most| count > most as usize) {
+                found.push(Broken::Count { at, whose, most });
+            }
+        };
+        count("the plan".to_owned(), rules.max_moves, so_far.len());
+        for node in [&planned.source_name, &planned.destination_name] {
+            let touches = |m: &&PlannedMove| m.source_name == *node || m.destination_name == *node;
+            let touched = so_far.iter().filter(touches).count();
+            count(format!("node {node:?}"), rules.max_moves_per_node, touched);
+        }
+        let of = workload(&planned.workload_name);
+        let shares = |field: fn(&SnapshotWorkload) -> &Option<String>, name: &str| {
+            let named = |m: &&PlannedMove| {
+                workload(&m.workload_name).and_then(|w| field(w).as_deref()) == Some(name)
+            };
+            so_far.iter().filter(named).count()
+        };
+        if let Some(tenant) = of.and_then(|workload| workload.tenant.as_deref()) {
+            let moved = shares(|workload| &workload.tenant, tenant);
+            count(format!("tenant {tenant:?}"), rules.max_moves_per_tenant, moved);
+        }
+        if let Some(group) = of.and_then(|workload| workload.disruption_group.as_deref())
+            && let Some(&most) = rules.disruption_budgets.get(group)
+        {
+            let in_transfer = snapshot.transfers.iter().filter(|transfer| {
+                workload(&transfer.workload).and_then(|w| w.disruption_group.as_deref())
+                    == Some(group)
+            });
+            let moved = shares(|workload| &workload.disruption_group, group);
+            if in_transfer.count() + moved > most as usize {
+                found.push(Broken::Disruption { at, group: group.to_owned(), most });
+            }
+        }
+        for node in [&planned.source_name, &planned.destination_name] {
+            let stale = snapshot.nodes.iter().any(|n| {
+                n.name == *node
+                    && rules.max_metrics_age_s.is_some_and(|most| n.metrics_age_s >= most)
+            });
+            if stale {
+                found.push(Broken::StaleNode { at, node: node.clone() });
+            }
+        }
+        let name = &planned.workload_name;
+        let ticks = memory.rest(rules, tick, name);
+        if ticks > 0 {
+            found.push(Broken::Rest { at, workload: name.clone(), ticks });
+        }
+        let node = &planned.destination_name;
+        let left_before = memory.left_by(rules, tick, name).any(|left| left == node);
+        let left_in_plan = rules.hold_down_ticks > 0
+            && moves[..at].iter().any(|m| m.workload_name == *name && m.source_name == *node);
+        if left_before || left_in_plan {
+            found.push(Broken::Return { at, workload: name.clone(), node: node.clone() });
+        }
+    }
+    found
+}

@@ -1,0 +1,281 @@
+//! The safety shell: what an operator asks of every plan is kept outside the network. The limits
+//! reach the policy as fences of the state, so that it plans within them, and the finished plan is
+//! checked again in another way ([`broken`]).
+
+mod check;
+mod memory;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Broken, broken};
+pub use memory::Memory;
+pub use rules::{Backoff, ShellRules, Window};
+
+use crate::plan::{Plan, PlannedMove, StopReason, plan_within};
+use crate::policy::Policy;
+use godwit_envs::fences::Fences;
+use godwit_envs::snapshot::Snapshot;
+use godwit_envs::state::ClusterState;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Why nothing at all is decided about a snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Refusal {
+    /// Rules that look back or at the clock need times that the snapshot does not state.
+    #[error("{field}: expected a value, as {rule} asks for it, got none")]
+    NoTime {
+        /// Field of the snapshot.
+        field: String,
+        /// Rule that needs it.
+        rule: String,
+    },
+    /// The snapshot is too old.
+    #[error("taken_at_s: expected a snapshot of at most {limit_s} s, got one of {age_s} s")]
+    Stale {
+        /// Its age, seconds.
+        age_s: f64,
+        /// Oldest that is decided about, seconds.
+        limit_s: f64,
+    },
+    /// Too few nodes have fresh metrics.
+    #[error("nodes: expected fresh metrics of a share of at least {least}, got {share}")]
+    FewFresh {
+        /// Share of nodes with fresh metrics.
+        share: f32,
+        /// Least share.
+        least: f32,
+    },
+    /// No maintenance window is open.
+    #[error("windows: expected a time within one, got {time_s} s since 1970")]
+    OutsideWindows {
+        /// The snapshot's time, seconds since 1970.
+        time_s: f64,
+    },
+}
+
+/// How many workloads or nodes are left out of a decision, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftOut {
+    /// Nodes whose metrics are stale.
+    pub stale_nodes: u32,
+    /// Workloads that rest after moves before.
+    pub resting: u32,
+    /// Workloads that must not return to a node yet.
+    pub held_down: u32,
+}
+
+impl LeftOut {
+    /// Whether nothing is left out.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A snapshot within an operator's limits.
+pub struct Shell<'a> {
+    rules: &'a ShellRules,
+    snapshot: &'a Snapshot,
+    /// Fences before the first move.
+    fences: Fences,
+    left_out: LeftOut,
+    /// Each workload's tenant and disruption group, as indices.
+    tenant: Vec<Option<usize>>,
+    group: Vec<Option<usize>>,
+    tenants: usize,
+    /// Members of each disruption group that may still become unavailable.
+    budget: Vec<u32>,
+}
+
+impl<'a> Shell<'a> {
+    /// Looks at a valid snapshot. `now_s` is the time in seconds since 1970, for the snapshot's age.
+    ///
+    /// # Errors
+    /// When nothing is to be decided about it.
+    pub fn new(
+        rules: &'a ShellRules,
+        memory: &Memory,
+        snapshot: &'a Snapshot,
+        now_s: f64,
+    ) -> Result<Self, Refusal> {
+        admit(rules, snapshot, now_s)?;
+        let (tenant, tenants) = numbered(snapshot, |workload| workload.tenant.as_deref());
+        let (group, groups) = numbered(snapshot, |workload| workload.disruption_group.as_deref());
+        let mut budget = vec![u32::MAX; groups];
+        for (workload, group) in snapshot.workloads.iter().zip(&group) {
+            if let (Some(name), Some(group)) = (&workload.disruption_group, group)
+                && let Some(&most) = rules.disruption_budgets.get(name)
+            {
+                budget[*group] = most;
+            }
+        }
+        let index: HashMap<&str, usize> =
+            snapshot.workloads.iter().map(|workload| workload.name.as_str()).zip(0..).collect();
+        for transfer in &snapshot.transfers {
+            if let Some(group) = index.get(transfer.workload.as_str()).and_then(|&k| group[k]) {
+                budget[group] = budget[group].saturating_sub(u32::from(budget[group] < u32::MAX));
+            }
+        }
+        let mut shell = Self {
+            rules,
+            snapshot,
+            fences: Fences::default(),
+            left_out: LeftOut::default(),
+            tenant,
+            group,
+            tenants,
+            budget,
+        };
+        shell.fence(memory);
+        Ok(shell)
+    }
+
+    /// What is left out from the start.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Plans as [`crate::plan::plan`] does, within the limits. `state` is that of the snapshot.
+    pub fn plan(
+        &self,
+        state: &ClusterState,
+        policy: &mut dyn Policy,
+        max_moves: u32,
+        deadline: Option<Instant>,
+    ) -> Plan {
+        let max_moves = self.rules.max_moves.map_or(max_moves, |most| most.min(max_moves));
+        let mut plan = plan_within(state, policy, max_moves, deadline, &mut |state, moves| {
+            state.fences = self.fences_after(moves);
+        });
+        let cost: f32 = plan.moves.iter().map(|planned| planned.cost).sum();
+        let gain = plan.objective_before - plan.objective_after - cost;
+        let least = self.rules.min_gain_share * plan.objective_before;
+        if least > 0.0 && !plan.moves.is_empty() && gain < least {
+            plan.moves.clear();
+            plan.waves = 0;
+            plan.objective_after = plan.objective_before;
+            plan.stop_reason = StopReason::GainBelowThreshold;
+        }
+        plan
+    }
+
+    /// Fences from what is known before the plan.
+    fn fence(&mut self, memory: &Memory) {
+        let (snapshot, rules) = (self.snapshot, self.rules);
+        let (nodes, workloads) = (snapshot.nodes.len(), snapshot.workloads.len());
+        let index: HashMap<&str, usize> =
+            snapshot.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
+        for (i, node) in snapshot.nodes.iter().enumerate() {
+            if rules.max_metrics_age_s.is_some_and(|most| node.metrics_age_s >= most) {
+                self.fences.close_node(i, nodes);
+                self.left_out.stale_nodes += 1;
+            }
+        }
+        let Some(tick) = snapshot.tick else { return };
+        for (k, workload) in snapshot.workloads.iter().enumerate() {
+            if memory.rest(rules, tick, &workload.name) > 0 {
+                self.fences.hold_workload(k, workloads);
+                self.left_out.resting += 1;
+            }
+            let mut held = false;
+            for node in memory.left_by(rules, tick, &workload.name) {
+                if let Some(&node) = index.get(node) {
+                    self.fences.keep_apart(k, node);
+                    held = true;
+                }
+            }
+            self.left_out.held_down += u32::from(held);
+        }
+    }
+
+    /// Fences once these moves are planned.
+    fn fences_after(&self, moves: &[PlannedMove]) -> Fences {
+        let mut fences = self.fences.clone();
+        let (nodes, workloads) = (self.snapshot.nodes.len(), self.snapshot.workloads.len());
+        let mut of_node = vec![0; nodes];
+        let mut of_tenant = vec![0; self.tenants];
+        let mut budget = self.budget.clone();
+        for planned in moves {
+            of_node[planned.source] += 1;
+            of_node[planned.destination] += 1;
+            if let Some(tenant) = self.tenant[planned.workload] {
+                of_tenant[tenant] += 1;
+            }
+            if let Some(group) = self.group[planned.workload]
+                && budget[group] < u32::MAX
+            {
+                budget[group] = budget[group].saturating_sub(1);
+            }
+            if self.rules.hold_down_ticks > 0 {
+                fences.keep_apart(planned.workload, planned.source);
+            }
+        }
+        if let Some(most) = self.rules.max_moves_per_node {
+            (0..nodes).filter(|&i| of_node[i] >= most).for_each(|i| fences.close_node(i, nodes));
+        }
+        let spent = |k: usize| {
+            let most = self.rules.max_moves_per_tenant;
+            let tenant =
+                self.tenant[k].is_some_and(|t| most.is_some_and(|most| of_tenant[t] >= most));
+            tenant || self.group[k].is_some_and(|group| budget[group] == 0)
+        };
+        (0..workloads).filter(|&k| spent(k)).for_each(|k| fences.hold_workload(k, workloads));
+        fences
+    }
+}
+
+/// Whether anything may be decided.
+fn admit(rules: &ShellRules, snapshot: &Snapshot, now_s: f64) -> Result<(), Refusal> {
+    let missing = |field: &str, rule: &str| Refusal::NoTime {
+        field: field.to_owned(),
+        rule: rule.to_owned(),
+    };
+    if snapshot.tick.is_none() {
+        if rules.hold_down_ticks > 0 {
+            return Err(missing("tick", "hold_down_ticks"));
+        }
+        if rules.backoff.is_some() {
+            return Err(missing("tick", "backoff"));
+        }
+    }
+    if let Some(limit_s) = rules.max_age_s {
+        let taken = snapshot.taken_at_s.ok_or_else(|| missing("taken_at_s", "max_age_s"))?;
+        // A snapshot from the future is as doubtful as an old one: some clock is wrong.
+        let age_s = (now_s - taken).abs();
+        if age_s > limit_s {
+            return Err(Refusal::Stale { age_s, limit_s });
+        }
+    }
+    if let Some(most) = rules.max_metrics_age_s {
+        let fresh = snapshot.nodes.iter().filter(|node| node.metrics_age_s < most).count();
+        let (share, least) = (fresh as f32 / snapshot.nodes.len() as f32, rules.min_fresh_share);
+        if share < least {
+            return Err(Refusal::FewFresh { share, least });
+        }
+    }
+    if !rules.windows.is_empty() {
+        let time_s = snapshot.taken_at_s.ok_or_else(|| missing("taken_at_s", "windows"))?;
+        if !rules.windows.iter().any(|window| window.contains(time_s)) {
+            return Err(Refusal::OutsideWindows { time_s });
+        }
+    }
+    Ok(())
+}
+
+/// The names that workloads state, as indices, and how many there are.
+fn numbered<'a>(
+    snapshot: &'a Snapshot,
+    name: impl Fn(&'a godwit_envs::snapshot::SnapshotWorkload) -> Option<&'a str>,
+) -> (Vec<Option<usize>>, usize) {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let numbers = snapshot.workloads.iter().map(|workload| {
+        let next = seen.len();
+        name(workload).map(|name| *seen.entry(name).or_insert(next))
+    });
+    let numbers: Vec<_> = numbers.collect();
+    (numbers, seen.len())
+}

@@ -1,0 +1,102 @@
+//! What is told about a decision: the document that `decide`, `stream` and `serve` give.
+
+use godwit_models::plan::{Plan, StopReason};
+use godwit_models::shell::{LeftOut, Refusal};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::engine::{Case, Loaded, Planned};
+
+/// Name and version of the document.
+const DECISION_FORMAT: &str = "godwit-plan/1";
+
+/// What `decide` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Decision {
+    /// Always `godwit-plan/1`.
+    pub format: &'static str,
+    /// Which policy decided.
+    pub artifact: ArtifactName,
+    /// The snapshot's tick, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tick: Option<u64>,
+    /// Why the plan ends where it ends, or why it moves nothing; `plan.stop_reason` in a sentence.
+    pub reason: &'static str,
+    /// Why the policy was not asked, if the operator's limits forbid it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// How many nodes and workloads the operator's limits leave out from the start, if any.
+    #[serde(skip_serializing_if = "LeftOut::is_none")]
+    pub left_out: LeftOut,
+    /// The migrations in order.
+    pub plan: Plan,
+    /// Where the time went.
+    pub timing_us: Timing,
+}
+
+/// An artifact, named so that it can be found again.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ArtifactName {
+    /// SHA-256 of the file, in hex.
+    pub sha256: String,
+    /// Scenario that the policy was trained on.
+    pub scenario: String,
+}
+
+/// Microseconds per stage.
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
+pub struct Timing {
+    /// Reading and checking the artifact; 0 where that was done before.
+    pub artifact: u64,
+    /// Reading and checking the snapshot.
+    pub snapshot: u64,
+    /// All decisions of the policy, and ordering the moves.
+    pub plan: u64,
+    /// Checking the hard constraints.
+    pub guard: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+impl Decision {
+    /// The document about this plan; of `timing_us` the stages of planning are filled in here.
+    pub fn new(loaded: &Loaded, case: &Case, planned: Planned, timing_us: Timing) -> Self {
+        Self {
+            format: DECISION_FORMAT,
+            artifact: loaded.name.clone(),
+            tick: case.snapshot.tick,
+            reason: explain(planned.plan.stop_reason),
+            refusal: planned.refusal,
+            left_out: planned.left_out,
+            plan: planned.plan,
+            timing_us: Timing { plan: planned.plan_us, guard: planned.guard_us, ..timing_us },
+        }
+    }
+}
+
+/// The reason in a sentence.
+fn explain(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::PolicyStays => {
+            "the policy values staying above every migration that it was offered"
+        }
+        StopReason::NoFeasibleMove => {
+            "no migration is feasible: capacity, class, anti-affinity, cooldown or transfer limits \
+             forbid each"
+        }
+        StopReason::BudgetSpent => "the move budget is spent",
+        StopReason::MaxMoves => "as many migrations as were asked for",
+        StopReason::Deadline => "the deadline has passed",
+        StopReason::InfeasibleChoice => "the policy chose a migration that is not allowed",
+        StopReason::NoGain => {
+            "no migrations that the policy chose improve the objective by more than they cost"
+        }
+        StopReason::GainBelowThreshold => {
+            "the migrations that the policy chose improve the objective by less than is asked for"
+        }
+        StopReason::Refused => {
+            "the operator's limits allow no decision about this snapshot, or none now"
+        }
+        StopReason::Halted => "migrations are halted until someone resumes them",
+    }
+}

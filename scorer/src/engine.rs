@@ -1,0 +1,238 @@
+//! The engine: decides about one parsed snapshot after another with one artifact. `decide`,
+//! `stream` and `serve` differ only in where snapshots come from and where decisions go.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use godwit_envs::input::InputError;
+use godwit_envs::scenario::Rules;
+use godwit_envs::snapshot::Snapshot;
+use godwit_envs::state::ClusterState;
+use godwit_models::artifact::{Artifact, ArtifactError};
+use godwit_models::baselines::stay::Stay;
+use godwit_models::guard::{Violation, violations};
+use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::plan::{Plan, StopReason};
+use godwit_models::policy::Policy;
+use godwit_models::shell::{Broken, LeftOut, Refusal};
+
+use crate::decision::{ArtifactName, Decision, Timing};
+use crate::safety::Safety;
+
+/// Why there is no decision.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The snapshot cannot be decided about.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The plan must not be carried out.
+    #[error(
+        "plan: expected to keep every hard constraint, got {} broken: {}",
+        .0.len(),
+        .0.first().map(Violation::to_string).unwrap_or_default()
+    )]
+    Violations(Vec<Violation>),
+    /// The plan breaks a limit of the operator's.
+    #[error(
+        "plan: expected to keep every limit of the operator, got {} broken: {}",
+        .0.len(),
+        .0.first().map(Broken::to_string).unwrap_or_default()
+    )]
+    Limits(Vec<Broken>),
+}
+
+/// An artifact with the rules that decisions are made under; shared by all engines.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The artifact, which has passed every check.
+    pub artifact: Artifact,
+    /// What decisions call it.
+    pub name: ArtifactName,
+    /// Its rules.
+    pub rules: Arc<Rules>,
+    /// When it was read.
+    pub read_at: SystemTime,
+    /// How long that took.
+    pub read_us: u64,
+}
+
+impl Loaded {
+    /// Reads and checks the artifact in a file, or the one that comes with the program under this
+    /// name.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn open(model: &Path) -> Result<Self, ArtifactError> {
+        let started = Instant::now();
+        let artifact = Artifact::open(model)?;
+        let rules = Arc::new(artifact.rules()?);
+        let name = ArtifactName {
+            sha256: artifact.sha256.clone(),
+            scenario: artifact.manifest.scenario_name.clone(),
+        };
+        Ok(Self { artifact, name, rules, read_at: SystemTime::now(), read_us: micros(started) })
+    }
+}
+
+/// How far one plan may go.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanLimits {
+    /// At most this many migrations, next to the budget of the rules.
+    pub max_moves: u32,
+    /// No further decision is begun after this.
+    pub deadline: Option<Instant>,
+}
+
+impl PlanLimits {
+    /// At most `max_moves`, and a deadline this long after `start`.
+    pub fn from(start: Instant, max_moves: u32, deadline: Option<Duration>) -> Self {
+        // A deadline beyond the clock's range is none.
+        Self { max_moves, deadline: deadline.and_then(|after| start.checked_add(after)) }
+    }
+}
+
+/// A cluster that is to be decided about.
+#[derive(Debug)]
+pub struct Case {
+    /// The cluster under the artifact's rules.
+    pub state: ClusterState,
+    /// What was sent.
+    pub snapshot: Snapshot,
+}
+
+/// A plan that may leave the program.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// Why the policy was not asked, if the operator's limits forbid it.
+    pub refusal: Option<Refusal>,
+    /// What the operator's limits leave out of the decision from the start.
+    pub left_out: LeftOut,
+    /// Microseconds of deciding and ordering.
+    pub plan_us: u64,
+    /// Microseconds of checking.
+    pub guard_us: u64,
+}
+
+/// A policy with its buffers, which later decisions reuse.
+#[derive(Debug)]
+pub struct Engine {
+    loaded: Arc<Loaded>,
+    policy: NetworkPolicy,
+}
+
+impl Engine {
+    /// An engine for this artifact.
+    pub fn new(loaded: Arc<Loaded>) -> Self {
+        let policy = NetworkPolicy::new("policy", loaded.artifact.network.clone());
+        Self { loaded, policy }
+    }
+
+    /// The artifact that decides.
+    pub fn loaded(&self) -> &Arc<Loaded> {
+        &self.loaded
+    }
+
+    /// The cluster that a valid snapshot shows; `label` is what errors call the snapshot.
+    ///
+    /// # Errors
+    /// When the snapshot does not fit the artifact's rules or network.
+    pub fn case(&self, snapshot: Snapshot, label: &str) -> Result<Case, EngineError> {
+        let rules = Arc::clone(&self.loaded.rules);
+        let state = self.loaded.artifact.state(rules, &snapshot, label)?;
+        Ok(Case { state, snapshot })
+    }
+
+    /// Plans with the artifact's policy.
+    ///
+    /// # Errors
+    /// When the plan breaks a hard constraint or a limit of the operator's.
+    pub fn plan(
+        &mut self,
+        case: &Case,
+        safety: &Safety,
+        limits: PlanLimits,
+    ) -> Result<Planned, EngineError> {
+        plan_with(&mut self.policy, case, safety, limits)
+    }
+
+    /// Reads a snapshot and plans for it; `label` is what errors call it.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be decided about, or the plan breaks a hard constraint or a limit.
+    pub fn decide(
+        &mut self,
+        text: &str,
+        label: &str,
+        safety: &Safety,
+        max_moves: u32,
+        deadline: Option<Duration>,
+    ) -> Result<Decision, EngineError> {
+        let started = Instant::now();
+        let case = self.case(Snapshot::from_json(text, label)?, label)?;
+        let mut timing = Timing { snapshot: micros(started), ..Timing::default() };
+        let planned = self.plan(&case, safety, PlanLimits::from(started, max_moves, deadline))?;
+        timing.total = micros(started);
+        Ok(Decision::new(&self.loaded, &case, planned, timing))
+    }
+}
+
+/// Plans with any policy; what it gives is checked like the artifact's own plans.
+///
+/// # Errors
+/// When the plan breaks a hard constraint or a limit of the operator's.
+pub fn plan_with(
+    policy: &mut dyn Policy,
+    case: &Case,
+    safety: &Safety,
+    limits: PlanLimits,
+) -> Result<Planned, EngineError> {
+    let planning = Instant::now();
+    let shell = match safety.around(&case.snapshot) {
+        Ok(shell) => shell,
+        Err(refusal) => return Ok(nothing(case, StopReason::Refused, Some(refusal))),
+    };
+    // A network has nothing to look at in an empty cluster, and there is nothing to decide.
+    let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
+    let plan = shell.plan(&case.state, policy, limits.max_moves, limits.deadline);
+    let plan_us = micros(planning);
+    let checking = Instant::now();
+    let plan = review(case, safety, plan)?;
+    let left_out = shell.left_out().clone();
+    Ok(Planned { plan, refusal: None, left_out, plan_us, guard_us: micros(checking) })
+}
+
+/// The plan of a halted engine: nothing, whatever a policy would say.
+pub fn halted(case: &Case) -> Planned {
+    nothing(case, StopReason::Halted, None)
+}
+
+fn nothing(case: &Case, stop_reason: StopReason, refusal: Option<Refusal>) -> Planned {
+    let level = case.state.level();
+    let plan = Plan {
+        moves: Vec::new(),
+        waves: 0,
+        stop_reason,
+        objective_before: level,
+        objective_after: level,
+    };
+    Planned { plan, refusal, left_out: LeftOut::default(), plan_us: 0, guard_us: 0 }
+}
+
+/// Microseconds since then.
+pub fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What stands between planner and answer: every plan of every policy passes through here, and
+/// what this returns is what may be carried out.
+fn review(case: &Case, safety: &Safety, plan: Plan) -> Result<Plan, EngineError> {
+    let broken = violations(&case.state, &plan.moves);
+    if !broken.is_empty() {
+        return Err(EngineError::Violations(broken));
+    }
+    let broken = safety.broken(&case.snapshot, &plan.moves);
+    if broken.is_empty() { Ok(plan) } else { Err(EngineError::Limits(broken)) }
+}

@@ -1,0 +1,131 @@
+//! What all requests share.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::body::read;
+use super::error::ApiError;
+use super::history::History;
+use super::metrics::Metrics;
+use super::model::LiveModel;
+use super::pool::{Pool, Worker};
+use super::settings::Settings;
+
+/// What all requests share.
+pub struct App {
+    /// What was asked for at the start.
+    pub settings: Settings,
+    /// The artifact that decides.
+    pub model: Arc<LiveModel>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Recent decisions.
+    pub history: History,
+    /// Whether the service is about to end.
+    pub draining: AtomicBool,
+    /// Names requests.
+    pub ids: Ids,
+    pool: Pool,
+    permits: Semaphore,
+    halted: AtomicBool,
+}
+
+/// How handlers hold it.
+pub type Shared = Arc<App>;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Names the request in the log, and its decision.
+    pub id: String,
+    /// When its headers were there.
+    pub at: Instant,
+    /// When it must have been answered.
+    pub until: Instant,
+}
+
+impl App {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// When the system has no room for their threads.
+    pub fn start(settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
+        let metrics = Arc::new(Metrics::new(settings.mode));
+        metrics.model(&model.current());
+        let shadow = settings.shadow.as_ref().map(|shadow| shadow.baseline.as_str());
+        Ok(Self {
+            pool: Pool::start(settings.workers, &model, shadow, &metrics)?,
+            permits: Semaphore::new(settings.bounds.requests as usize),
+            history: History::new(settings.bounds.decisions),
+            draining: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
+            ids: Ids::new(),
+            settings,
+            model,
+            metrics,
+        })
+    }
+
+    /// Whether migrations are halted.
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(SeqCst)
+    }
+
+    /// Halts or resumes migrations.
+    pub fn halt(&self, halted: bool) {
+        self.halted.store(halted, SeqCst);
+        self.metrics.halted.set(i64::from(halted));
+    }
+
+    /// Reads a request's body and has a worker work on it, within the limits on both. The permit is
+    /// taken first: bodies that wait for a worker take memory, too.
+    ///
+    /// # Errors
+    /// When a limit is exceeded, the body breaks off, or the work fails or panics.
+    pub async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        arrival: &Arrival,
+        body: Body,
+        work: impl FnOnce(&App, &mut Worker, &Bytes) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let bounds = &self.settings.bounds;
+        let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy(bounds.requests))?;
+        let body = read(body, bounds.body_bytes, arrival.until).await?;
+        let app = Arc::clone(self);
+        let done = self.pool.run(move |worker| work(&app, worker, &body));
+        match timeout_at(arrival.until, done).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_lost)) => Err(ApiError::internal()),
+            Err(_elapsed) => Err(ApiError::timeout()),
+        }
+    }
+}
+
+/// Names requests so that no two have the same name, also across restarts.
+#[derive(Debug)]
+pub struct Ids {
+    start: u32,
+    next: AtomicU64,
+}
+
+impl Ids {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The low bits of the time in microseconds: the same again only after an hour.
+        let start = (now.as_micros() as u32).wrapping_add(std::process::id());
+        Self { start, next: AtomicU64::new(0) }
+    }
+
+    /// A new name.
+    pub fn next(&self) -> String {
+        format!("{:08x}-{:x}", self.start, self.next.fetch_add(1, Relaxed))
+    }
+}

@@ -1,0 +1,93 @@
+//! What operators ask for: halt, resume, the artifact, health, metrics, the interface itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::app::Shared;
+use super::error::{ApiError, json};
+use super::metrics::CONTENT_TYPE as METRICS_TYPE;
+use super::model::ModelInfo;
+use super::openapi;
+
+/// Whether migrations are halted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HaltState {
+    /// While this is true every plan is empty, with the stop reason `halted`.
+    pub halted: bool,
+}
+
+/// Whether the process is alive.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Live {
+    /// Always true.
+    pub live: bool,
+}
+
+/// Whether requests should be sent here.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Ready {
+    /// False, with status 503, once the service is told to end.
+    pub ready: bool,
+}
+
+/// `POST /v1/halt`.
+pub async fn halt(State(app): State<Shared>) -> Response {
+    set_halted(&app, true)
+}
+
+/// `POST /v1/resume`.
+pub async fn resume(State(app): State<Shared>) -> Response {
+    set_halted(&app, false)
+}
+
+/// `GET /v1/model`.
+pub async fn model(State(app): State<Shared>) -> Response {
+    json(StatusCode::OK, &ModelInfo::new(&app.model.current()))
+}
+
+/// `POST /v1/model/reload`.
+pub async fn reload(State(app): State<Shared>) -> Result<Response, ApiError> {
+    let model = Arc::clone(&app.model);
+    let reloaded = tokio::task::spawn_blocking(move || model.reload());
+    let reloaded = reloaded.await.map_err(|_| ApiError::internal())?;
+    app.metrics.reloaded("request", reloaded.as_deref().ok());
+    let loaded = reloaded?;
+    tracing::info!(sha256 = loaded.name.sha256, "another artifact decides from now on");
+    Ok(json(StatusCode::OK, &ModelInfo::new(&loaded)))
+}
+
+/// `GET /v2/health/live`.
+pub async fn live() -> Response {
+    json(StatusCode::OK, &Live { live: true })
+}
+
+/// `GET /v2/health/ready`.
+pub async fn ready(State(app): State<Shared>) -> Response {
+    let ready = !app.draining.load(Relaxed);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &Ready { ready })
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(app): State<Shared>) -> Result<Response, ApiError> {
+    let text = app.metrics.text().map_err(|_| ApiError::internal())?;
+    Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+/// `GET /openapi.json`.
+pub async fn openapi() -> Response {
+    json(StatusCode::OK, &openapi::document())
+}
+
+fn set_halted(app: &Shared, halted: bool) -> Response {
+    app.halt(halted);
+    tracing::warn!(halted, "migrations were halted or resumed");
+    json(StatusCode::OK, &HaltState { halted })
+}

@@ -1,0 +1,262 @@
+//! `/v1/decide`, `/v1/plan` and `/v1/decisions/{id}`: a snapshot in, a plan out, and what was
+//! decided before.
+
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use godwit_envs::input::InputError;
+use godwit_envs::snapshot::Snapshot;
+use godwit_models::plan::StopReason;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::app::{App, Arrival, Shared};
+use super::body::{check_size, text};
+use super::error::ApiError;
+use super::pool::Worker;
+use super::settings::{Bounds, Mode, Shadow};
+use crate::cli::Choice;
+use crate::decision::{Decision, Timing};
+use crate::engine::{self, Case, EngineError, PlanLimits, Planned, micros, plan_with};
+use crate::safety::Safety;
+
+/// What `/v1/decide` and `/v1/plan` answer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServedDecision {
+    /// Names the decision, for `/v1/decisions/{id}`.
+    pub id: String,
+    /// What the plan means to whoever carries plans out.
+    pub mode: Mode,
+    /// What `decide` prints.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// In shadow mode, policy and baseline next to each other; absent while halted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+}
+
+/// Policy and baseline next to each other, on the same cluster with the same limits.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Comparison {
+    /// Whose plan is returned.
+    pub returned: Choice,
+    /// The artifact's policy.
+    pub policy: Outline,
+    /// The baseline.
+    pub baseline: Outline,
+    /// Policy minus baseline; absent if one of them has no plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+}
+
+/// A plan in short.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Outline {
+    /// Who planned.
+    pub name: String,
+    /// Number of migrations; absent if there is no plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moves: Option<usize>,
+    /// Weighted level terms once the plan is carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective_after: Option<f32>,
+    /// Why the plan ends where it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<StopReason>,
+    /// Why there is no plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// What the policy's plan has more than the baseline's.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct Difference {
+    /// Migrations.
+    pub moves: i64,
+    /// Weighted level terms once the plan is carried out: less is better.
+    pub objective_after: f32,
+}
+
+/// Limits of one plan, next to those of the service.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlanQuery {
+    /// At most this many migrations.
+    #[schemars(with = "u32")]
+    pub max_moves: Option<u32>,
+    /// Begin no further decision this many milliseconds after the request came.
+    #[schemars(with = "u64")]
+    pub deadline_ms: Option<u64>,
+}
+
+/// `POST /v1/decide`: at most one migration.
+pub async fn decide(
+    State(app): State<Shared>,
+    Extension(arrival): Extension<Arrival>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    answer(app, arrival, PlanQuery { max_moves: Some(1), deadline_ms: None }, body).await
+}
+
+/// `POST /v1/plan`.
+pub async fn plan(
+    State(app): State<Shared>,
+    Extension(arrival): Extension<Arrival>,
+    query: Result<Query<PlanQuery>, QueryRejection>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(|rejection| {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
+    })?;
+    answer(app, arrival, query, body).await
+}
+
+/// `GET /v1/decisions/{id}`.
+pub async fn find(
+    State(app): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let found = id.ok().and_then(|Path(id)| app.history.find(&id));
+    found.map(document).ok_or_else(|| {
+        let message = format!(
+            "expected the id of one of the last {} decisions, got another",
+            app.settings.bounds.decisions
+        );
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_decision", message)
+    })
+}
+
+async fn answer(
+    app: Shared,
+    arrival: Arrival,
+    query: PlanQuery,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let job = arrival.clone();
+    let work = move |app: &App, worker: &mut Worker, body: &Bytes| {
+        decide_about(app, worker, &job, &query, body)
+    };
+    app.work(&arrival, body, work).await.map(document)
+}
+
+fn document(json: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
+}
+
+fn decide_about(
+    app: &App,
+    worker: &mut Worker,
+    arrival: &Arrival,
+    query: &PlanQuery,
+    body: &Bytes,
+) -> Result<Bytes, ApiError> {
+    let (started, bounds, mode) = (Instant::now(), &app.settings.bounds, app.settings.mode);
+    let refuse = |error: &InputError| ApiError::input(error, body);
+    let snapshot = Snapshot::from_json(text(body)?, "body").map_err(|error| refuse(&error))?;
+    check_size(&snapshot, bounds, "body")?;
+    let case = worker.engine.case(snapshot, "body").map_err(|e| ApiError::engine(&e, body))?;
+    app.metrics.input();
+    let mut timing = Timing { snapshot: micros(started), ..Timing::default() };
+
+    let limits = limits(bounds, arrival, query);
+    let planned = if app.is_halted() {
+        Ok((engine::halted(&case), None))
+    } else {
+        plan_as(worker, &case, &app.settings.safety, limits, app.settings.shadow.as_ref())
+    };
+    let (mut planned, mut comparison) = planned.map_err(|error| {
+        app.metrics.decision_failed(mode);
+        tracing::error!(id = arrival.id, %error, "a plan was refused");
+        ApiError::engine(&error, body)
+    })?;
+    // Whoever halts counts on it that no plan leaves from then on.
+    if app.is_halted() {
+        (planned, comparison) = (engine::halted(&case), None);
+    }
+    if mode == Mode::Active {
+        app.settings.safety.carried_out(case.snapshot.tick, &planned.plan);
+    }
+    timing.total = micros(started);
+    let decision = Decision::new(worker.engine.loaded(), &case, planned, timing);
+    record(app, &decision, comparison.as_ref());
+    let id = arrival.id.clone();
+    let served = ServedDecision { id, mode, decision, comparison };
+    let json = serde_json::to_vec(&served).map_err(|_| ApiError::internal())?;
+    let json = Bytes::from(json);
+    app.history.push(served.id, json.clone());
+    Ok(json)
+}
+
+/// The tightest of what the request, the service and the request timeout allow.
+fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
+    let asked = query.deadline_ms.map(Duration::from_millis);
+    let deadline = [asked, bounds.deadline, Some(bounds.request_timeout)].into_iter().flatten();
+    let max_moves = query.max_moves.unwrap_or(u32::MAX).min(bounds.max_moves);
+    PlanLimits::from(arrival.at.into_std(), max_moves, deadline.min())
+}
+
+/// The plan that is returned, and in shadow mode how it compares.
+fn plan_as(
+    worker: &mut Worker,
+    case: &Case,
+    safety: &Safety,
+    limits: PlanLimits,
+    shadow: Option<&Shadow>,
+) -> Result<(Planned, Option<Comparison>), EngineError> {
+    let policy = worker.engine.plan(case, safety, limits);
+    let (Some(shadow), Some(baseline)) = (shadow, worker.baseline.as_mut()) else {
+        return Ok((policy?, None));
+    };
+    // Requests may be about different clusters: a baseline must remember none of them.
+    baseline.reset(0);
+    let baseline = plan_with(baseline.as_mut(), case, safety, limits);
+    let comparison = Comparison {
+        returned: shadow.returned,
+        policy: outline("policy", &policy),
+        baseline: outline(&shadow.baseline, &baseline),
+        difference: match (&policy, &baseline) {
+            (Ok(Planned { plan: p, .. }), Ok(Planned { plan: b, .. })) => Some(Difference {
+                moves: p.moves.len() as i64 - b.moves.len() as i64,
+                objective_after: p.objective_after - b.objective_after,
+            }),
+            _ => None,
+        },
+    };
+    let returned = match shadow.returned {
+        Choice::Policy => policy,
+        Choice::Baseline => baseline,
+    };
+    Ok((returned?, Some(comparison)))
+}
+
+fn outline(name: &str, planned: &Result<Planned, EngineError>) -> Outline {
+    let plan = planned.as_ref().ok().map(|planned| &planned.plan);
+    Outline {
+        name: name.to_owned(),
+        moves: plan.map(|plan| plan.moves.len()),
+        objective_after: plan.map(|plan| plan.objective_after),
+        stop_reason: plan.map(|plan| plan.stop_reason),
+        refused: planned.as_ref().err().map(EngineError::to_string),
+    }
+}
+
+fn record(app: &App, decision: &Decision, comparison: Option<&Comparison>) {
+    let metrics = &app.metrics;
+    metrics.decided(app.settings.mode, &decision.plan);
+    let timing = &decision.timing_us;
+    for (stage, micros) in
+        [("snapshot", timing.snapshot), ("plan", timing.plan), ("guard", timing.guard)]
+    {
+        metrics.stage(stage, micros);
+    }
+    if let Some(difference) = comparison.and_then(|comparison| comparison.difference) {
+        metrics.compared(difference.moves, difference.objective_after);
+    }
+}

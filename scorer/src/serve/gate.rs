@@ -1,0 +1,84 @@
+//! What every request passes: a name, the token, counting, one line in the log.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::ORIGIN;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
+
+use super::app::{App, Arrival, Shared};
+use super::error::{ApiError, ErrorCode};
+use super::routes::{Route, route};
+
+/// Header with the name of the request.
+const REQUEST_ID: &str = "x-request-id";
+
+/// The middleware around all routes.
+pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let at = Instant::now();
+    let id = app.ids.next();
+    let _in_flight = InFlight::new(&app.metrics.in_flight);
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = path.and_then(route);
+    let method = request.method().clone();
+    let mut response = match admit(&app, route, &request) {
+        Ok(()) => {
+            let until = at + app.settings.bounds.request_timeout;
+            request.extensions_mut().insert(Arrival { id: id.clone(), at, until });
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let status = response.status().as_u16();
+    let path = route.map_or("unknown", |route| route.path);
+    let code = response.extensions().get().map(|ErrorCode(code)| *code);
+    app.metrics.answered(path, status, at.elapsed());
+    if let Some(code) = code {
+        app.metrics.refused(code);
+    }
+    let micros = at.elapsed().as_micros() as u64;
+    tracing::info!(id, %method, route = path, status, micros, code, "request");
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Whether this request may be answered at all.
+fn admit(app: &App, route: Option<&Route>, request: &Request) -> Result<(), ApiError> {
+    if route.is_some_and(|route| route.open) {
+        return Ok(());
+    }
+    match &app.settings.token {
+        Some(token) if token.is_shown_in(request.headers()) => Ok(()),
+        Some(_) => {
+            let message = "expected the header authorization: Bearer <token> with the right token";
+            Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
+        }
+        // Any page that someone opens in a browser on this machine could otherwise resume what
+        // was halted.
+        None if request.headers().contains_key(ORIGIN) => {
+            let message = "expected no request of a web page (header origin) without --token-file";
+            Err(ApiError::new(StatusCode::FORBIDDEN, "web_page", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Counts a request as being answered, until it is answered or its connection is gone.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

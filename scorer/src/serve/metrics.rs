@@ -1,0 +1,302 @@
+//! What the service counts and measures, as Prometheus reads it.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use godwit_models::plan::{Plan, PlannedMove};
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use serde::Serialize;
+
+use super::settings::Mode;
+use crate::engine::Loaded;
+
+/// Content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// What a decision comes to: migrations, none because of the policy, none because someone halted
+/// them, or no plan that may leave.
+const OUTCOMES: [&str; 4] = ["move", "stay", "halted", "failed"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    mode: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    mode: &'static str,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    trigger: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    sha256: String,
+    scenario: String,
+    schema_hash: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// A family of histograms of times between 10 us and 10 s.
+type Times<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// All metrics of the service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    started: Instant,
+    requests: Family<RequestLabels, Counter>,
+    request_times: Times<RouteLabels>,
+    refused: Family<ReasonLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
+    stops: Family<CodeLabels, Counter>,
+    moves: Family<CodeLabels, Counter>,
+    stage_times: Times<StageLabels>,
+    gains: Histogram,
+    shadow_moves: Histogram,
+    shadow_objective: Histogram,
+    reloads: Family<ReloadLabels, Counter>,
+    model: Family<ModelLabels, Gauge>,
+    model_read: Gauge<f64, AtomicU64>,
+    input_age: Gauge<f64, AtomicU64>,
+    /// Microseconds from `started` to the last snapshot.
+    last_input_us: AtomicU64,
+    /// Handlers and workers that panicked.
+    pub panics: Counter,
+    /// Requests that are being answered.
+    pub in_flight: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+    /// 1 while migrations are halted.
+    pub halted: Gauge,
+}
+
+impl Metrics {
+    /// All metrics at their start; counters that an operator may wait for begin at 0.
+    pub fn new(mode: Mode) -> Self {
+        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-5, 2.0, 21));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("godwit_scorer"),
+            started: Instant::now(),
+            requests: Family::default(),
+            request_times: Family::new_with_constructor(times),
+            refused: Family::default(),
+            decisions: Family::default(),
+            stops: Family::default(),
+            moves: Family::default(),
+            stage_times: Family::new_with_constructor(times),
+            gains: Histogram::new(exponential_buckets(1e-4, 4.0, 12)),
+            shadow_moves: Histogram::new([-10.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0]),
+            shadow_objective: Histogram::new([
+                -1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.01, 0.1, 1.0,
+            ]),
+            reloads: Family::default(),
+            model: Family::default(),
+            model_read: Gauge::default(),
+            input_age: Gauge::default(),
+            last_input_us: AtomicU64::new(0),
+            panics: Counter::default(),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            halted: Gauge::default(),
+        };
+        metrics.register();
+        for outcome in OUTCOMES {
+            metrics
+                .decisions
+                .get_or_create(&DecisionLabels { mode: mode.name(), outcome })
+                .inc_by(0);
+        }
+        for (trigger, result) in
+            [("file", "ok"), ("file", "error"), ("request", "ok"), ("request", "error")]
+        {
+            metrics.reloads.get_or_create(&ReloadLabels { trigger, result }).inc_by(0);
+        }
+        metrics
+    }
+
+    fn register(&mut self) {
+        let build: Family<BuildLabels, Gauge> = Family::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let r = &mut self.registry;
+        r.register("build_info", "Version of the program", build);
+        r.register("requests", "Requests by route and status", self.requests.clone());
+        r.register_with_unit(
+            "request_duration",
+            "Time from the headers of a request to its answer",
+            Unit::Seconds,
+            self.request_times.clone(),
+        );
+        r.register("requests_in_flight", "Requests being answered", self.in_flight.clone());
+        r.register("requests_refused", "Refused requests by error code", self.refused.clone());
+        r.register("connections", "Open connections", self.connections.clone());
+        r.register("panics", "Handlers and workers that panicked", self.panics.clone());
+        r.register("decisions", "Decisions by what they came to", self.decisions.clone());
+        r.register("decision_stops", "Decisions by why the plan ends", self.stops.clone());
+        r.register("moves", "Planned moves by what they are good for", self.moves.clone());
+        r.register_with_unit(
+            "decision_duration",
+            "Time of a decision by stage, without waiting for a worker",
+            Unit::Seconds,
+            self.stage_times.clone(),
+        );
+        r.register(
+            "predicted_gain",
+            "Decrease of the weighted objective by each returned plan, costs not taken off",
+            self.gains.clone(),
+        );
+        r.register(
+            "shadow_moves_difference",
+            "Moves of the policy's plan minus those of the baseline's",
+            self.shadow_moves.clone(),
+        );
+        r.register(
+            "shadow_objective_difference",
+            "Objective after the policy's plan minus after the baseline's",
+            self.shadow_objective.clone(),
+        );
+        r.register_with_unit(
+            "input_age",
+            "Time since the last snapshot came, or since the start",
+            Unit::Seconds,
+            self.input_age.clone(),
+        );
+        r.register("halted", "1 while migrations are halted", self.halted.clone());
+        r.register("reloads", "Attempts to load another artifact", self.reloads.clone());
+        r.register("model_info", "The artifact that decides", self.model.clone());
+        r.register_with_unit(
+            "model_read_timestamp",
+            "When the artifact was read, since 1970",
+            Unit::Seconds,
+            self.model_read.clone(),
+        );
+    }
+
+    /// The metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text; none is known that could not.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let last = Duration::from_micros(self.last_input_us.load(Relaxed));
+        self.input_age.set(self.started.elapsed().saturating_sub(last).as_secs_f64());
+        let mut text = String::new();
+        prometheus_text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, route: &'static str, status: u16, time: Duration) {
+        self.requests.get_or_create(&RequestLabels { route, status }).inc();
+        self.request_times.get_or_create(&RouteLabels { route }).observe(time.as_secs_f64());
+    }
+
+    /// A request, or a connection, was refused with this code.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A snapshot came.
+    pub fn input(&self) {
+        let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_input_us.store(now, Relaxed);
+    }
+
+    /// A plan is returned.
+    pub fn decided(&self, mode: Mode, plan: &Plan) {
+        let mode = mode.name();
+        let reason = code(&plan.stop_reason);
+        let outcome = match plan.moves.len() {
+            0 if reason == "halted" => "halted",
+            0 => "stay",
+            _ => "move",
+        };
+        self.decisions.get_or_create(&DecisionLabels { mode, outcome }).inc();
+        self.stops.get_or_create(&CodeLabels { mode, reason }).inc();
+        for PlannedMove { reason, .. } in &plan.moves {
+            self.moves.get_or_create(&CodeLabels { mode, reason: code(reason) }).inc();
+        }
+        self.gains.observe(f64::from(plan.objective_before - plan.objective_after));
+    }
+
+    /// No plan could be returned although the snapshot was sound.
+    pub fn decision_failed(&self, mode: Mode) {
+        let labels = DecisionLabels { mode: mode.name(), outcome: "failed" };
+        self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// A stage of a decision took this long.
+    pub fn stage(&self, stage: &'static str, micros: u64) {
+        self.stage_times.get_or_create(&StageLabels { stage }).observe(micros as f64 * 1e-6);
+    }
+
+    /// Policy and baseline both planned.
+    pub fn compared(&self, moves: i64, objective: f32) {
+        self.shadow_moves.observe(moves as f64);
+        self.shadow_objective.observe(f64::from(objective));
+    }
+
+    /// Another artifact was to be loaded.
+    pub fn reloaded(&self, trigger: &'static str, loaded: Option<&Loaded>) {
+        let result = if loaded.is_some() { "ok" } else { "error" };
+        self.reloads.get_or_create(&ReloadLabels { trigger, result }).inc();
+        if let Some(loaded) = loaded {
+            self.model(loaded);
+        }
+    }
+
+    /// This artifact decides from now on.
+    pub fn model(&self, loaded: &Loaded) {
+        let labels = ModelLabels {
+            sha256: loaded.name.sha256.clone(),
+            scenario: loaded.name.scenario.clone(),
+            schema_hash: loaded.artifact.manifest.schema_hash.clone(),
+        };
+        self.model.clear();
+        self.model.get_or_create(&labels).set(1);
+        let read = loaded.read_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.model_read.set(read.as_secs_f64());
+    }
+}
+
+/// A code as documents write it.
+fn code(code: &impl Serialize) -> String {
+    let value = serde_json::to_value(code).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,113 @@
+//! `serve`: decisions over HTTP.
+//!
+//! One process serves one artifact. Requests arrive on a few asynchronous threads, which refuse,
+//! count and halt; decisions are made on threads of their own (`pool`). Nothing is kept on disk.
+
+mod app;
+mod auth;
+mod body;
+mod control;
+mod decisions;
+mod error;
+mod gate;
+mod history;
+mod inference;
+mod listener;
+mod logging;
+mod metrics;
+mod model;
+mod openapi;
+mod pool;
+mod routes;
+mod settings;
+mod simulate;
+mod tensors;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::cli::ServeArgs;
+use app::{App, Shared};
+use model::LiveModel;
+use settings::Settings;
+
+pub use settings::SettingsError;
+
+/// How often the artifact's file is looked at.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+/// `godwit-scorer serve`.
+pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+    logging::start(&args.log);
+    let settings = Settings::new(args)?;
+    let model = Arc::new(LiveModel::open(settings.model.clone())?);
+    let app = Arc::new(App::start(settings, model).context("cannot start the workers")?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(app))
+}
+
+async fn run(app: Shared) -> anyhow::Result<()> {
+    let address = app.settings.listen;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let signals = signals()?;
+    let scheme = if app.settings.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr()?);
+    // For whoever starts the service on port 0 and waits for it. Nobody may.
+    let mut out = io::stdout();
+    let _ = writeln!(out, "listening on {url}").and_then(|()| out.flush());
+    tracing::info!(
+        url,
+        mode = app.settings.mode.name(),
+        sha256 = app.model.current().name.sha256,
+        "listening"
+    );
+    let watch = tokio::spawn(watch(Arc::clone(&app)));
+    listener::listen(Arc::clone(&app), routes::router(&app), listener, signals).await;
+    watch.abort();
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Loads the artifact anew whenever its file changes.
+async fn watch(app: Shared) {
+    let mut clock = tokio::time::interval(WATCH_PERIOD);
+    loop {
+        clock.tick().await;
+        let model = Arc::clone(&app.model);
+        let looked = tokio::task::spawn_blocking(move || model.reload_if_changed()).await;
+        let Ok(Some(reloaded)) = looked else { continue };
+        app.metrics.reloaded("file", reloaded.as_deref().ok());
+        match reloaded {
+            Ok(loaded) => {
+                tracing::info!(sha256 = loaded.name.sha256, "another artifact decides from now on");
+            }
+            Err(error) => tracing::error!(%error, "the artifact's file changed; the old one stays"),
+        }
+    }
+}
+
+/// One message for each SIGTERM and SIGINT.
+fn signals() -> io::Result<mpsc::Receiver<()>> {
+    let (told, signals) = mpsc::channel(2);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let (mut signal, told) = (signal(kind)?, told.clone());
+            tokio::spawn(async move {
+                while signal.recv().await.is_some() && told.send(()).await.is_ok() {}
+            });
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() && told.send(()).await.is_ok() {}
+    });
+    Ok(signals)
+}

@@ -1,0 +1,100 @@
+//! The OpenAPI 3.1 document, from the table of routes and the types of the documents.
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::error::ErrorBody;
+use super::metrics::CONTENT_TYPE;
+use super::routes::{Answer, Endpoint, ROUTES, Route};
+
+/// The document.
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let paths: Map<String, Value> = ROUTES
+        .iter()
+        .map(|route| (route.path.to_owned(), operation(route, &mut generator)))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "godwit-scorer",
+            "summary": "Live migration decisions from cluster snapshots",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "paths": paths,
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        // Where the service was started without a token, none is asked for.
+        "security": [{"token": []}, {}],
+    })
+}
+
+fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
+    let mut operation = json!({"summary": route.summary, "responses": responses(route, generator)});
+    let method = match route.endpoint {
+        Endpoint::Get(_) => "get",
+        Endpoint::Post(_) => "post",
+        Endpoint::Send(body, _) => {
+            let content = json!({"application/json": {"schema": body(generator)}});
+            operation["requestBody"] = json!({"required": true, "content": content});
+            "post"
+        }
+    };
+    let parameters = parameters(route, generator);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if route.open {
+        operation["security"] = json!([]);
+    }
+    json!({method: operation})
+}
+
+fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
+    let ok = match route.answer {
+        Answer::Json(answer) => json!({"application/json": {"schema": answer(generator)}}),
+        Answer::Any => json!({"application/json": {}}),
+        Answer::Text => json!({CONTENT_TYPE: {"schema": {"type": "string"}}}),
+    };
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), json!({"description": route.summary, "content": ok}));
+    let schema = generator.subschema_for::<ErrorBody>();
+    let content = json!({"application/json": {"schema": schema}});
+    let everywhere: &[u16] = if route.open { &[] } else { &[401, 403] };
+    for status in everywhere.iter().chain(route.errors) {
+        let description = axum::http::StatusCode::from_u16(*status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("error");
+        let response = json!({"description": description, "content": content});
+        responses.insert(status.to_string(), response);
+    }
+    responses.into()
+}
+
+fn parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
+    let named = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut parameters: Vec<Value> = named
+        .map(|name| {
+            json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+        })
+        .collect();
+    if let Some(query) = route.query {
+        // Each field of the query is a parameter of its own.
+        let reference: Schema = query(generator);
+        let name = reference.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next());
+        let definition = name.and_then(|name| generator.definitions_mut().remove(name));
+        let fields = definition.as_ref().and_then(|d| d["properties"].as_object());
+        parameters.extend(fields.into_iter().flatten().map(|(name, schema)| {
+            json!({"name": name, "in": "query", "required": false, "schema": schema})
+        }));
+    }
+    parameters
+}

@@ -1,0 +1,244 @@
+//! Settings of the service, checked before anything starts: an unsafe or impossible combination is
+//! refused here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_envs::input::InputError;
+use godwit_models::baselines::{self, baseline};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use super::auth::Token;
+use crate::cli::{Choice, ModeName, ServeArgs};
+use crate::safety::Safety;
+
+/// Why the service does not start. All of these are mistakes of whoever starts it.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Everyone could reach the service, or read what is sent.
+    #[error("listen: expected {needed} to listen on {address}, which is no loopback address")]
+    Exposed {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What is missing.
+        needed: &'static str,
+    },
+    /// A token that protects nothing.
+    #[error("token file {}: expected {expected}, got {got}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What would have been accepted.
+        expected: &'static str,
+        /// What was found; never the token.
+        got: String,
+    },
+    /// Certificate or key cannot be read.
+    #[error("{what} {}: expected a PEM file, got {source}", path.display())]
+    Pem {
+        /// `certificate` or `key`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: pem::Error,
+    },
+    /// Certificate and key are no pair that TLS can use.
+    #[error("tls: expected a certificate and its key, got {0}")]
+    Tls(#[from] rustls::Error),
+    /// The operator's limits cannot be read.
+    #[error(transparent)]
+    Limits(#[from] InputError),
+    /// Mode, baseline and what is returned do not go together.
+    #[error("mode: expected {expected}, got {got}")]
+    Mode {
+        /// What would have been accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+}
+
+/// What answers mean to whoever carries plans out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Plans are for reading: nobody should carry them out.
+    DryRun,
+    /// Plans are to be carried out.
+    Active,
+    /// Policy and baseline both plan; one of the two is returned.
+    Shadow,
+}
+
+impl Mode {
+    /// The name in documents and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::Active => "active",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// The two that plan in shadow mode.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    /// Name of the baseline.
+    pub baseline: String,
+    /// Whose plan is returned.
+    pub returned: Choice,
+}
+
+/// Bounds on what one client, and all of them together, may ask of the service.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Nodes of a snapshot.
+    pub nodes: usize,
+    /// Workloads of a snapshot.
+    pub workloads: usize,
+    /// Bytes of all headers of a request.
+    pub header_bytes: usize,
+    /// Headers of a request.
+    pub headers: usize,
+    /// Time to send the headers of a request, and for which a connection may be idle.
+    pub header_timeout: Duration,
+    /// Time to send a body and to answer it.
+    pub request_timeout: Duration,
+    /// Requests that are worked on, or wait for a worker, at once.
+    pub requests: u32,
+    /// Open connections.
+    pub connections: u32,
+    /// Time for requests in flight once the service is told to end.
+    pub drain: Duration,
+    /// Decisions that are remembered.
+    pub decisions: usize,
+    /// Moves of a plan.
+    pub max_moves: u32,
+    /// Time after which no further decision of a plan is begun.
+    pub deadline: Option<Duration>,
+}
+
+/// Everything that is fixed for the life of the service.
+pub struct Settings {
+    /// Where the artifact is.
+    pub model: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What answers mean.
+    pub mode: Mode,
+    /// In shadow mode, who plans next to the policy.
+    pub shadow: Option<Shadow>,
+    /// What clients have to show.
+    pub token: Option<Token>,
+    /// Certificate and key.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Threads that decide.
+    pub workers: usize,
+    /// The operator's limits on plans.
+    pub safety: Safety,
+    /// Limits on requests.
+    pub bounds: Bounds,
+}
+
+impl Settings {
+    /// Reads the files that the arguments name and checks that everything goes together.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn new(args: &ServeArgs) -> Result<Self, SettingsError> {
+        let token = args.access.token_file.as_deref().map(Token::read).transpose()?;
+        let tls = match (&args.access.tls_cert, &args.access.tls_key) {
+            (Some(certificate), Some(key)) => Some(tls(certificate, key)?),
+            _ => None,
+        };
+        if !args.listen.ip().is_loopback() {
+            let encrypted = tls.is_some() || args.access.insecure_no_tls;
+            let needed = match (&token, encrypted) {
+                (None, _) => "--token-file",
+                (_, false) => "--tls-cert and --tls-key (or --insecure-no-tls behind a TLS proxy)",
+                (Some(_), true) => "",
+            };
+            if !needed.is_empty() {
+                return Err(SettingsError::Exposed { address: args.listen, needed });
+            }
+        }
+        let (mode, shadow) = mode(args)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let seconds = |s: u32| Duration::from_secs(u64::from(s));
+        Ok(Self {
+            model: args.policy.model.clone(),
+            listen: args.listen,
+            mode,
+            shadow,
+            safety: Safety::load(args.policy.limits.as_deref())?,
+            token,
+            tls,
+            workers: args.workers.map_or(cores, |workers| workers.get().into()),
+            bounds: Bounds {
+                body_bytes: args.limits.max_body_bytes,
+                nodes: args.limits.max_nodes,
+                workloads: args.limits.max_workloads,
+                header_bytes: args.limits.max_header_bytes,
+                headers: args.limits.max_headers.get().into(),
+                header_timeout: Duration::from_millis(u64::from(args.limits.header_timeout_ms)),
+                request_timeout: Duration::from_millis(u64::from(args.limits.request_timeout_ms)),
+                requests: args.limits.max_requests.get(),
+                connections: args.limits.max_connections.get(),
+                drain: seconds(args.limits.drain_s),
+                decisions: args.limits.keep_decisions,
+                max_moves: args.policy.max_moves,
+                deadline: args.policy.deadline_ms.map(Duration::from_millis),
+            },
+        })
+    }
+}
+
+fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
+    let refuse =
+        |expected: String, got: &str| Err(SettingsError::Mode { expected, got: got.into() });
+    match (args.mode, &args.baseline) {
+        (ModeName::DryRun | ModeName::Active, None) if args.returned.is_some() => {
+            refuse("mode shadow next to --return".into(), "another")
+        }
+        (ModeName::DryRun, None) => Ok((Mode::DryRun, None)),
+        (ModeName::Active, None) => Ok((Mode::Active, None)),
+        (ModeName::Shadow, None) => refuse("--baseline in mode shadow".into(), "none"),
+        (ModeName::Shadow, Some(name)) if baseline(name).is_none() => {
+            refuse(format!("a baseline out of {}", baselines::NAMES.join(", ")), name)
+        }
+        (ModeName::Shadow, Some(name)) => {
+            let returned = args.returned.unwrap_or(Choice::Policy);
+            let shadow = Shadow { baseline: name.clone(), returned };
+            Ok((Mode::Shadow, Some(shadow)))
+        }
+        (_, Some(name)) => refuse(format!("mode shadow next to --baseline {name}"), "another"),
+    }
+}
+
+fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, SettingsError> {
+    let pem = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| SettingsError::Pem { what, path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(pem("certificate", certificate))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(pem("key", key))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,399 @@
+//! What the service answers.
+
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+mod support;
+
+use godwit_models::artifact::Artifact;
+use godwit_models::net::Architecture;
+use serde_json::{Value, json};
+use support::service::Service;
+use support::{Fixture, write_artifact};
+
+/// What `decide` prints for the fixture's snapshot.
+fn printed(fixture: &Fixture, arguments: &[&str]) -> Value {
+    let mut command = fixture.decide(&fixture.model(), &fixture.snapshot());
+    let output = command.args(arguments).assert().success().get_output().stdout.clone();
+    serde_json::from_slice(&output).unwrap()
+}
+
+fn snapshot(fixture: &Fixture) -> Value {
+    serde_json::from_slice(&std::fs::read(fixture.snapshot()).unwrap()).unwrap()
+}
+
+#[test]
+fn plans_are_those_that_the_command_prints() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    for (path, arguments) in [
+        ("/v1/decide", &["--max-moves", "1"][..]),
+        ("/v1/plan", &[]),
+        ("/v1/plan?max_moves=2", &["--max-moves", "2"]),
+        ("/v1/plan?deadline_ms=0", &["--deadline-ms", "0"]),
+    ] {
+        let served = service.post(path, &body).ok();
+        let printed = printed(&fixture, arguments);
+        for field in ["format", "artifact", "tick", "reason", "plan"] {
+            assert_eq!(served[field], printed[field], "{path} {field}");
+        }
+        assert_eq!(served["mode"], "dry_run");
+        assert_eq!(served["timing_us"]["artifact"], 0);
+    }
+}
+
+#[test]
+fn limits_of_the_service_hold_for_each_request() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &["--max-moves", "1", "--mode", "active"]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    let served = service.post("/v1/plan?max_moves=5", &body).ok();
+    assert_eq!(served["plan"]["stop_reason"], "max_moves");
+    assert_eq!(served["mode"], "active");
+}
+
+#[test]
+fn recent_decisions_are_remembered() {
+    let fixture = Fixture::new("founding-3x3");
+    let service = Service::start(&fixture, &["--keep-decisions", "2"]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    let decisions = [0; 3].map(|_| service.post("/v1/plan", &body));
+    let [first, .., last] = decisions.each_ref().map(|decision| {
+        let id = decision.ok()["id"].as_str().unwrap().to_owned();
+        assert_eq!(decision.headers["x-request-id"], id);
+        service.get(&format!("/v1/decisions/{id}"))
+    });
+    assert_eq!(last.body, decisions[2].body);
+    assert_eq!(first.error(), (404, "unknown_decision".to_owned()));
+}
+
+#[test]
+fn a_plan_is_simulated() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let snapshot = snapshot(&fixture);
+    let plan = &service.post("/v1/plan", snapshot.to_string()).ok()["plan"];
+    let simulate = |moves: Value| {
+        let body = json!({"snapshot": snapshot, "moves": moves}).to_string();
+        service.post("/v1/simulate", body).ok()
+    };
+
+    let same = simulate(plan["moves"].clone());
+    assert_eq!(same["valid"], true, "{same}");
+    assert_eq!(same["objective_before"], plan["objective_before"]);
+    assert_eq!(same["objective_after"], plan["objective_after"]);
+    let moves = plan["moves"].as_array().unwrap();
+    assert!(moves.len() > 1, "{plan}");
+    for (effect, planned) in same["effects"].as_array().unwrap().iter().zip(moves) {
+        for field in ["predicted_gain", "cost", "moved_gib", "transfer_s", "downtime_s"] {
+            assert_eq!(effect[field], planned[field], "{field}");
+        }
+    }
+    let last = moves.last().unwrap();
+    let placed = json!({"workload": last["workload_name"], "node": last["destination_name"]});
+    assert!(same["placement"].as_array().unwrap().contains(&placed), "{same}");
+
+    let nothing = simulate(json!([]));
+    assert_eq!((&nothing["valid"], &nothing["cost"]), (&json!(true), &json!(0.0)));
+    assert_eq!(nothing["terms_before"], nothing["terms_after"]);
+}
+
+#[test]
+fn a_bad_plan_is_reported_with_what_it_breaks() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let mut snapshot = snapshot(&fixture);
+    snapshot["workloads"][0]["movable"] = false.into();
+    let [pinned, free] = [0, 1].map(|k| snapshot["workloads"][k]["name"].clone());
+    let here = snapshot["workloads"][1]["node"].clone();
+    let body = json!({"snapshot": snapshot, "moves": [
+        {"workload_name": pinned, "destination_name": here},
+        {"workload_name": free, "destination_name": here},
+        {"workload_name": "nobody", "destination_name": here},
+        {"workload_name": free, "source_name": "nowhere", "destination_name": here, "wave": 3},
+    ]});
+    let simulation = service.post("/v1/simulate", body.to_string()).ok();
+    assert_eq!(simulation["valid"], false);
+    let violations = simulation["violations"].as_array().unwrap();
+    for (at, kind) in [
+        (0, "pinned"),
+        (1, "same_node"),
+        (2, "unknown_workload"),
+        (3, "unknown_node"),
+        (3, "wave_order"),
+    ] {
+        let found = violations.iter().find(|v| v["at"] == at && v["kind"] == kind);
+        assert!(found.is_some_and(|v| v["message"].is_string()), "{kind} in {violations:?}");
+    }
+    let at: Vec<&Value> =
+        simulation["effects"].as_array().unwrap().iter().map(|effect| &effect["at"]).collect();
+    assert_eq!(at, [0, 1, 3]);
+}
+
+#[test]
+fn while_halted_nothing_moves() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &["--mode", "active"]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    assert_eq!(service.post("/v1/halt", "").ok(), json!({"halted": true}));
+    for path in ["/v1/decide", "/v1/plan"] {
+        let decision = service.post(path, &body).ok();
+        assert_eq!(decision["plan"]["stop_reason"], "halted");
+        assert_eq!(decision["plan"]["moves"], json!([]));
+        assert!(decision["reason"].as_str().unwrap().contains("halted"), "{decision}");
+    }
+    assert_eq!(service.metric("godwit_scorer_halted"), 1.0);
+    assert_eq!(service.get("/v2/health/ready").ok(), json!({"ready": true}));
+    assert_eq!(service.post("/v1/resume", "").ok(), json!({"halted": false}));
+    assert_ne!(service.post("/v1/plan", &body).ok()["plan"]["moves"], json!([]));
+}
+
+#[test]
+fn whatever_is_wrong_with_a_request_has_a_code() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &["--max-workloads", "100"]);
+    let text = std::fs::read_to_string(fixture.snapshot()).unwrap();
+    let mut large = snapshot(&fixture);
+    let one = large["workloads"][0].clone();
+    large["workloads"] = (0..101)
+        .map(|k| {
+            let mut workload = one.clone();
+            workload["name"] = format!("w{k}").into();
+            workload
+        })
+        .collect();
+    for (path, body, status, code) in [
+        ("/v1/plan", &text.as_bytes()[..text.len() / 2], 400, "malformed_json"),
+        ("/v1/plan", b"", 400, "malformed_json"),
+        ("/v1/plan", b"\xff\xfe", 400, "malformed_json"),
+        ("/v1/plan", b"{}", 422, "invalid_input"),
+        ("/v1/decide", text.replacen("\"supply\"", "\"s\"", 1).as_bytes(), 422, "invalid_input"),
+        ("/v1/decide", text.replacen("\"memory\"", "\"disk\"", 1).as_bytes(), 422, "invalid_input"),
+        ("/v1/decide", large.to_string().as_bytes(), 422, "cluster_too_large"),
+        ("/v1/plan?max_move=1", text.as_bytes(), 400, "invalid_query"),
+        ("/v1/plan?max_moves=-1", text.as_bytes(), 400, "invalid_query"),
+        ("/v1/simulate", text.as_bytes(), 422, "invalid_input"),
+        ("/v2/models/other/infer", b"{}", 404, "unknown_model"),
+        ("/v2/models/policy/infer", b"{}", 422, "invalid_input"),
+        ("/v1/nothing", b"", 404, "unknown_route"),
+        ("/v1/model", b"", 405, "wrong_method"),
+    ] {
+        let answer = service.post(path, body);
+        assert_eq!(answer.error(), (status, code.to_owned()), "{path}");
+        assert_eq!(answer.headers["content-type"], "application/json");
+    }
+    assert_eq!(service.get("/v1/halt").error().0, 405);
+    assert_eq!(service.get("/v1/decisions/%ff").error().0, 404);
+    let message = service.post("/v1/plan", "{}").json()["error"]["message"].to_string();
+    assert!(message.contains("body: format: expected a value, got none"), "{message}");
+}
+
+#[test]
+fn metrics_count_what_happens() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    let zero = "godwit_scorer_decisions_total{mode=\"dry_run\",outcome=\"move\"}";
+    assert_eq!(service.metric(zero), 0.0);
+    let decisions = [0; 3].map(|_| service.post("/v1/plan", &body).ok());
+    service.post("/v1/plan?max_moves=0", &body).ok();
+    service.post("/v1/plan", "{}");
+    let moves: usize =
+        decisions.iter().map(|decision| decision["plan"]["moves"].as_array().unwrap().len()).sum();
+
+    let answer = service.get("/metrics");
+    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = String::from_utf8(answer.body).unwrap();
+    let mut planned = 0.0;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let value: f64 = value.parse().unwrap();
+        assert!(name.starts_with("godwit_scorer_"), "{line}");
+        if name.starts_with("godwit_scorer_moves_total{mode=\"dry_run\",reason=") {
+            planned += value;
+        }
+    }
+    assert_eq!(planned, moves as f64);
+    for (name, value) in [
+        (zero, 3.0),
+        ("godwit_scorer_decisions_total{mode=\"dry_run\",outcome=\"stay\"}", 1.0),
+        ("godwit_scorer_decision_stops_total{mode=\"dry_run\",reason=\"max_moves\"}", 1.0),
+        ("godwit_scorer_requests_total{route=\"/v1/plan\",status=\"200\"}", 4.0),
+        ("godwit_scorer_requests_total{route=\"/v1/plan\",status=\"422\"}", 1.0),
+        ("godwit_scorer_requests_refused_total{reason=\"invalid_input\"}", 1.0),
+        ("godwit_scorer_request_duration_seconds_count{route=\"/v1/plan\"}", 5.0),
+        ("godwit_scorer_decision_duration_seconds_count{stage=\"plan\"}", 4.0),
+        ("godwit_scorer_predicted_gain_count", 4.0),
+        ("godwit_scorer_requests_in_flight", 1.0),
+        ("godwit_scorer_build_info{version=\"0.1.0\"}", 1.0),
+        ("godwit_scorer_panics_total", 0.0),
+    ] {
+        assert_eq!(service.metric(name), value, "{name}");
+    }
+    assert!(service.metric("godwit_scorer_input_age_seconds") < 20.0);
+    let sha256 = &decisions[0]["artifact"]["sha256"];
+    assert!(text.contains(&format!("godwit_scorer_model_info{{sha256={sha256},")), "{text}");
+}
+
+#[test]
+fn the_interface_describes_itself() {
+    let fixture = Fixture::new("founding-3x3");
+    let service = Service::start(&fixture, &[]);
+    let document = service.get("/openapi.json").ok();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    for (method, path) in [
+        ("post", "/v1/decide"),
+        ("post", "/v1/plan"),
+        ("post", "/v1/simulate"),
+        ("get", "/v1/decisions/{id}"),
+        ("post", "/v1/halt"),
+        ("post", "/v1/resume"),
+        ("get", "/v1/model"),
+        ("post", "/v1/model/reload"),
+        ("get", "/v2"),
+        ("get", "/v2/health/live"),
+        ("get", "/v2/health/ready"),
+        ("get", "/v2/models/{model}"),
+        ("get", "/v2/models/{model}/ready"),
+        ("post", "/v2/models/{model}/infer"),
+        ("get", "/metrics"),
+        ("get", "/openapi.json"),
+    ] {
+        assert!(paths[path][method]["responses"]["200"].is_object(), "{method} {path}");
+        let answer = service.send(&method.to_uppercase(), path, &[], b"");
+        assert_ne!(answer.status, 405, "{method} {path}");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("unknown_route"), "{path}");
+    }
+    assert_eq!(paths.len(), 16);
+    let query = paths["/v1/plan"]["post"]["parameters"].as_array().unwrap();
+    assert_eq!(query.iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["deadline_ms", "max_moves"]);
+
+    let text = document.to_string();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    assert!(!text.contains("#/$defs/"));
+    for (schema, field) in [("ServedDecision", "plan"), ("Snapshot", "nodes")] {
+        assert!(schemas[schema]["properties"][field].is_object(), "{schema}");
+    }
+}
+
+/// The first golden observation as the body of an inference request.
+fn golden_request(artifact: &Artifact) -> Value {
+    let (o, spec) = (&artifact.golden[0].observation, &artifact.manifest.network);
+    let (n, k, a) = (o.nodes.len() / spec.node_features, o.placement.len(), o.actions());
+    let candidates: Vec<f32> = (0..spec.candidate_features)
+        .flat_map(|f| (0..a).map(move |candidate| o.candidate(candidate, f)))
+        .collect();
+    let placement: Vec<i32> = o.placement.iter().map(|node| *node as i32).collect();
+    let tensor = |name: &str, datatype: &str, sizes: &[usize], data: Value| {
+        let shape: Vec<usize> = [&[1], sizes].concat();
+        json!({"name": name, "datatype": datatype, "shape": shape, "data": data})
+    };
+    // Nested once, flat elsewhere: both are allowed.
+    let nodes: Vec<&[f32]> = o.nodes.chunks(spec.node_features).collect();
+    json!({"id": "mine", "inputs": [
+        tensor("nodes", "FP32", &[n, spec.node_features], json!([nodes])),
+        tensor("workloads", "FP32", &[k, spec.workload_features], json!(o.workloads)),
+        tensor("globals", "FP32", &[spec.global_features], json!(o.globals)),
+        tensor("candidates", "FP32", &[spec.candidate_features, a], json!(candidates)),
+        tensor("candidate_workload", "INT32", &[a], json!(o.candidate_workload)),
+        tensor("candidate_source", "INT32", &[a], json!(o.candidate_source)),
+        tensor("candidate_destination", "INT32", &[a], json!(o.candidate_destination)),
+        tensor("placement", "INT32", &[k], json!(placement)),
+        tensor("mask", "BOOL", &[a], json!(o.mask[..a])),
+    ]})
+}
+
+#[test]
+fn inference_gives_the_golden_values() {
+    let fixture = Fixture::new("founding-3x3");
+    for architecture in [Architecture::Relational, Architecture::Mlp] {
+        write_artifact(&fixture.model(), &fixture.scenario, architecture, |_| {});
+        let service = Service::start(&fixture, &[]);
+        let artifact = Artifact::open(&fixture.model()).unwrap();
+        let answer = service.post("/v2/models/policy/infer", golden_request(&artifact).to_string());
+        let answer = answer.ok();
+        assert_eq!(answer["id"], "mine");
+        assert_eq!(answer["model_version"], artifact.sha256);
+        let [q, action] = [0, 1].map(|i| &answer["outputs"][i]);
+        assert_eq!((&q["name"], &action["name"]), (&json!("q"), &json!("action")));
+        let golden = &artifact.golden[0].q;
+        assert_eq!(q["shape"], json!([1, golden.len()]));
+        for (got, golden) in q["data"].as_array().unwrap().iter().zip(golden) {
+            assert_eq!(got.as_f64().unwrap() as f32, golden.max(f32::MIN));
+        }
+        let best = golden.iter().copied().fold(f32::MIN, f32::max);
+        let first_best = golden.iter().position(|q| *q == best).unwrap();
+        assert_eq!(action["data"], json!([first_best]));
+        let metadata = service.get("/v2/models/policy").ok();
+        let names: Vec<&Value> =
+            metadata["inputs"].as_array().unwrap().iter().map(|input| &input["name"]).collect();
+        assert_eq!(names.len(), 9);
+        assert_eq!(metadata["versions"], json!([artifact.sha256]));
+    }
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused() {
+    let fixture = Fixture::new("founding-3x3");
+    let service = Service::start(&fixture, &[]);
+    let good = golden_request(&Artifact::open(&fixture.model()).unwrap());
+    let refusal = |change: &dyn Fn(&mut Value)| {
+        let mut request = good.clone();
+        change(&mut request);
+        let answer = service.post("/v2/models/policy/infer", request.to_string());
+        assert_eq!(answer.error(), (400, "invalid_tensor".to_owned()));
+        answer.json()["error"]["message"].as_str().unwrap().to_owned()
+    };
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(Change, &str); 11] = [
+        (&|r: &mut Value| r["inputs"][2] = r["inputs"][1].clone(), "workloads: expected one"),
+        (&|r: &mut Value| r["inputs"][0]["name"] = "node".into(), "node: expected none"),
+        (&|r: &mut Value| r["inputs"][0]["datatype"] = "FP64".into(), "expected FP32, got FP64"),
+        (&|r: &mut Value| r["inputs"][0]["shape"][0] = 2.into(), "nodes: expected shape [1, -1"),
+        (&|r: &mut Value| r["inputs"][1]["data"] = json!([0.5]), "got 1"),
+        (&|r: &mut Value| r["inputs"][2]["data"][0] = "a".into(), "a finite number"),
+        (&|r: &mut Value| r["inputs"][2]["data"][0] = 1e300.into(), "a finite number"),
+        (
+            &|r: &mut Value| r["inputs"][4]["data"].as_array_mut().unwrap().fill(99.into()),
+            "below 3, got 99",
+        ),
+        (&|r: &mut Value| r["inputs"][7]["data"][0] = (-2).into(), "placement: expected -1"),
+        (&|r: &mut Value| r["inputs"][8]["data"][0] = false.into(), "mask: expected candidate 0"),
+        (&|r: &mut Value| r["inputs"][8]["data"][1] = 1.into(), "true or false"),
+    ];
+    for (change, expected) in cases {
+        let message = refusal(change);
+        assert!(message.contains(expected), "{expected} in {message}");
+    }
+}
+
+#[test]
+fn in_shadow_mode_policy_and_baseline_are_compared() {
+    let fixture = Fixture::new("quickstart");
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    let arguments = ["--mode", "shadow", "--baseline", "stay", "--return"];
+    for returned in ["policy", "baseline"] {
+        let service = Service::start(&fixture, &[&arguments[..], &[returned]].concat());
+        let decision = service.post("/v1/plan", &body).ok();
+        let (plan, comparison) = (&decision["plan"], &decision["comparison"]);
+        assert_eq!(decision["mode"], "shadow");
+        assert_eq!(comparison["returned"], returned);
+        assert_eq!(comparison["baseline"]["name"], "stay");
+        assert_eq!(comparison["baseline"]["moves"], 0);
+        let moves = plan["moves"].as_array().unwrap().len();
+        assert_eq!(comparison[returned]["moves"], moves);
+        assert_eq!(moves > 0, returned == "policy");
+        assert_eq!(comparison["difference"]["moves"], comparison["policy"]["moves"]);
+        assert!(comparison["difference"]["objective_after"].as_f64().unwrap() < 0.0, "{decision}");
+        assert_eq!(service.metric("godwit_scorer_shadow_moves_difference_count"), 1.0);
+        let below = "godwit_scorer_shadow_objective_difference_bucket{le=\"0\"}";
+        assert_eq!(service.metric(below), 1.0);
+        service.post("/v1/halt", "");
+        assert!(service.post("/v1/plan", &body).ok()["comparison"].is_null());
+    }
+}
