@@ -262,8 +262,10 @@ pub fn pack(
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn gather_sum(tables: [&[f32]; 3], picks: &[[u32; 3]], stride: usize, outputs: &mut [f32]) {
     for (out, pick) in outputs.chunks_exact_mut(stride).zip(picks) {
-        let [a, b, c]: [&[f32]; 3] =
-            std::array::from_fn(|t| &tables[t][pick[t] as usize * stride..][..stride]);
+        // Spelt out: a closure is compiled for the baseline, and called.
+        let a = &tables[0][pick[0] as usize * stride..][..stride];
+        let b = &tables[1][pick[1] as usize * stride..][..stride];
+        let c = &tables[2][pick[2] as usize * stride..][..stride];
         for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
             *out = a + b + c;
         }
