@@ -109,7 +109,7 @@ fn an_online_plan_is_one_tick_and_one_wave() {
 
 proptest! {
     #[test]
-    fn every_plan_passes_the_guard(seed: u64, online: bool) {
+    fn every_plan_passes_the_guard_and_ends_as_announced(seed: u64, online: bool) {
         let state = random_state(seed, online, 8);
         for name in NAMES {
             let mut policy = baseline(name).unwrap();
@@ -119,6 +119,12 @@ proptest! {
             let gains: f32 = plan.moves.iter().map(|planned| planned.predicted_gain).sum();
             let decrease = plan.objective_before - plan.objective_after;
             prop_assert!((gains - decrease).abs() < 1e-3);
+            let mut end = state.clone();
+            for planned in &plan.moves {
+                end.placement[planned.workload] = planned.destination as u32;
+            }
+            end.rebuild();
+            prop_assert!((end.level() - plan.objective_after).abs() < 1e-4, "{}", name);
             prop_assert_ne!(plan.stop_reason, StopReason::InfeasibleChoice, "{}", name);
         }
     }
