@@ -49,3 +49,67 @@ impl Policy for Counted<'_> {
         self.policy.act(state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use godwit_envs::cluster_env::ClusterEnv;
+    use godwit_envs::env::Env;
+    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+    use godwit_models::baselines::baseline;
+    use godwit_models::plan::plan;
+
+    use super::*;
+
+    /// Makes the deadline pass during its last decision.
+    struct Slow {
+        policy: Box<dyn Policy>,
+        left: u32,
+        deadline: Instant,
+    }
+
+    impl Policy for Slow {
+        fn name(&self) -> &str {
+            self.policy.name()
+        }
+
+        fn reset(&mut self, seed: u64) {
+            self.policy.reset(seed);
+        }
+
+        fn act(&mut self, state: &ClusterState) -> Action {
+            self.left -= 1;
+            if self.left == 0 {
+                sleep(self.deadline.saturating_duration_since(Instant::now()));
+            }
+            self.policy.act(state)
+        }
+    }
+
+    #[test]
+    fn a_plan_that_a_deadline_cut_short_is_made_again() {
+        let template = WorldTemplate::new(&Scenario::embedded("quickstart").unwrap());
+        let mut env = ClusterEnv::new(Arc::new(template), Phase::Evaluate).unwrap();
+        env.reset(7).unwrap();
+        let state = env.state();
+        let policy = || baseline("best-single-move").unwrap();
+        let whole = plan(state, policy().as_mut(), u32::MAX, None);
+        for left in 1..=2 {
+            let deadline = Instant::now() + Duration::from_millis(300);
+            let mut slow = Slow { policy: policy(), left, deadline };
+            let mut counted = Counted::new(&mut slow, None);
+            let cut = plan(state, &mut counted, u32::MAX, Some(deadline));
+            let (cut, made) = counted.finish(cut);
+            assert_eq!((cut.stop_reason, made), (StopReason::Deadline, left));
+            assert!(cut.moves.len() < whole.moves.len());
+
+            let mut policy = policy();
+            let mut counted = Counted::new(policy.as_mut(), Some(made));
+            let again = plan(state, &mut counted, u32::MAX, None);
+            assert_eq!(counted.finish(again), (cut, made));
+        }
+    }
+}

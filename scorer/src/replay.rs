@@ -88,6 +88,11 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
             true => log_files(path).map_err(unreadable)?,
             false => vec![path.clone()],
         };
+        if files.is_empty() {
+            let label = path.display().to_string();
+            let expected = "files decisions-<number>.jsonl";
+            return Err(InputError::field(label, "folder", expected, "none").into());
+        }
         for file in files {
             replay.file(&file)?;
         }

@@ -148,22 +148,55 @@ fn what_the_operators_limits_remember_is_a_part_of_the_record() {
     assert_eq!(equal(&fixture), 7);
 
     // Without what was remembered, other plans come out.
-    let file = &files(&folder(&fixture))[0];
-    let lines = fs::read_to_string(file).unwrap();
-    let forgotten: String = lines
-        .lines()
-        .map(|line| {
-            let mut record: Value = serde_json::from_str(line).unwrap();
-            if record["kind"] == "decision" {
-                record["moment"]["memory"]["moves"] = json!({});
-            }
-            format!("{record}\n")
-        })
-        .collect();
-    fs::write(file, forgotten).unwrap();
-    let (code, summary) = replay(file, &fixture.model());
+    let log = fixture.path("changed.jsonl");
+    change(&fixture, &log, |record| record["moment"]["memory"]["moves"] = json!({}));
+    let (code, summary) = replay(&log, &fixture.model());
+    assert_eq!((code, &summary["decisions"]), (1, &json!(7)), "{summary}");
+    assert!(summary["equal"].as_u64().unwrap() > 0, "the first decision remembers nothing");
+}
+
+/// Writes the first file of the log with each decision changed.
+fn change(fixture: &Fixture, to: &Path, change: impl Fn(&mut Value)) {
+    let text = fs::read_to_string(&files(&folder(fixture))[0]).unwrap();
+    let changed = text.lines().map(|line| {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        if record["kind"] == "decision" {
+            change(&mut record);
+        }
+        format!("{record}\n")
+    });
+    fs::write(to, changed.collect::<String>()).unwrap();
+}
+
+#[test]
+fn a_plan_that_another_one_overtook_is_refused_again() {
+    let fixture = Fixture::new("quickstart");
+    let limits = fixture.path("limits.toml");
+    fs::write(&limits, "hold_down_ticks = 9").unwrap();
+    let service = start(&fixture, &["--limits", limits.to_str().unwrap()]);
+    let mut cluster = snapshot(&fixture);
+    cluster["tick"] = 5.into();
+    service.post("/v1/plan", cluster.to_string()).ok();
+    end(service);
+    let log = fixture.path("changed.jsonl");
+    let overtaken = |record: &mut Value| {
+        let planned = &record["answer"]["plan"]["moves"][0];
+        let workload = planned["workload_name"].as_str().unwrap().to_owned();
+        let left = json!([{"tick": 4, "source": planned["destination_name"]}]);
+        record["memory_at_check"] = json!({"latest": 4, "moves": {workload: left}});
+        record["answer"].take();
+    };
+    change(&fixture, &log, overtaken);
+    let (code, summary) = replay(&log, &fixture.model());
     assert_eq!(code, 1, "{summary}");
-    assert_eq!(summary["decisions"], 7);
+    let message = summary["differences"][0]["replayed"].as_str().unwrap();
+    assert!(message.contains("got it back"), "{message}");
+    change(&fixture, &log, |record| {
+        overtaken(record);
+        record["error"] = message.into();
+    });
+    let (code, summary) = replay(&log, &fixture.model());
+    assert_eq!((code, &summary["equal"]), (0, &json!(1)), "{summary}");
 }
 
 #[test]
@@ -213,19 +246,11 @@ fn what_is_not_equal_is_told() {
     fs::write(file, text.replacen("\"decision\"", "\"decision", 1)).unwrap();
     let (code, summary) = replay(file, &fixture.model());
     assert_eq!((code, &summary["skipped"]), (2, &json!({"unreadable": 1})), "{summary}");
-    let (code, _) = (
-        scorer()
-            .arg("replay")
-            .arg("/nonexistent")
-            .arg("--model")
-            .arg(fixture.model())
-            .output()
-            .unwrap()
-            .status
-            .code(),
-        (),
-    );
-    assert_eq!(code, Some(2));
+    for log in ["/nonexistent", fixture.path("").to_str().unwrap()] {
+        let mut command = scorer();
+        command.arg("replay").arg(log).arg("--model").arg(fixture.model());
+        command.assert().code(2);
+    }
 }
 
 #[test]
@@ -233,7 +258,8 @@ fn a_process_that_is_killed_under_load_tears_at_most_the_last_line() {
     let fixture = Fixture::new("founding-3x3");
     let body = fs::read(fixture.snapshot()).unwrap();
     for round in 1..=3 {
-        let mut service = start(&fixture, &["--log-max-bytes", "40000"]);
+        let more = ["--log-max-bytes", "40000", "--log-keep", "9999"];
+        let mut service = start(&fixture, &more);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -252,7 +278,7 @@ fn a_process_that_is_killed_under_load_tears_at_most_the_last_line() {
     let mut text = fs::read_to_string(&last).unwrap();
     text.push_str("{\"format\":\"godwit-decision-lo");
     fs::write(last, text).unwrap();
-    let service = start(&fixture, &[]);
+    let service = start(&fixture, &["--log-keep", "9999"]);
     service.post("/v1/plan", &body).ok();
     end(service);
     let records = records(&folder(&fixture));
@@ -297,6 +323,8 @@ fn a_folder_that_vanishes_costs_records_and_no_decisions() {
         service.post("/v1/plan", &body).ok();
     }
     eventually("the loss", || service.metric(LOST) == 3.0);
+    assert!(service.metric("godwit_scorer_decision_log_bytes_total") > 1000.0);
+    assert_eq!(service.metric("godwit_scorer_decision_log_sync_failures_total"), 0.0);
     fs::create_dir(folder(&fixture)).unwrap();
     service.post("/v1/plan", &body).ok();
     end(service);

@@ -49,6 +49,8 @@ struct Current {
     bytes: u64,
     /// Whether there is only the first line.
     fresh: bool,
+    /// Whether part of a line is at the end and could not be cut off.
+    torn: bool,
     /// Whether there is something that `sync` has not brought to the disk.
     dirty: bool,
 }
@@ -108,7 +110,7 @@ impl Files {
         let size = line.len() as u64;
         let over = |current: &Current| {
             let full = current.bytes + size > self.max_bytes && !current.fresh;
-            full || is_gone(&current.file)
+            full || current.torn || is_gone(&current.file)
         };
         if self.current.as_ref().is_none_or(over) {
             self.begin()?;
@@ -136,8 +138,13 @@ impl Files {
     /// record that was written before.
     fn begin(&mut self) -> io::Result<()> {
         let path = self.folder.join(format!("decisions-{:08}.jsonl", self.next));
-        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let mut current = Current { file, bytes: 0, fresh: true, dirty: false };
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        // Snapshots name what runs where: not for everyone on the machine.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+        let file = options.open(&path)?;
+        let mut current = Current { file, bytes: 0, fresh: true, torn: false, dirty: false };
         let header = self.limits.line().map_err(io::Error::from);
         if let Err(error) = header.and_then(|line| current.append(&line)) {
             // An empty file would be in the way of the next attempt.
@@ -175,7 +182,7 @@ impl Current {
             Err(error) => Err(error),
         };
         // Part of the line may be there, and the next one must not go on behind it.
-        self.file.set_len(self.bytes)?;
+        self.torn = self.file.set_len(self.bytes).is_err();
         written
     }
 

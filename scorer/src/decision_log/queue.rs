@@ -161,7 +161,9 @@ impl Writer {
     fn write(mut self, entries: &Receiver<Entry>) {
         loop {
             let entry = match self.sync {
-                LogSync::Interval => entries.recv_timeout(SYNC_PERIOD),
+                LogSync::Interval => {
+                    entries.recv_timeout(SYNC_PERIOD.saturating_sub(self.synced.elapsed()))
+                }
                 LogSync::Always | LogSync::Never => {
                     entries.recv().map_err(|_| RecvTimeoutError::Disconnected)
                 }

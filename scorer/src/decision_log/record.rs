@@ -104,7 +104,8 @@ pub struct DecisionRecord {
     /// What was remembered when the plan was found to break a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_at_check: Option<Memory>,
-    /// The snapshot as it was sent, but for line breaks, which have become spaces.
+    /// The snapshot as it was sent, but for line breaks, which have become spaces, and spaces around
+    /// it.
     pub snapshot: Box<RawValue>,
     /// What was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
