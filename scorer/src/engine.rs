@@ -30,10 +30,15 @@ pub enum EngineError {
     /// The plan must not be carried out.
     #[error(
         "plan: expected to keep every hard constraint, got {} broken: {}",
-        .0.len(),
-        .0.first().map(Violation::to_string).unwrap_or_default()
+        broken.len(),
+        broken.first().map(Violation::to_string).unwrap_or_default()
     )]
-    Violations(Vec<Violation>),
+    Violations {
+        /// The constraints.
+        broken: Vec<Violation>,
+        /// How often the policy was asked.
+        decisions: u32,
+    },
     /// The plan breaks a limit of the operator's.
     #[error(
         "plan: expected to keep every limit of the operator, got {} broken: {}",
@@ -43,6 +48,8 @@ pub enum EngineError {
     Limits {
         /// The limits.
         broken: Vec<Broken>,
+        /// How often the policy was asked.
+        decisions: u32,
         /// What was remembered by then: other plans may have been carried out meanwhile.
         memory: Box<Memory>,
     },
@@ -217,7 +224,7 @@ pub fn plan_with(
     let (plan, decisions) = counted.finish(plan);
     let plan_us = micros(planning);
     let checking = Instant::now();
-    let plan = review(case, safety, plan)?;
+    let plan = review(case, safety, plan, decisions)?;
     let left_out = shell.left_out().clone();
     let guard_us = micros(checking);
     Ok(Planned { plan, refusal: None, left_out, decisions, plan_us, guard_us })
@@ -247,15 +254,15 @@ pub fn micros(since: Instant) -> u64 {
 
 /// What stands between planner and answer: every plan of every policy passes through here, and
 /// what this returns is what may be carried out.
-fn review(case: &Case, safety: &Safety, plan: Plan) -> Result<Plan, EngineError> {
+fn review(case: &Case, safety: &Safety, plan: Plan, decisions: u32) -> Result<Plan, EngineError> {
     let broken = violations(&case.state, &plan.moves);
     if !broken.is_empty() {
-        return Err(EngineError::Violations(broken));
+        return Err(EngineError::Violations { broken, decisions });
     }
     let (broken, memory) = safety.broken(&case.snapshot, &plan.moves);
     if broken.is_empty() {
         Ok(plan)
     } else {
-        Err(EngineError::Limits { broken, memory: Box::new(memory) })
+        Err(EngineError::Limits { broken, decisions, memory: Box::new(memory) })
     }
 }

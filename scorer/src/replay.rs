@@ -226,8 +226,11 @@ fn decide(
     let snapshot = Snapshot::from_json(record.snapshot.get(), "body");
     let case = snapshot.map_err(EngineError::from).and_then(|s| engine.case(s, "body"));
     let case = case.map_err(|_| Skip::BadSnapshot)?;
-    let limits =
-        PlanLimits { max_moves: record.max_moves, deadline: None, decisions: record.decisions };
+    let limits = PlanLimits {
+        max_moves: record.max_moves,
+        deadline: None,
+        decisions: Some(record.decisions),
+    };
     let planned = match record.planner.as_str() {
         HALT => Ok(engine::halted(&case)),
         POLICY => engine.plan(&case, &safety, &record.moment, limits),

@@ -69,8 +69,8 @@ pub struct Made {
     pub artifact: String,
     /// Most migrations, of the request and of the service.
     pub max_moves: u32,
-    /// How often the planner was asked; `None` where its plan was refused.
-    pub decisions: Option<u32>,
+    /// How often the planner was asked.
+    pub decisions: u32,
     /// When, and what was remembered.
     pub moment: Moment,
     /// What was remembered when the plan was found to break a limit.
@@ -96,9 +96,8 @@ pub struct DecisionRecord {
     pub limits: String,
     /// Most migrations, of the request and of the service.
     pub max_moves: u32,
-    /// How often the planner was asked; a deadline that passed is told by nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decisions: Option<u32>,
+    /// How often the planner was asked: a deadline that passed is told by nothing else.
+    pub decisions: u32,
     /// When it was made, and what was remembered about the snapshot's workloads.
     pub moment: Moment,
     /// What was remembered when the plan was found to break a limit.

@@ -189,7 +189,7 @@ fn decide_about(
         app.metrics.decision_failed(mode);
         tracing::error!(id = arrival.id, %error, "a plan was refused");
         // There is no plan either way.
-        let _ = put_down(app, &question, loaded, planner(app), None, Err(&error));
+        let _ = put_down(app, &question, loaded, planner(app), Err(&error));
         ApiError::engine(&error, body)
     })?;
     let finish = |planned: Planned, comparison| {
@@ -199,7 +199,7 @@ fn decide_about(
         let served = ServedDecision { id, mode, decision, comparison };
         let json = Bytes::from(serde_json::to_vec(&served).map_err(|_| ApiError::internal())?);
         let planner = if is_halted(&served) { HALT } else { planner(app) };
-        put_down(app, &question, loaded, planner, Some(decisions), Ok(&json))?;
+        put_down(app, &question, loaded, planner, Ok((&json, decisions)))?;
         Ok::<_, ApiError>((served, json))
     };
     let (mut served, mut json) = finish(planned, comparison)?;
@@ -221,13 +221,19 @@ fn put_down(
     question: &Question<'_>,
     loaded: &Loaded,
     planner: &str,
-    decisions: Option<u32>,
-    answer: Result<&Bytes, &EngineError>,
+    planned: Result<(&Bytes, u32), &EngineError>,
 ) -> Result<(), ApiError> {
     let Some(log) = &app.log else { return Ok(()) };
-    let memory_at_check = match answer {
-        Err(EngineError::Limits { memory, .. }) => Some(Memory::clone(memory)),
-        _ => None,
+    let (answer, decisions, memory_at_check) = match planned {
+        Ok((json, decisions)) => (Ok(json.clone()), decisions, None),
+        Err(error) => {
+            let (decisions, memory) = match error {
+                EngineError::Limits { decisions, memory, .. } => (*decisions, Some(memory)),
+                EngineError::Violations { decisions, .. } => (*decisions, None),
+                EngineError::Input(_) => (0, None),
+            };
+            (Err(error.to_string()), decisions, memory.map(|memory| Memory::clone(memory)))
+        }
     };
     let made = Made {
         id: question.id.to_owned(),
@@ -239,7 +245,7 @@ fn put_down(
         moment: question.moment.clone(),
         memory_at_check,
         snapshot: question.body.clone(),
-        answer: answer.cloned().map_err(ToString::to_string),
+        answer,
     };
     log.decision(Event::Decision(Box::new(made))).map_err(|_| ApiError::log_failed())
 }
