@@ -263,9 +263,9 @@ fn a_process_that_is_killed_under_load_tears_at_most_the_last_line() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let agent = ureq::agent();
+                    let client = ureq::agent();
                     let url = format!("{}/v1/plan", service.url);
-                    while agent.post(&url).send(&body[..]).is_ok() {}
+                    while client.post(&url).send(&body[..]).is_ok() {}
                 });
             }
             eventually("some records", || records(&folder(&fixture)).len() > round * 60);
