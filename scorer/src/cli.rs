@@ -32,6 +32,9 @@ pub enum Command {
     /// Answer requests over HTTP
     #[command(after_help = SERVE_HELP)]
     Serve(Box<ServeArgs>),
+    /// Make the decisions of a decision log again and compare
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Print what an artifact says about itself
     #[command(after_help = "Example:
   godwit-scorer inspect policy.pt")]
@@ -50,13 +53,36 @@ Examples:
   # Policy and baseline side by side; the baseline's plans are returned
   godwit-scorer serve --model policy.pt --mode shadow --baseline best-single-move --return baseline
 
+  # Keep enough of every decision to make it again
+  godwit-scorer serve --model policy.pt --decision-log decisions
+  godwit-scorer replay decisions --model policy.pt
+
   # For other machines: a token and TLS
   godwit-scorer serve --model policy.pt --mode active --listen 0.0.0.0:8980 \\
     --token-file token --tls-cert server.pem --tls-key server.key
 
 GET /openapi.json describes every route. SIGTERM and SIGINT finish the requests in flight; a
 second one ends at once. POST /v1/halt makes every plan empty until POST /v1/resume. A changed
-artifact file is loaded within about a second if it passes every check.";
+artifact file is loaded within about a second if it passes every check.
+
+The decision log is JSON lines, each appended whole with one write. With --log-sync always a
+decision's record is on the disk before the next one is written (before the answer, with
+--log-required); with interval, a loss of power costs about the last second; with never, what the
+system has not written by itself. A killed process costs what was still queued, and at most tears
+the last line: readers skip it, and a new file is begun at each start. When records cannot be
+written decisions go on, the loss is counted in /metrics and logged once, unless --log-required is
+given. Inputs that are refused as malformed are no decisions and are not kept.";
+
+const REPLAY_HELP: &str = "\
+Example:
+  godwit-scorer replay decisions --model policy.pt
+
+Each record is decided again with the artifact, limits, time and memory that it names; the answer
+must be the same in every bit, but for timing. Plans that a deadline cut short are made again with
+as many decisions as there was time for. Torn last lines are counted and skipped.
+
+Exit codes: 0 every decision was made again and is equal, 1 some differ, 2 some could not be made
+again (another artifact, unreadable lines) or bad usage.";
 
 /// The policy and how far it may go.
 #[derive(Debug, Args)]
@@ -131,6 +157,9 @@ pub struct ServeArgs {
     /// What is told about it.
     #[command(flatten)]
     pub log: LogArgs,
+    /// What is kept of it.
+    #[command(flatten)]
+    pub decision_log: DecisionLogArgs,
 }
 
 /// Who is let in.
@@ -202,6 +231,53 @@ pub struct LogArgs {
     /// Least severity that is logged; info logs each request
     #[arg(long, value_enum, default_value = "info")]
     pub log_level: LogLevel,
+}
+
+/// What is kept of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Decision log")]
+pub struct DecisionLogArgs {
+    /// Append a record of every decision, with its input, to files in this folder, which is made if
+    /// it is not there
+    #[arg(long, value_name = "FOLDER")]
+    pub decision_log: Option<PathBuf>,
+    /// When records are brought to the disk
+    #[arg(long, value_enum, default_value = "interval", requires = "decision_log")]
+    pub log_sync: LogSync,
+    /// Begin another file before this size is exceeded
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, requires = "decision_log")]
+    pub log_max_bytes: u64,
+    /// Most files; the oldest makes room
+    #[arg(long, value_name = "N", default_value = "16", requires = "decision_log")]
+    pub log_keep: NonZeroU16,
+    /// Answer 503 to decisions whose record cannot be written, and wait until it is
+    #[arg(long, requires = "decision_log")]
+    pub log_required: bool,
+}
+
+/// When records are brought to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogSync {
+    /// After each record
+    Always,
+    /// Every second
+    Interval,
+    /// When the system likes
+    Never,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Files of a decision log, or folders with them
+    #[arg(value_name = "LOG", required = true)]
+    pub logs: Vec<PathBuf>,
+    /// The artifact that decided, as for `serve`; once for each where there were several
+    #[arg(long = "model", value_name = "FILE.pt|NAME", required = true)]
+    pub models: Vec<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What answers mean to whoever carries plans out.

@@ -15,10 +15,11 @@ use godwit_models::guard::{Violation, violations};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::{Plan, StopReason};
 use godwit_models::policy::Policy;
-use godwit_models::shell::{Broken, LeftOut, Refusal};
+use godwit_models::shell::{Broken, LeftOut, Memory, Refusal};
 
+use crate::counted::Counted;
 use crate::decision::{ArtifactName, Decision, Timing};
-use crate::safety::Safety;
+use crate::safety::{Moment, Safety};
 
 /// Why there is no decision.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +30,29 @@ pub enum EngineError {
     /// The plan must not be carried out.
     #[error(
         "plan: expected to keep every hard constraint, got {} broken: {}",
-        .0.len(),
-        .0.first().map(Violation::to_string).unwrap_or_default()
+        broken.len(),
+        broken.first().map(Violation::to_string).unwrap_or_default()
     )]
-    Violations(Vec<Violation>),
+    Violations {
+        /// The constraints.
+        broken: Vec<Violation>,
+        /// How often the policy was asked.
+        decisions: u32,
+    },
     /// The plan breaks a limit of the operator's.
     #[error(
         "plan: expected to keep every limit of the operator, got {} broken: {}",
-        .0.len(),
-        .0.first().map(Broken::to_string).unwrap_or_default()
+        broken.len(),
+        broken.first().map(Broken::to_string).unwrap_or_default()
     )]
-    Limits(Vec<Broken>),
+    Limits {
+        /// The limits.
+        broken: Vec<Broken>,
+        /// How often the policy was asked.
+        decisions: u32,
+        /// What was remembered by then: other plans may have been carried out meanwhile.
+        memory: Box<Memory>,
+    },
 }
 
 /// An artifact with the rules that decisions are made under; shared by all engines.
@@ -82,13 +95,17 @@ pub struct PlanLimits {
     pub max_moves: u32,
     /// No further decision is begun after this.
     pub deadline: Option<Instant>,
+    /// The deadline has passed after this many decisions: how a plan that was cut short by the
+    /// clock is made again.
+    pub decisions: Option<u32>,
 }
 
 impl PlanLimits {
     /// At most `max_moves`, and a deadline this long after `start`.
     pub fn from(start: Instant, max_moves: u32, deadline: Option<Duration>) -> Self {
         // A deadline beyond the clock's range is none.
-        Self { max_moves, deadline: deadline.and_then(|after| start.checked_add(after)) }
+        let deadline = deadline.and_then(|after| start.checked_add(after));
+        Self { max_moves, deadline, decisions: None }
     }
 }
 
@@ -110,6 +127,8 @@ pub struct Planned {
     pub refusal: Option<Refusal>,
     /// What the operator's limits leave out of the decision from the start.
     pub left_out: LeftOut,
+    /// How often the policy was asked.
+    pub decisions: u32,
     /// Microseconds of deciding and ordering.
     pub plan_us: u64,
     /// Microseconds of checking.
@@ -153,9 +172,10 @@ impl Engine {
         &mut self,
         case: &Case,
         safety: &Safety,
+        moment: &Moment,
         limits: PlanLimits,
     ) -> Result<Planned, EngineError> {
-        plan_with(&mut self.policy, case, safety, limits)
+        plan_with(&mut self.policy, case, safety, moment, limits)
     }
 
     /// Reads a snapshot and plans for it; `label` is what errors call it.
@@ -173,7 +193,9 @@ impl Engine {
         let started = Instant::now();
         let case = self.case(Snapshot::from_json(text, label)?, label)?;
         let mut timing = Timing { snapshot: micros(started), ..Timing::default() };
-        let planned = self.plan(&case, safety, PlanLimits::from(started, max_moves, deadline))?;
+        let moment = safety.moment(&case.snapshot);
+        let limits = PlanLimits::from(started, max_moves, deadline);
+        let planned = self.plan(&case, safety, &moment, limits)?;
         timing.total = micros(started);
         Ok(Decision::new(&self.loaded, &case, planned, timing))
     }
@@ -187,21 +209,25 @@ pub fn plan_with(
     policy: &mut dyn Policy,
     case: &Case,
     safety: &Safety,
+    moment: &Moment,
     limits: PlanLimits,
 ) -> Result<Planned, EngineError> {
     let planning = Instant::now();
-    let shell = match safety.around(&case.snapshot) {
+    let shell = match safety.around(&case.snapshot, moment) {
         Ok(shell) => shell,
         Err(refusal) => return Ok(nothing(case, StopReason::Refused, Some(refusal))),
     };
     // A network has nothing to look at in an empty cluster, and there is nothing to decide.
     let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
-    let plan = shell.plan(&case.state, policy, limits.max_moves, limits.deadline);
+    let mut counted = Counted::new(policy, limits.decisions);
+    let plan = shell.plan(&case.state, &mut counted, limits.max_moves, limits.deadline);
+    let (plan, decisions) = counted.finish(plan);
     let plan_us = micros(planning);
     let checking = Instant::now();
-    let plan = review(case, safety, plan)?;
+    let plan = review(case, safety, plan, decisions)?;
     let left_out = shell.left_out().clone();
-    Ok(Planned { plan, refusal: None, left_out, plan_us, guard_us: micros(checking) })
+    let guard_us = micros(checking);
+    Ok(Planned { plan, refusal: None, left_out, decisions, plan_us, guard_us })
 }
 
 /// The plan of a halted engine: nothing, whatever a policy would say.
@@ -218,7 +244,7 @@ fn nothing(case: &Case, stop_reason: StopReason, refusal: Option<Refusal>) -> Pl
         objective_before: level,
         objective_after: level,
     };
-    Planned { plan, refusal, left_out: LeftOut::default(), plan_us: 0, guard_us: 0 }
+    Planned { plan, refusal, left_out: LeftOut::default(), decisions: 0, plan_us: 0, guard_us: 0 }
 }
 
 /// Microseconds since then.
@@ -228,11 +254,15 @@ pub fn micros(since: Instant) -> u64 {
 
 /// What stands between planner and answer: every plan of every policy passes through here, and
 /// what this returns is what may be carried out.
-fn review(case: &Case, safety: &Safety, plan: Plan) -> Result<Plan, EngineError> {
+fn review(case: &Case, safety: &Safety, plan: Plan, decisions: u32) -> Result<Plan, EngineError> {
     let broken = violations(&case.state, &plan.moves);
     if !broken.is_empty() {
-        return Err(EngineError::Violations(broken));
+        return Err(EngineError::Violations { broken, decisions });
     }
-    let broken = safety.broken(&case.snapshot, &plan.moves);
-    if broken.is_empty() { Ok(plan) } else { Err(EngineError::Limits(broken)) }
+    let (broken, memory) = safety.broken(&case.snapshot, &plan.moves);
+    if broken.is_empty() {
+        Ok(plan)
+    } else {
+        Err(EngineError::Limits { broken, decisions, memory: Box::new(memory) })
+    }
 }

@@ -1,10 +1,13 @@
 //! godwit-scorer: live migration decisions from cluster snapshots, without libtorch.
 
 mod cli;
+mod counted;
 mod decide;
 mod decision;
+mod decision_log;
 mod engine;
 mod inspect;
+mod replay;
 mod safety;
 mod serve;
 
@@ -16,7 +19,9 @@ use godwit_envs::input::InputError;
 use godwit_models::artifact::ArtifactError;
 
 use cli::{Cli, Command};
+use decision_log::LogError;
 use engine::EngineError;
+use replay::ReplayError;
 use serve::SettingsError;
 
 fn main() -> ExitCode {
@@ -24,6 +29,7 @@ fn main() -> ExitCode {
         Command::Decide(args) => decide::decide(&args),
         Command::Stream(args) => decide::stream(&args),
         Command::Serve(args) => serve::serve(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Schema(args) => inspect::schema(args.format),
     };
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
     let bad_input = error.is::<InputError>()
         || error.is::<ArtifactError>()
         || error.is::<SettingsError>()
-        || matches!(error.downcast_ref(), Some(EngineError::Input(_)));
+        || error.is::<LogError>()
+        || matches!(error.downcast_ref(), Some(EngineError::Input(_)))
+        || matches!(error.downcast_ref(), Some(ReplayError::Incomplete(_)));
     ExitCode::from(if bad_input { 2 } else { 1 })
 }

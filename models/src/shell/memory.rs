@@ -2,6 +2,7 @@
 
 use super::rules::ShellRules;
 use crate::plan::PlannedMove;
+use godwit_envs::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -37,6 +38,17 @@ impl Memory {
             let departures = self.moves.entry(planned.workload_name.clone()).or_default();
             departures.push(Departure { tick: self.latest, source });
         }
+    }
+
+    /// What of it matters for plans about this snapshot.
+    pub fn about(&self, snapshot: &Snapshot) -> Self {
+        if self.moves.is_empty() {
+            return self.clone();
+        }
+        let known = |name: &String| self.moves.get_key_value(name);
+        let moves = snapshot.workloads.iter().filter_map(|workload| known(&workload.name));
+        let moves = moves.map(|(name, departures)| (name.clone(), departures.clone())).collect();
+        Self { moves, latest: self.latest }
     }
 
     /// Ticks for which the workload still has to rest.

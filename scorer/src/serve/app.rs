@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use bytes::Bytes;
+use godwit_models::artifact::ArtifactError;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,6 +19,8 @@ use super::metrics::Metrics;
 use super::model::LiveModel;
 use super::pool::{Pool, Worker};
 use super::settings::Settings;
+use crate::decision_log::{DecisionLog, Event};
+use crate::engine::Loaded;
 
 /// What all requests share.
 pub struct App {
@@ -29,6 +32,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Recent decisions.
     pub history: History,
+    /// Where decisions are put down.
+    pub log: Option<DecisionLog>,
     /// Whether the service is about to end.
     pub draining: AtomicBool,
     /// Names requests.
@@ -57,11 +62,16 @@ impl App {
     ///
     /// # Errors
     /// When the system has no room for their threads.
-    pub fn start(settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
+    pub fn start(mut settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
         let metrics = Arc::new(Metrics::new(settings.mode));
         metrics.model(&model.current());
         let shadow = settings.shadow.as_ref().map(|shadow| shadow.baseline.as_str());
+        let log = settings
+            .log
+            .take()
+            .map(|log| DecisionLog::start(log.files, log.sync, log.required, metrics.log.clone()));
         Ok(Self {
+            log: log.transpose()?,
             pool: Pool::start(settings.workers, &model, shadow, &metrics)?,
             permits: Semaphore::new(settings.bounds.requests as usize),
             history: History::new(settings.bounds.decisions),
@@ -83,6 +93,21 @@ impl App {
     pub fn halt(&self, halted: bool) {
         self.halted.store(halted, SeqCst);
         self.metrics.halted.set(i64::from(halted));
+        self.put_down(Event::Halt(halted));
+    }
+
+    /// Another artifact was to be loaded, because of a request or of a change of the file.
+    pub fn reloaded(&self, trigger: &'static str, reloaded: &Result<Arc<Loaded>, ArtifactError>) {
+        self.metrics.reloaded(trigger, reloaded.as_deref().ok());
+        let name = reloaded.as_ref().map(|loaded| loaded.name.clone());
+        self.put_down(Event::Reload(name.map_err(ToString::to_string)));
+    }
+
+    /// Puts something that is no decision in the decision log, if there is one.
+    pub fn put_down(&self, event: Event) {
+        if let Some(log) = &self.log {
+            log.put(event);
+        }
     }
 
     /// Reads a request's body and has a worker work on it, within the limits on both. The permit is

@@ -57,7 +57,7 @@ pub async fn reload(State(app): State<Shared>) -> Result<Response, ApiError> {
     let model = Arc::clone(&app.model);
     let reloaded = tokio::task::spawn_blocking(move || model.reload());
     let reloaded = reloaded.await.map_err(|_| ApiError::internal())?;
-    app.metrics.reloaded("request", reloaded.as_deref().ok());
+    app.reloaded("request", &reloaded);
     let loaded = reloaded?;
     tracing::info!(sha256 = loaded.name.sha256, "another artifact decides from now on");
     Ok(json(StatusCode::OK, &ModelInfo::new(&loaded)))

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::plan::StopReason;
+use godwit_models::shell::Memory;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,9 @@ use super::pool::Worker;
 use super::settings::{Bounds, Mode, Shadow};
 use crate::cli::Choice;
 use crate::decision::{Decision, Timing};
-use crate::engine::{self, Case, EngineError, PlanLimits, Planned, micros, plan_with};
-use crate::safety::Safety;
+use crate::decision_log::{Event, HALT, Made, POLICY};
+use crate::engine::{self, Case, EngineError, Loaded, PlanLimits, Planned, micros, plan_with};
+use crate::safety::{Moment, Safety};
 
 /// What `/v1/decide` and `/v1/plan` answer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -150,6 +152,14 @@ fn document(json: Bytes) -> Response {
     ([(CONTENT_TYPE, "application/json")], json).into_response()
 }
 
+/// What one plan is asked for with.
+struct Question<'a> {
+    id: &'a str,
+    body: &'a Bytes,
+    limits: PlanLimits,
+    moment: Moment,
+}
+
 fn decide_about(
     app: &App,
     worker: &mut Worker,
@@ -163,35 +173,93 @@ fn decide_about(
     check_size(&snapshot, bounds, "body")?;
     let case = worker.engine.case(snapshot, "body").map_err(|e| ApiError::engine(&e, body))?;
     app.metrics.input();
-    let mut timing = Timing { snapshot: micros(started), ..Timing::default() };
+    let timing = Timing { snapshot: micros(started), ..Timing::default() };
 
+    let safety = &app.settings.safety;
     let limits = limits(bounds, arrival, query);
+    let moment = safety.moment(&case.snapshot);
+    let question = Question { id: &arrival.id, body, limits, moment };
     let planned = if app.is_halted() {
         Ok((engine::halted(&case), None))
     } else {
-        plan_as(worker, &case, &app.settings.safety, limits, app.settings.shadow.as_ref())
+        plan_as(worker, &case, safety, &question, app.settings.shadow.as_ref())
     };
-    let (mut planned, mut comparison) = planned.map_err(|error| {
+    let loaded = worker.engine.loaded();
+    let (planned, comparison) = planned.map_err(|error| {
         app.metrics.decision_failed(mode);
         tracing::error!(id = arrival.id, %error, "a plan was refused");
+        // There is no plan either way.
+        let _ = put_down(app, &question, loaded, planner(app), Err(&error));
         ApiError::engine(&error, body)
     })?;
+    let finish = |planned: Planned, comparison| {
+        let (id, decisions) = (arrival.id.clone(), planned.decisions);
+        let timing = Timing { total: micros(started), ..timing };
+        let decision = Decision::new(loaded, &case, planned, timing);
+        let served = ServedDecision { id, mode, decision, comparison };
+        let json = Bytes::from(serde_json::to_vec(&served).map_err(|_| ApiError::internal())?);
+        let planner = if is_halted(&served) { HALT } else { planner(app) };
+        put_down(app, &question, loaded, planner, Ok((&json, decisions)))?;
+        Ok::<_, ApiError>((served, json))
+    };
+    let (mut served, mut json) = finish(planned, comparison)?;
     // Whoever halts counts on it that no plan leaves from then on.
-    if app.is_halted() {
-        (planned, comparison) = (engine::halted(&case), None);
+    if app.is_halted() && !is_halted(&served) {
+        (served, json) = finish(engine::halted(&case), None)?;
     }
     if mode == Mode::Active {
-        app.settings.safety.carried_out(case.snapshot.tick, &planned.plan);
+        app.settings.safety.carried_out(case.snapshot.tick, &served.decision.plan);
     }
-    timing.total = micros(started);
-    let decision = Decision::new(worker.engine.loaded(), &case, planned, timing);
-    record(app, &decision, comparison.as_ref());
-    let id = arrival.id.clone();
-    let served = ServedDecision { id, mode, decision, comparison };
-    let json = serde_json::to_vec(&served).map_err(|_| ApiError::internal())?;
-    let json = Bytes::from(json);
+    record(app, &served.decision, served.comparison.as_ref());
     app.history.push(served.id, json.clone());
     Ok(json)
+}
+
+/// Puts a decision down in the decision log, if there is one.
+fn put_down(
+    app: &App,
+    question: &Question<'_>,
+    loaded: &Loaded,
+    planner: &str,
+    planned: Result<(&Bytes, u32), &EngineError>,
+) -> Result<(), ApiError> {
+    let Some(log) = &app.log else { return Ok(()) };
+    let (answer, decisions, memory_at_check) = match planned {
+        Ok((json, decisions)) => (Ok(json.clone()), decisions, None),
+        Err(error) => {
+            let (decisions, memory) = match error {
+                EngineError::Limits { decisions, memory, .. } => (*decisions, Some(memory)),
+                EngineError::Violations { decisions, .. } => (*decisions, None),
+                EngineError::Input(_) => (0, None),
+            };
+            (Err(error.to_string()), decisions, memory.map(|memory| Memory::clone(memory)))
+        }
+    };
+    let made = Made {
+        id: question.id.to_owned(),
+        mode: app.settings.mode.name(),
+        planner: planner.to_owned(),
+        artifact: loaded.name.sha256.clone(),
+        max_moves: question.limits.max_moves,
+        decisions,
+        moment: question.moment.clone(),
+        memory_at_check,
+        snapshot: question.body.clone(),
+        answer,
+    };
+    log.decision(Event::Decision(Box::new(made))).map_err(|_| ApiError::log_failed())
+}
+
+/// Whose plans are returned.
+fn planner(app: &App) -> &str {
+    match &app.settings.shadow {
+        Some(Shadow { baseline, returned: Choice::Baseline }) => baseline,
+        _ => POLICY,
+    }
+}
+
+fn is_halted(served: &ServedDecision) -> bool {
+    served.decision.plan.stop_reason == StopReason::Halted
 }
 
 /// The tightest of what the request, the service and the request timeout allow.
@@ -207,19 +275,20 @@ fn plan_as(
     worker: &mut Worker,
     case: &Case,
     safety: &Safety,
-    limits: PlanLimits,
+    question: &Question<'_>,
     shadow: Option<&Shadow>,
 ) -> Result<(Planned, Option<Comparison>), EngineError> {
-    let policy = worker.engine.plan(case, safety, limits);
+    let &Question { limits, ref moment, .. } = question;
+    let policy = worker.engine.plan(case, safety, moment, limits);
     let (Some(shadow), Some(baseline)) = (shadow, worker.baseline.as_mut()) else {
         return Ok((policy?, None));
     };
     // Requests may be about different clusters: a baseline must remember none of them.
     baseline.reset(0);
-    let baseline = plan_with(baseline.as_mut(), case, safety, limits);
+    let baseline = plan_with(baseline.as_mut(), case, safety, moment, limits);
     let comparison = Comparison {
         returned: shadow.returned,
-        policy: outline("policy", &policy),
+        policy: outline(POLICY, &policy),
         baseline: outline(&shadow.baseline, &baseline),
         difference: match (&policy, &baseline) {
             (Ok(Planned { plan: p, .. }), Ok(Planned { plan: b, .. })) => Some(Difference {

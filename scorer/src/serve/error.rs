@@ -57,6 +57,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
     }
 
+    /// The decision could not be put down, and must be.
+    pub fn log_failed() -> Self {
+        let message = "expected to write the decision's record, got a failure (see the log)";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "decision_log", message)
+    }
+
     /// Something broke that no client can mend.
     pub fn internal() -> Self {
         let message = "expected an answer, got a failure of the service (see its log)";
@@ -77,7 +83,7 @@ impl ApiError {
     pub fn engine(error: &EngineError, text: &[u8]) -> Self {
         match error {
             EngineError::Input(error) => Self::input(error, text),
-            EngineError::Violations(_) | EngineError::Limits(_) => {
+            EngineError::Violations { .. } | EngineError::Limits { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "plan_refused", error.to_string())
             }
         }

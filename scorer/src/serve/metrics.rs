@@ -14,14 +14,15 @@ use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 
 use super::settings::Mode;
+use crate::decision_log::Counters;
 use crate::engine::Loaded;
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// What a decision comes to: migrations, none because of the policy, none because someone halted
-/// them, or no plan that may leave.
-const OUTCOMES: [&str; 4] = ["move", "stay", "halted", "failed"];
+/// them, none because the operator's limits refuse the snapshot, or no plan that may leave.
+const OUTCOMES: [&str; 5] = ["move", "stay", "halted", "refused", "failed"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -98,6 +99,8 @@ pub struct Metrics {
     input_age: Gauge<f64, AtomicU64>,
     /// Microseconds from `started` to the last snapshot.
     last_input_us: AtomicU64,
+    /// What has become of the decision log's records.
+    pub log: Counters,
     /// Handlers and workers that panicked.
     pub panics: Counter,
     /// Requests that are being answered.
@@ -132,6 +135,7 @@ impl Metrics {
             model_read: Gauge::default(),
             input_age: Gauge::default(),
             last_input_us: AtomicU64::new(0),
+            log: Counters::default(),
             panics: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
@@ -192,6 +196,18 @@ impl Metrics {
             "Objective after the policy's plan minus after the baseline's",
             self.shadow_objective.clone(),
         );
+        for (name, help, counter) in [
+            ("decision_log_records", "Records written to the decision log", &self.log.written),
+            ("decision_log_bytes", "Bytes written to the decision log", &self.log.bytes),
+            ("decision_log_lost", "Records that were not written", &self.log.lost),
+            (
+                "decision_log_sync_failures",
+                "Times that written records may not have reached the disk",
+                &self.log.sync_failures,
+            ),
+        ] {
+            r.register(name, help, counter.clone());
+        }
         r.register_with_unit(
             "input_age",
             "Time since the last snapshot came, or since the start",
@@ -244,6 +260,7 @@ impl Metrics {
         let reason = code(&plan.stop_reason);
         let outcome = match plan.moves.len() {
             0 if reason == "halted" => "halted",
+            0 if reason == "refused" => "refused",
             0 => "stay",
             _ => "move",
         };

@@ -1,7 +1,8 @@
 //! `serve`: decisions over HTTP.
 //!
 //! One process serves one artifact. Requests arrive on a few asynchronous threads, which refuse,
-//! count and halt; decisions are made on threads of their own (`pool`). Nothing is kept on disk.
+//! count and halt; decisions are made on threads of their own (`pool`). Nothing is kept on
+//! disk but the decision log, if one is asked for.
 
 mod app;
 mod auth;
@@ -32,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::cli::ServeArgs;
+use crate::decision_log::{Event, Start};
 use app::{App, Shared};
 use model::LiveModel;
 use settings::Settings;
@@ -67,9 +69,17 @@ async fn run(app: Shared) -> anyhow::Result<()> {
         sha256 = app.model.current().name.sha256,
         "listening"
     );
+    app.put_down(Event::Start(Start {
+        mode: app.settings.mode.name(),
+        baseline: app.settings.shadow.as_ref().map(|shadow| shadow.baseline.clone()),
+        artifact: app.model.current().name.clone(),
+    }));
     let watch = tokio::spawn(watch(Arc::clone(&app)));
     listener::listen(Arc::clone(&app), routes::router(&app), listener, signals).await;
     watch.abort();
+    if let Some(log) = &app.log {
+        log.close();
+    }
     tracing::info!("ended");
     Ok(())
 }
@@ -82,7 +92,7 @@ async fn watch(app: Shared) {
         let model = Arc::clone(&app.model);
         let looked = tokio::task::spawn_blocking(move || model.reload_if_changed()).await;
         let Ok(Some(reloaded)) = looked else { continue };
-        app.metrics.reloaded("file", reloaded.as_deref().ok());
+        app.reloaded("file", &reloaded);
         match reloaded {
             Ok(loaded) => {
                 tracing::info!(sha256 = loaded.name.sha256, "another artifact decides from now on");

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::auth::Token;
-use crate::cli::{Choice, ModeName, ServeArgs};
+use crate::cli::{Choice, DecisionLogArgs, LogSync, ModeName, ServeArgs};
+use crate::decision_log::{Files, Limits, LogError};
 use crate::safety::Safety;
 
 /// Why the service does not start. All of these are mistakes of whoever starts it.
@@ -56,6 +57,9 @@ pub enum SettingsError {
     /// The operator's limits cannot be read.
     #[error(transparent)]
     Limits(#[from] InputError),
+    /// Decisions cannot be put down.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Mode, baseline and what is returned do not go together.
     #[error("mode: expected {expected}, got {got}")]
     Mode {
@@ -147,8 +151,20 @@ pub struct Settings {
     pub workers: usize,
     /// The operator's limits on plans.
     pub safety: Safety,
+    /// Where decisions are put down.
+    pub log: Option<LogSettings>,
     /// Limits on requests.
     pub bounds: Bounds,
+}
+
+/// Where and how decisions are put down.
+pub struct LogSettings {
+    /// The files.
+    pub files: Files,
+    /// When they are brought to the disk.
+    pub sync: LogSync,
+    /// Whether there is no decision without its record.
+    pub required: bool,
 }
 
 impl Settings {
@@ -174,6 +190,8 @@ impl Settings {
             }
         }
         let (mode, shadow) = mode(args)?;
+        let safety = Safety::load(args.policy.limits.as_deref())?;
+        let log = log(&args.decision_log, &safety)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let seconds = |s: u32| Duration::from_secs(u64::from(s));
         Ok(Self {
@@ -181,7 +199,8 @@ impl Settings {
             listen: args.listen,
             mode,
             shadow,
-            safety: Safety::load(args.policy.limits.as_deref())?,
+            safety,
+            log,
             token,
             tls,
             workers: args.workers.map_or(cores, |workers| workers.get().into()),
@@ -224,6 +243,15 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
         }
         (_, Some(name)) => refuse(format!("mode shadow next to --baseline {name}"), "another"),
     }
+}
+
+fn log(args: &DecisionLogArgs, safety: &Safety) -> Result<Option<LogSettings>, LogError> {
+    let Some(folder) = &args.decision_log else { return Ok(None) };
+    let (sync, required) = (args.log_sync, args.log_required);
+    let (keep, durable) = (args.log_keep.get().into(), sync != LogSync::Never);
+    let limits = Limits::new(safety.text());
+    let files = Files::open(folder, limits, args.log_max_bytes, keep, durable)?;
+    Ok(Some(LogSettings { files, sync, required }))
 }
 
 fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, SettingsError> {

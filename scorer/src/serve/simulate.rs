@@ -141,7 +141,7 @@ fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiEr
         .map_err(|error| ApiError::engine(&error, body))?;
     let moves = resolve(&case.state, moves);
     let mut simulation = play(&case.state, &moves);
-    let limits = app.settings.safety.broken(&case.snapshot, &moves);
+    let (limits, _) = app.settings.safety.broken(&case.snapshot, &moves);
     simulation.violations.extend(limits.iter().map(broken_constraint));
     simulation.valid = simulation.violations.is_empty();
     Ok(json(StatusCode::OK, &simulation))

@@ -63,12 +63,14 @@ pub fn command(fixture: &Fixture, arguments: &[&str]) -> Command {
 impl Service {
     /// Starts the service and waits until it listens.
     pub fn start(fixture: &Fixture, arguments: &[&str]) -> Self {
+        Self::spawn(fixture, command(fixture, arguments))
+    }
+
+    /// [`Service::start`], with the command to start it.
+    pub fn spawn(fixture: &Fixture, mut command: Command) -> Self {
         let log = fixture.path("log");
-        let mut child = command(fixture, arguments)
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(url) = line.trim_end().strip_prefix("listening on ") else {

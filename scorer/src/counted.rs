@@ -1,0 +1,115 @@
+//! A policy that is counted, and that can be stopped where a clock once stopped it.
+
+use godwit_envs::state::{Action, ClusterState};
+use godwit_models::plan::{Plan, StopReason};
+use godwit_models::policy::Policy;
+
+/// Passes decisions on and counts them. After the last one that is allowed it stays, which the
+/// planner takes as the end of the plan, as it takes a deadline.
+pub struct Counted<'a> {
+    policy: &'a mut dyn Policy,
+    made: u32,
+    most: Option<u32>,
+    cut: bool,
+}
+
+impl<'a> Counted<'a> {
+    /// At most this many decisions of the policy.
+    pub fn new(policy: &'a mut dyn Policy, most: Option<u32>) -> Self {
+        Self { policy, made: 0, most, cut: false }
+    }
+
+    /// The plan as a deadline would have ended it, and how many decisions were made.
+    pub fn finish(self, mut plan: Plan) -> (Plan, u32) {
+        // What the planner says of the moves as a whole stands in either case.
+        let stayed =
+            matches!(plan.stop_reason, StopReason::PolicyStays | StopReason::NoFeasibleMove);
+        if self.cut && stayed {
+            plan.stop_reason = StopReason::Deadline;
+        }
+        (plan, self.made)
+    }
+}
+
+impl Policy for Counted<'_> {
+    fn name(&self) -> &str {
+        self.policy.name()
+    }
+
+    fn reset(&mut self, seed: u64) {
+        self.policy.reset(seed);
+    }
+
+    fn act(&mut self, state: &ClusterState) -> Action {
+        self.cut = self.most.is_some_and(|most| self.made >= most);
+        if self.cut {
+            return Action::Stay;
+        }
+        self.made += 1;
+        self.policy.act(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use godwit_envs::cluster_env::ClusterEnv;
+    use godwit_envs::env::Env;
+    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+    use godwit_models::baselines::baseline;
+    use godwit_models::plan::plan;
+
+    use super::*;
+
+    /// Makes the deadline pass during its last decision.
+    struct Slow {
+        policy: Box<dyn Policy>,
+        left: u32,
+        deadline: Instant,
+    }
+
+    impl Policy for Slow {
+        fn name(&self) -> &str {
+            self.policy.name()
+        }
+
+        fn reset(&mut self, seed: u64) {
+            self.policy.reset(seed);
+        }
+
+        fn act(&mut self, state: &ClusterState) -> Action {
+            self.left -= 1;
+            if self.left == 0 {
+                sleep(self.deadline.saturating_duration_since(Instant::now()));
+            }
+            self.policy.act(state)
+        }
+    }
+
+    #[test]
+    fn a_plan_that_a_deadline_cut_short_is_made_again() {
+        let template = WorldTemplate::new(&Scenario::embedded("quickstart").unwrap());
+        let mut env = ClusterEnv::new(Arc::new(template), Phase::Evaluate).unwrap();
+        env.reset(7).unwrap();
+        let state = env.state();
+        let policy = || baseline("best-single-move").unwrap();
+        let whole = plan(state, policy().as_mut(), u32::MAX, None);
+        for left in 1..=2 {
+            let deadline = Instant::now() + Duration::from_millis(300);
+            let mut slow = Slow { policy: policy(), left, deadline };
+            let mut counted = Counted::new(&mut slow, None);
+            let cut = plan(state, &mut counted, u32::MAX, Some(deadline));
+            let (cut, made) = counted.finish(cut);
+            assert_eq!((cut.stop_reason, made), (StopReason::Deadline, left));
+            assert!(cut.moves.len() < whole.moves.len());
+
+            let mut policy = policy();
+            let mut counted = Counted::new(policy.as_mut(), Some(made));
+            let again = plan(state, &mut counted, u32::MAX, None);
+            assert_eq!(counted.finish(again), (cut, made));
+        }
+    }
+}

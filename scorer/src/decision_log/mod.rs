@@ -1,0 +1,14 @@
+//! The decision log: files of JSON lines in a folder, enough of each decision to make it again.
+//!
+//! Records go through a bounded queue to one thread, which alone touches the files. Only `record`
+//! knows how lines read, only `files` how they reach the disk, and only `reader` what a torn one is.
+
+mod files;
+mod queue;
+mod reader;
+mod record;
+
+pub use files::{Files, LogError};
+pub use queue::{Counters, DecisionLog};
+pub use reader::{Line, lines, log_files};
+pub use record::{DecisionRecord, Event, FORMAT, HALT, Limits, Made, POLICY, Start};
