@@ -4,6 +4,7 @@ use super::{Memory, ShellRules};
 use crate::plan::PlannedMove;
 use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// A limit that a plan does not keep. `at` is the position of the first move that breaks it.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
@@ -67,7 +68,11 @@ pub fn broken(
     moves: &[PlannedMove],
 ) -> Vec<Broken> {
     let mut found = Vec::new();
-    let workload = |name: &str| snapshot.workloads.iter().find(|workload| workload.name == name);
+    let counted = rules.max_moves_per_tenant.is_some() || !rules.disruption_budgets.is_empty();
+    let workloads = snapshot.workloads.iter().filter(|_| counted);
+    let index: HashMap<&str, &SnapshotWorkload> =
+        workloads.map(|workload| (workload.name.as_str(), workload)).collect();
+    let workload = |name: &str| index.get(name).copied();
     let tick = snapshot.tick.unwrap_or(0);
     for (at, planned) in moves.iter().enumerate() {
         let so_far = &moves[..=at];
@@ -106,11 +111,9 @@ pub fn broken(
             }
         }
         for node in [&planned.source_name, &planned.destination_name] {
-            let stale = snapshot.nodes.iter().any(|n| {
-                n.name == *node
-                    && rules.max_metrics_age_s.is_some_and(|most| n.metrics_age_s >= most)
-            });
-            if stale {
+            let stale =
+                |most| snapshot.nodes.iter().any(|n| n.name == *node && n.metrics_age_s >= most);
+            if rules.max_metrics_age_s.is_some_and(stale) {
                 found.push(Broken::StaleNode { at, node: node.clone() });
             }
         }

@@ -40,9 +40,14 @@ impl Memory {
         }
     }
 
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.moves.is_empty()
+    }
+
     /// What of it matters for plans about this snapshot.
     pub fn about(&self, snapshot: &Snapshot) -> Self {
-        if self.moves.is_empty() {
+        if self.is_empty() {
             return self.clone();
         }
         let known = |name: &String| self.moves.get_key_value(name);

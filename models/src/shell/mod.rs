@@ -19,7 +19,7 @@ use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 /// Why nothing at all is decided about a snapshot.
@@ -83,12 +83,15 @@ pub struct Shell<'a> {
     /// Fences before the first move.
     fences: Fences,
     left_out: LeftOut,
-    /// Each workload's tenant and disruption group, as indices.
-    tenant: Vec<Option<usize>>,
-    group: Vec<Option<usize>>,
-    tenants: usize,
-    /// Members of each disruption group that may still become unavailable.
-    budget: Vec<u32>,
+    quotas: Quotas,
+}
+
+/// How many workloads of each limited tenant and disruption group may still be moved.
+#[derive(Debug, Default)]
+struct Quotas {
+    left: Vec<u32>,
+    /// Each workload's quotas: of its tenant, and of its group. Empty where no rule counts.
+    of: Vec<[Option<usize>; 2]>,
 }
 
 impl<'a> Shell<'a> {
@@ -103,32 +106,12 @@ impl<'a> Shell<'a> {
         now_s: f64,
     ) -> Result<Self, Refusal> {
         admit(rules, snapshot, now_s)?;
-        let (tenant, tenants) = numbered(snapshot, |workload| workload.tenant.as_deref());
-        let (group, groups) = numbered(snapshot, |workload| workload.disruption_group.as_deref());
-        let mut budget = vec![u32::MAX; groups];
-        for (workload, group) in snapshot.workloads.iter().zip(&group) {
-            if let (Some(name), Some(group)) = (&workload.disruption_group, group)
-                && let Some(&most) = rules.disruption_budgets.get(name)
-            {
-                budget[*group] = most;
-            }
-        }
-        let index: HashMap<&str, usize> =
-            snapshot.workloads.iter().map(|workload| workload.name.as_str()).zip(0..).collect();
-        for transfer in &snapshot.transfers {
-            if let Some(group) = index.get(transfer.workload.as_str()).and_then(|&k| group[k]) {
-                budget[group] = budget[group].saturating_sub(u32::from(budget[group] < u32::MAX));
-            }
-        }
         let mut shell = Self {
             rules,
             snapshot,
             fences: Fences::default(),
             left_out: LeftOut::default(),
-            tenant,
-            group,
-            tenants,
-            budget,
+            quotas: Quotas::new(rules, snapshot),
         };
         shell.fence(memory);
         Ok(shell)
@@ -167,15 +150,15 @@ impl<'a> Shell<'a> {
     fn fence(&mut self, memory: &Memory) {
         let (snapshot, rules) = (self.snapshot, self.rules);
         let (nodes, workloads) = (snapshot.nodes.len(), snapshot.workloads.len());
-        let index: HashMap<&str, usize> =
-            snapshot.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
         for (i, node) in snapshot.nodes.iter().enumerate() {
             if rules.max_metrics_age_s.is_some_and(|most| node.metrics_age_s >= most) {
                 self.fences.close_node(i, nodes);
                 self.left_out.stale_nodes += 1;
             }
         }
-        let Some(tick) = snapshot.tick else { return };
+        let Some(tick) = snapshot.tick.filter(|_| !memory.is_empty()) else { return };
+        let index: HashMap<&str, usize> =
+            snapshot.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
         for (k, workload) in snapshot.workloads.iter().enumerate() {
             if memory.rest(rules, tick, &workload.name) > 0 {
                 self.fences.hold_workload(k, workloads);
@@ -196,35 +179,70 @@ impl<'a> Shell<'a> {
     fn fences_after(&self, moves: &[PlannedMove]) -> Fences {
         let mut fences = self.fences.clone();
         let (nodes, workloads) = (self.snapshot.nodes.len(), self.snapshot.workloads.len());
-        let mut of_node = vec![0; nodes];
-        let mut of_tenant = vec![0; self.tenants];
-        let mut budget = self.budget.clone();
+        let mut left = self.quotas.left.clone();
         for planned in moves {
-            of_node[planned.source] += 1;
-            of_node[planned.destination] += 1;
-            if let Some(tenant) = self.tenant[planned.workload] {
-                of_tenant[tenant] += 1;
-            }
-            if let Some(group) = self.group[planned.workload]
-                && budget[group] < u32::MAX
-            {
-                budget[group] = budget[group].saturating_sub(1);
+            for quota in self.quotas.of(planned.workload) {
+                left[quota] = left[quota].saturating_sub(1);
             }
             if self.rules.hold_down_ticks > 0 {
                 fences.keep_apart(planned.workload, planned.source);
             }
         }
         if let Some(most) = self.rules.max_moves_per_node {
+            let mut of_node = vec![0; nodes];
+            moves.iter().flat_map(|m| [m.source, m.destination]).for_each(|i| of_node[i] += 1);
             (0..nodes).filter(|&i| of_node[i] >= most).for_each(|i| fences.close_node(i, nodes));
         }
-        let spent = |k: usize| {
-            let most = self.rules.max_moves_per_tenant;
-            let tenant =
-                self.tenant[k].is_some_and(|t| most.is_some_and(|most| of_tenant[t] >= most));
-            tenant || self.group[k].is_some_and(|group| budget[group] == 0)
-        };
-        (0..workloads).filter(|&k| spent(k)).for_each(|k| fences.hold_workload(k, workloads));
+        for k in 0..self.quotas.of.len() {
+            if self.quotas.of(k).any(|quota| left[quota] == 0) {
+                fences.hold_workload(k, workloads);
+            }
+        }
         fences
+    }
+}
+
+impl Quotas {
+    /// The quotas of a snapshot, less what is in transfer of each disruption group.
+    fn new(rules: &ShellRules, snapshot: &Snapshot) -> Self {
+        let mut quotas = Self::default();
+        if rules.max_moves_per_tenant.is_none() && rules.disruption_budgets.is_empty() {
+            return quotas;
+        }
+        let in_transfer: HashSet<&str> =
+            snapshot.transfers.iter().map(|transfer| transfer.workload.as_str()).collect();
+        let [mut tenants, mut groups] = [HashMap::new(), HashMap::new()];
+        for workload in &snapshot.workloads {
+            let group = workload.disruption_group.as_deref();
+            let budget = group.and_then(|group| rules.disruption_budgets.get(group)).copied();
+            let tenant = workload.tenant.as_deref();
+            let tenant = quotas.named(&mut tenants, tenant, rules.max_moves_per_tenant);
+            let group = quotas.named(&mut groups, group, budget);
+            if let Some(group) = group.filter(|_| in_transfer.contains(workload.name.as_str())) {
+                quotas.left[group] = quotas.left[group].saturating_sub(1);
+            }
+            quotas.of.push([tenant, group]);
+        }
+        quotas
+    }
+
+    /// The quota of this name among those that are `known`; one of `most` where it is new.
+    fn named<'a>(
+        &mut self,
+        known: &mut HashMap<&'a str, usize>,
+        name: Option<&'a str>,
+        most: Option<u32>,
+    ) -> Option<usize> {
+        let most = most?;
+        Some(*known.entry(name?).or_insert_with(|| {
+            self.left.push(most);
+            self.left.len() - 1
+        }))
+    }
+
+    /// The quotas that a workload counts for.
+    fn of(&self, workload: usize) -> impl Iterator<Item = usize> {
+        self.of.get(workload).into_iter().flatten().copied().flatten()
     }
 }
 
@@ -264,18 +282,4 @@ fn admit(rules: &ShellRules, snapshot: &Snapshot, now_s: f64) -> Result<(), Refu
         }
     }
     Ok(())
-}
-
-/// The names that workloads state, as indices, and how many there are.
-fn numbered<'a>(
-    snapshot: &'a Snapshot,
-    name: impl Fn(&'a godwit_envs::snapshot::SnapshotWorkload) -> Option<&'a str>,
-) -> (Vec<Option<usize>>, usize) {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    let numbers = snapshot.workloads.iter().map(|workload| {
-        let next = seen.len();
-        name(workload).map(|name| *seen.entry(name).or_insert(next))
-    });
-    let numbers: Vec<_> = numbers.collect();
-    (numbers, seen.len())
 }
