@@ -5,8 +5,7 @@ use crate::input::InputError;
 use crate::objective::{Objective, Term};
 use crate::scenario::{Mode, Rules};
 use crate::snapshot::{
-    SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotReassignment, SnapshotTransfer,
-    SnapshotWorkload,
+    Snapshot, SnapshotNode, SnapshotReassignment, SnapshotTransfer, SnapshotWorkload,
 };
 use crate::state::{ClusterState, Transfer};
 use std::collections::HashMap;
@@ -84,7 +83,7 @@ impl ClusterState {
             bandwidth_gib_s: spec.bandwidth_gib_s[i],
             health: self.health[i],
             deadline_ticks: self.deadline[i].saturating_sub(self.tick),
-            metrics_age_s: 0.0,
+            ..SnapshotNode::default()
         });
         let running = (0..spec.workloads()).filter_map(|k| Some((k, self.node_of(k)?)));
         let workloads = running.map(|(k, node)| SnapshotWorkload {
@@ -96,11 +95,10 @@ impl ClusterState {
             priority: spec.priority[k],
             classes: classes(spec, k),
             anti_affinity: (spec.group[k] != NO_GROUP).then(|| format!("group-{}", spec.group[k])),
-            tenant: None,
-            disruption_group: None,
             movable: spec.movable[k],
             cooldown_ticks: u32::from(self.cooldown[k]),
             forecast: (0..self.forecast.len()).map(|h| self.forecast_of(h, k).to_vec()).collect(),
+            ..SnapshotWorkload::default()
         });
         let transfers = self.transfers.iter().map(|transfer| SnapshotTransfer {
             workload: spec.workload_names[transfer.workload as usize].clone(),
@@ -108,14 +106,13 @@ impl ClusterState {
             remaining_s: transfer.remaining_s,
         });
         Snapshot {
-            format: SNAPSHOT_FORMAT.to_owned(),
             tick: Some(u64::from(self.tick)),
-            taken_at_s: None,
             resources: self.rules.resources.iter().map(|kind| kind.name.clone()).collect(),
             nodes: nodes.collect(),
             workloads: workloads.collect(),
             transfers: transfers.collect(),
             machine_reassignment: spec.reassignment.as_deref().map(SnapshotReassignment::new),
+            ..Snapshot::default()
         }
     }
 }

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use super::*;
-use crate::cluster::Health;
 use proptest::prelude::*;
 
 /// A snapshot that uses every field and is valid.
@@ -216,7 +215,7 @@ fn the_schema_knows_every_field() {
 prop_compose! {
     fn node(i: usize)(supply in proptest::collection::vec(0.0f32..1e6, 3), zone in "[a-z ü\"\\\\]{0,3}", fast in any::<bool>(), bandwidth_gib_s in 1e-3f32..1e3)
         -> SnapshotNode {
-        SnapshotNode { name: format!("n{i}"), class: if fast { "fast".into() } else { standard() }, zone, supply, bandwidth_gib_s, health: Health::Healthy, deadline_ticks: 0, ..SnapshotNode::default() }
+        SnapshotNode { name: format!("n{i}"), class: if fast { "fast".into() } else { standard() }, zone, supply, bandwidth_gib_s, ..SnapshotNode::default() }
     }
 }
 
@@ -233,7 +232,7 @@ prop_compose! {
         let [state_gib, dirty_gib_s, priority] = numbers;
         SnapshotWorkload {
             name: format!("w{k}"), node: format!("n{node}"), demand, state_gib, dirty_gib_s, priority,
-            classes: vec![], anti_affinity, movable, cooldown_ticks, forecast, ..SnapshotWorkload::default() }
+            anti_affinity, movable, cooldown_ticks, forecast, ..SnapshotWorkload::default() }
     }
 }
 
@@ -249,13 +248,13 @@ proptest! {
         let transfers = remaining_s
             .map(|remaining_s| SnapshotTransfer { workload: "w0".into(), source: source.into(), remaining_s });
         let snapshot = Snapshot {
-            format: SNAPSHOT_FORMAT.into(),
             tick,
             resources: vec!["cpu".into(), "memory".into(), "gpu".into()],
             nodes: nodes.into(),
             workloads: workloads.into(),
             transfers: transfers.into_iter().collect(),
-            machine_reassignment: None, ..Snapshot::default() };
+            ..Snapshot::default()
+        };
         prop_assert_eq!(Snapshot::from_json(&snapshot.to_json(), "again").unwrap(), snapshot);
     }
 

@@ -7,15 +7,12 @@
 //! challenge's cost, in its own unit.
 
 use super::{ImportReport, Imported};
-use crate::cluster::Health;
 use crate::input::InputError;
 use crate::objective::Term;
 use crate::reassignment::{Cost, Instance, Solution, check};
 use crate::resources::MAX_RESOURCES;
 use crate::scenario::{ObjectiveRules, ScenarioError};
-use crate::snapshot::{
-    SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotReassignment, SnapshotWorkload,
-};
+use crate::snapshot::{Snapshot, SnapshotNode, SnapshotReassignment, SnapshotWorkload};
 use std::path::Path;
 
 /// Imports a model and its initial assignment; `budget` is how many moves an episode allows.
@@ -77,12 +74,8 @@ fn snapshot(instance: &Instance) -> Snapshot {
     let floats = |numbers: &[i64]| numbers.iter().map(|&number| number as f32).collect();
     let nodes = instance.machines().iter().enumerate().map(|(m, machine)| SnapshotNode {
         name: format!("m{m}"),
-        class: "standard".into(),
         zone: format!("location-{}", machine.location),
         supply: floats(instance.capacity(m)),
-        bandwidth_gib_s: 1.25,
-        health: Health::Healthy,
-        deadline_ticks: 0,
         ..SnapshotNode::default()
     });
     let workloads = instance.initial().iter().enumerate().map(|(p, machine)| SnapshotWorkload {
@@ -91,25 +84,15 @@ fn snapshot(instance: &Instance) -> Snapshot {
         demand: floats(instance.requirement(p)),
         // What moving costs is in the challenge's own cost.
         state_gib: 0.0,
-        dirty_gib_s: 0.0,
-        priority: 1.0,
-        classes: Vec::new(),
-        anti_affinity: None,
-        movable: true,
-        cooldown_ticks: 0,
-        forecast: Vec::new(),
         ..SnapshotWorkload::default()
     });
     let kind = |(r, resource): (usize, &crate::reassignment::Resource)| {
         format!("{}-{r}", if resource.transient { "transient" } else { "resource" })
     };
     Snapshot {
-        format: SNAPSHOT_FORMAT.into(),
-        tick: None,
         resources: instance.resources().iter().enumerate().map(kind).collect(),
         nodes: nodes.collect(),
         workloads: workloads.collect(),
-        transfers: Vec::new(),
         machine_reassignment: Some(SnapshotReassignment::new(instance)),
         ..Snapshot::default()
     }

@@ -9,11 +9,10 @@
 
 use super::table::Table;
 use super::{ImportOptions, ImportReport, Imported};
-use crate::cluster::Health;
 use crate::input::InputError;
 use crate::rng;
 use crate::scenario::ScenarioError;
-use crate::snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotWorkload};
+use crate::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};
 use rand::seq::SliceRandom as _;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -95,13 +94,9 @@ pub fn openb(
         ..ImportReport::default()
     };
     let snapshot = Snapshot {
-        format: SNAPSHOT_FORMAT.into(),
-        tick: None,
         resources: vec!["cpu".into(), "memory".into(), "gpu".into()],
         nodes: kept_nodes.iter().map(|node| snapshot_node(node)).collect(),
         workloads: placement.iter().map(|(pod, node)| snapshot_workload(pod, node)).collect(),
-        transfers: Vec::new(),
-        machine_reassignment: None,
         ..Snapshot::default()
     };
     Imported::new(
@@ -119,15 +114,11 @@ fn snapshot_node(node: &Node) -> SnapshotNode {
     SnapshotNode {
         name: node.name.clone(),
         class: node.class.clone(),
-        zone: String::new(),
         supply: vec![
             node.cpu_milli as f32 / 1000.0,
             node.memory_mib as f32 / 1024.0,
             node.gpus as f32,
         ],
-        bandwidth_gib_s: 1.25,
-        health: Health::Healthy,
-        deadline_ticks: 0,
         ..SnapshotNode::default()
     }
 }
@@ -143,13 +134,7 @@ fn snapshot_workload(pod: &Pod, node: &Node) -> SnapshotWorkload {
             (pod.gpus * pod.gpu_milli) as f32 / DEVICE as f32,
         ],
         state_gib: memory,
-        dirty_gib_s: 0.0,
-        priority: 1.0,
         classes: pod.classes.clone(),
-        anti_affinity: None,
-        movable: true,
-        cooldown_ticks: 0,
-        forecast: Vec::new(),
         ..SnapshotWorkload::default()
     }
 }

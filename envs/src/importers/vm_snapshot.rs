@@ -6,10 +6,9 @@
 //! move together.
 
 use super::{ImportOptions, ImportReport, Imported};
-use crate::cluster::Health;
 use crate::input::{InputError, parse_json, read_text};
 use crate::scenario::ScenarioError;
-use crate::snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotNode, SnapshotWorkload};
+use crate::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -131,13 +130,9 @@ pub fn vm_snapshot(path: &Path, options: &ImportOptions) -> Result<Imported, Sce
     }
 
     let snapshot = Snapshot {
-        format: SNAPSHOT_FORMAT.into(),
-        tick: None,
         resources: vec!["cpu".into(), "memory".into()],
         nodes: import.nodes,
         workloads,
-        transfers: Vec::new(),
-        machine_reassignment: None,
         ..Snapshot::default()
     };
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("vm-snapshot");
@@ -197,12 +192,8 @@ impl Import<'_> {
             self.free_mb.push((numa.memory_huge_free_mb, memory_mb, 0.0));
             self.nodes.push(SnapshotNode {
                 name,
-                class: "standard".into(),
                 zone: host.node_id.clone(),
                 supply: vec![cpu as f32, (memory_mb / MIB) as f32],
-                bandwidth_gib_s: 1.25,
-                health: Health::Healthy,
-                deadline_ticks: 0,
                 ..SnapshotNode::default()
             });
         }
@@ -243,13 +234,7 @@ impl Import<'_> {
                 node: self.nodes[node].name.clone(),
                 demand: vec![cpu as f32, memory],
                 state_gib: memory,
-                dirty_gib_s: 0.0,
-                priority: 1.0,
-                classes: Vec::new(),
-                anti_affinity: None,
                 movable: single && instance.allow_migration,
-                cooldown_ticks: 0,
-                forecast: Vec::new(),
                 ..SnapshotWorkload::default()
             });
         }
