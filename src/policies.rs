@@ -5,7 +5,7 @@ use godwit_envs::observation::ObservationSpace;
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
 use godwit_models::net::{FixedSize, Network};
-use godwit_models::pretrained::pretrained;
+use godwit_models::pretrained::pretrained_at;
 use std::path::Path;
 
 /// A policy that cannot be used here.
@@ -21,7 +21,7 @@ pub struct PolicyError(String);
 /// When there is nothing, it is damaged, or it was made for other features or another size.
 pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyhow::Result<Network> {
     let label = path.display();
-    if !path.exists() && path.to_str().and_then(pretrained).is_none() {
+    if !path.exists() && pretrained_at(path).is_none() {
         let expected = "an artifact, a checkpoint or the name of a pretrained policy";
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }

@@ -2,6 +2,8 @@
 //!
 //! `models/pretrained/README.md` says how each was made.
 
+use std::path::Path;
+
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         /// Name and artifact of each.
@@ -28,13 +30,17 @@ pub fn pretrained(name: &str) -> Option<&'static [u8]> {
     PRETRAINED.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
 }
 
+/// The artifact that a path names: none where a file or folder is there, which comes first.
+pub fn pretrained_at(path: &Path) -> Option<&'static [u8]> {
+    path.to_str().filter(|_| !path.exists()).and_then(pretrained)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::artifact::Artifact;
     use godwit_envs::features::schema;
     use godwit_envs::scenario::{EMBEDDED, Scenario};
-    use std::path::Path;
 
     #[test]
     fn every_embedded_scenario_has_a_small_sound_policy_of_its_present_schema() {

@@ -5,7 +5,7 @@ use super::parity::{Parity, TOLERANCE, compare};
 use anyhow::{Context, ensure};
 use godwit_models::artifact::Artifact;
 use godwit_models::net::Network;
-use godwit_models::pretrained::pretrained;
+use godwit_models::pretrained::pretrained_at;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tch::CModule;
@@ -79,8 +79,7 @@ pub fn verify_with(path: &Path, count: usize) -> anyhow::Result<VerifyReport> {
 /// # Errors
 /// When libtorch refuses it.
 pub fn load_module(path: &Path) -> anyhow::Result<CModule> {
-    let name = path.to_str().filter(|_| !path.exists());
-    let module = match name.and_then(pretrained) {
+    let module = match pretrained_at(path) {
         Some(mut bytes) => CModule::load_data(&mut bytes),
         None => CModule::load(path),
     };

@@ -26,7 +26,7 @@ pub use manifest::{Evaluation, FORMAT, Manifest};
 pub use tensors::{Golden, golden_bytes, weights_bytes};
 
 use crate::net::Network;
-use crate::pretrained::pretrained;
+use crate::pretrained::pretrained_at;
 
 /// Entry of the manifest, below the archive's folder.
 const MANIFEST: &str = "extra/manifest.json";
@@ -73,8 +73,7 @@ impl Artifact {
     /// Reads a file or, where there is none, the policy of that name that comes with the programs
     /// (see [`crate::pretrained`]), with the same checks.
     pub fn open(path: &Path) -> Result<Self, ArtifactError> {
-        let name = path.to_str().filter(|_| !path.exists());
-        match name.and_then(pretrained) {
+        match pretrained_at(path) {
             Some(bytes) => Self::from_bytes(path, bytes).map_err(|failure| ArtifactError {
                 path: path.to_owned(),
                 failure: Box::new(failure),
