@@ -148,6 +148,9 @@ pub struct ServeArgs {
     /// Threads that decide; one for each core if left out
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroU16>,
+    /// Who plans instead of the policy.
+    #[command(flatten)]
+    pub fallback: FallbackArgs,
     /// Who is let in.
     #[command(flatten)]
     pub access: AccessArgs,
@@ -160,6 +163,25 @@ pub struct ServeArgs {
     /// What is kept of it.
     #[command(flatten)]
     pub decision_log: DecisionLogArgs,
+}
+
+/// Who plans instead of the policy.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Fallback")]
+pub struct FallbackArgs {
+    /// Who plans where the policy cannot be relied on: a baseline; `stay` moves nothing
+    #[arg(long, value_name = "NAME", default_value = "stay")]
+    pub fallback: String,
+    /// Longest time of one decision; a policy that takes longer has no plan, and the fallback plans
+    #[arg(long, value_name = "MS")]
+    pub decision_deadline_ms: Option<u64>,
+    /// Demote the policy when its last evaluated plans missed more than this share of the gains
+    /// that they predicted (`POST /v1/feedback` tells what came out)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub demote_above: f64,
+    /// Number of evaluated plans to look at, and to wait for; 0 demotes never
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub demote_window: u32,
 }
 
 /// Who is let in.

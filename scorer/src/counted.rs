@@ -1,22 +1,42 @@
-//! A policy that is counted, and that can be stopped where a clock once stopped it.
+//! A policy that is counted and timed, and that can be stopped where a clock once stopped it.
+
+use std::time::{Duration, Instant};
 
 use godwit_envs::state::{Action, ClusterState};
 use godwit_models::plan::{Plan, StopReason};
 use godwit_models::policy::Policy;
 
-/// Passes decisions on and counts them. After the last one that is allowed it stays, which the
-/// planner takes as the end of the plan, as it takes a deadline.
+/// Passes decisions on and counts them. After the last one that is allowed, and after one that took
+/// too long, it stays, which the planner takes as the end of the plan, as it takes a deadline.
 pub struct Counted<'a> {
     policy: &'a mut dyn Policy,
     made: u32,
     most: Option<u32>,
+    longest: Option<Duration>,
     cut: bool,
+    slow: Option<Slow>,
+}
+
+/// A decision that took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// Which one, from 1.
+    pub decision: u32,
+    /// Longest time that was allowed.
+    pub limit: Duration,
+    /// What it took.
+    pub took: Duration,
 }
 
 impl<'a> Counted<'a> {
-    /// At most this many decisions of the policy.
-    pub fn new(policy: &'a mut dyn Policy, most: Option<u32>) -> Self {
-        Self { policy, made: 0, most, cut: false }
+    /// At most this many decisions of the policy, none of them longer than that.
+    pub fn new(policy: &'a mut dyn Policy, most: Option<u32>, longest: Option<Duration>) -> Self {
+        Self { policy, made: 0, most, longest, cut: false, slow: None }
+    }
+
+    /// The decision that took too long.
+    pub fn slow(&self) -> Option<Slow> {
+        self.slow
     }
 
     /// The plan as a deadline would have ended it, and how many decisions were made.
@@ -46,7 +66,15 @@ impl Policy for Counted<'_> {
             return Action::Stay;
         }
         self.made += 1;
-        self.policy.act(state)
+        let Some(limit) = self.longest else { return self.policy.act(state) };
+        let started = Instant::now();
+        let action = self.policy.act(state);
+        let took = started.elapsed();
+        if took > limit {
+            self.slow = Some(Slow { decision: self.made, limit, took });
+            return Action::Stay;
+        }
+        action
     }
 }
 
@@ -54,7 +82,6 @@ impl Policy for Counted<'_> {
 mod tests {
     use std::sync::Arc;
     use std::thread::sleep;
-    use std::time::{Duration, Instant};
 
     use godwit_envs::cluster_env::ClusterEnv;
     use godwit_envs::env::Env;
@@ -65,13 +92,13 @@ mod tests {
     use super::*;
 
     /// Makes the deadline pass during its last decision.
-    struct Slow {
+    struct Sleeper {
         policy: Box<dyn Policy>,
         left: u32,
         deadline: Instant,
     }
 
-    impl Policy for Slow {
+    impl Policy for Sleeper {
         fn name(&self) -> &str {
             self.policy.name()
         }
@@ -99,15 +126,15 @@ mod tests {
         let whole = plan(state, policy().as_mut(), u32::MAX, None);
         for left in 1..=2 {
             let deadline = Instant::now() + Duration::from_millis(300);
-            let mut slow = Slow { policy: policy(), left, deadline };
-            let mut counted = Counted::new(&mut slow, None);
+            let mut slow = Sleeper { policy: policy(), left, deadline };
+            let mut counted = Counted::new(&mut slow, None, None);
             let cut = plan(state, &mut counted, u32::MAX, Some(deadline));
             let (cut, made) = counted.finish(cut);
             assert_eq!((cut.stop_reason, made), (StopReason::Deadline, left));
             assert!(cut.moves.len() < whole.moves.len());
 
             let mut policy = policy();
-            let mut counted = Counted::new(policy.as_mut(), Some(made));
+            let mut counted = Counted::new(policy.as_mut(), Some(made), None);
             let again = plan(state, &mut counted, u32::MAX, None);
             assert_eq!(counted.finish(again), (cut, made));
         }

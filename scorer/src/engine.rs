@@ -17,7 +17,7 @@ use godwit_models::plan::{Plan, StopReason};
 use godwit_models::policy::Policy;
 use godwit_models::shell::{Broken, LeftOut, Memory, Refusal};
 
-use crate::counted::Counted;
+use crate::counted::{Counted, Slow};
 use crate::decision::{ArtifactName, Decision, Timing};
 use crate::safety::{Moment, Safety};
 
@@ -27,6 +27,9 @@ pub enum EngineError {
     /// The snapshot cannot be decided about.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A decision of the policy took too long.
+    #[error("decision {}: expected it within {:?}, got it after {:?}", .0.decision, .0.limit, .0.took)]
+    TooSlow(Slow),
     /// The plan must not be carried out.
     #[error(
         "plan: expected to keep every hard constraint, got {} broken: {}",
@@ -95,6 +98,8 @@ pub struct PlanLimits {
     pub max_moves: u32,
     /// No further decision is begun after this.
     pub deadline: Option<Instant>,
+    /// Longest time of one decision: a policy that takes longer has no plan.
+    pub per_decision: Option<Duration>,
     /// The deadline has passed after this many decisions: how a plan that was cut short by the
     /// clock is made again.
     pub decisions: Option<u32>,
@@ -105,7 +110,7 @@ impl PlanLimits {
     pub fn from(start: Instant, max_moves: u32, deadline: Option<Duration>) -> Self {
         // A deadline beyond the clock's range is none.
         let deadline = deadline.and_then(|after| start.checked_add(after));
-        Self { max_moves, deadline, decisions: None }
+        Self { max_moves, deadline, per_decision: None, decisions: None }
     }
 }
 
@@ -167,7 +172,8 @@ impl Engine {
     /// Plans with the artifact's policy.
     ///
     /// # Errors
-    /// When the plan breaks a hard constraint or a limit of the operator's.
+    /// When a decision takes too long, or the plan breaks a hard constraint or a limit of the
+    /// operator's.
     pub fn plan(
         &mut self,
         case: &Case,
@@ -204,7 +210,7 @@ impl Engine {
 /// Plans with any policy; what it gives is checked like the artifact's own plans.
 ///
 /// # Errors
-/// When the plan breaks a hard constraint or a limit of the operator's.
+/// When a decision takes too long, or the plan breaks a hard constraint or a limit of the operator's.
 pub fn plan_with(
     policy: &mut dyn Policy,
     case: &Case,
@@ -219,8 +225,11 @@ pub fn plan_with(
     };
     // A network has nothing to look at in an empty cluster, and there is nothing to decide.
     let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
-    let mut counted = Counted::new(policy, limits.decisions);
+    let mut counted = Counted::new(policy, limits.decisions, limits.per_decision);
     let plan = shell.plan(&case.state, &mut counted, limits.max_moves, limits.deadline);
+    if let Some(slow) = counted.slow() {
+        return Err(EngineError::TooSlow(slow));
+    }
     let (plan, decisions) = counted.finish(plan);
     let plan_us = micros(planning);
     let checking = Instant::now();

@@ -19,8 +19,9 @@ use crate::decision_log::{DecisionRecord, FORMAT, HALT, Limits, Line, POLICY, li
 use crate::engine::{self, Engine, EngineError, Loaded, PlanLimits, plan_with};
 use crate::safety::Safety;
 
-/// Fields of an answer that are no part of the decision that is made again.
-const NOT_COMPARED: &[&str] = &["id", "mode", "comparison", "timing_us"];
+/// Fields of an answer that are no part of the decision that is made again: who planned is taken
+/// from the record.
+const NOT_COMPARED: &[&str] = &["id", "mode", "planner", "fallback", "comparison", "timing_us"];
 
 /// Why a replay is no success.
 #[derive(Debug, thiserror::Error)]
@@ -229,6 +230,7 @@ fn decide(
     let limits = PlanLimits {
         max_moves: record.max_moves,
         deadline: None,
+        per_decision: None,
         decisions: Some(record.decisions),
     };
     let planned = match record.planner.as_str() {

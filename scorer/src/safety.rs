@@ -53,6 +53,11 @@ impl Safety {
         &self.text
     }
 
+    /// Ticks in which workloads do not return; 0 where nobody asks for that.
+    pub fn hold_down_ticks(&self) -> u32 {
+        self.rules.hold_down_ticks
+    }
+
     /// Now, for this snapshot.
     pub fn moment(&self, snapshot: &Snapshot) -> Moment {
         // A clock before 1970 makes every snapshot too old, where ages are limited at all.

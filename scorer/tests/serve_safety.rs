@@ -63,7 +63,7 @@ fn every_route_but_health_asks_for_the_token() {
             assert_ne!(send(&[("authorization", &right)]).status, 401, "{path}");
         }
     }
-    assert_eq!(asked, 14);
+    assert_eq!(asked, 16);
     assert_eq!(service.get("/v1/unknown").error().0, 401);
     assert!(service.log().contains("unauthorized"));
     assert!(!service.log().contains("s3cret"), "{}", service.log());

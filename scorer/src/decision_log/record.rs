@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decision::ArtifactName;
 use crate::safety::Moment;
+use crate::serve::{Evaluation, Standing};
 
 /// Name and version of the format.
 pub const FORMAT: &str = "godwit-decision-log/1";
@@ -41,6 +42,17 @@ pub enum Event {
     Halt(bool),
     /// Another artifact was to be loaded: what it is, or why it was refused.
     Reload(Result<ArtifactName, String>),
+    /// It was told what a plan came to.
+    Feedback {
+        /// What it came to.
+        evaluation: Box<Evaluation>,
+        /// What was sent, valid JSON.
+        sent: Bytes,
+    },
+    /// The fallback plans from now on.
+    Demoted(Standing),
+    /// The policy decides again.
+    Promoted,
     /// The service ends.
     End,
 }
@@ -133,6 +145,11 @@ impl Event {
     /// # Errors
     /// When a document in it is no JSON.
     pub fn line(self, limits: &str) -> serde_json::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            evaluation: &'a Evaluation,
+            sent: Box<RawValue>,
+        }
         match self {
             Self::Start(start) => stamped("start", &start),
             Self::Decision(made) => stamped("decision", &made.record(limits)?),
@@ -140,6 +157,12 @@ impl Event {
             Self::Halt(false) => stamped("resume", &json!({})),
             Self::Reload(Ok(artifact)) => stamped("reload", &json!({ "artifact": artifact })),
             Self::Reload(Err(error)) => stamped("reload_failed", &json!({ "error": error })),
+            Self::Feedback { evaluation, sent } => {
+                let body = Told { evaluation: &evaluation, sent: raw(&sent)? };
+                stamped("feedback", &body)
+            }
+            Self::Demoted(standing) => stamped("demoted", &standing),
+            Self::Promoted => stamped("promoted", &json!({})),
             Self::End => stamped("end", &json!({})),
         }
     }
@@ -150,6 +173,7 @@ impl Event {
             Self::Decision(made) => {
                 made.snapshot.len() + made.answer.as_ref().map_or(0, Bytes::len)
             }
+            Self::Feedback { sent, .. } => sent.len(),
             _ => 0,
         }
     }

@@ -13,11 +13,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::read;
+use super::drift::Drift;
 use super::error::ApiError;
 use super::history::History;
 use super::metrics::Metrics;
 use super::model::LiveModel;
-use super::pool::{Pool, Worker};
+use super::pool::{Planners, Pool, Worker};
+use super::returns::Returns;
 use super::settings::Settings;
 use crate::decision_log::{DecisionLog, Event};
 use crate::engine::Loaded;
@@ -32,6 +34,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Recent decisions.
     pub history: History,
+    /// Whether the policy still earns what it predicts.
+    pub drift: Drift,
+    /// Which moves bring workloads back.
+    pub returns: Returns,
     /// Where decisions are put down.
     pub log: Option<DecisionLog>,
     /// Whether the service is about to end.
@@ -63,20 +69,26 @@ impl App {
     /// # Errors
     /// When the system has no room for their threads.
     pub fn start(mut settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
-        let metrics = Arc::new(Metrics::new(settings.mode));
+        let fallback = settings.fallback.name.as_str();
+        let metrics = Arc::new(Metrics::new(settings.mode, fallback));
         metrics.model(&model.current());
-        let shadow = settings.shadow.as_ref().map(|shadow| shadow.baseline.as_str());
+        let planners = Planners {
+            baseline: settings.shadow.as_ref().map(|s| s.baseline.clone()),
+            fallback: fallback.to_owned(),
+        };
         let log = settings
             .log
             .take()
             .map(|log| DecisionLog::start(log.files, log.sync, log.required, metrics.log.clone()));
         Ok(Self {
             log: log.transpose()?,
-            pool: Pool::start(settings.workers, &model, shadow, &metrics)?,
+            pool: Pool::start(settings.workers, &model, planners, &metrics)?,
             permits: Semaphore::new(settings.bounds.requests as usize),
             history: History::new(settings.bounds.decisions),
             draining: AtomicBool::new(false),
             halted: AtomicBool::new(false),
+            drift: Drift::new(settings.fallback.demotion),
+            returns: Returns::new(settings.safety.hold_down_ticks()),
             ids: Ids::new(),
             settings,
             model,
@@ -99,8 +111,17 @@ impl App {
     /// Another artifact was to be loaded, because of a request or of a change of the file.
     pub fn reloaded(&self, trigger: &'static str, reloaded: &Result<Arc<Loaded>, ArtifactError>) {
         self.metrics.reloaded(trigger, reloaded.as_deref().ok());
+        if reloaded.is_ok() {
+            self.clear_record();
+        }
         let name = reloaded.as_ref().map(|loaded| loaded.name.clone());
         self.put_down(Event::Reload(name.map_err(ToString::to_string)));
+    }
+
+    /// The policy decides without a record: it is another one, or someone says so.
+    pub fn clear_record(&self) {
+        self.drift.clear();
+        self.metrics.standing(&self.drift.standing());
     }
 
     /// Puts something that is no decision in the decision log, if there is one.

@@ -15,6 +15,7 @@ use super::error::{ApiError, json};
 use super::metrics::CONTENT_TYPE as METRICS_TYPE;
 use super::model::ModelInfo;
 use super::openapi;
+use crate::decision_log::Event;
 
 /// Whether migrations are halted.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -49,7 +50,7 @@ pub async fn resume(State(app): State<Shared>) -> Response {
 
 /// `GET /v1/model`.
 pub async fn model(State(app): State<Shared>) -> Response {
-    json(StatusCode::OK, &ModelInfo::new(&app.model.current()))
+    json(StatusCode::OK, &ModelInfo::new(&app.model.current(), app.drift.standing()))
 }
 
 /// `POST /v1/model/reload`.
@@ -60,7 +61,15 @@ pub async fn reload(State(app): State<Shared>) -> Result<Response, ApiError> {
     app.reloaded("request", &reloaded);
     let loaded = reloaded?;
     tracing::info!(sha256 = loaded.name.sha256, "another artifact decides from now on");
-    Ok(json(StatusCode::OK, &ModelInfo::new(&loaded)))
+    Ok(json(StatusCode::OK, &ModelInfo::new(&loaded, app.drift.standing())))
+}
+
+/// `POST /v1/model/promote`.
+pub async fn promote(State(app): State<Shared>) -> Response {
+    app.clear_record();
+    app.put_down(Event::Promoted);
+    tracing::warn!("the policy decides again, without a record");
+    json(StatusCode::OK, &app.drift.standing())
 }
 
 /// `GET /v2/health/live`.

@@ -21,13 +21,14 @@ use serde::{Deserialize, Serialize};
 use super::app::{App, Arrival, Shared};
 use super::body::{check_size, text};
 use super::error::ApiError;
+use super::planning::{self, Comparison, FallbackReason, Outcome};
 use super::pool::Worker;
 use super::settings::{Bounds, Mode, Shadow};
 use crate::cli::Choice;
 use crate::decision::{Decision, Timing};
-use crate::decision_log::{Event, HALT, Made, POLICY};
-use crate::engine::{self, Case, EngineError, Loaded, PlanLimits, Planned, micros, plan_with};
-use crate::safety::{Moment, Safety};
+use crate::decision_log::{Event, Made};
+use crate::engine::{EngineError, Loaded, PlanLimits, micros};
+use crate::safety::Moment;
 
 /// What `/v1/decide` and `/v1/plan` answer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -36,54 +37,17 @@ pub struct ServedDecision {
     pub id: String,
     /// What the plan means to whoever carries plans out.
     pub mode: Mode,
+    /// Who planned: `policy` or a baseline; `halt` where nobody was asked.
+    pub planner: String,
+    /// Why it was the fallback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackReason>,
     /// What `decide` prints.
     #[serde(flatten)]
     pub decision: Decision,
     /// In shadow mode, policy and baseline next to each other; absent while halted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
-}
-
-/// Policy and baseline next to each other, on the same cluster with the same limits.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Comparison {
-    /// Whose plan is returned.
-    pub returned: Choice,
-    /// The artifact's policy.
-    pub policy: Outline,
-    /// The baseline.
-    pub baseline: Outline,
-    /// Policy minus baseline; absent if one of them has no plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub difference: Option<Difference>,
-}
-
-/// A plan in short.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Outline {
-    /// Who planned.
-    pub name: String,
-    /// Number of migrations; absent if there is no plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub moves: Option<usize>,
-    /// Weighted level terms once the plan is carried out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub objective_after: Option<f32>,
-    /// Why the plan ends where it ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_reason: Option<StopReason>,
-    /// Why there is no plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
-}
-
-/// What the policy's plan has more than the baseline's.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-pub struct Difference {
-    /// Migrations.
-    pub moves: i64,
-    /// Weighted level terms once the plan is carried out: less is better.
-    pub objective_after: f32,
 }
 
 /// Limits of one plan, next to those of the service.
@@ -126,13 +90,16 @@ pub async fn find(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let found = id.ok().and_then(|Path(id)| app.history.find(&id));
-    found.map(document).ok_or_else(|| {
-        let message = format!(
-            "expected the id of one of the last {} decisions, got another",
-            app.settings.bounds.decisions
-        );
-        ApiError::new(StatusCode::NOT_FOUND, "unknown_decision", message)
-    })
+    found.map(document).ok_or_else(|| unknown_decision(&app))
+}
+
+/// No decision with this id is remembered.
+pub fn unknown_decision(app: &App) -> ApiError {
+    let message = format!(
+        "expected the id of one of the last {} decisions, got another",
+        app.settings.bounds.decisions
+    );
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_decision", message)
 }
 
 async fn answer(
@@ -153,11 +120,15 @@ fn document(json: Bytes) -> Response {
 }
 
 /// What one plan is asked for with.
-struct Question<'a> {
-    id: &'a str,
-    body: &'a Bytes,
-    limits: PlanLimits,
-    moment: Moment,
+pub struct Question<'a> {
+    /// Names the request.
+    pub id: &'a str,
+    /// The snapshot as it was sent.
+    pub body: &'a Bytes,
+    /// How far the plan may go.
+    pub limits: PlanLimits,
+    /// When, and what is remembered.
+    pub moment: Moment,
 }
 
 fn decide_about(
@@ -175,40 +146,40 @@ fn decide_about(
     app.metrics.input();
     let timing = Timing { snapshot: micros(started), ..Timing::default() };
 
-    let safety = &app.settings.safety;
     let limits = limits(bounds, arrival, query);
-    let moment = safety.moment(&case.snapshot);
+    let moment = app.settings.safety.moment(&case.snapshot);
     let question = Question { id: &arrival.id, body, limits, moment };
-    let planned = if app.is_halted() {
-        Ok((engine::halted(&case), None))
-    } else {
-        plan_as(worker, &case, safety, &question, app.settings.shadow.as_ref())
+    let outcome = match app.is_halted() {
+        true => Ok(planning::halted(&case)),
+        false => planning::plan(app, worker, &case, &question),
     };
     let loaded = worker.engine.loaded();
-    let (planned, comparison) = planned.map_err(|error| {
-        app.metrics.decision_failed(mode);
+    let outcome = outcome.map_err(|error| {
+        app.metrics.decision_failed();
         tracing::error!(id = arrival.id, %error, "a plan was refused");
         // There is no plan either way.
-        let _ = put_down(app, &question, loaded, planner(app), Err(&error));
+        let _ = put_down(app, &question, loaded, last_word(app), Err(&error));
         ApiError::engine(&error, body)
     })?;
-    let finish = |planned: Planned, comparison| {
+    let finish = |outcome: Outcome| {
+        let Outcome { planned, planner, fallback, comparison } = outcome;
         let (id, decisions) = (arrival.id.clone(), planned.decisions);
         let timing = Timing { total: micros(started), ..timing };
         let decision = Decision::new(loaded, &case, planned, timing);
-        let served = ServedDecision { id, mode, decision, comparison };
+        let served = ServedDecision { id, mode, planner, fallback, decision, comparison };
         let json = Bytes::from(serde_json::to_vec(&served).map_err(|_| ApiError::internal())?);
-        let planner = if is_halted(&served) { HALT } else { planner(app) };
-        put_down(app, &question, loaded, planner, Ok((&json, decisions)))?;
+        put_down(app, &question, loaded, &served.planner, Ok((&json, decisions)))?;
         Ok::<_, ApiError>((served, json))
     };
-    let (mut served, mut json) = finish(planned, comparison)?;
+    let (mut served, mut json) = finish(outcome)?;
     // Whoever halts counts on it that no plan leaves from then on.
     if app.is_halted() && !is_halted(&served) {
-        (served, json) = finish(engine::halted(&case), None)?;
+        (served, json) = finish(planning::halted(&case))?;
     }
+    let plan = &served.decision.plan;
     if mode == Mode::Active {
-        app.settings.safety.carried_out(case.snapshot.tick, &served.decision.plan);
+        app.metrics.returning(app.returns.count(case.snapshot.tick, plan));
+        app.settings.safety.carried_out(case.snapshot.tick, plan);
     }
     record(app, &served.decision, served.comparison.as_ref());
     app.history.push(served.id, json.clone());
@@ -216,7 +187,7 @@ fn decide_about(
 }
 
 /// Puts a decision down in the decision log, if there is one.
-fn put_down(
+pub fn put_down(
     app: &App,
     question: &Question<'_>,
     loaded: &Loaded,
@@ -230,7 +201,7 @@ fn put_down(
             let (decisions, memory) = match error {
                 EngineError::Limits { decisions, memory, .. } => (*decisions, Some(memory)),
                 EngineError::Violations { decisions, .. } => (*decisions, None),
-                EngineError::Input(_) => (0, None),
+                EngineError::TooSlow(_) | EngineError::Input(_) => (0, None),
             };
             (Err(error.to_string()), decisions, memory.map(|memory| Memory::clone(memory)))
         }
@@ -250,11 +221,11 @@ fn put_down(
     log.decision(Event::Decision(Box::new(made))).map_err(|_| ApiError::log_failed())
 }
 
-/// Whose plans are returned.
-fn planner(app: &App) -> &str {
+/// Who had no plan that may leave where there is none at all.
+fn last_word(app: &App) -> &str {
     match &app.settings.shadow {
         Some(Shadow { baseline, returned: Choice::Baseline }) => baseline,
-        _ => POLICY,
+        _ => &app.settings.fallback.name,
     }
 }
 
@@ -267,58 +238,13 @@ fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
     let asked = query.deadline_ms.map(Duration::from_millis);
     let deadline = [asked, bounds.deadline, Some(bounds.request_timeout)].into_iter().flatten();
     let max_moves = query.max_moves.unwrap_or(u32::MAX).min(bounds.max_moves);
-    PlanLimits::from(arrival.at.into_std(), max_moves, deadline.min())
-}
-
-/// The plan that is returned, and in shadow mode how it compares.
-fn plan_as(
-    worker: &mut Worker,
-    case: &Case,
-    safety: &Safety,
-    question: &Question<'_>,
-    shadow: Option<&Shadow>,
-) -> Result<(Planned, Option<Comparison>), EngineError> {
-    let &Question { limits, ref moment, .. } = question;
-    let policy = worker.engine.plan(case, safety, moment, limits);
-    let (Some(shadow), Some(baseline)) = (shadow, worker.baseline.as_mut()) else {
-        return Ok((policy?, None));
-    };
-    // Requests may be about different clusters: a baseline must remember none of them.
-    baseline.reset(0);
-    let baseline = plan_with(baseline.as_mut(), case, safety, moment, limits);
-    let comparison = Comparison {
-        returned: shadow.returned,
-        policy: outline(POLICY, &policy),
-        baseline: outline(&shadow.baseline, &baseline),
-        difference: match (&policy, &baseline) {
-            (Ok(Planned { plan: p, .. }), Ok(Planned { plan: b, .. })) => Some(Difference {
-                moves: p.moves.len() as i64 - b.moves.len() as i64,
-                objective_after: p.objective_after - b.objective_after,
-            }),
-            _ => None,
-        },
-    };
-    let returned = match shadow.returned {
-        Choice::Policy => policy,
-        Choice::Baseline => baseline,
-    };
-    Ok((returned?, Some(comparison)))
-}
-
-fn outline(name: &str, planned: &Result<Planned, EngineError>) -> Outline {
-    let plan = planned.as_ref().ok().map(|planned| &planned.plan);
-    Outline {
-        name: name.to_owned(),
-        moves: plan.map(|plan| plan.moves.len()),
-        objective_after: plan.map(|plan| plan.objective_after),
-        stop_reason: plan.map(|plan| plan.stop_reason),
-        refused: planned.as_ref().err().map(EngineError::to_string),
-    }
+    let limits = PlanLimits::from(arrival.at.into_std(), max_moves, deadline.min());
+    PlanLimits { per_decision: bounds.per_decision, ..limits }
 }
 
 fn record(app: &App, decision: &Decision, comparison: Option<&Comparison>) {
     let metrics = &app.metrics;
-    metrics.decided(app.settings.mode, &decision.plan);
+    metrics.decided(&decision.plan);
     let timing = &decision.timing_us;
     for (stage, micros) in
         [("snapshot", timing.snapshot), ("plan", timing.plan), ("guard", timing.guard)]

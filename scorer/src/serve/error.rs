@@ -83,7 +83,9 @@ impl ApiError {
     pub fn engine(error: &EngineError, text: &[u8]) -> Self {
         match error {
             EngineError::Input(error) => Self::input(error, text),
-            EngineError::Violations { .. } | EngineError::Limits { .. } => {
+            EngineError::TooSlow(_)
+            | EngineError::Violations { .. }
+            | EngineError::Limits { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "plan_refused", error.to_string())
             }
         }

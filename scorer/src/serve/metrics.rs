@@ -13,6 +13,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 
+use super::drift::Standing;
+use super::planning::FallbackReason;
 use super::settings::Mode;
 use crate::decision_log::Counters;
 use crate::engine::Loaded;
@@ -23,6 +25,9 @@ pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 /// What a decision comes to: migrations, none because of the policy, none because someone halted
 /// them, none because the operator's limits refuse the snapshot, or no plan that may leave.
 const OUTCOMES: [&str; 5] = ["move", "stay", "halted", "refused", "failed"];
+
+/// Buckets of gains, which may be losses.
+const GAINS: [f64; 11] = [-10.0, -1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.01, 0.1, 1.0, 10.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -41,15 +46,19 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecisionLabels {
-    mode: &'static str,
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabels {
-    mode: &'static str,
     reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    reason: &'static str,
+    to: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,9 +95,16 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_times: Times<RouteLabels>,
     refused: Family<ReasonLabels, Counter>,
-    decisions: Family<DecisionLabels, Counter>,
+    decisions: Family<OutcomeLabels, Counter>,
     stops: Family<CodeLabels, Counter>,
     moves: Family<CodeLabels, Counter>,
+    returning_moves: Counter,
+    fallbacks: Family<FallbackLabels, Counter>,
+    feedback: Counter,
+    feedback_predicted: Histogram,
+    feedback_realised: Histogram,
+    missed_share: Gauge<f64, AtomicU64>,
+    demoted: Gauge,
     stage_times: Times<StageLabels>,
     gains: Histogram,
     shadow_moves: Histogram,
@@ -112,11 +128,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at their start; counters that an operator may wait for begin at 0.
-    pub fn new(mode: Mode) -> Self {
+    /// All metrics at their start, each with the mode; counters that an operator may wait for begin
+    /// at 0.
+    pub fn new(mode: Mode, fallback: &str) -> Self {
+        let label = |name: &'static str, value: &'static str| (name.into(), value.into());
+        let labels = [label("mode", mode.name())].into_iter();
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-5, 2.0, 21));
         let mut metrics = Self {
-            registry: Registry::with_prefix("godwit_scorer"),
+            registry: Registry::with_prefix_and_labels("godwit_scorer", labels),
             started: Instant::now(),
             requests: Family::default(),
             request_times: Family::new_with_constructor(times),
@@ -124,6 +143,13 @@ impl Metrics {
             decisions: Family::default(),
             stops: Family::default(),
             moves: Family::default(),
+            returning_moves: Counter::default(),
+            fallbacks: Family::default(),
+            feedback: Counter::default(),
+            feedback_predicted: Histogram::new(GAINS),
+            feedback_realised: Histogram::new(GAINS),
+            missed_share: Gauge::default(),
+            demoted: Gauge::default(),
             stage_times: Family::new_with_constructor(times),
             gains: Histogram::new(exponential_buckets(1e-4, 4.0, 12)),
             shadow_moves: Histogram::new([-10.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0]),
@@ -143,10 +169,11 @@ impl Metrics {
         };
         metrics.register();
         for outcome in OUTCOMES {
-            metrics
-                .decisions
-                .get_or_create(&DecisionLabels { mode: mode.name(), outcome })
-                .inc_by(0);
+            metrics.decisions.get_or_create(&OutcomeLabels { outcome }).inc_by(0);
+        }
+        for reason in FallbackReason::ALL.map(FallbackReason::name) {
+            let labels = FallbackLabels { reason, to: fallback.to_owned() };
+            metrics.fallbacks.get_or_create(&labels).inc_by(0);
         }
         for (trigger, result) in
             [("file", "ok"), ("file", "error"), ("request", "ok"), ("request", "error")]
@@ -175,6 +202,37 @@ impl Metrics {
         r.register("decisions", "Decisions by what they came to", self.decisions.clone());
         r.register("decision_stops", "Decisions by why the plan ends", self.stops.clone());
         r.register("moves", "Planned moves by what they are good for", self.moves.clone());
+        r.register(
+            "returning_moves",
+            "Returned moves that bring a workload back to a node that it left a short while ago",
+            self.returning_moves.clone(),
+        );
+        r.register(
+            "fallbacks",
+            "Plans of the fallback instead of the policy, by reason",
+            self.fallbacks.clone(),
+        );
+        r.register("feedback", "Plans of which the outcome was told", self.feedback.clone());
+        r.register(
+            "feedback_predicted_gain",
+            "Predicted gain of those moves of a plan that were carried out",
+            self.feedback_predicted.clone(),
+        );
+        r.register(
+            "feedback_realised_gain",
+            "What the same moves gained, given the demand that came",
+            self.feedback_realised.clone(),
+        );
+        r.register(
+            "gain_missed_share",
+            "Share of the predicted gains that the policy's last evaluated plans missed",
+            self.missed_share.clone(),
+        );
+        r.register(
+            "policy_demoted",
+            "1 while the fallback plans because of missed gains",
+            self.demoted.clone(),
+        );
         r.register_with_unit(
             "decision_duration",
             "Time of a decision by stage, without waiting for a worker",
@@ -255,8 +313,7 @@ impl Metrics {
     }
 
     /// A plan is returned.
-    pub fn decided(&self, mode: Mode, plan: &Plan) {
-        let mode = mode.name();
+    pub fn decided(&self, plan: &Plan) {
         let reason = code(&plan.stop_reason);
         let outcome = match plan.moves.len() {
             0 if reason == "halted" => "halted",
@@ -264,18 +321,40 @@ impl Metrics {
             0 => "stay",
             _ => "move",
         };
-        self.decisions.get_or_create(&DecisionLabels { mode, outcome }).inc();
-        self.stops.get_or_create(&CodeLabels { mode, reason }).inc();
+        self.decisions.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.stops.get_or_create(&CodeLabels { reason }).inc();
         for PlannedMove { reason, .. } in &plan.moves {
-            self.moves.get_or_create(&CodeLabels { mode, reason: code(reason) }).inc();
+            self.moves.get_or_create(&CodeLabels { reason: code(reason) }).inc();
         }
         self.gains.observe(f64::from(plan.objective_before - plan.objective_after));
     }
 
     /// No plan could be returned although the snapshot was sound.
-    pub fn decision_failed(&self, mode: Mode) {
-        let labels = DecisionLabels { mode: mode.name(), outcome: "failed" };
-        self.decisions.get_or_create(&labels).inc();
+    pub fn decision_failed(&self) {
+        self.decisions.get_or_create(&OutcomeLabels { outcome: "failed" }).inc();
+    }
+
+    /// The fallback plans instead of the policy.
+    pub fn fell_back(&self, reason: &'static str, to: &str) {
+        self.fallbacks.get_or_create(&FallbackLabels { reason, to: to.to_owned() }).inc();
+    }
+
+    /// So many moves of a returned plan bring workloads back.
+    pub fn returning(&self, moves: u64) {
+        self.returning_moves.inc_by(moves);
+    }
+
+    /// It was told what a plan came to.
+    pub fn evaluated(&self, predicted: f64, realised: f64) {
+        self.feedback.inc();
+        self.feedback_predicted.observe(predicted);
+        self.feedback_realised.observe(realised);
+    }
+
+    /// How the policy stands.
+    pub fn standing(&self, standing: &Standing) {
+        self.missed_share.set(standing.missed_share);
+        self.demoted.set(i64::from(standing.demoted));
     }
 
     /// A stage of a decision took this long.

@@ -9,7 +9,9 @@ mod auth;
 mod body;
 mod control;
 mod decisions;
+mod drift;
 mod error;
+mod feedback;
 mod gate;
 mod history;
 mod inference;
@@ -18,7 +20,9 @@ mod logging;
 mod metrics;
 mod model;
 mod openapi;
+mod planning;
 mod pool;
+mod returns;
 mod routes;
 mod settings;
 mod simulate;
@@ -38,6 +42,8 @@ use app::{App, Shared};
 use model::LiveModel;
 use settings::Settings;
 
+pub use drift::Standing;
+pub use feedback::Evaluation;
 pub use settings::SettingsError;
 
 /// How often the artifact's file is looked at.

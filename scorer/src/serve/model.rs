@@ -8,6 +8,7 @@ use godwit_models::artifact::ArtifactError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::drift::Standing;
 use crate::engine::Loaded;
 
 /// The artifact that decides now. Whoever works with one keeps it until the work is done.
@@ -39,6 +40,8 @@ pub struct ModelInfo {
     pub producer: String,
     /// When it was read, in seconds since 1970.
     pub read_at_seconds: u64,
+    /// How its plans have done.
+    pub standing: Standing,
 }
 
 impl LiveModel {
@@ -90,7 +93,7 @@ impl LiveModel {
 
 impl ModelInfo {
     /// What is told about this artifact.
-    pub fn new(loaded: &Loaded) -> Self {
+    pub fn new(loaded: &Loaded, standing: Standing) -> Self {
         let manifest = &loaded.artifact.manifest;
         let architecture = serde_json::to_value(manifest.network.architecture).unwrap_or_default();
         let since = loaded.read_at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -103,6 +106,7 @@ impl ModelInfo {
             weights: manifest.network.parameter_count(),
             producer: manifest.producer.clone(),
             read_at_seconds: since.as_secs(),
+            standing,
         }
     }
 }

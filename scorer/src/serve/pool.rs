@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use godwit_models::baselines::baseline;
+use godwit_models::baselines::stay::Stay;
 use godwit_models::policy::Policy;
 use tokio::sync::oneshot;
 
@@ -19,8 +20,19 @@ use crate::engine::Engine;
 pub struct Worker {
     /// The policy.
     pub engine: Engine,
-    /// Who plans next to it in shadow mode.
-    pub baseline: Option<Box<dyn Policy>>,
+    /// Who plans next to it in shadow mode; never asked in another.
+    pub baseline: Box<dyn Policy>,
+    /// Who plans instead of it.
+    pub fallback: Box<dyn Policy>,
+}
+
+/// Names of the baselines that a worker has.
+#[derive(Debug, Clone)]
+pub struct Planners {
+    /// Who plans next to the policy in shadow mode.
+    pub baseline: Option<String>,
+    /// Who plans instead of the policy.
+    pub fallback: String,
 }
 
 /// Work that panicked or was given up.
@@ -43,7 +55,7 @@ impl Pool {
     pub fn start(
         threads: usize,
         model: &Arc<LiveModel>,
-        shadow: Option<&str>,
+        planners: Planners,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
@@ -52,7 +64,7 @@ impl Pool {
             let queue = Arc::clone(&queue);
             let station = Station {
                 model: Arc::clone(model),
-                shadow: shadow.map(str::to_owned),
+                planners: planners.clone(),
                 metrics: Arc::clone(metrics),
             };
             thread::Builder::new()
@@ -85,7 +97,7 @@ impl Pool {
 /// What a thread needs to make, and to replace, its worker.
 struct Station {
     model: Arc<LiveModel>,
-    shadow: Option<String>,
+    planners: Planners,
     metrics: Arc<Metrics>,
 }
 
@@ -107,9 +119,12 @@ impl Station {
     }
 
     fn worker(&self) -> Worker {
+        // The names were checked with the settings.
+        let named = |name: &str| baseline(name).unwrap_or_else(|| Box::new(Stay));
         Worker {
             engine: Engine::new(self.model.current()),
-            baseline: self.shadow.as_deref().and_then(baseline),
+            baseline: named(self.planners.baseline.as_deref().unwrap_or("stay")),
+            fallback: named(&self.planners.fallback),
         }
     }
 }

@@ -14,12 +14,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::app::Shared;
 use super::decisions::{PlanQuery, ServedDecision};
+use super::drift::Standing;
 use super::error::ApiError;
+use super::feedback::{Evaluation, Feedback};
 use super::gate::gate;
 use super::inference::{InferRequest, InferResponse, ModelMetadata, ModelReady, ServerMetadata};
 use super::model::ModelInfo;
 use super::simulate::{SimulateRequest, Simulation};
-use super::{control, decisions, inference, simulate};
+use super::{control, decisions, feedback, inference, simulate};
 
 /// How the schema of a document is made.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -96,6 +98,14 @@ pub const ROUTES: &[Route] = &[
         ..PLAIN
     },
     Route {
+        path: "/v1/feedback",
+        summary: "Say what was carried out of a plan and how the cluster is since: what it gained",
+        endpoint: Endpoint::Send(|g| g.subschema_for::<Feedback>(), || post(feedback::feedback)),
+        answer: Answer::Json(|g| g.subschema_for::<Evaluation>()),
+        errors: &[400, 404, 408, 409, 413, 422, 500, 503],
+        ..PLAIN
+    },
+    Route {
         path: "/v1/decisions/{id}",
         summary: "A recent decision as it was sent",
         endpoint: Endpoint::Get(|| get(decisions::find)),
@@ -130,6 +140,13 @@ pub const ROUTES: &[Route] = &[
         endpoint: Endpoint::Post(|| post(control::reload)),
         answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
         errors: &[409, 500],
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/model/promote",
+        summary: "Let a demoted policy decide again, without a record",
+        endpoint: Endpoint::Post(|| post(control::promote)),
+        answer: Answer::Json(|g| g.subschema_for::<Standing>()),
         ..PLAIN
     },
     Route {

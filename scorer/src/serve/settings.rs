@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::auth::Token;
-use crate::cli::{Choice, DecisionLogArgs, LogSync, ModeName, ServeArgs};
+use super::drift::Demotion;
+use crate::cli::{Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs};
 use crate::decision_log::{Files, Limits, LogError};
 use crate::safety::Safety;
 
@@ -60,6 +61,15 @@ pub enum SettingsError {
     /// Decisions cannot be put down.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// There is no such baseline.
+    #[error("baseline: expected one of {}, got {got:?}", baselines::NAMES.join(", "))]
+    Baseline {
+        /// What was found.
+        got: String,
+    },
+    /// A share that is none.
+    #[error("demote-above: expected a number of at least 0, got {0}")]
+    Share(f64),
     /// Mode, baseline and what is returned do not go together.
     #[error("mode: expected {expected}, got {got}")]
     Mode {
@@ -102,6 +112,15 @@ pub struct Shadow {
     pub returned: Choice,
 }
 
+/// Who plans where the policy cannot be relied on, and when that is.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// Name of the baseline.
+    pub name: String,
+    /// When a policy that misses its gains is demoted.
+    pub demotion: Demotion,
+}
+
 /// Bounds on what one client, and all of them together, may ask of the service.
 #[derive(Debug, Clone)]
 pub struct Bounds {
@@ -131,6 +150,8 @@ pub struct Bounds {
     pub max_moves: u32,
     /// Time after which no further decision of a plan is begun.
     pub deadline: Option<Duration>,
+    /// Longest time of one decision of the policy.
+    pub per_decision: Option<Duration>,
 }
 
 /// Everything that is fixed for the life of the service.
@@ -143,6 +164,8 @@ pub struct Settings {
     pub mode: Mode,
     /// In shadow mode, who plans next to the policy.
     pub shadow: Option<Shadow>,
+    /// Who plans instead of the policy, and when.
+    pub fallback: Fallback,
     /// What clients have to show.
     pub token: Option<Token>,
     /// Certificate and key.
@@ -199,6 +222,7 @@ impl Settings {
             listen: args.listen,
             mode,
             shadow,
+            fallback: fallback(&args.fallback)?,
             safety,
             log,
             token,
@@ -218,6 +242,7 @@ impl Settings {
                 decisions: args.limits.keep_decisions,
                 max_moves: args.policy.max_moves,
                 deadline: args.policy.deadline_ms.map(Duration::from_millis),
+                per_decision: args.fallback.decision_deadline_ms.map(Duration::from_millis),
             },
         })
     }
@@ -234,7 +259,7 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
         (ModeName::Active, None) => Ok((Mode::Active, None)),
         (ModeName::Shadow, None) => refuse("--baseline in mode shadow".into(), "none"),
         (ModeName::Shadow, Some(name)) if baseline(name).is_none() => {
-            refuse(format!("a baseline out of {}", baselines::NAMES.join(", ")), name)
+            Err(SettingsError::Baseline { got: name.clone() })
         }
         (ModeName::Shadow, Some(name)) => {
             let returned = args.returned.unwrap_or(Choice::Policy);
@@ -243,6 +268,18 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
         }
         (_, Some(name)) => refuse(format!("mode shadow next to --baseline {name}"), "another"),
     }
+}
+
+fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
+    let (name, most_missed) = (args.fallback.clone(), args.demote_above);
+    if baseline(&name).is_none() {
+        return Err(SettingsError::Baseline { got: name });
+    }
+    // NaN is refused, too.
+    if !(most_missed >= 0.0) {
+        return Err(SettingsError::Share(most_missed));
+    }
+    Ok(Fallback { name, demotion: Demotion { window: args.demote_window, most_missed } })
 }
 
 fn log(args: &DecisionLogArgs, safety: &Safety) -> Result<Option<LogSettings>, LogError> {

@@ -127,11 +127,17 @@ impl Service {
         stream
     }
 
-    /// The value of the metric whose line starts with this.
+    /// The value of the metric whose line starts with this; the mode, which all have, may be left
+    /// out.
     pub fn metric(&self, name: &str) -> f64 {
         let text = String::from_utf8(self.get("/metrics").body).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+        let mode = text.split_once("godwit_scorer_halted{").unwrap().1.split_once('}').unwrap().0;
+        let value = text.lines().find_map(|line| {
+            let plain = line.replacen(mode, "", 1).replacen("{,", "{", 1).replacen("{}", "", 1);
+            let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+            value(line).or_else(|| value(&plain))
+        });
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
     }
 
     pub fn log(&self) -> String {
