@@ -38,15 +38,24 @@ impl Fences {
         }
     }
 
+    /// Whether the workload has to stay, whatever node it is on.
+    pub fn holds_workload(&self, workload: usize) -> bool {
+        self.workloads.get(workload) == Some(&true)
+    }
+
+    /// Whether the node neither gives nor takes.
+    pub fn closes(&self, node: usize) -> bool {
+        self.nodes.get(node) == Some(&true)
+    }
+
     /// Whether the workload has to stay on this node.
     pub fn holds(&self, workload: usize, node: usize) -> bool {
-        self.workloads.get(workload) == Some(&true) || self.nodes.get(node) == Some(&true)
+        self.holds_workload(workload) || self.closes(node)
     }
 
     /// Whether the workload may not come to this node.
     pub fn keeps_out(&self, workload: usize, node: usize) -> bool {
-        self.nodes.get(node) == Some(&true)
-            || self.pairs.binary_search(&(workload as u32, node as u32)).is_ok()
+        self.closes(node) || self.pairs.binary_search(&(workload as u32, node as u32)).is_ok()
     }
 
     /// Whether there are nodes that this workload is kept off.

@@ -4,180 +4,16 @@
 //! planner: it starts from the cluster's state, plays the waves one after the other with every
 //! moved workload held on both of its nodes, and recounts everything in the plainest way.
 
+mod violation;
+
+pub use violation::Violation;
+
 use crate::plan::PlannedMove;
 use godwit_envs::cluster::NO_GROUP;
 use godwit_envs::outlook::fits;
 use godwit_envs::reassignment;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
-use serde::Serialize;
-
-/// A broken constraint. `at` is the position of the move in the plan.
-#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Violation {
-    /// More moves than the budget allows.
-    #[error("plan: expected at most {budget} moves, got {moves}")]
-    Budget {
-        /// Moves left in the state.
-        budget: u32,
-        /// Moves of the plan.
-        moves: usize,
-    },
-    /// No such workload, or another name under this index.
-    #[error("move {at}: expected a workload of the cluster, got {index} ({name:?})")]
-    UnknownWorkload {
-        /// Position in the plan.
-        at: usize,
-        /// Its workload index.
-        index: usize,
-        /// Its workload name.
-        name: String,
-    },
-    /// No such node, or another name under this index.
-    #[error("move {at}: expected a node of the cluster, got {index} ({name:?})")]
-    UnknownNode {
-        /// Position in the plan.
-        at: usize,
-        /// Its node index.
-        index: usize,
-        /// Its node name.
-        name: String,
-    },
-    /// The workload is somewhere else when the wave starts.
-    #[error("move {at}: expected source node {expected}, got {got}")]
-    WrongSource {
-        /// Position in the plan.
-        at: usize,
-        /// Where the workload is.
-        expected: usize,
-        /// Where the plan takes it from.
-        got: usize,
-    },
-    /// Source and destination are the same.
-    #[error("move {at}: expected another node than the source, got node {node} for both")]
-    SameNode {
-        /// Position in the plan.
-        at: usize,
-        /// The node.
-        node: usize,
-    },
-    /// The wave is earlier than the one before it, or skips one.
-    #[error("move {at}: expected wave {expected} or the next, got {got}")]
-    WaveOrder {
-        /// Position in the plan.
-        at: usize,
-        /// Wave of the move before it.
-        expected: u32,
-        /// Its wave.
-        got: u32,
-    },
-    /// The workload moves twice within a wave.
-    #[error("move {at}: expected workload {workload} once in wave {wave}, got it again")]
-    Duplicate {
-        /// Position in the plan.
-        at: usize,
-        /// The workload.
-        workload: usize,
-        /// The wave.
-        wave: u32,
-    },
-    /// The workload is pinned.
-    #[error("move {at}: expected a movable workload, got {workload}, which is pinned")]
-    Pinned {
-        /// Position in the plan.
-        at: usize,
-        /// The workload.
-        workload: usize,
-    },
-    /// The workload's transfer is under way already.
-    #[error("move {at}: expected a workload at rest, got {workload}, which is in transfer")]
-    InTransfer {
-        /// Position in the plan.
-        at: usize,
-        /// The workload.
-        workload: usize,
-    },
-    /// The workload moved too recently.
-    #[error("move {at}: expected a rested workload, got {workload} with {ticks} ticks to wait")]
-    Cooldown {
-        /// Position in the plan.
-        at: usize,
-        /// The workload.
-        workload: usize,
-        /// Ticks it still has to wait.
-        ticks: u32,
-    },
-    /// The destination's class is not among the workload's.
-    #[error("move {at}: expected a node class that workload {workload} allows, got node {node}")]
-    Class {
-        /// Position in the plan.
-        at: usize,
-        /// The workload.
-        workload: usize,
-        /// The destination.
-        node: usize,
-    },
-    /// A member of the workload's anti-affinity group is on the destination.
-    #[error(
-        "move {at}: expected no group member of workload {workload} on node {node}, got {other}"
-    )]
-    AntiAffinity {
-        /// Position in the plan.
-        at: usize,
-        /// The workload.
-        workload: usize,
-        /// The destination.
-        node: usize,
-        /// The other member.
-        other: usize,
-    },
-    /// The destination would hold more than its supply.
-    #[error("move {at}: expected at most {supply} of {resource} on node {node}, got {held}")]
-    Capacity {
-        /// Position in the plan.
-        at: usize,
-        /// The destination.
-        node: usize,
-        /// Name of the resource kind.
-        resource: String,
-        /// What it would hold in transit, in the resource's unit.
-        held: f32,
-        /// What it has.
-        supply: f32,
-    },
-    /// More constraints of the machine-reassignment problem are broken after the move than at the
-    /// start.
-    #[error("move {at}: expected an assignment that keeps every constraint, got {broken}")]
-    MachineReassignment {
-        /// Position in the plan.
-        at: usize,
-        /// The first constraint that is broken.
-        broken: String,
-    },
-    /// A node takes part in more transfers than allowed.
-    #[error("move {at}: expected at most {limit} transfers on node {node}, got {count}")]
-    NodeTransfers {
-        /// Position in the plan.
-        at: usize,
-        /// The node.
-        node: usize,
-        /// The limit.
-        limit: u32,
-        /// How many there would be.
-        count: u32,
-    },
-    /// More transfers in flight than allowed.
-    #[error("move {at}: expected at most {limit} transfers in flight, got {count}")]
-    TransfersInFlight {
-        /// Position in the plan.
-        at: usize,
-        /// The limit.
-        limit: u32,
-        /// How many there would be.
-        count: usize,
-    },
-}
 
 /// Everything that is wrong with a plan's moves for a cluster in this state; empty if nothing is.
 pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation> {
@@ -191,6 +27,8 @@ pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation>
         under_way: Vec::new(),
         rested_at: state.cooldown.iter().map(|&ticks| u32::from(ticks)).collect(),
         broken_before: 0,
+        elapsed_s: 0.0,
+        longest_s: 0.0,
     };
     replay.broken_before = replay.broken().len();
     let mut wave = 0;
@@ -202,6 +40,7 @@ pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation>
             wave = planned.wave;
             replay.end_wave();
         }
+        replay.check_times(at, planned, &mut found);
         if replay.names_match(at, planned, &mut found) {
             replay.check(at, planned, &mut found);
             replay.under_way.push((planned.workload, planned.source, planned.destination));
@@ -221,6 +60,10 @@ struct Replay<'a> {
     rested_at: Vec<u32>,
     /// Constraints of the machine-reassignment problem that are broken at the start.
     broken_before: usize,
+    /// Longest transfers of the waves that have ended, together, seconds.
+    elapsed_s: f64,
+    /// Longest transfer of the wave so far, seconds.
+    longest_s: f64,
 }
 
 impl Replay<'_> {
@@ -228,6 +71,24 @@ impl Replay<'_> {
         for (workload, _, destination) in self.under_way.drain(..) {
             self.placement[workload] = destination;
         }
+        self.elapsed_s += std::mem::take(&mut self.longest_s);
+    }
+
+    fn check_times(&mut self, at: usize, planned: &PlannedMove, found: &mut Vec<Violation>) {
+        let (expected_s, start_s) = (self.elapsed_s, planned.earliest_start_s);
+        // Plans add up single precision, which drifts.
+        if (f64::from(start_s) - expected_s).abs() > 1e-3 + 1e-5 * expected_s {
+            found.push(Violation::Start { at, expected_s, got_s: start_s });
+        }
+        if let Some(expires_s) = planned.expires_s.filter(|&expires_s| start_s >= expires_s) {
+            found.push(Violation::Expired { at, expires_s, start_s });
+        }
+        let (episode, expires_s) = (&self.state.rules.episode, planned.expires_s);
+        let tick_s = episode.tick_s;
+        if episode.mode == Mode::Online && expires_s.is_none_or(|expires_s| expires_s > tick_s) {
+            found.push(Violation::TickEnd { at, tick_s, expires_s });
+        }
+        self.longest_s = self.longest_s.max(f64::from(planned.transfer_s));
     }
 
     fn names_match(&self, at: usize, planned: &PlannedMove, found: &mut Vec<Violation>) -> bool {

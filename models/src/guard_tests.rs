@@ -21,6 +21,8 @@ fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32)
         transfer_s: 0.0,
         downtime_s: 0.0,
         wave,
+        earliest_start_s: 0.0,
+        expires_s: state.rules.episode.tick_s.into(),
         reason: ReasonCode::MakesRoom,
     }
 }

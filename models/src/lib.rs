@@ -9,6 +9,7 @@ pub mod guard;
 pub mod milp;
 pub mod net;
 pub mod network_policy;
+pub mod order;
 pub mod plan;
 pub mod policy;
 pub mod pretrained;

@@ -7,7 +7,11 @@
 //!
 //! In online scenarios a plan holds the moves of one tick.
 
+mod document;
+mod routes;
 mod waves;
+
+pub use document::{LevelChange, Plan, PlannedMove, ReasonCode, StopReason};
 
 use crate::policy::Policy;
 use godwit_envs::constraints::Infeasible;
@@ -15,151 +19,65 @@ use godwit_envs::migration::MigrationCost;
 use godwit_envs::objective::{LEVEL_TERMS, Term};
 use godwit_envs::observation::LANES;
 use godwit_envs::outlook::Tile;
-use godwit_envs::scenario::Mode;
+use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::time::Instant;
-use waves::Waves;
+use waves::{Turn, Waves};
 
-/// What to migrate, in order, or why nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// The migrations in order; waves ascend.
-    pub moves: Vec<PlannedMove>,
-    /// Number of waves.
-    pub waves: u32,
-    /// Why the plan ends where it ends.
-    pub stop_reason: StopReason,
-    /// Weighted level terms before the plan.
-    pub objective_before: f32,
-    /// Weighted level terms once every transfer of the plan is complete; costs not included.
-    pub objective_after: f32,
+/// How far a plan may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// Most moves, next to the state's own budget.
+    pub max_moves: u32,
+    /// No further decision is begun after this.
+    pub deadline: Option<Instant>,
+    /// Moves start before this, seconds after the snapshot; and before the end of the tick in
+    /// online scenarios.
+    pub expires_s: Option<f32>,
 }
 
-/// One migration of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlannedMove {
-    /// Workload index in the snapshot.
-    pub workload: usize,
-    /// The workload's name.
-    pub workload_name: String,
-    /// Index of the node it leaves.
-    pub source: usize,
-    /// That node's name.
-    pub source_name: String,
-    /// Index of the node it goes to.
-    pub destination: usize,
-    /// That node's name.
-    pub destination_name: String,
-    /// Decrease of the weighted objective (per tick in online scenarios) once this transfer is
-    /// complete, given the moves before it; the cost is not taken off. May be negative for a move
-    /// that makes room for a later one.
-    pub predicted_gain: f32,
-    /// Change of each level term, not weighted.
-    pub change: LevelChange,
-    /// Weighted cost of the migration: traffic and downtime.
-    pub cost: f32,
-    /// Traffic, GiB.
-    pub moved_gib: f32,
-    /// Expected length of the transfer, seconds, as the world model prices it.
-    pub transfer_s: f32,
-    /// Expected time in which the workload does not run, seconds.
-    pub downtime_s: f32,
-    /// Wave, from 0.
-    pub wave: u32,
-    /// What it is good for.
-    pub reason: ReasonCode,
-}
-
-/// Change of each level term; units as in [`Term`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LevelChange {
-    /// See [`Term::MaxLoad`].
-    pub max_load: f32,
-    /// See [`Term::Imbalance`].
-    pub imbalance: f32,
-    /// See [`Term::Overload`].
-    pub overload: f32,
-    /// See [`Term::Fragmentation`].
-    pub fragmentation: f32,
-    /// See [`Term::MachineReassignment`].
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub machine_reassignment: f32,
-}
-
-/// The weighted term that a move improves most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasonCode {
-    /// Mostly lowers the highest load.
-    LowersMaxLoad,
-    /// Mostly evens the loads out.
-    LowersImbalance,
-    /// Mostly takes demand off nodes that have too little supply.
-    LowersOverload,
-    /// Mostly completes deployable slots.
-    LowersFragmentation,
-    /// Mostly lowers the cost of the machine-reassignment problem.
-    LowersMachineReassignment,
-    /// Improves no weighted term by itself: it prepares later moves.
-    MakesRoom,
-}
-
-/// Why a plan ends where it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// The policy prefers to move nothing more.
-    PolicyStays,
-    /// No migration is feasible any more.
-    NoFeasibleMove,
-    /// The scenario's budget (of the episode, or of this tick) is spent.
-    BudgetSpent,
-    /// As many moves as the caller asked for.
-    MaxMoves,
-    /// Time is up.
-    Deadline,
-    /// The policy chose a migration that is not allowed.
-    InfeasibleChoice,
-    /// The policy's moves would not have improved the objective by what they cost.
-    NoGain,
-    /// The policy's moves would have improved the objective by less than the operator asks for.
-    GainBelowThreshold,
-    /// Someone has halted all migrations; the policy was not asked.
-    Halted,
-    /// The snapshot is too doubtful, or the time is not right; the policy was not asked.
-    Refused,
+/// When the moves of a plan expire by the rules: with the tick in online scenarios, seconds after
+/// the snapshot.
+pub fn tick_end_s(rules: &Rules) -> Option<f32> {
+    (rules.episode.mode == Mode::Online).then_some(rules.episode.tick_s)
 }
 
 /// Plans from a state. `max_moves` caps the number of moves further than the state's own budget;
 /// after `deadline` no further decision is begun.
 ///
 /// In rebalance scenarios the plan is cut behind the move with which the objective, costs
-/// included, is best: trailing moves that never paid off are not carried out.
+/// included, is best: trailing moves that never paid off are not carried out. And a workload that
+/// it moves more than once goes straight to where it ends, where the constraints allow that.
 pub fn plan(
     state: &ClusterState,
     policy: &mut dyn Policy,
     max_moves: u32,
     deadline: Option<Instant>,
 ) -> Plan {
-    plan_within(state, policy, max_moves, deadline, &mut |_, _| {})
+    let reach = Reach { max_moves, deadline, expires_s: None };
+    plan_within(state, policy, reach, &mut |_, _| {})
 }
 
-/// [`plan`], with `fence` called before each decision to set the fences of the state that the policy
-/// sees, from the moves so far.
+/// Sets the fences of the state that decisions are made on, from the moves so far.
+pub type Fencing<'a> = dyn FnMut(&mut ClusterState, &[PlannedMove]) + 'a;
+
+/// [`plan`], with `fence` called before each decision.
 pub fn plan_within(
     state: &ClusterState,
     policy: &mut dyn Policy,
-    max_moves: u32,
-    deadline: Option<Instant>,
-    fence: &mut dyn FnMut(&mut ClusterState, &[PlannedMove]),
+    reach: Reach,
+    fence: &mut Fencing<'_>,
 ) -> Plan {
-    let mut draft = Draft::new(state);
-    let stop_reason = draft.decide(policy, max_moves, deadline, fence);
+    let mut draft = Draft::new(state, reach.expires_s);
+    let mut stop_reason = draft.decide(policy, reach, fence);
+    if state.rules.episode.mode == Mode::Rebalance && !draft.moves.is_empty() {
+        draft.cut();
+        if draft.moves.is_empty() {
+            stop_reason = StopReason::NoGain;
+        } else if let Some(shorter) = routes::shorten(state, &draft, fence) {
+            draft = shorter;
+        }
+    }
     draft.finish(stop_reason)
 }
 
@@ -172,35 +90,38 @@ struct Draft {
     waves: Waves,
     /// Level of `settled` after each move, `[1 + moves]`.
     levels: Vec<f32>,
+    /// When every move of the plan expires.
+    expires_s: Option<f32>,
 }
 
 impl Draft {
-    fn new(state: &ClusterState) -> Self {
+    fn new(state: &ClusterState, expires_s: Option<f32>) -> Self {
+        let ends = [expires_s, tick_end_s(&state.rules)];
         Self {
             scratch: state.clone(),
             settled: state.clone(),
             moves: Vec::new(),
             waves: Waves::new(state),
             levels: vec![state.level()],
+            expires_s: ends.into_iter().flatten().reduce(f32::min),
         }
     }
 
     fn decide(
         &mut self,
         policy: &mut dyn Policy,
-        max_moves: u32,
-        deadline: Option<Instant>,
-        fence: &mut dyn FnMut(&mut ClusterState, &[PlannedMove]),
+        reach: Reach,
+        fence: &mut Fencing<'_>,
     ) -> StopReason {
         loop {
             fence(&mut self.scratch, &self.moves);
             if self.scratch.moves_left == 0 {
                 return StopReason::BudgetSpent;
             }
-            if self.moves.len() >= max_moves as usize {
+            if self.moves.len() >= reach.max_moves as usize {
                 return StopReason::MaxMoves;
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if reach.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return StopReason::Deadline;
             }
             let Action::Migrate { workload, destination } = policy.act(&self.scratch) else {
@@ -210,15 +131,23 @@ impl Draft {
                     StopReason::NoFeasibleMove
                 };
             };
-            if self.migrate(workload, destination).is_err() {
-                return StopReason::InfeasibleChoice;
+            match self.migrate(workload, destination) {
+                Ok(true) => {}
+                Ok(false) => return StopReason::OutOfTime,
+                Err(_) => return StopReason::InfeasibleChoice,
             }
         }
     }
 
-    fn migrate(&mut self, workload: usize, destination: usize) -> Result<(), Infeasible> {
+    /// Adds a move; `false` if it could start only when it has expired, and then adds nothing.
+    fn migrate(&mut self, workload: usize, destination: usize) -> Result<bool, Infeasible> {
         self.scratch.check(workload, destination)?;
         let source = self.scratch.placement[workload] as usize;
+        let transfer_s = self.scratch.migration_cost(workload, destination).transfer_s;
+        let turn = self.waves.add(&self.scratch, workload, source, destination, transfer_s);
+        if self.expires_s.is_some_and(|expires_s| turn.start_s >= expires_s) {
+            return Ok(false);
+        }
         let price = self.scratch.migrate(workload, destination)?;
         if self.scratch.rules.episode.mode == Mode::Rebalance {
             // As the environment does: each move counts as a tick.
@@ -236,9 +165,8 @@ impl Draft {
         }
         change[Term::MachineReassignment as usize] =
             (self.settled.reassignment_cost() - cost_before) as f32;
-        let wave = self.waves.add(&self.scratch, workload, source, destination);
-        self.record(workload, source, destination, change, price, wave);
-        Ok(())
+        self.record(workload, source, destination, &change, price, turn);
+        Ok(true)
     }
 
     fn record(
@@ -246,14 +174,12 @@ impl Draft {
         workload: usize,
         source: usize,
         destination: usize,
-        change: [f32; LEVEL_TERMS],
+        change: &[f32; LEVEL_TERMS],
         price: MigrationCost,
-        wave: u32,
+        turn: Turn,
     ) {
         let state = &self.scratch;
         let spec = &*state.spec;
-        let [max_load, imbalance, overload, fragmentation, ..] = change;
-        let machine_reassignment = change[Term::MachineReassignment as usize];
         let levels = &self.levels;
         self.moves.push(PlannedMove {
             workload,
@@ -263,37 +189,39 @@ impl Draft {
             destination,
             destination_name: spec.node_names[destination].clone(),
             predicted_gain: levels[levels.len() - 2] - levels[levels.len() - 1],
-            change: LevelChange {
-                max_load,
-                imbalance,
-                overload,
-                fragmentation,
-                machine_reassignment,
-            },
+            change: LevelChange::new(change),
             cost: state.objective.value(&state.flow_terms(workload, &price)),
             moved_gib: price.moved_gib,
             transfer_s: price.transfer_s,
             downtime_s: price.downtime_s,
-            wave,
-            reason: reason(state, &change),
+            wave: turn.wave,
+            earliest_start_s: turn.start_s,
+            expires_s: self.expires_s,
+            reason: ReasonCode::of(&state.objective, change),
         });
     }
 
-    fn finish(mut self, mut stop_reason: StopReason) -> Plan {
-        if self.scratch.rules.episode.mode == Mode::Rebalance {
-            let (mut kept, mut best, mut cost) = (0, self.levels[0], 0.0);
-            for (at, planned) in self.moves.iter().enumerate() {
-                cost += planned.cost;
-                if self.levels[at + 1] + cost < best {
-                    best = self.levels[at + 1] + cost;
-                    kept = at + 1;
-                }
+    /// Level after all moves, and what they cost.
+    fn total(&self) -> f32 {
+        let cost: f32 = self.moves.iter().map(|planned| planned.cost).sum();
+        self.levels[self.moves.len()] + cost
+    }
+
+    /// Cuts the plan behind the move with which the objective, costs included, is best.
+    fn cut(&mut self) {
+        let (mut kept, mut best, mut cost) = (0, self.levels[0], 0.0);
+        for (at, planned) in self.moves.iter().enumerate() {
+            cost += planned.cost;
+            if self.levels[at + 1] + cost < best {
+                best = self.levels[at + 1] + cost;
+                kept = at + 1;
             }
-            if kept == 0 && !self.moves.is_empty() {
-                stop_reason = StopReason::NoGain;
-            }
-            self.moves.truncate(kept);
         }
+        self.moves.truncate(kept);
+    }
+
+    fn finish(mut self, stop_reason: StopReason) -> Plan {
+        routes::mark_parking(&mut self.moves);
         Plan {
             waves: self.moves.last().map_or(0, |last| last.wave + 1),
             stop_reason,
@@ -302,29 +230,6 @@ impl Draft {
             moves: self.moves,
         }
     }
-}
-
-fn is_zero(x: &f32) -> bool {
-    *x == 0.0
-}
-
-fn reason(state: &ClusterState, change: &[f32; LEVEL_TERMS]) -> ReasonCode {
-    let codes = [
-        (Term::MaxLoad, ReasonCode::LowersMaxLoad),
-        (Term::Imbalance, ReasonCode::LowersImbalance),
-        (Term::Overload, ReasonCode::LowersOverload),
-        (Term::Fragmentation, ReasonCode::LowersFragmentation),
-        (Term::MachineReassignment, ReasonCode::LowersMachineReassignment),
-    ];
-    // A change below this is rounding.
-    let (mut most, mut code) = (1e-5, ReasonCode::MakesRoom);
-    for (term, candidate) in codes {
-        let gain = -state.objective.weights[term as usize] * change[term as usize];
-        if gain > most {
-            (most, code) = (gain, candidate);
-        }
-    }
-    code
 }
 
 fn has_feasible_move(state: &ClusterState) -> bool {
@@ -340,3 +245,6 @@ fn has_feasible_move(state: &ClusterState) -> bool {
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "plan_times_tests.rs"]
+mod times_tests;

@@ -1,3 +1,4 @@
+use super::times_tests::Script;
 use super::*;
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
@@ -5,23 +6,6 @@ use crate::testing::{cluster, env, random_state, rules};
 use godwit_envs::scenario::Phase;
 use proptest::prelude::*;
 use serde_json::json;
-
-/// Plays these moves, then stays.
-struct Script(Vec<(usize, usize)>);
-
-impl Policy for Script {
-    fn name(&self) -> &str {
-        "script"
-    }
-    fn reset(&mut self, _seed: u64) {}
-    fn act(&mut self, _state: &ClusterState) -> Action {
-        if self.0.is_empty() {
-            return Action::Stay;
-        }
-        let (workload, destination) = self.0.remove(0);
-        Action::Migrate { workload, destination }
-    }
-}
 
 #[test]
 fn a_move_that_needs_the_room_of_another_waits_for_the_next_wave() {

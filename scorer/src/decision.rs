@@ -87,6 +87,10 @@ fn explain(reason: StopReason) -> &'static str {
         StopReason::BudgetSpent => "the move budget is spent",
         StopReason::MaxMoves => "as many migrations as were asked for",
         StopReason::Deadline => "the deadline has passed",
+        StopReason::OutOfTime => {
+            "the next migration could not start before the tick, its lifetime or the open window \
+             ends"
+        }
         StopReason::InfeasibleChoice => "the policy chose a migration that is not allowed",
         StopReason::NoGain => {
             "no migrations that the policy chose improve the objective by more than they cost"

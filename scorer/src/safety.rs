@@ -78,6 +78,11 @@ impl Safety {
         Shell::new(&self.rules, &moment.memory, snapshot, moment.now_us as f64 * 1e-6)
     }
 
+    /// Seconds after the snapshot before which migrations may start; `None` without an end.
+    pub fn expires_s(&self, snapshot: &Snapshot) -> Option<f32> {
+        self.rules.expires_s(snapshot.taken_at_s)
+    }
+
     /// Every limit that finished moves do not keep, given what is remembered by now, and that. Plans
     /// that were carried out since the moves were planned count, too.
     pub fn broken(&self, snapshot: &Snapshot, moves: &[PlannedMove]) -> (Vec<Broken>, Memory) {

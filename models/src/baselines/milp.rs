@@ -6,8 +6,9 @@
 //!    the placement of the lowest weighted objective, costs of the moves included, is solved for
 //!    within the moves that are left ([`crate::milp`]). `imbalance` stands in as a mean absolute
 //!    deviation.
-//! 2. Where its moves cannot be made one after the other, it is solved for again with the demand
-//!    of moving workloads kept on their sources too, and the better plan counts.
+//! 2. Where its moves cannot be made one after the other, workloads are parked on the way
+//!    ([`crate::order`]) as far as the moves that are left allow that. It is then also solved for
+//!    with the demand of moving workloads kept on their sources too, and the better plan counts.
 //! 3. Of the ordered moves the start of the lowest objective is played move by move.
 //! 4. Otherwise, and always in online scenarios, stay: the program knows one placement, not what
 //!    comes after it.
@@ -16,8 +17,8 @@
 //!
 //! The same state leads to the same moves as long as the time limit is not reached.
 
-use crate::milp::order::{Move, Ordering, make};
-use crate::milp::{Imbalance, Options, solve};
+use crate::milp::{Imbalance, Options, Solution, solve};
+use crate::order::{MOST_BRANCHES, Move, Ordering, make, order_within};
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
@@ -66,16 +67,30 @@ impl Milp {
         let mut best = level - ROUNDING * level.abs().max(1.0);
         for transient in [false, true] {
             let Ok(solution) = solve(state, &Options { transient, ..self.options }) else { return };
-            let (keep, value) = best_start(state, &solution.moves);
-            if value < best {
-                best = value;
-                self.plan = solution.moves[..keep].iter().rev().copied().collect();
+            let parked = parked(state, &solution);
+            for moves in [Some(&solution.moves), parked.as_ref()].into_iter().flatten() {
+                let (keep, value) = best_start(state, moves);
+                if value < best {
+                    best = value;
+                    self.plan = moves[..keep].iter().rev().copied().collect();
+                }
             }
             if solution.ordering == Ordering::Complete {
                 return;
             }
         }
     }
+}
+
+/// The moves to a solution that no order of its moves leads to, with workloads parked on the way.
+fn parked(state: &ClusterState, solution: &Solution) -> Option<Vec<Move>> {
+    if solution.ordering == Ordering::Complete {
+        return None;
+    }
+    let moves = [&solution.moves[..], &solution.blocked].concat();
+    let spare = (state.moves_left as usize).checked_sub(moves.len())?;
+    let ordered = order_within(state, &moves, spare, MOST_BRANCHES);
+    (ordered.ordering == Ordering::Complete).then_some(ordered.moves)
 }
 
 /// How many of the moves to make, and the weighted objective, costs included, after them.

@@ -1,7 +1,7 @@
 //! The program against every placement there is, on small random clusters.
 
-use super::order::Ordering;
 use super::{MilpError, Options, Status, bound, solve};
+use crate::order::Ordering;
 use crate::testing::{node, rules, workload};
 use godwit_envs::cluster::{ClusterSpec, NO_GROUP, NodeSpec, WorkloadSpec};
 use godwit_envs::objective::Term;
@@ -233,7 +233,7 @@ fn agree(weights: Value) {
         // The order is feasible move by move and leads where the solution says.
         let mut played = state.clone();
         for &planned in &solution.moves {
-            assert!(super::order::make(&mut played, planned), "{seed}");
+            assert!(crate::order::make(&mut played, planned), "{seed}");
         }
         let moved = solution.moves.len() + solution.blocked.len();
         assert!(moved <= state.moves_left as usize, "{seed}");
@@ -264,7 +264,7 @@ fn some_order(state: &ClusterState, moves: &[(usize, usize)]) -> bool {
         || (0..moves.len()).any(|at| {
             let mut next = state.clone();
             let mut rest = moves.to_vec();
-            super::order::make(&mut next, rest.remove(at)) && some_order(&next, &rest)
+            crate::order::make(&mut next, rest.remove(at)) && some_order(&next, &rest)
         })
 }
 

@@ -12,7 +12,7 @@
 //! every placement). `imbalance`, a standard deviation over a mean, has no linear form: it is
 //! left out, or stands in as a mean absolute deviation ([`Imbalance`]).
 //!
-//! A program says where to, not how to get there: [`order`] puts the moves in an order in which
+//! A program says where to, not how to get there: [`crate::order`] puts the moves in an order in which
 //! each is feasible in its turn, or says that there is none. [`Options::transient`] asks only for
 //! placements that every order of moves leads to. No solution moves a workload twice.
 //!
@@ -21,13 +21,12 @@
 
 pub mod kinds;
 mod model;
-pub mod order;
 mod room;
 mod solver;
 
+use crate::order::{self, Move, Ordering};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
-use order::{Move, Ordering};
 use std::time::Duration;
 
 /// What becomes of the term `imbalance`.

@@ -1,8 +1,8 @@
 //! Runs the solver on a program, and the way back from counts to named workloads.
 
 use super::model::Model;
-use super::order::Move;
 use super::{Imbalance, MilpError, Options, Status};
+use crate::order::Move;
 use godwit_envs::objective::Term;
 use godwit_envs::state::ClusterState;
 use highs::{Col, HighsModelStatus, HighsSolutionStatus, Sense};

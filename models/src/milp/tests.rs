@@ -1,8 +1,8 @@
 //! Optima worked by hand, and the real cluster's.
 
-use super::order::{Ordering, make, order};
 use super::{MilpError, Options, Status, bound, solve};
 use crate::baselines::milp::Milp;
+use crate::order::{Ordering, make};
 use crate::policy::Policy;
 use crate::testing::{cluster, env, rules};
 use godwit_envs::cluster::WorkloadSpec;
@@ -32,27 +32,6 @@ fn an_exchange_without_free_room_is_optimal_but_out_of_reach() {
     let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
     let solution = solve(&state, &Options::default()).unwrap();
     assert!((solution.objective - 1.0).abs() < 1e-6, "{solution:?}");
-    // Two full nodes: an exchange has no first move.
-    let placed = [(6.0, 0), (4.0, 0), (5.0, 1), (5.0, 1)];
-    let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
-    let exchange = [(0, 1), (2, 0)];
-    let ordered = order(&state, &exchange);
-    assert_eq!(ordered.ordering, Ordering::Impossible);
-    assert_eq!((ordered.moves, ordered.blocked), (vec![], exchange.to_vec()));
-    // A third node that is empty leaves the exchange itself as it is.
-    let state = cluster(rules(json!({})), (3, 10.0), &placed, |_| {});
-    assert_eq!(order(&state, &exchange).ordering, Ordering::Impossible);
-}
-
-#[test]
-fn the_order_leaves_room_for_what_comes_later() {
-    // Node 1 has room for one of the two 3s that go there; the 5 that leaves it for node 2 needs
-    // the 4 of node 2 to have gone to node 1 first. The 3 that goes first would block both.
-    let placed = [(3.0, 0), (5.0, 1), (1.0, 1), (4.0, 2), (2.0, 2)];
-    let state = cluster(rules(json!({})), (3, 10.0), &placed, |_| {});
-    let ordered = order(&state, &[(0, 1), (1, 2), (3, 1)]);
-    assert_eq!(ordered.ordering, Ordering::Complete);
-    assert_eq!(ordered.moves, [(3, 1), (1, 2), (0, 1)]);
 }
 
 #[test]

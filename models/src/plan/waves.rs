@@ -8,6 +8,10 @@ use godwit_envs::state::{ClusterState, NOWHERE};
 /// a limit, that only the end of the wave frees.
 pub(super) struct Waves {
     wave: u32,
+    /// Seconds from the plan's start until the wave starts.
+    start_s: f32,
+    /// Longest transfer of the wave, seconds.
+    longest_s: f32,
     /// Node of each workload at the wave's start; the wave's own moves are in `arrived`.
     placement: Vec<u32>,
     /// Demand that each node holds, the wave's arrivals included and its departures not taken
@@ -21,6 +25,15 @@ pub(super) struct Waves {
     transfers: Vec<u32>,
 }
 
+/// When a move may start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Turn {
+    /// Its wave, from 0.
+    pub wave: u32,
+    /// Seconds from the plan's start.
+    pub start_s: f32,
+}
+
 impl Waves {
     /// No wave yet.
     pub fn new(state: &ClusterState) -> Self {
@@ -28,6 +41,8 @@ impl Waves {
         let in_flight: Vec<u32> = (0..nodes).map(|i| u32::from(state.transfers_of(i))).collect();
         Self {
             wave: 0,
+            start_s: 0.0,
+            longest_s: 0.0,
             placement: state.placement.clone(),
             held: state.now.held.clone(),
             arrived: Vec::new(),
@@ -36,14 +51,15 @@ impl Waves {
         }
     }
 
-    /// The wave that this move belongs to, the one after all before it.
+    /// When this move, the one after all before it, may start; its transfer takes so long.
     pub fn add(
         &mut self,
         state: &ClusterState,
         k: usize,
         source: usize,
         destination: usize,
-    ) -> u32 {
+        transfer_s: f32,
+    ) -> Turn {
         if !self.arrived.is_empty() && !self.joins(state, k, source, destination) {
             self.next_wave(state);
         }
@@ -54,7 +70,8 @@ impl Waves {
         self.arrived.push((k, destination));
         self.transfers[source] += 1;
         self.transfers[destination] += 1;
-        self.wave
+        self.longest_s = self.longest_s.max(transfer_s);
+        Turn { wave: self.wave, start_s: self.start_s }
     }
 
     fn joins(&self, state: &ClusterState, k: usize, source: usize, destination: usize) -> bool {
@@ -85,6 +102,8 @@ impl Waves {
 
     fn next_wave(&mut self, state: &ClusterState) {
         self.wave += 1;
+        self.start_s += self.longest_s;
+        self.longest_s = 0.0;
         for &(k, destination) in &self.arrived {
             self.placement[k] = destination as u32;
         }

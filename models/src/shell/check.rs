@@ -58,6 +58,18 @@ pub enum Broken {
         /// The node it left.
         node: String,
     },
+    /// The move would start, or is said to be worth starting, after its time.
+    #[error("move {at}: expected it to start {within}, got from {start_s} s to {expires_s:?} s")]
+    Late {
+        /// Position in the plan.
+        at: usize,
+        /// Within what.
+        within: String,
+        /// Its earliest start, seconds after the snapshot.
+        start_s: f32,
+        /// When it is said to expire, seconds after the snapshot; none if never.
+        expires_s: Option<f32>,
+    },
 }
 
 /// Every limit that these moves do not keep; empty if they keep all.
@@ -123,11 +135,38 @@ pub fn broken(
             found.push(Broken::Rest { at, workload: name.clone(), ticks });
         }
         let node = &planned.destination_name;
+        for within in late(rules, snapshot, planned) {
+            let (start_s, expires_s) = (planned.earliest_start_s, planned.expires_s);
+            found.push(Broken::Late { at, within, start_s, expires_s });
+        }
         let left_before = memory.left_by(rules, tick, name).any(|left| left == node);
         let left_in_plan = rules.hold_down_ticks > 0
             && moves[..at].iter().any(|m| m.workload_name == *name && m.source_name == *node);
         if left_before || left_in_plan {
             found.push(Broken::Return { at, workload: name.clone(), node: node.clone() });
+        }
+    }
+    found
+}
+
+/// Within what a move does not start, or does not expire.
+fn late(rules: &ShellRules, snapshot: &Snapshot, planned: &PlannedMove) -> Vec<String> {
+    let mut found = Vec::new();
+    let (start_s, expires_s) = (planned.earliest_start_s, planned.expires_s);
+    if let Some(most) = rules.move_lifetime_s
+        && (start_s >= most || expires_s.is_none_or(|expires_s| expires_s > most))
+    {
+        found.push(format!("within {most} s"));
+    }
+    if let Some(taken_s) = snapshot.taken_at_s.filter(|_| !rules.windows.is_empty()) {
+        let is_open = |after_s: f64| rules.windows.iter().any(|w| w.contains(taken_s + after_s));
+        // Windows begin and end with a minute. Expiries are rounded down to less than a second.
+        let to_minute = 60.0 - taken_s.rem_euclid(60.0);
+        let end_s = f64::from(expires_s.unwrap_or(f32::INFINITY)).min(86_400.0);
+        let minutes = (0..=1440).map(|minute| to_minute + 60.0 * f64::from(minute));
+        let mut within = minutes.take_while(|&after_s| after_s < end_s - 1e-3);
+        if !is_open(f64::from(start_s)) || !is_open(0.0) || !within.all(is_open) {
+            found.push("while a window is open".to_owned());
         }
     }
     found

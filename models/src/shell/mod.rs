@@ -5,14 +5,16 @@
 mod check;
 mod memory;
 mod rules;
+mod stays;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Broken, broken};
 pub use memory::Memory;
 pub use rules::{Backoff, ShellRules, Window};
+pub use stays::{Stay, StayReason, Stays};
 
-use crate::plan::{Plan, PlannedMove, StopReason, plan_within};
+use crate::plan::{Plan, PlannedMove, Reach, StopReason, plan_within};
 use crate::policy::Policy;
 use godwit_envs::fences::Fences;
 use godwit_envs::snapshot::Snapshot;
@@ -131,7 +133,9 @@ impl<'a> Shell<'a> {
         deadline: Option<Instant>,
     ) -> Plan {
         let max_moves = self.rules.max_moves.map_or(max_moves, |most| most.min(max_moves));
-        let mut plan = plan_within(state, policy, max_moves, deadline, &mut |state, moves| {
+        let expires_s = self.rules.expires_s(self.snapshot.taken_at_s);
+        let reach = Reach { max_moves, deadline, expires_s };
+        let mut plan = plan_within(state, policy, reach, &mut |state, moves| {
             state.fences = self.fences_after(moves);
         });
         let cost: f32 = plan.moves.iter().map(|planned| planned.cost).sum();
@@ -179,12 +183,9 @@ impl<'a> Shell<'a> {
     fn fences_after(&self, moves: &[PlannedMove]) -> Fences {
         let mut fences = self.fences.clone();
         let (nodes, workloads) = (self.snapshot.nodes.len(), self.snapshot.workloads.len());
-        let mut left = self.quotas.left.clone();
-        for planned in moves {
-            for quota in self.quotas.of(planned.workload) {
-                left[quota] = left[quota].saturating_sub(1);
-            }
-            if self.rules.hold_down_ticks > 0 {
+        let left = self.quotas.left_after(moves);
+        if self.rules.hold_down_ticks > 0 {
+            for planned in moves {
                 fences.keep_apart(planned.workload, planned.source);
             }
         }
@@ -238,6 +239,15 @@ impl Quotas {
             self.left.push(most);
             self.left.len() - 1
         }))
+    }
+
+    /// What is left of each once these moves are planned.
+    fn left_after(&self, moves: &[PlannedMove]) -> Vec<u32> {
+        let mut left = self.left.clone();
+        for quota in moves.iter().flat_map(|planned| self.of(planned.workload)) {
+            left[quota] = left[quota].saturating_sub(1);
+        }
+        left
     }
 
     /// The quotas that a workload counts for.

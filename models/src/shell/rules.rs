@@ -26,6 +26,8 @@ pub struct ShellRules {
     pub backoff: Option<Backoff>,
     /// Times of the day in which migrations may start; any time where there are none.
     pub windows: Vec<Window>,
+    /// Migrations start within this time of the snapshot, or not at all, seconds.
+    pub move_lifetime_s: Option<f32>,
     /// Oldest snapshot that is decided about, seconds.
     pub max_age_s: Option<f64>,
     /// Age from which a node's metrics are stale, seconds: such a node is neither source nor
@@ -71,6 +73,16 @@ pub struct Window {
 }
 
 impl Window {
+    /// Seconds from a time in it, in seconds since 1970 (UTC), to its end.
+    fn left_s(&self, time_s: f64) -> f64 {
+        match minute_of_day(&self.to) {
+            Some(to) if self.from != self.to => {
+                (f64::from(to) * 60.0 - time_s).rem_euclid(86_400.0)
+            }
+            _ => f64::INFINITY,
+        }
+    }
+
     /// Whether a time, in seconds since 1970 (UTC), is in it.
     pub fn contains(&self, time_s: f64) -> bool {
         let (Some(from), Some(to)) = (minute_of_day(&self.from), minute_of_day(&self.to)) else {
@@ -80,6 +92,12 @@ impl Window {
         let (from, to) = (f64::from(from), f64::from(to));
         if from < to { from <= now && now < to } else { from <= now || now < to }
     }
+}
+
+/// Rounds down: what expires must not seem to last longer.
+fn round_down(seconds: f64) -> f32 {
+    let rounded = seconds as f32;
+    if f64::from(rounded) > seconds { rounded.next_down() } else { rounded }
 }
 
 /// Minutes from midnight to `HH:MM`.
@@ -103,6 +121,31 @@ impl ShellRules {
         Ok(rules)
     }
 
+    /// Seconds after a snapshot of this time, in seconds since 1970, before which migrations may
+    /// start: until the open windows end, or their lifetime does. `None` without an end; windows do
+    /// not count where the snapshot states no time.
+    pub fn expires_s(&self, taken_at_s: Option<f64>) -> Option<f32> {
+        let taken = taken_at_s.filter(|_| !self.windows.is_empty());
+        let open = taken.map(|time_s| self.open_for_s(time_s)).filter(|open| open.is_finite());
+        [self.move_lifetime_s, open.map(round_down)].into_iter().flatten().reduce(f32::min)
+    }
+
+    /// Seconds from this time on in which one window or another is open.
+    fn open_for_s(&self, time_s: f64) -> f64 {
+        let mut open = 0.0;
+        // Windows may follow one another; a day without a gap has none on any day.
+        while open < 86_400.0 {
+            let now = time_s + open;
+            let left = self.windows.iter().filter(|window| window.contains(now));
+            let left = left.map(|window| window.left_s(now)).fold(0.0, f64::max);
+            if left <= 0.0 {
+                return open;
+            }
+            open += left;
+        }
+        f64::INFINITY
+    }
+
     /// Checks what the types do not say.
     fn validate(&self, label: &str) -> Result<(), InputError> {
         let require = |holds: bool, field: &str, expected: &str, got: String| match holds {
@@ -117,6 +160,7 @@ impl ShellRules {
         }
         for (field, age) in [
             ("max_age_s", self.max_age_s),
+            ("move_lifetime_s", self.move_lifetime_s.map(f64::from)),
             ("max_metrics_age_s", self.max_metrics_age_s.map(f64::from)),
         ] {
             let holds = age.is_none_or(|age| age.is_finite() && age > 0.0);

@@ -201,6 +201,59 @@ fn old_snapshots_and_times_outside_the_windows_are_refused() {
 }
 
 #[test]
+fn moves_expire_with_their_lifetime_or_with_the_open_windows_whatever_is_first() {
+    // 1,000,000 s are 13:46:40 of a day.
+    let expires = |rules: &str| {
+        let rules = ShellRules::from_toml(rules, "shell.toml").unwrap();
+        rules.expires_s(Some(1_000_000.0))
+    };
+    assert_eq!(expires(""), None);
+    assert_eq!(expires("move_lifetime_s = 90"), Some(90.0));
+    let short = r#"windows = [{ from = "13:00", to = "14:00" }]"#;
+    assert_eq!(expires(short), Some(800.0));
+    assert_eq!(expires(&format!("move_lifetime_s = 90\n{short}")), Some(90.0));
+    assert_eq!(expires(&format!("move_lifetime_s = 900\n{short}")), Some(800.0));
+    // Windows that overlap or touch are one, over midnight too; a gap ends it.
+    let chain = r#"windows = [{ from = "13:00", to = "14:00" }, { from = "14:00", to = "00:30" },
+        { from = "00:10", to = "01:00" }, { from = "01:01", to = "02:00" }]"#;
+    assert_eq!(expires(chain), Some(800.0 + 11.0 * 3600.0));
+    let whole = r#"windows = [{ from = "13:00", to = "14:00" }, { from = "14:00", to = "13:00" }]"#;
+    assert_eq!(
+        (expires(whole), expires(r#"windows = [{ from = "01:00", to = "01:00" }]"#)),
+        (None, None)
+    );
+    // Outside of all, nothing may start.
+    assert_eq!(expires(r#"windows = [{ from = "01:00", to = "02:00" }]"#), Some(0.0));
+}
+
+#[test]
+fn the_recount_finds_moves_that_start_or_expire_too_late() {
+    let snapshot = snapshot(|_| {});
+    let good = planned(&ShellRules::default(), &Memory::default(), &snapshot).moves;
+    let late = |rules: &str, start_s: f32, expires_s: Option<f32>| {
+        let rules = ShellRules::from_toml(rules, "shell.toml").unwrap();
+        let mut moves = good[..1].to_vec();
+        (moves[0].earliest_start_s, moves[0].expires_s) = (start_s, expires_s);
+        let found = broken(&rules, &Memory::default(), &snapshot, &moves);
+        assert!(found.iter().all(|broken| matches!(broken, Broken::Late { .. })), "{found:?}");
+        !found.is_empty()
+    };
+    for (limit, end_s) in [
+        ("move_lifetime_s = 800", 800.0),
+        (r#"windows = [{ from = "13:00", to = "14:00" }]"#, 800.0),
+    ] {
+        assert!(!late(limit, 0.0, Some(end_s)) && !late(limit, end_s - 1.0, Some(end_s)));
+        assert!(late(limit, 0.0, Some(end_s + 1.0)), "{limit}");
+        assert!(late(limit, end_s, Some(end_s)), "{limit}");
+        assert!(late(limit, 0.0, None), "{limit}");
+    }
+    // A gap of a minute in between.
+    let gap = r#"windows = [{ from = "13:00", to = "14:00" }, { from = "14:01", to = "15:00" }]"#;
+    assert!(late(gap, 900.0, Some(1000.0)));
+    assert!(!late(r#"windows = [{ from = "00:00", to = "00:00" }]"#, 0.0, None));
+}
+
+#[test]
 fn rules_are_checked() {
     for (text, expected) in [
         ("min_gain_share = 1.5", "min_gain_share: expected a share from 0 to 1, got 1.5"),
@@ -235,8 +288,13 @@ fn limits(seed: u64, snapshot: &Snapshot) -> (ShellRules, Memory) {
         disruption_budgets: some(3).map(|most| ("g".to_owned(), most)).into_iter().collect(),
         hold_down_ticks: some(9).unwrap_or(0),
         max_metrics_age_s: some(2).map(|_| 10.0),
+        move_lifetime_s: some(4).map(|seconds| 0.5 + seconds as f32),
         ..ShellRules::default()
     };
+    if some(3) == Some(0) {
+        // The snapshot is of some time from 00:00 to 00:01, and transfers take seconds.
+        rules.windows = vec![Window { from: "23:00".to_owned(), to: "00:01".to_owned() }];
+    }
     rules.backoff = some(5).map(|first_ticks| Backoff {
         first_ticks,
         factor: 2.0,
@@ -261,13 +319,14 @@ fn moved(workload: &str, source: &str) -> PlannedMove {
         "workload": 0, "workload_name": workload, "source": 0, "source_name": source,
         "destination": 0, "destination_name": "", "predicted_gain": 0.0, "cost": 0.0,
         "change": {"max_load": 0.0, "imbalance": 0.0, "overload": 0.0, "fragmentation": 0.0},
-        "moved_gib": 0.0, "transfer_s": 0.0, "downtime_s": 0.0, "wave": 0, "reason": "makes_room",
+        "moved_gib": 0.0, "transfer_s": 0.0, "downtime_s": 0.0, "wave": 0,
+        "earliest_start_s": 0.0, "reason": "makes_room",
     });
     serde_json::from_value(value).unwrap()
 }
 
-/// How many of the plans without a shell break a limit, and with one.
-fn broken_plans(seed: u64, online: bool, name: &str) -> [bool; 2] {
+/// The limits that plans break without a shell, and with one.
+fn broken_plans(seed: u64, online: bool, name: &str) -> [Vec<Broken>; 2] {
     let state = random_state(seed, online, 6);
     let mut snapshot = state.to_snapshot();
     let mut rng = stream(seed, "labels");
@@ -279,16 +338,21 @@ fn broken_plans(seed: u64, online: bool, name: &str) -> [bool; 2] {
         node.metrics_age_s = rng.random_range(0.0..14.0);
     }
     snapshot.tick = Some(100);
+    snapshot.taken_at_s = Some(86_400.0 + rng.random_range(50.0..60.0));
     let state = ClusterState::from_snapshot(Arc::clone(&state.rules), &snapshot, "test").unwrap();
     let (rules, memory) = limits(seed, &snapshot);
     let shell = Shell::new(&rules, &memory, &snapshot, 0.0).unwrap();
     let mut policy = baseline(name).unwrap();
     policy.reset(seed);
-    let free = plan(&state, policy.as_mut(), u32::MAX, None);
+    let mut free = plan(&state, policy.as_mut(), u32::MAX, None);
+    // So that not every move is late for want of an expiry.
+    for planned in &mut free.moves {
+        planned.expires_s = rules.expires_s(snapshot.taken_at_s);
+    }
     policy.reset(seed);
     let within = shell.plan(&state, policy.as_mut(), u32::MAX, None);
     assert_eq!(violations(&state, &within.moves), []);
-    [free, within].map(|plan| !broken(&rules, &memory, &snapshot, &plan.moves).is_empty())
+    [free, within].map(|plan| broken(&rules, &memory, &snapshot, &plan.moves))
 }
 
 proptest! {
@@ -300,13 +364,19 @@ proptest! {
         online in any::<bool>(),
         name in prop::sample::select(NAMES.to_vec()),
     ) {
-        prop_assert!(!broken_plans(seed, online, name)[1]);
+        prop_assert_eq!(&broken_plans(seed, online, name)[1], &[]);
     }
 }
 
 /// The control: the same plans without the shell do break limits, so that the check sees them.
 #[test]
 fn plans_without_a_shell_break_limits() {
-    let broken = (0..200).filter(|&seed| broken_plans(seed, false, "random")[0]).count();
-    assert!(broken > 50, "{broken} of 200");
+    let is_late = |broken: &Broken| matches!(broken, Broken::Late { .. });
+    let [mut late, mut others] = [0, 0];
+    for seed in 0..200 {
+        let [broken, _] = broken_plans(seed, false, "random");
+        late += u32::from(broken.iter().any(is_late));
+        others += u32::from(!broken.iter().all(is_late));
+    }
+    assert!(others > 50 && late > 5, "{others} and {late} of 200");
 }

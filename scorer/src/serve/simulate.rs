@@ -16,7 +16,7 @@ use godwit_envs::scenario::Mode;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::guard::violations;
-use godwit_models::plan::{LevelChange, PlannedMove, ReasonCode};
+use godwit_models::plan::{LevelChange, PlannedMove, ReasonCode, tick_end_s};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,8 @@ pub struct Effect {
     pub transfer_s: f32,
     /// Time in which the workload does not run, seconds.
     pub downtime_s: f32,
+    /// Earliest start, seconds after the snapshot.
+    pub earliest_start_s: f32,
 }
 
 /// Where a workload is.
@@ -139,8 +141,10 @@ fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiEr
         .engine
         .case(snapshot, "body.snapshot")
         .map_err(|error| ApiError::engine(&error, body))?;
-    let moves = resolve(&case.state, moves);
-    let mut simulation = play(&case.state, &moves);
+    let ends = [app.settings.safety.expires_s(&case.snapshot), tick_end_s(&case.state.rules)];
+    let expires_s = ends.into_iter().flatten().reduce(f32::min);
+    let mut moves = resolve(&case.state, moves, expires_s);
+    let mut simulation = play(&case.state, &mut moves);
     let (limits, _) = app.settings.safety.broken(&case.snapshot, &moves);
     simulation.violations.extend(limits.iter().map(broken_constraint));
     simulation.valid = simulation.violations.is_empty();
@@ -148,8 +152,12 @@ fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiEr
 }
 
 /// The moves as the guard reads them: names become indices, unknown names an index that no node or
-/// workload has.
-fn resolve(state: &ClusterState, proposed: Vec<ProposedMove>) -> Vec<PlannedMove> {
+/// workload has. They expire like those of a plan; when they may start is not known yet.
+fn resolve(
+    state: &ClusterState,
+    proposed: Vec<ProposedMove>,
+    expires_s: Option<f32>,
+) -> Vec<PlannedMove> {
     let index =
         |names: &[String]| -> HashMap<String, usize> { names.iter().cloned().zip(0..).collect() };
     let (workloads, nodes) = (index(&state.spec.workload_names), index(&state.spec.node_names));
@@ -179,25 +187,35 @@ fn resolve(state: &ClusterState, proposed: Vec<ProposedMove>) -> Vec<PlannedMove
             moved_gib: 0.0,
             transfer_s: 0.0,
             downtime_s: 0.0,
+            earliest_start_s: 0.0,
+            expires_s,
             reason: ReasonCode::MakesRoom,
         });
     }
     resolved
 }
 
-/// Carries the moves out on copies of the cluster, allowed or not.
-fn play(state: &ClusterState, moves: &[PlannedMove]) -> Simulation {
-    let broken = violations(state, moves);
+/// Carries the moves out on copies of the cluster, allowed or not, and notes in them how long they
+/// take and when they may start.
+fn play(state: &ClusterState, moves: &mut [PlannedMove]) -> Simulation {
     // Prices depend on the transfers under way, gains are measured with all of them complete.
     let (mut running, mut settled) = (state.clone(), state.clone());
     let mut flow = [0.0; TERMS];
     let mut effects = Vec::new();
-    for (at, planned) in moves.iter().enumerate() {
-        let &PlannedMove { workload, destination, .. } = planned;
+    let (mut wave, mut start_s, mut longest_s) = (0, 0.0, 0.0_f32);
+    for (at, planned) in moves.iter_mut().enumerate() {
+        if planned.wave != wave {
+            wave = planned.wave;
+            start_s += std::mem::take(&mut longest_s);
+        }
+        planned.earliest_start_s = start_s;
+        let &mut PlannedMove { workload, destination, .. } = planned;
         if workload >= state.spec.workloads() || destination >= state.spec.nodes() {
             continue;
         }
         let price = carry_out(&mut running, workload, destination);
+        planned.transfer_s = price.transfer_s;
+        longest_s = longest_s.max(price.transfer_s);
         let terms = running.flow_terms(workload, &price);
         flow.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         let before = settled.level();
@@ -209,8 +227,10 @@ fn play(state: &ClusterState, moves: &[PlannedMove]) -> Simulation {
             moved_gib: price.moved_gib,
             transfer_s: price.transfer_s,
             downtime_s: price.downtime_s,
+            earliest_start_s: start_s,
         });
     }
+    let broken = violations(state, moves);
     let name = |node: &u32| state.spec.node_names[*node as usize].clone();
     Simulation {
         valid: broken.is_empty(),

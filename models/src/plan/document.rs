@@ -1,0 +1,170 @@
+//! What a plan says: the part of a decision's document that is about migrations.
+
+use godwit_envs::objective::{LEVEL_TERMS, Objective, Term};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What to migrate, in order, or why nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The migrations in order; waves ascend.
+    pub moves: Vec<PlannedMove>,
+    /// Number of waves.
+    pub waves: u32,
+    /// Why the plan ends where it ends.
+    pub stop_reason: StopReason,
+    /// Weighted level terms before the plan.
+    pub objective_before: f32,
+    /// Weighted level terms once every transfer of the plan is complete; costs not included.
+    pub objective_after: f32,
+}
+
+/// One migration of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedMove {
+    /// Workload index in the snapshot.
+    pub workload: usize,
+    /// The workload's name.
+    pub workload_name: String,
+    /// Index of the node it leaves.
+    pub source: usize,
+    /// That node's name.
+    pub source_name: String,
+    /// Index of the node it goes to.
+    pub destination: usize,
+    /// That node's name.
+    pub destination_name: String,
+    /// Decrease of the weighted objective (per tick in online scenarios) once this transfer is
+    /// complete, given the moves before it; the cost is not taken off. May be negative for a move
+    /// that makes room for a later one.
+    pub predicted_gain: f32,
+    /// Change of each level term, not weighted.
+    pub change: LevelChange,
+    /// Weighted cost of the migration: traffic and downtime.
+    pub cost: f32,
+    /// Traffic, GiB.
+    pub moved_gib: f32,
+    /// Expected length of the transfer, seconds, as the world model prices it.
+    pub transfer_s: f32,
+    /// Expected time in which the workload does not run, seconds.
+    pub downtime_s: f32,
+    /// Wave, from 0.
+    pub wave: u32,
+    /// Earliest start, seconds after the snapshot: when the waves before it are complete, each as
+    /// long as its longest transfer.
+    pub earliest_start_s: f32,
+    /// The move makes sense only if it starts before this, seconds after the snapshot: the end of the
+    /// tick in online scenarios, of the move's lifetime or of the open window, whatever is first;
+    /// absent where nothing limits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f32")]
+    pub expires_s: Option<f32>,
+    /// What it is good for.
+    pub reason: ReasonCode,
+}
+
+/// Change of each level term; units as in [`Term`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LevelChange {
+    /// See [`Term::MaxLoad`].
+    pub max_load: f32,
+    /// See [`Term::Imbalance`].
+    pub imbalance: f32,
+    /// See [`Term::Overload`].
+    pub overload: f32,
+    /// See [`Term::Fragmentation`].
+    pub fragmentation: f32,
+    /// See [`Term::MachineReassignment`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub machine_reassignment: f32,
+}
+
+/// The weighted term that a move improves most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// Mostly lowers the highest load.
+    LowersMaxLoad,
+    /// Mostly evens the loads out.
+    LowersImbalance,
+    /// Mostly takes demand off nodes that have too little supply.
+    LowersOverload,
+    /// Mostly completes deployable slots.
+    LowersFragmentation,
+    /// Mostly lowers the cost of the machine-reassignment problem.
+    LowersMachineReassignment,
+    /// Improves no weighted term by itself: it prepares later moves.
+    MakesRoom,
+    /// A stop on the way, for want of room: the workload goes on later in the plan.
+    Parks,
+}
+
+impl LevelChange {
+    pub(super) fn new(change: &[f32; LEVEL_TERMS]) -> Self {
+        let of = |term: Term| change[term as usize];
+        Self {
+            max_load: of(Term::MaxLoad),
+            imbalance: of(Term::Imbalance),
+            overload: of(Term::Overload),
+            fragmentation: of(Term::Fragmentation),
+            machine_reassignment: of(Term::MachineReassignment),
+        }
+    }
+}
+
+impl ReasonCode {
+    /// The reason of a move that changes the level terms like this.
+    pub(super) fn of(objective: &Objective, change: &[f32; LEVEL_TERMS]) -> Self {
+        let codes = [
+            (Term::MaxLoad, Self::LowersMaxLoad),
+            (Term::Imbalance, Self::LowersImbalance),
+            (Term::Overload, Self::LowersOverload),
+            (Term::Fragmentation, Self::LowersFragmentation),
+            (Term::MachineReassignment, Self::LowersMachineReassignment),
+        ];
+        // A change below this is rounding.
+        let (mut most, mut code) = (1e-5, Self::MakesRoom);
+        for (term, candidate) in codes {
+            let gain = -objective.weights[term as usize] * change[term as usize];
+            if gain > most {
+                (most, code) = (gain, candidate);
+            }
+        }
+        code
+    }
+}
+
+/// Why a plan ends where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The policy prefers to move nothing more.
+    PolicyStays,
+    /// No migration is feasible any more.
+    NoFeasibleMove,
+    /// The scenario's budget (of the episode, or of this tick) is spent.
+    BudgetSpent,
+    /// As many moves as the caller asked for.
+    MaxMoves,
+    /// Time is up.
+    Deadline,
+    /// The next migration could start only when it has expired ([`PlannedMove::expires_s`]).
+    OutOfTime,
+    /// The policy chose a migration that is not allowed.
+    InfeasibleChoice,
+    /// The policy's moves would not have improved the objective by what they cost.
+    NoGain,
+    /// The policy's moves would have improved the objective by less than the operator asks for.
+    GainBelowThreshold,
+    /// Someone has halted all migrations; the policy was not asked.
+    Halted,
+    /// The snapshot is too doubtful, or the time is not right; the policy was not asked.
+    Refused,
+}
+
+fn is_zero(x: &f32) -> bool {
+    *x == 0.0
+}
