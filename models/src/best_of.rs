@@ -4,8 +4,13 @@
 //! N - 1 whose actions are drawn from a softmax over its values. The plan that earns most is
 //! carried out, as far as it earns most. The simulator of a static world is exact, so that no
 //! episode returns less than under the greedy plan.
+//!
+//! [`BestOf`] is that as a policy. For plans that an operator's limits fence in, and that may end
+//! with a deadline, [`Draws`] draws the actions, and whoever plans compares the plans
+//! ([`best_plan`]).
 
 use crate::network_policy::NetworkPolicy;
+use crate::plan::Plan;
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
@@ -71,6 +76,58 @@ impl BestOf {
     }
 }
 
+/// A network policy whose seed says which of several plans it makes: 0 the greedy one, any other one
+/// whose actions are drawn, always the same ones.
+#[derive(Debug, Clone)]
+pub struct Draws {
+    policy: NetworkPolicy,
+    /// Where the actions are drawn from; `None` for the greedy plan.
+    rng: Option<Xoshiro256PlusPlus>,
+}
+
+impl Draws {
+    /// The plans of `policy`, beginning with the greedy one.
+    pub fn new(policy: NetworkPolicy) -> Self {
+        Self { policy, rng: None }
+    }
+}
+
+impl Policy for Draws {
+    fn name(&self) -> &str {
+        self.policy.name()
+    }
+
+    fn reset(&mut self, seed: u64) {
+        self.policy.reset(seed);
+        self.rng = (seed > 0).then(|| godwit_envs::rng::stream(seed, "best-of"));
+    }
+
+    fn act(&mut self, state: &ClusterState) -> Action {
+        match &mut self.rng {
+            Some(rng) => self.policy.act_by(state, |q| draw(q, rng)),
+            None => self.policy.act(state),
+        }
+    }
+}
+
+/// The plan that gains most, costs taken off, of at most so many; of equal ones the first. `make` makes
+/// the plan of each number from 0 and says whether another one may be made.
+pub fn best_plan(plans: u32, mut make: impl FnMut(u64) -> (Plan, bool)) -> Plan {
+    let (mut best, mut more) = make(0);
+    for number in 1..u64::from(plans) {
+        if !more {
+            break;
+        }
+        let (plan, another) = make(number);
+        more = another;
+        // One that moves nothing, as where time is up at once, is no better, however gains round.
+        if !plan.moves.is_empty() && plan.net_gain() > best.net_gain() {
+            best = plan;
+        }
+    }
+    best
+}
+
 /// An index in proportion to `exp(q / TEMPERATURE)`.
 fn draw(q: &[f32], rng: &mut Xoshiro256PlusPlus) -> usize {
     let highest = q.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -114,7 +171,9 @@ impl Policy for BestOf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::violations;
     use crate::net::{Architecture, Network, NetworkSpec};
+    use crate::plan::{PlannedMove, Reach, StopReason, plan_within};
     use crate::rollout::rollout;
     use godwit_envs::cluster_env::ClusterEnv;
     use godwit_envs::env::Env;
@@ -168,6 +227,61 @@ mod tests {
             (greedy, one, many) = (greedy + plain, one + first, many + best);
         }
         assert!(many > one + 0.5 && one >= greedy, "{greedy} {one} {many}");
+    }
+
+    #[test]
+    fn the_best_of_several_plans_keeps_the_fences_and_never_gains_less_than_the_greedy_one() {
+        let mut env = env("quickstart");
+        let (mut one, mut many) = (0.0, 0.0);
+        for seed in 0..8 {
+            env.reset(seed).expect("a start");
+            let state = env.state().clone();
+            // A workload that has moved stays where it is, and so does the first one.
+            let mut fence = |state: &mut ClusterState, moves: &[PlannedMove]| {
+                let workloads = state.spec.workloads();
+                state.fences.hold_workload(0, workloads);
+                for planned in moves {
+                    state.fences.hold_workload(planned.workload, workloads);
+                }
+            };
+            let reach = Reach { max_moves: 5, deadline: None, expires_s: None };
+            let mut best_of = |plans| {
+                let mut draws = Draws::new(policy(&env));
+                best_plan(plans, |number| {
+                    draws.reset(number);
+                    (plan_within(&state, &mut draws, reach, &mut fence), true)
+                })
+            };
+            let [first, best] = [best_of(1), best_of(8)];
+            assert_eq!(best_of(8), best, "another time another plan");
+            assert!(best.net_gain() >= first.net_gain());
+            assert!(best.moves.iter().all(|planned| planned.workload != 0));
+            assert_eq!(violations(&state, &best.moves), []);
+            let mut moved: Vec<usize> = best.moves.iter().map(|planned| planned.workload).collect();
+            moved.sort_unstable();
+            moved.dedup();
+            assert_eq!(moved.len(), best.moves.len());
+            (one, many) = (one + first.net_gain(), many + best.net_gain());
+        }
+        assert!(many > one + 0.1, "{one} {many}");
+    }
+
+    #[test]
+    fn no_further_plan_is_made_when_time_is_up_and_of_equal_ones_the_first_counts() {
+        let empty = Plan {
+            moves: Vec::new(),
+            waves: 0,
+            stop_reason: StopReason::NoGain,
+            objective_before: 1.0,
+            objective_after: 1.0,
+        };
+        let mut made = 0;
+        let best = best_plan(9, |number| {
+            made += 1;
+            let stop_reason = if number == 0 { StopReason::NoGain } else { StopReason::Deadline };
+            (Plan { stop_reason, ..empty.clone() }, number < 2)
+        });
+        assert_eq!((made, best), (3, empty));
     }
 
     #[test]

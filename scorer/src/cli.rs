@@ -97,8 +97,16 @@ pub struct PolicyArgs {
     /// Begin no further decision this many milliseconds after the snapshot was there
     #[arg(long, value_name = "MS")]
     pub deadline_ms: Option<u64>,
+    /// Simulate so many plans on a copy of the cluster and take the one that gains most, costs
+    /// taken off: the policy's own, and others whose moves are drawn in proportion to the
+    /// exponential of the policy's values, from fixed seeds. Takes as many times as long; with a
+    /// deadline, the best of those that there was time for. Only where the cluster changes by
+    /// migrations alone (artifacts of rebalance scenarios): in online scenarios the policy's own
+    /// plan is taken, whatever N is
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub best_of: NonZeroU32,
     /// Limits on every plan, as TOML: moves per node and tenant, disruption budgets, hold-down,
-    /// back-off, windows, age of the input, least gain (`godwit-scorer schema limits` lists them).
+    /// back-off, windows, lifetime of moves, age of the input, least gain (`godwit-scorer schema limits` lists them).
     /// Those that look back count the plans of `stream`, and of `serve` in mode active, as carried
     /// out
     #[arg(long, value_name = "FILE.toml")]
@@ -114,6 +122,9 @@ pub struct DecideArgs {
     /// The cluster as it stands, as JSON; `-` for standard input
     #[arg(long, value_name = "FILE.json|-")]
     pub snapshot: PathBuf,
+    /// What is told.
+    #[command(flatten)]
+    pub tell: TellArgs,
     /// Print JSON on several lines, indented
     #[arg(long)]
     pub pretty: bool,
@@ -125,6 +136,18 @@ pub struct StreamArgs {
     /// The policy.
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// What is told.
+    #[command(flatten)]
+    pub tell: TellArgs,
+}
+
+/// What is told of decisions.
+#[derive(Debug, Args)]
+pub struct TellArgs {
+    /// Name each workload that stays where it is, with the reason; without, how many stay for each
+    /// reason
+    #[arg(long)]
+    pub stays: bool,
 }
 
 /// `serve`.

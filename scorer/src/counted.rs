@@ -39,15 +39,25 @@ impl<'a> Counted<'a> {
         self.slow
     }
 
-    /// The plan as a deadline would have ended it, and how many decisions were made.
-    pub fn finish(self, mut plan: Plan) -> (Plan, u32) {
+    /// How many decisions were made.
+    pub fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Whether no further plan is to be made: there are no decisions left, or one took too long.
+    pub fn has_ended(&self) -> bool {
+        self.cut || self.slow.is_some()
+    }
+
+    /// The plan that was made last, as a deadline would have ended it.
+    pub fn as_cut(&self, mut plan: Plan) -> Plan {
         // What the planner says of the moves as a whole stands in either case.
         let stayed =
             matches!(plan.stop_reason, StopReason::PolicyStays | StopReason::NoFeasibleMove);
         if self.cut && stayed {
             plan.stop_reason = StopReason::Deadline;
         }
-        (plan, self.made)
+        plan
     }
 }
 
@@ -129,14 +139,14 @@ mod tests {
             let mut slow = Sleeper { policy: policy(), left, deadline };
             let mut counted = Counted::new(&mut slow, None, None);
             let cut = plan(state, &mut counted, u32::MAX, Some(deadline));
-            let (cut, made) = counted.finish(cut);
+            let (cut, made) = (counted.as_cut(cut), counted.made());
             assert_eq!((cut.stop_reason, made), (StopReason::Deadline, left));
             assert!(cut.moves.len() < whole.moves.len());
 
             let mut policy = policy();
             let mut counted = Counted::new(policy.as_mut(), Some(made), None);
             let again = plan(state, &mut counted, u32::MAX, None);
-            assert_eq!(counted.finish(again), (cut, made));
+            assert_eq!((counted.as_cut(again), counted.made()), (cut, made));
         }
     }
 }

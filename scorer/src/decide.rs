@@ -8,14 +8,14 @@ use std::time::Duration;
 use godwit_envs::input::InputError;
 use serde::Serialize;
 
-use crate::cli::{DecideArgs, PolicyArgs, StreamArgs};
+use crate::cli::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
 use crate::decision::Decision;
-use crate::engine::{Engine, EngineError, Loaded};
+use crate::engine::{Engine, EngineError, Loaded, PlanLimits};
 use crate::safety::Safety;
 
 /// `godwit-scorer decide`.
 pub fn decide(args: &DecideArgs) -> anyhow::Result<()> {
-    let mut scorer = Scorer::new(&args.policy)?;
+    let mut scorer = Scorer::new(&args.policy, &args.tell)?;
     let (text, label) = read_snapshot(&args.snapshot)?;
     let decision = scorer.decide(&text, &label)?;
     let json = if args.pretty {
@@ -35,7 +35,7 @@ pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
         line: usize,
         error: String,
     }
-    let mut scorer = Scorer::new(&args.policy)?;
+    let mut scorer = Scorer::new(&args.policy, &args.tell)?;
     let mut out = io::stdout().lock();
     for (at, line) in io::stdin().lock().lines().enumerate() {
         let number = at + 1;
@@ -61,28 +61,33 @@ pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
 struct Scorer {
     engine: Engine,
     safety: Safety,
-    max_moves: u32,
+    limits: PlanLimits,
     deadline: Option<Duration>,
     /// Time to read the artifact, until a decision has stated it.
     read_us: u64,
 }
 
 impl Scorer {
-    fn new(args: &PolicyArgs) -> anyhow::Result<Self> {
+    fn new(args: &PolicyArgs, tell: &TellArgs) -> anyhow::Result<Self> {
         let loaded = Loaded::open(&args.model)?;
         let safety = Safety::load(args.limits.as_deref())?;
         Ok(Self {
             read_us: loaded.read_us,
             engine: Engine::new(Arc::new(loaded)),
             safety,
-            max_moves: args.max_moves,
+            limits: PlanLimits {
+                max_moves: args.max_moves,
+                best_of: args.best_of.get(),
+                list_stays: tell.stays,
+                ..PlanLimits::NONE
+            },
             deadline: args.deadline_ms.map(Duration::from_millis),
         })
     }
 
     fn decide(&mut self, text: &str, label: &str) -> Result<Decision, EngineError> {
-        let Self { engine, safety, max_moves, deadline, .. } = self;
-        let mut decision = engine.decide(text, label, safety, *max_moves, *deadline)?;
+        let Self { engine, safety, limits, deadline, .. } = self;
+        let mut decision = engine.decide(text, label, safety, *limits, *deadline)?;
         safety.carried_out(decision.tick, &decision.plan);
         decision.timing_us.artifact = self.read_us;
         decision.timing_us.total += self.read_us;

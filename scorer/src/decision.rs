@@ -1,7 +1,7 @@
 //! What is told about a decision: the document that `decide`, `stream` and `serve` give.
 
 use godwit_models::plan::{Plan, StopReason};
-use godwit_models::shell::{LeftOut, Refusal};
+use godwit_models::shell::{LeftOut, Refusal, Stays};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -30,6 +30,8 @@ pub struct Decision {
     pub left_out: LeftOut,
     /// The migrations in order.
     pub plan: Plan,
+    /// Why the workloads that are not among them stay where they are.
+    pub stays: Stays,
     /// Where the time went.
     pub timing_us: Timing,
 }
@@ -54,6 +56,8 @@ pub struct Timing {
     pub plan: u64,
     /// Checking the hard constraints.
     pub guard: u64,
+    /// Saying why workloads stay where they are.
+    pub stays: u64,
     /// All of it.
     pub total: u64,
 }
@@ -69,7 +73,13 @@ impl Decision {
             refusal: planned.refusal,
             left_out: planned.left_out,
             plan: planned.plan,
-            timing_us: Timing { plan: planned.plan_us, guard: planned.guard_us, ..timing_us },
+            stays: planned.stays,
+            timing_us: Timing {
+                plan: planned.plan_us,
+                guard: planned.guard_us,
+                stays: planned.stays_us,
+                ..timing_us
+            },
         }
     }
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use godwit_envs::input::InputError;
-use godwit_envs::scenario::Rules;
+use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::artifact::{Artifact, ArtifactError};
 use godwit_models::baselines::stay::Stay;
+use godwit_models::best_of::{Draws, best_plan};
 use godwit_models::guard::{Violation, violations};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::{Plan, StopReason};
 use godwit_models::policy::Policy;
-use godwit_models::shell::{Broken, LeftOut, Memory, Refusal};
+use godwit_models::shell::{Broken, LeftOut, Memory, Refusal, Shell, Stays};
 
 use crate::counted::{Counted, Slow};
 use crate::decision::{ArtifactName, Decision, Timing};
@@ -91,7 +92,7 @@ impl Loaded {
     }
 }
 
-/// How far one plan may go.
+/// How far one plan may go, and what is told about it.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanLimits {
     /// At most this many migrations, next to the budget of the rules.
@@ -103,14 +104,27 @@ pub struct PlanLimits {
     /// The deadline has passed after this many decisions: how a plan that was cut short by the
     /// clock is made again.
     pub decisions: Option<u32>,
+    /// Best of so many plans of the policy, at least 1; baselines make one.
+    pub best_of: u32,
+    /// Whether each workload that stays is told of.
+    pub list_stays: bool,
 }
 
 impl PlanLimits {
-    /// At most `max_moves`, and a deadline this long after `start`.
-    pub fn from(start: Instant, max_moves: u32, deadline: Option<Duration>) -> Self {
+    /// No limits, and one plan.
+    pub const NONE: Self = Self {
+        max_moves: u32::MAX,
+        deadline: None,
+        per_decision: None,
+        decisions: None,
+        best_of: 1,
+        list_stays: false,
+    };
+
+    /// With a deadline this long after `start`.
+    pub fn until(self, start: Instant, deadline: Option<Duration>) -> Self {
         // A deadline beyond the clock's range is none.
-        let deadline = deadline.and_then(|after| start.checked_add(after));
-        Self { max_moves, deadline, per_decision: None, decisions: None }
+        Self { deadline: deadline.and_then(|after| start.checked_add(after)), ..self }
     }
 }
 
@@ -132,26 +146,30 @@ pub struct Planned {
     pub refusal: Option<Refusal>,
     /// What the operator's limits leave out of the decision from the start.
     pub left_out: LeftOut,
+    /// Why everything else stays.
+    pub stays: Stays,
     /// How often the policy was asked.
     pub decisions: u32,
     /// Microseconds of deciding and ordering.
     pub plan_us: u64,
     /// Microseconds of checking.
     pub guard_us: u64,
+    /// Microseconds of saying why workloads stay.
+    pub stays_us: u64,
 }
 
 /// A policy with its buffers, which later decisions reuse.
 #[derive(Debug)]
 pub struct Engine {
     loaded: Arc<Loaded>,
-    policy: NetworkPolicy,
+    policy: Draws,
 }
 
 impl Engine {
     /// An engine for this artifact.
     pub fn new(loaded: Arc<Loaded>) -> Self {
         let policy = NetworkPolicy::new("policy", loaded.artifact.network.clone());
-        Self { loaded, policy }
+        Self { loaded, policy: Draws::new(policy) }
     }
 
     /// The artifact that decides.
@@ -184,7 +202,7 @@ impl Engine {
         plan_with(&mut self.policy, case, safety, moment, limits)
     }
 
-    /// Reads a snapshot and plans for it; `label` is what errors call it.
+    /// Reads a snapshot and plans for it until `deadline` from now on; `label` is what errors call it.
     ///
     /// # Errors
     /// When the snapshot cannot be decided about, or the plan breaks a hard constraint or a limit.
@@ -193,21 +211,21 @@ impl Engine {
         text: &str,
         label: &str,
         safety: &Safety,
-        max_moves: u32,
+        limits: PlanLimits,
         deadline: Option<Duration>,
     ) -> Result<Decision, EngineError> {
         let started = Instant::now();
         let case = self.case(Snapshot::from_json(text, label)?, label)?;
         let mut timing = Timing { snapshot: micros(started), ..Timing::default() };
         let moment = safety.moment(&case.snapshot);
-        let limits = PlanLimits::from(started, max_moves, deadline);
-        let planned = self.plan(&case, safety, &moment, limits)?;
+        let planned = self.plan(&case, safety, &moment, limits.until(started, deadline))?;
         timing.total = micros(started);
         Ok(Decision::new(&self.loaded, &case, planned, timing))
     }
 }
 
-/// Plans with any policy; what it gives is checked like the artifact's own plans.
+/// Plans with any policy; what it gives is checked like the artifact's own plans. The policy is reset
+/// with the number of each plan, from 0: it must remember nothing of other requests.
 ///
 /// # Errors
 /// When a decision takes too long, or the plan breaks a hard constraint or a limit of the operator's.
@@ -221,30 +239,58 @@ pub fn plan_with(
     let planning = Instant::now();
     let shell = match safety.around(&case.snapshot, moment) {
         Ok(shell) => shell,
-        Err(refusal) => return Ok(nothing(case, StopReason::Refused, Some(refusal))),
+        Err(refusal) => {
+            return Ok(nothing(case, StopReason::Refused, Some(refusal), limits.list_stays));
+        }
     };
     // A network has nothing to look at in an empty cluster, and there is nothing to decide.
     let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
     let mut counted = Counted::new(policy, limits.decisions, limits.per_decision);
-    let plan = shell.plan(&case.state, &mut counted, limits.max_moves, limits.deadline);
+    let plan = best_plan(plans(case, limits), |number| {
+        counted.reset(number);
+        let plan = shell.plan(&case.state, &mut counted, limits.max_moves, limits.deadline);
+        let late = limits.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        (counted.as_cut(plan), !late && !counted.has_ended())
+    });
     if let Some(slow) = counted.slow() {
         return Err(EngineError::TooSlow(slow));
     }
-    let (plan, decisions) = counted.finish(plan);
+    let decisions = counted.made();
     let plan_us = micros(planning);
     let checking = Instant::now();
     let plan = review(case, safety, plan, decisions)?;
     let left_out = shell.left_out().clone();
     let guard_us = micros(checking);
-    Ok(Planned { plan, refusal: None, left_out, decisions, plan_us, guard_us })
+    let (stays, stays_us) = stays(case, Some(&shell), &plan, limits.list_stays);
+    Ok(Planned { plan, refusal: None, left_out, stays, decisions, plan_us, guard_us, stays_us })
+}
+
+/// How many plans are compared: online, where the world goes on by itself, a simulated plan says
+/// little about what it will come to.
+fn plans(case: &Case, limits: PlanLimits) -> u32 {
+    match case.state.rules.episode.mode {
+        Mode::Rebalance => limits.best_of,
+        Mode::Online => 1,
+    }
+}
+
+fn stays(case: &Case, shell: Option<&Shell>, plan: &Plan, listed: bool) -> (Stays, u64) {
+    let started = Instant::now();
+    let stays = Stays::new(shell, &case.state, plan, listed);
+    (stays, micros(started))
 }
 
 /// The plan of a halted engine: nothing, whatever a policy would say.
-pub fn halted(case: &Case) -> Planned {
-    nothing(case, StopReason::Halted, None)
+pub fn halted(case: &Case, list_stays: bool) -> Planned {
+    nothing(case, StopReason::Halted, None, list_stays)
 }
 
-fn nothing(case: &Case, stop_reason: StopReason, refusal: Option<Refusal>) -> Planned {
+fn nothing(
+    case: &Case,
+    stop_reason: StopReason,
+    refusal: Option<Refusal>,
+    list_stays: bool,
+) -> Planned {
     let level = case.state.level();
     let plan = Plan {
         moves: Vec::new(),
@@ -253,7 +299,17 @@ fn nothing(case: &Case, stop_reason: StopReason, refusal: Option<Refusal>) -> Pl
         objective_before: level,
         objective_after: level,
     };
-    Planned { plan, refusal, left_out: LeftOut::default(), decisions: 0, plan_us: 0, guard_us: 0 }
+    let (stays, stays_us) = stays(case, None, &plan, list_stays);
+    Planned {
+        plan,
+        refusal,
+        left_out: LeftOut::default(),
+        stays,
+        decisions: 0,
+        plan_us: 0,
+        guard_us: 0,
+        stays_us,
+    }
 }
 
 /// Microseconds since then.

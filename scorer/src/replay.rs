@@ -229,16 +229,17 @@ fn decide(
     let case = case.map_err(|_| Skip::BadSnapshot)?;
     let limits = PlanLimits {
         max_moves: record.max_moves,
-        deadline: None,
-        per_decision: None,
         decisions: Some(record.decisions),
+        best_of: record.best_of,
+        list_stays: record.list_stays,
+        ..PlanLimits::NONE
     };
     let planned = match record.planner.as_str() {
-        HALT => Ok(engine::halted(&case)),
+        HALT => Ok(engine::halted(&case, record.list_stays)),
         POLICY => engine.plan(&case, &safety, &record.moment, limits),
         name => {
             let mut baseline = baseline(name).ok_or(Skip::UnknownPlanner)?;
-            baseline.reset(0);
+            let limits = PlanLimits { best_of: 1, ..limits };
             plan_with(baseline.as_mut(), &case, &safety, &record.moment, limits)
         }
     };

@@ -81,6 +81,74 @@ fn moving_nothing_has_a_reason() {
 }
 
 #[test]
+fn what_stays_is_counted_by_reason_and_named_if_that_is_asked_for() {
+    let fixture = Fixture::new("quickstart");
+    let snapshot = fixture.path("some-pinned.json");
+    write_snapshot(&snapshot, &fixture.scenario, |json| {
+        for workload in &mut json["workloads"].as_array_mut().unwrap()[..2] {
+            workload["movable"] = false.into();
+        }
+    });
+    let workloads = serde_json::from_slice::<Value>(&std::fs::read(&snapshot).unwrap()).unwrap();
+    let workloads = workloads["workloads"].as_array().unwrap();
+    let counted = output(&mut fixture.decide(&fixture.model(), &snapshot));
+    let counts = counted["stays"]["counts"].as_object().unwrap();
+    assert_eq!(counts["pinned"], 2);
+    let all: u64 = counts.values().map(|count| count.as_u64().unwrap()).sum();
+    let moved = counted["plan"]["moves"].as_array().unwrap();
+    let mut moved: Vec<&Value> = moved.iter().map(|planned| &planned["workload_name"]).collect();
+    moved.sort_by_key(|name| name.as_str());
+    moved.dedup();
+    assert_eq!(all as usize, workloads.len() - moved.len(), "{counted}");
+    assert!(counted["stays"].get("workloads").is_none());
+
+    let listed = output(fixture.decide(&fixture.model(), &snapshot).arg("--stays"));
+    assert_eq!(listed["stays"]["counts"], counted["stays"]["counts"]);
+    let listed = listed["stays"]["workloads"].as_array().unwrap();
+    assert_eq!(listed.len() as u64, all);
+    let first = json!({
+        "workload": 0, "workload_name": workloads[0]["name"], "reason": "pinned"
+    });
+    assert_eq!(listed[0], first);
+    assert!(listed.iter().all(|stay| !moved.contains(&&stay["workload_name"])));
+}
+
+#[test]
+fn the_best_of_several_plans_gains_no_less_and_is_the_same_each_time() {
+    let fixture = Fixture::new("founding-10x50");
+    // An mlp of arbitrary weights: its own plan leaves much to be gained.
+    let model = fixture.path("mlp.pt");
+    write_artifact(&model, &fixture.scenario, Architecture::Mlp, |_| {});
+    let gain = |decision: &Value| {
+        let plan = &decision["plan"];
+        let moves = plan["moves"].as_array().unwrap().iter();
+        let cost: f64 = moves.map(|planned| planned["cost"].as_f64().unwrap()).sum();
+        let level = |at: &str| plan[at].as_f64().unwrap();
+        level("objective_before") - level("objective_after") - cost
+    };
+    let decide = |plans: &str| {
+        output(fixture.decide(&model, &fixture.snapshot()).args(["--best-of", plans]))
+    };
+    let (plain, best) = (decide("1"), decide("12"));
+    let default = output(&mut fixture.decide(&model, &fixture.snapshot()));
+    assert_eq!(plain["plan"], default["plan"]);
+    assert!(gain(&best) > gain(&plain), "{plain} {best}");
+    assert_eq!(best["plan"], decide("12")["plan"]);
+    fixture.decide(&model, &fixture.snapshot()).args(["--best-of", "0"]).assert().code(2);
+}
+
+#[test]
+fn online_the_best_of_several_plans_is_the_policys_own() {
+    let fixture = Fixture::new("bursty");
+    let decide = |plans: &str| {
+        output(fixture.decide(&fixture.model(), &fixture.snapshot()).args(["--best-of", plans]))
+    };
+    let plain = decide("1");
+    assert!(plain["plan"]["moves"][0]["expires_s"].as_f64().unwrap() > 0.0, "{plain}");
+    assert_eq!(plain["plan"], decide("8")["plan"]);
+}
+
+#[test]
 fn a_stream_outlives_a_bad_line() {
     let fixture = Fixture::new("founding-10x50");
     let good = std::fs::read_to_string(fixture.snapshot()).unwrap();

@@ -49,6 +49,33 @@ fn a_plan_keeps_the_limits() {
 }
 
 #[test]
+fn moves_say_when_they_expire_and_none_is_planned_that_would_start_later() {
+    let free = decided(&fixture(""));
+    let waves = free["plan"]["waves"].as_u64().unwrap();
+    assert!(waves > 1 && free["plan"]["moves"][0].get("expires_s").is_none(), "{free}");
+    // Before the first wave can be complete.
+    let fixture = fixture("move_lifetime_s = 0.01");
+    let short = decided(&fixture);
+    assert_eq!(
+        (&short["plan"]["waves"], &short["plan"]["stop_reason"]),
+        (&json!(1), &json!("out_of_time"))
+    );
+    assert_eq!(short["plan"]["moves"][0]["earliest_start_s"], 0.0);
+    assert_eq!(short["plan"]["moves"][0]["expires_s"], 0.01);
+    assert!(short["stays"]["counts"]["out_of_time"].as_u64().unwrap() > 0, "{short}");
+    // A plan of several waves is found to come too late.
+    let limits = fixture.path("limits.toml").display().to_string();
+    let service = Service::start(&fixture, &["--limits", &limits]);
+    let body = json!({"snapshot": snapshot(&fixture), "moves": free["plan"]["moves"]});
+    let simulated = service.post("/v1/simulate", body.to_string()).ok();
+    let kinds: Vec<&Value> =
+        simulated["violations"].as_array().unwrap().iter().map(|v| &v["kind"]).collect();
+    assert!(kinds.contains(&&json!("late")) && kinds.contains(&&json!("expired")), "{simulated}");
+    let body = json!({"snapshot": snapshot(&fixture), "moves": short["plan"]["moves"]});
+    assert_eq!(service.post("/v1/simulate", body.to_string()).ok()["valid"], true);
+}
+
+#[test]
 fn a_doubtful_snapshot_is_refused_with_a_reason() {
     let fixture = fixture("max_age_s = 60");
     assert!(moves(&decided(&fixture)) > 0);

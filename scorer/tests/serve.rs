@@ -267,7 +267,10 @@ fn the_interface_describes_itself() {
     }
     assert_eq!(paths.len(), 16);
     let query = paths["/v1/plan"]["post"]["parameters"].as_array().unwrap();
-    assert_eq!(query.iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["deadline_ms", "max_moves"]);
+    assert_eq!(
+        query.iter().map(|p| &p["name"]).collect::<Vec<_>>(),
+        ["deadline_ms", "max_moves", "stays"]
+    );
 
     let text = document.to_string();
     let schemas = document["components"]["schemas"].as_object().unwrap();

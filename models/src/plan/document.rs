@@ -102,6 +102,14 @@ pub enum ReasonCode {
     Parks,
 }
 
+impl Plan {
+    /// What the weighted objective falls by, the cost of the moves taken off.
+    pub fn net_gain(&self) -> f32 {
+        let cost: f32 = self.moves.iter().map(|planned| planned.cost).sum();
+        self.objective_before - self.objective_after - cost
+    }
+}
+
 impl LevelChange {
     pub(super) fn new(change: &[f32; LEVEL_TERMS]) -> Self {
         let of = |term: Term| change[term as usize];

@@ -138,10 +138,8 @@ impl<'a> Shell<'a> {
         let mut plan = plan_within(state, policy, reach, &mut |state, moves| {
             state.fences = self.fences_after(moves);
         });
-        let cost: f32 = plan.moves.iter().map(|planned| planned.cost).sum();
-        let gain = plan.objective_before - plan.objective_after - cost;
         let least = self.rules.min_gain_share * plan.objective_before;
-        if least > 0.0 && !plan.moves.is_empty() && gain < least {
+        if least > 0.0 && !plan.moves.is_empty() && plan.net_gain() < least {
             plan.moves.clear();
             plan.waves = 0;
             plan.objective_after = plan.objective_before;

@@ -81,6 +81,10 @@ pub struct Made {
     pub artifact: String,
     /// Most migrations, of the request and of the service.
     pub max_moves: u32,
+    /// Plans of the policy that were compared.
+    pub best_of: u32,
+    /// Whether each workload that stays was told of.
+    pub list_stays: bool,
     /// How often the planner was asked.
     pub decisions: u32,
     /// When, and what was remembered.
@@ -108,6 +112,12 @@ pub struct DecisionRecord {
     pub limits: String,
     /// Most migrations, of the request and of the service.
     pub max_moves: u32,
+    /// Most plans of the policy that were compared.
+    #[serde(default = "one_plan")]
+    pub best_of: u32,
+    /// Whether each workload that stays was told of.
+    #[serde(default)]
+    pub list_stays: bool,
     /// How often the planner was asked: a deadline that passed is told by nothing else.
     pub decisions: u32,
     /// When it was made, and what was remembered about the snapshot's workloads.
@@ -192,6 +202,8 @@ impl Made {
             artifact: self.artifact,
             limits: limits.to_owned(),
             max_moves: self.max_moves,
+            best_of: self.best_of,
+            list_stays: self.list_stays,
             decisions: self.decisions,
             moment: self.moment,
             memory_at_check: self.memory_at_check,
@@ -200,6 +212,11 @@ impl Made {
             error,
         })
     }
+}
+
+/// What was compared before several plans were.
+fn one_plan() -> u32 {
+    1
 }
 
 /// A document on one line. JSON has line breaks between tokens only, where a space says the same.

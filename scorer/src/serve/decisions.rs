@@ -60,6 +60,19 @@ pub struct PlanQuery {
     /// Begin no further decision this many milliseconds after the request came.
     #[schemars(with = "u64")]
     pub deadline_ms: Option<u64>,
+    /// What is told of the workloads that stay where they are.
+    pub stays: StaysQuery,
+}
+
+/// What is told of the workloads that stay where they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StaysQuery {
+    /// How many stay for each reason.
+    #[default]
+    Counts,
+    /// And the reason of each.
+    List,
 }
 
 /// `POST /v1/decide`: at most one migration.
@@ -68,7 +81,7 @@ pub async fn decide(
     Extension(arrival): Extension<Arrival>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(app, arrival, PlanQuery { max_moves: Some(1), deadline_ms: None }, body).await
+    answer(app, arrival, PlanQuery { max_moves: Some(1), ..PlanQuery::default() }, body).await
 }
 
 /// `POST /v1/plan`.
@@ -150,7 +163,7 @@ fn decide_about(
     let moment = app.settings.safety.moment(&case.snapshot);
     let question = Question { id: &arrival.id, body, limits, moment };
     let outcome = match app.is_halted() {
-        true => Ok(planning::halted(&case)),
+        true => Ok(planning::halted(&case, limits.list_stays)),
         false => planning::plan(app, worker, &case, &question),
     };
     let loaded = worker.engine.loaded();
@@ -174,7 +187,7 @@ fn decide_about(
     let (mut served, mut json) = finish(outcome)?;
     // Whoever halts counts on it that no plan leaves from then on.
     if app.is_halted() && !is_halted(&served) {
-        (served, json) = finish(planning::halted(&case))?;
+        (served, json) = finish(planning::halted(&case, limits.list_stays))?;
     }
     let plan = &served.decision.plan;
     if mode == Mode::Active {
@@ -212,6 +225,8 @@ pub fn put_down(
         planner: planner.to_owned(),
         artifact: loaded.name.sha256.clone(),
         max_moves: question.limits.max_moves,
+        best_of: question.limits.best_of,
+        list_stays: question.limits.list_stays,
         decisions,
         moment: question.moment.clone(),
         memory_at_check,
@@ -238,17 +253,26 @@ fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
     let asked = query.deadline_ms.map(Duration::from_millis);
     let deadline = [asked, bounds.deadline, Some(bounds.request_timeout)].into_iter().flatten();
     let max_moves = query.max_moves.unwrap_or(u32::MAX).min(bounds.max_moves);
-    let limits = PlanLimits::from(arrival.at.into_std(), max_moves, deadline.min());
-    PlanLimits { per_decision: bounds.per_decision, ..limits }
+    let limits = PlanLimits {
+        max_moves,
+        per_decision: bounds.per_decision,
+        best_of: bounds.best_of,
+        list_stays: query.stays == StaysQuery::List,
+        ..PlanLimits::NONE
+    };
+    limits.until(arrival.at.into_std(), deadline.min())
 }
 
 fn record(app: &App, decision: &Decision, comparison: Option<&Comparison>) {
     let metrics = &app.metrics;
     metrics.decided(&decision.plan);
     let timing = &decision.timing_us;
-    for (stage, micros) in
-        [("snapshot", timing.snapshot), ("plan", timing.plan), ("guard", timing.guard)]
-    {
+    for (stage, micros) in [
+        ("snapshot", timing.snapshot),
+        ("plan", timing.plan),
+        ("guard", timing.guard),
+        ("stays", timing.stays),
+    ] {
         metrics.stage(stage, micros);
     }
     if let Some(difference) = comparison.and_then(|comparison| comparison.difference) {

@@ -96,8 +96,8 @@ pub struct Difference {
 }
 
 /// The plan of a halted service.
-pub fn halted(case: &Case) -> Outcome {
-    let planned = engine::halted(case);
+pub fn halted(case: &Case, list_stays: bool) -> Outcome {
+    let planned = engine::halted(case, list_stays);
     Outcome { planned, planner: HALT.to_owned(), fallback: None, comparison: None }
 }
 
@@ -198,9 +198,7 @@ fn plan_by(
     case: &Case,
     question: &Question<'_>,
 ) -> Result<Planned, EngineError> {
-    // Requests may be about different clusters: a baseline must remember none of them.
-    baseline.reset(0);
-    let limits = PlanLimits { per_decision: None, ..question.limits };
+    let limits = PlanLimits { per_decision: None, best_of: 1, ..question.limits };
     plan_with(baseline, case, &app.settings.safety, &question.moment, limits)
 }
 

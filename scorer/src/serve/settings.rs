@@ -148,6 +148,8 @@ pub struct Bounds {
     pub decisions: usize,
     /// Moves of a plan.
     pub max_moves: u32,
+    /// Plans of the policy that are compared.
+    pub best_of: u32,
     /// Time after which no further decision of a plan is begun.
     pub deadline: Option<Duration>,
     /// Longest time of one decision of the policy.
@@ -241,6 +243,7 @@ impl Settings {
                 drain: seconds(args.limits.drain_s),
                 decisions: args.limits.keep_decisions,
                 max_moves: args.policy.max_moves,
+                best_of: args.policy.best_of.get(),
                 deadline: args.policy.deadline_ms.map(Duration::from_millis),
                 per_decision: args.fallback.decision_deadline_ms.map(Duration::from_millis),
             },
@@ -276,7 +279,7 @@ fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
         return Err(SettingsError::Baseline { got: name });
     }
     // NaN is refused, too.
-    if !(most_missed >= 0.0) {
+    if most_missed.is_nan() || most_missed < 0.0 {
         return Err(SettingsError::Share(most_missed));
     }
     Ok(Fallback { name, demotion: Demotion { window: args.demote_window, most_missed } })
