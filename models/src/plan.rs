@@ -243,6 +243,9 @@ fn has_feasible_move(state: &ClusterState) -> bool {
 }
 
 #[cfg(test)]
+#[path = "plan_simulation_tests.rs"]
+pub(crate) mod simulation_tests;
+#[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn what_stays_is_counted_by_reason_and_named_if_that_is_asked_for() {
 
 #[test]
 fn the_best_of_several_plans_gains_no_less_and_is_the_same_each_time() {
-    let fixture = Fixture::new("founding-10x50");
+    let fixture = Fixture::new("quickstart");
     // An mlp of arbitrary weights: its own plan leaves much to be gained.
     let model = fixture.path("mlp.pt");
     write_artifact(&model, &fixture.scenario, Architecture::Mlp, |_| {});

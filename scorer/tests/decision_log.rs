@@ -118,9 +118,9 @@ fn every_kind_of_decision_is_made_again_bit_for_bit() {
 
 #[test]
 fn the_best_of_several_plans_is_found_again_wherever_a_deadline_fell() {
-    let fixture = Fixture::new("founding-10x50");
+    let fixture = Fixture::new("quickstart");
     let body = fs::read(fixture.snapshot()).unwrap();
-    let service = start(&fixture, &["--best-of", "40", "--fallback", "best-single-move"]);
+    let service = start(&fixture, &["--best-of", "200", "--fallback", "best-single-move"]);
     let whole = service.post("/v1/plan?stays=list", &body).ok();
     assert!(!whole["stays"]["workloads"].as_array().unwrap().is_empty(), "{whole}");
     for deadline_ms in [1, 2, 3, 5, 8, 13, 21, 34, 55, 89] {
@@ -131,7 +131,7 @@ fn the_best_of_several_plans_is_found_again_wherever_a_deadline_fell() {
     end(service);
     let records = records(&folder(&fixture));
     let made = of_kind(&records, "decision");
-    assert_eq!((&made[0]["best_of"], &made[0]["list_stays"]), (&json!(40), &json!(true)));
+    assert_eq!((&made[0]["best_of"], &made[0]["list_stays"]), (&json!(200), &json!(true)));
     let asked: Vec<u64> = made.iter().map(|record| record["decisions"].as_u64().unwrap()).collect();
     assert!(asked[1] < asked[0], "{asked:?}");
     assert_eq!(equal(&fixture), 12);

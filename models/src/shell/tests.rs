@@ -2,6 +2,7 @@ use super::*;
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
 use crate::plan::plan;
+use crate::plan::simulation_tests::simulate;
 use crate::testing::{cluster, random_state, rules};
 use godwit_envs::rng::stream;
 use proptest::prelude::*;
@@ -352,11 +353,12 @@ fn broken_plans(seed: u64, online: bool, name: &str) -> [Vec<Broken>; 2] {
     policy.reset(seed);
     let within = shell.plan(&state, policy.as_mut(), u32::MAX, None);
     assert_eq!(violations(&state, &within.moves), []);
+    assert_eq!(simulate(&state, &within, &mut rng), Ok(()), "{within:?}");
     [free, within].map(|plan| broken(&rules, &memory, &snapshot, &plan.moves))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(400)))]
 
     #[test]
     fn no_plan_within_a_shell_breaks_a_limit(
