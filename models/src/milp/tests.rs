@@ -26,7 +26,7 @@ fn the_founding_example_is_solved_as_by_hand() {
 }
 
 #[test]
-fn an_exchange_without_free_room_is_optimal_but_out_of_reach() {
+fn where_no_better_parts_exist_the_placement_stays_as_it_is() {
     // Loads 1.0 and 0.8: the parts of two sums closer than 10 and 8 do not exist.
     let placed = [(6.0, 0), (4.0, 0), (7.0, 1), (1.0, 1)];
     let state = cluster(rules(json!({})), (2, 10.0), &placed, |_| {});
