@@ -2,7 +2,7 @@
 //! hold what they hold, transfers begin and end one by one, and after each event everything is
 //! looked at.
 
-use super::{Draft, Plan, PlannedMove, StopReason, plan, plan_within};
+use super::{Draft, Plan, PlannedMove, Reach, StopReason, plan, plan_within, routes};
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
 use crate::testing::random_state;
@@ -199,7 +199,7 @@ proptest! {
         for name in NAMES {
             let mut policy = baseline(name).unwrap();
             policy.reset(seed);
-            let reach = super::Reach { max_moves: 20, deadline: None, expires_s };
+            let reach = Reach { max_moves: 20, deadline: None, expires_s };
             let plan = plan_within(&state, &mut *policy, reach, &mut |_, _| {});
             prop_assert_eq!(violations(&state, &plan.moves), [], "{}: {:?}", name, plan);
             prop_assert_eq!(simulate(&state, &plan, &mut rng), Ok(()), "{}: {:?}", name, plan);
@@ -212,6 +212,35 @@ proptest! {
     }
 }
 
+/// What the random policy chooses, without the cut: its moves do not pay off.
+fn random_draft(state: &ClusterState, seed: u64) -> Draft {
+    let mut policy = baseline("random").unwrap();
+    policy.reset(seed);
+    let mut draft = Draft::new(state, None);
+    let reach = Reach { max_moves: 20, deadline: None, expires_s: None };
+    draft.decide(&mut *policy, reach, &mut |_, _| {});
+    draft
+}
+
+/// Random moves take workloads here and there.
+#[test]
+fn straight_routes_keep_every_constraint_and_end_no_worse_in_fewer_moves() {
+    let mut shortened = 0;
+    for seed in 0..1000 {
+        let state = random_state(seed, false, 16);
+        let draft = random_draft(&state, seed);
+        if let Some(shorter) = routes::shorten(&state, &draft, &mut |_, _| {}) {
+            shortened += 1;
+            assert!(shorter.moves.len() < draft.moves.len() && shorter.total() <= draft.total());
+            let plan = shorter.finish(StopReason::PolicyStays);
+            assert_eq!(violations(&state, &plan.moves), []);
+            let mut rng = stream(seed, "order of transfers");
+            assert_eq!(simulate(&state, &plan, &mut rng), Ok(()), "{seed}: {plan:?}");
+        }
+    }
+    assert!(shortened > 300, "{shortened} of 1000");
+}
+
 /// The control: moves that a plan puts into later waves break something when they are made with the
 /// first one.
 #[test]
@@ -219,16 +248,7 @@ fn the_simulation_finds_what_waves_are_for() {
     let (mut plans, mut rejected) = (0, 0);
     for seed in 0..400 {
         let state = random_state(seed, false, 8);
-        let mut policy = baseline("random").unwrap();
-        policy.reset(seed);
-        // What the policy chose, without the cut: random moves do not pay off.
-        let mut draft = Draft::new(&state, None);
-        draft.decide(
-            &mut *policy,
-            super::Reach { max_moves: 20, deadline: None, expires_s: None },
-            &mut |_, _| {},
-        );
-        let mut plan = draft.finish(StopReason::PolicyStays);
+        let mut plan = random_draft(&state, seed).finish(StopReason::PolicyStays);
         let mut rng = stream(seed, "order of transfers");
         assert_eq!(simulate(&state, &plan, &mut rng), Ok(()), "{seed}: {plan:?}");
         if plan.waves > 1 {
@@ -247,11 +267,11 @@ fn the_simulation_finds_what_waves_are_for() {
 #[test]
 fn the_simulation_finds_what_does_not_come_true() {
     let state = (0..).map(|seed| random_state(seed, false, 8));
-    let made = state.map(|state| {
+    let mut made = state.map(|state| {
         let made = plan(&state, &mut *baseline("best-single-move").unwrap(), 20, None);
         (state, made)
     });
-    let (state, good) = made.filter(|(_, made)| made.waves > 1).next().unwrap();
+    let (state, good) = made.find(|(_, made)| made.waves > 1).unwrap();
     let found = |change: fn(&mut Plan)| {
         let mut plan = good.clone();
         change(&mut plan);
