@@ -276,7 +276,7 @@ fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
         return Err(SettingsError::Baseline { got: name });
     }
     // NaN is refused, too.
-    if !(most_missed >= 0.0) {
+    if most_missed.is_nan() || most_missed < 0.0 {
         return Err(SettingsError::Share(most_missed));
     }
     Ok(Fallback { name, demotion: Demotion { window: args.demote_window, most_missed } })
