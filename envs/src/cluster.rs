@@ -5,6 +5,7 @@ use crate::observation::LANES;
 use crate::reassignment::Instance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Group index of a workload without an anti-affinity group.
@@ -115,7 +116,7 @@ impl ClusterSpec {
     /// Lays nodes and workloads out as arrays. Callers have validated them: at most 64 node
     /// classes, vectors of length `resources`, finite and non-negative numbers. An allowed class
     /// that no node has is dropped; a workload all of whose classes are unknown fits nowhere.
-    pub fn new(resources: usize, nodes: &[NodeSpec], workloads: &[WorkloadSpec]) -> Self {
+    pub fn new(resources: usize, nodes: Vec<NodeSpec>, workloads: Vec<WorkloadSpec>) -> Self {
         let padded = nodes.len().next_multiple_of(LANES);
         let mut spec = Self {
             resources,
@@ -123,10 +124,12 @@ impl ClusterSpec {
             inverse_supply: vec![0.0; resources * padded],
             ..Self::default()
         };
-        for (i, node) in nodes.iter().enumerate() {
-            spec.node_names.push(node.name.clone());
-            spec.node_class.push(index_of(&mut spec.class_names, &node.class) as u16);
-            spec.node_zone.push(index_of(&mut spec.zone_names, &node.zone) as u32);
+        let (mut classes, mut zones, mut groups) =
+            (Index::default(), Index::default(), Index::default());
+        for (i, node) in nodes.into_iter().enumerate() {
+            spec.node_names.push(node.name);
+            spec.node_class.push(classes.of(node.class) as u16);
+            spec.node_zone.push(zones.of(node.zone));
             spec.bandwidth_gib_s.push(node.bandwidth_gib_s);
             for (j, &supply) in node.supply.iter().enumerate() {
                 spec.supply[j * padded + i] = supply;
@@ -139,9 +142,9 @@ impl ClusterSpec {
             .map(|row| row.iter().copied().fold(0.0, f32::max))
             .map(|largest| if largest > 0.0 { 1.0 / largest } else { 0.0 })
             .collect();
-        let mut groups: Vec<String> = Vec::new();
+        (spec.class_names, spec.zone_names) = (classes.names(), zones.names());
         for workload in workloads {
-            spec.workload_names.push(workload.name.clone());
+            spec.workload_names.push(workload.name);
             spec.base_demand.extend_from_slice(&workload.demand);
             spec.state_gib.push(workload.state_gib);
             spec.dirty_gib_s.push(workload.dirty_gib_s);
@@ -155,13 +158,10 @@ impl ClusterSpec {
                     .filter(|(_, class)| allowed.contains(class))
                     .fold(0, |mask, (c, _)| mask | 1 << c),
             });
-            spec.group.push(match &workload.anti_affinity {
-                Some(group) => index_of(&mut groups, group) as u32,
-                None => NO_GROUP,
-            });
+            spec.group.push(workload.anti_affinity.map_or(NO_GROUP, |group| groups.of(group)));
             spec.movable.push(workload.movable);
         }
-        spec.groups = groups.len();
+        spec.groups = groups.0.len();
         spec
     }
 
@@ -191,9 +191,20 @@ impl ClusterSpec {
     }
 }
 
-fn index_of(names: &mut Vec<String>, name: &str) -> usize {
-    names.iter().position(|n| n == name).unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    })
+/// Numbers names in the order in which they first occur.
+#[derive(Default)]
+struct Index(HashMap<String, u32>);
+
+impl Index {
+    fn of(&mut self, name: String) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(name).or_insert(next)
+    }
+
+    /// The names by their numbers.
+    fn names(self) -> Vec<String> {
+        let mut names = vec![String::new(); self.0.len()];
+        self.0.into_iter().for_each(|(name, at)| names[at as usize] = name);
+        names
+    }
 }

@@ -48,15 +48,17 @@ impl ClusterState {
                 }
             }
         }
-        let nodes: HashMap<&str, u32> =
-            snapshot.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
-        let workloads: HashMap<&str, u32> =
-            snapshot.workloads.iter().map(|workload| workload.name.as_str()).zip(0..).collect();
-        state.transfers.extend(snapshot.transfers.iter().map(|transfer| Transfer {
-            workload: workloads[transfer.workload.as_str()],
-            source: nodes[transfer.source.as_str()],
-            remaining_s: transfer.remaining_s,
-        }));
+        if !snapshot.transfers.is_empty() {
+            let nodes: HashMap<&str, u32> =
+                snapshot.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
+            let workloads: HashMap<&str, u32> =
+                snapshot.workloads.iter().map(|workload| workload.name.as_str()).zip(0..).collect();
+            state.transfers.extend(snapshot.transfers.iter().map(|transfer| Transfer {
+                workload: workloads[transfer.workload.as_str()],
+                source: nodes[transfer.source.as_str()],
+                remaining_s: transfer.remaining_s,
+            }));
+        }
         let period = u64::from(state.rules.forecast.period_ticks.max(1));
         // Less than a u32 by the remainder.
         state.tick = (snapshot.tick.unwrap_or(0) % period) as u32;

@@ -265,7 +265,7 @@ impl Snapshot {
             self.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
         let placement =
             self.workloads.iter().map(|workload| index[workload.node.as_str()]).collect();
-        let mut spec = ClusterSpec::new(self.resources.len(), &nodes, &workloads);
+        let mut spec = ClusterSpec::new(self.resources.len(), nodes, workloads);
         // A valid snapshot's instance can be read.
         let instance = |problem: &SnapshotReassignment| problem.instance("snapshot").ok();
         spec.reassignment = self.machine_reassignment.as_ref().and_then(instance).map(Arc::new);

@@ -35,9 +35,14 @@ impl Check<'_> {
         name: &'n str,
         seen: &mut HashSet<&'n str>,
     ) -> Result<(), InputError> {
-        let usable = !name.trim().is_empty() && !name.contains(char::is_control);
-        self.require(usable, field, "a name on one line", format_args!("{name:?}"))?;
+        self.label(field, name)?;
         self.require(seen.insert(name), field, "a name of its own", format_args!("{name:?} again"))
+    }
+
+    /// What people read, and others may have, too.
+    fn label(&self, field: impl Display, name: &str) -> Result<(), InputError> {
+        let usable = !name.trim().is_empty() && !name.contains(char::is_control);
+        self.require(usable, field, "a name on one line", format_args!("{name:?}"))
     }
 
     fn number(&self, field: impl Display, x: f32) -> Result<(), InputError> {
@@ -76,11 +81,11 @@ impl Check<'_> {
         self.require((1..=most).contains(&n), "nodes", format_args!("1 to {most} nodes"), n)?;
         self.require(k <= most, "workloads", format_args!("at most {most} workloads"), k)?;
 
-        let mut nodes = HashSet::new();
+        let mut nodes = HashSet::with_capacity(n);
         for (i, node) in snapshot.nodes.iter().enumerate() {
             let at = format_args!("nodes[{i}]");
             self.name(format_args!("{at}.name"), &node.name, &mut nodes)?;
-            self.name(format_args!("{at}.class"), &node.class, &mut HashSet::new())?;
+            self.label(format_args!("{at}.class"), &node.class)?;
             self.vector(format_args!("{at}.supply"), &node.supply)?;
             let positive = node.bandwidth_gib_s.is_finite() && node.bandwidth_gib_s > 0.0;
             let field = format_args!("{at}.bandwidth_gib_s");
@@ -97,7 +102,7 @@ impl Check<'_> {
     }
 
     fn workloads(&self, snapshot: &Snapshot, nodes: &HashSet<&str>) -> Result<(), InputError> {
-        let mut names = HashSet::new();
+        let mut names = HashSet::with_capacity(snapshot.workloads.len());
         let horizons =
             snapshot.workloads.iter().map(|workload| workload.forecast.len()).max().unwrap_or(0);
         for (k, workload) in snapshot.workloads.iter().enumerate() {

@@ -63,7 +63,7 @@ pub fn cluster(
     let mut workloads: Vec<_> = (0..).zip(placed).map(|(k, p)| named(k, &[p.0])).collect();
     change(&mut workloads);
     let placement = placed.iter().map(|p| p.1).collect();
-    ClusterState::new(rules, Arc::new(ClusterSpec::new(1, &nodes, &workloads)), placement)
+    ClusterState::new(rules, Arc::new(ClusterSpec::new(1, nodes, workloads)), placement)
 }
 
 fn named(k: usize, demand: &[f32]) -> WorkloadSpec {
@@ -130,7 +130,7 @@ pub fn random_state(seed: u64, online: bool, budget: u32) -> ClusterState {
         .collect();
     let placement: Vec<u32> = (0..k).map(|_| rng.random_range(0..n as u32)).collect();
     let mut state =
-        ClusterState::new(rules, Arc::new(ClusterSpec::new(m, &nodes, &workloads)), placement);
+        ClusterState::new(rules, Arc::new(ClusterSpec::new(m, nodes, workloads)), placement);
     for cooldown in &mut state.cooldown {
         *cooldown = if rng.random::<f32>() < 0.1 { 2 } else { 0 };
     }

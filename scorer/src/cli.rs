@@ -53,6 +53,9 @@ Examples:
   # Policy and baseline side by side; the baseline's plans are returned
   godwit-scorer serve --model policy.pt --mode shadow --baseline best-single-move --return baseline
 
+  # A baseline plans where the policy is too slow, refused or demoted
+  godwit-scorer serve --model policy.pt --fallback best-single-move --decision-deadline-ms 50
+
   # Keep enough of every decision to make it again
   godwit-scorer serve --model policy.pt --decision-log decisions
   godwit-scorer replay decisions --model policy.pt

@@ -24,6 +24,10 @@ use engine::EngineError;
 use replay::ReplayError;
 use serve::SettingsError;
 
+/// A request makes and drops some thousand small things, many on another thread than they were made.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Decide(args) => decide::decide(&args),

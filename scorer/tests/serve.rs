@@ -232,7 +232,10 @@ fn metrics_count_what_happens() {
     }
     assert!(service.metric("godwit_scorer_input_age_seconds") < 20.0);
     let sha256 = &decisions[0]["artifact"]["sha256"];
-    assert!(text.contains(&format!("godwit_scorer_model_info{{sha256={sha256},")), "{text}");
+    assert!(
+        text.contains(&format!("godwit_scorer_model_info{{mode=\"dry_run\",sha256={sha256},")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -246,11 +249,13 @@ fn the_interface_describes_itself() {
         ("post", "/v1/decide"),
         ("post", "/v1/plan"),
         ("post", "/v1/simulate"),
+        ("post", "/v1/feedback"),
         ("get", "/v1/decisions/{id}"),
         ("post", "/v1/halt"),
         ("post", "/v1/resume"),
         ("get", "/v1/model"),
         ("post", "/v1/model/reload"),
+        ("post", "/v1/model/promote"),
         ("get", "/v2"),
         ("get", "/v2/health/live"),
         ("get", "/v2/health/ready"),
@@ -265,7 +270,7 @@ fn the_interface_describes_itself() {
         assert_ne!(answer.status, 405, "{method} {path}");
         assert!(!String::from_utf8_lossy(&answer.body).contains("unknown_route"), "{path}");
     }
-    assert_eq!(paths.len(), 16);
+    assert_eq!(paths.len(), 18);
     let query = paths["/v1/plan"]["post"]["parameters"].as_array().unwrap();
     assert_eq!(
         query.iter().map(|p| &p["name"]).collect::<Vec<_>>(),

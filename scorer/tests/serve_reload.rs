@@ -79,7 +79,10 @@ fn a_changed_file_is_noticed() {
     let sha256 = sha256(&service);
     let text = String::from_utf8(service.get("/metrics").body).unwrap();
     assert_eq!(text.matches("godwit_scorer_model_info{").count(), 1);
-    assert!(text.contains(&format!("godwit_scorer_model_info{{sha256={sha256},")), "{text}");
+    assert!(
+        text.contains(&format!("godwit_scorer_model_info{{mode=\"dry_run\",sha256={sha256},")),
+        "{text}"
+    );
 }
 
 #[test]

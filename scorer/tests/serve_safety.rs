@@ -220,7 +220,8 @@ fn connections_are_bounded() {
         let mut stream = service.connect();
         let sent =
             stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        sent.is_ok() && rest(stream).contains("refused_total{reason=\"connections\"} ")
+        sent.is_ok()
+            && rest(stream).contains("refused_total{mode=\"dry_run\",reason=\"connections\"} ")
     });
 }
 

@@ -146,7 +146,7 @@ impl WorldTemplate {
         }
         Self {
             name: scenario.name.clone(),
-            spec: Arc::new(ClusterSpec::new(rules.resources.len(), &nodes, &workloads)),
+            spec: Arc::new(ClusterSpec::new(rules.resources.len(), nodes, workloads)),
             rules,
             scenario: scenario.clone(),
             listed: listed.into_iter().collect(),

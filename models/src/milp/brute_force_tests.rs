@@ -87,7 +87,7 @@ fn instance(seed: u64, weights: &Value) -> ClusterState {
             at as u32
         })
         .collect();
-    let spec = Arc::new(ClusterSpec::new(m, &nodes, &workloads));
+    let spec = Arc::new(ClusterSpec::new(m, nodes, workloads));
     let mut state = ClusterState::new(rules, spec, placement);
     for cooldown in &mut state.cooldown {
         *cooldown = if chance(&mut rng, 0.1) { rng.random_range(1..3) } else { 0 };

@@ -175,3 +175,28 @@ impl Ids {
         format!("{:08x}-{:x}", self.start, self.next.fetch_add(1, Relaxed))
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// A service that listens nowhere, with these arguments and a model of its own.
+    pub fn app(arguments: &str) -> Shared {
+        let cli = format!("godwit-scorer serve --model founding-3x3 --workers 1 {arguments}");
+        let Command::Serve(args) = Cli::parse_from(cli.split_whitespace()).command else {
+            panic!("no serve")
+        };
+        let settings = Settings::new(&args).unwrap();
+        let model = LiveModel::open(settings.model.clone()).unwrap();
+        Arc::new(App::start(settings, Arc::new(model)).unwrap())
+    }
+
+    /// A request that comes now.
+    pub fn arrival(app: &App) -> Arrival {
+        let at = Instant::now();
+        Arrival { id: "test".to_owned(), at, until: at + app.settings.bounds.request_timeout }
+    }
+}

@@ -212,3 +212,66 @@ fn outline(name: &str, planned: &Result<Planned, EngineError>) -> Outline {
         refused: planned.as_ref().err().map(EngineError::to_string),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use godwit_envs::input::InputError;
+    use godwit_envs::snapshot::Snapshot;
+    use godwit_models::shell::{Broken, Memory};
+
+    use super::*;
+    use crate::serve::app::tests::{app, arrival};
+    use crate::serve::body::text;
+
+    /// Load 1.5 on node a and none on b.
+    const UNEVEN: &str = r#"{"format": "godwit-snapshot/1", "resources": ["cpu", "memory", "gpu"],
+        "nodes": [{"name": "a", "supply": [4, 4, 4]}, {"name": "b", "supply": [4, 4, 4]}],
+        "workloads": [{"name": "x", "demand": [1, 1, 1], "node": "a"},
+                      {"name": "y", "demand": [1, 1, 1], "node": "a"}]}"#;
+
+    /// What comes of a policy that has no plan because of this.
+    async fn instead(arguments: &str, error: EngineError) -> Result<Outcome, EngineError> {
+        let app = app(arguments);
+        let work = |app: &App, worker: &mut Worker, body: &bytes::Bytes| {
+            let snapshot = Snapshot::from_json(text(body)?, "body").unwrap();
+            let case = worker.engine.case(snapshot, "body").unwrap();
+            let moment = app.settings.safety.moment(&case.snapshot);
+            let limits = PlanLimits::from(std::time::Instant::now(), 9, None);
+            let question = Question { id: "test", body, limits, moment };
+            Ok(by_policy(app, worker, &case, &question, Err(error)))
+        };
+        let outcome = app.work(&arrival(&app), Body::from(UNEVEN), work).await.unwrap();
+        if let Ok(Outcome { planner, fallback: Some(reason), .. }) = &outcome {
+            let counted = format!("reason=\"{}\",to=\"{planner}\"", reason.name());
+            let metrics = app.metrics.text().unwrap();
+            let line = metrics.lines().find(|line| line.contains(&counted)).unwrap();
+            assert!(line.ends_with(" 1"), "{line}");
+        }
+        outcome
+    }
+
+    fn limits_broken() -> EngineError {
+        let broken = vec![Broken::StaleNode { at: 0, node: "b".to_owned() }];
+        EngineError::Limits { broken, decisions: 1, memory: Box::new(Memory::default()) }
+    }
+
+    #[tokio::test]
+    async fn the_fallback_plans_instead_of_a_policy_whose_plan_is_refused() {
+        let outcome = instead("--fallback best-single-move", limits_broken()).await.unwrap();
+        assert_eq!(outcome.planner, "best-single-move");
+        assert_eq!(outcome.fallback, Some(FallbackReason::PlanRefused));
+        assert_eq!(outcome.planned.plan.moves.len(), 1);
+
+        let broken = EngineError::Violations { broken: Vec::new(), decisions: 1 };
+        let outcome = instead("", broken).await.unwrap();
+        assert_eq!((outcome.planner.as_str(), outcome.planned.plan.moves.len()), ("stay", 0));
+    }
+
+    #[tokio::test]
+    async fn nobody_plans_on_input_that_cannot_be_decided_about() {
+        let input = InputError::field("body", "workloads", "at most 3", "4");
+        let outcome = instead("--fallback best-single-move", EngineError::Input(input)).await;
+        assert!(matches!(outcome, Err(EngineError::Input(_))));
+    }
+}

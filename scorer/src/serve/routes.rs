@@ -269,29 +269,17 @@ mod tests {
 
     use axum::body::Body;
     use axum::http::Request;
-    use clap::Parser;
     use http_body_util::BodyExt;
     use tokio::time::Instant;
     use tower::ServiceExt;
 
     use super::*;
-    use crate::cli::{Cli, Command};
-    use crate::serve::app::{App, Arrival};
-    use crate::serve::model::LiveModel;
-    use crate::serve::settings::Settings;
-
-    fn app() -> Shared {
-        let cli = "godwit-scorer serve --model founding-3x3 --workers 1";
-        let cli = cli.split(' ');
-        let Command::Serve(args) = Cli::parse_from(cli).command else { panic!("no serve") };
-        let settings = Settings::new(&args).unwrap();
-        let model = LiveModel::open(settings.model.clone()).unwrap();
-        Arc::new(App::start(settings, Arc::new(model)).unwrap())
-    }
+    use crate::serve::app::Arrival;
+    use crate::serve::app::tests::{app, arrival};
 
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_and_counted() {
-        let app = app();
+        let app = app("");
         let broken = Router::new().route("/broken", get(|| async { panic!("on purpose") as () }));
         let request = Request::get("/broken").body(Body::empty()).unwrap();
         let response = around(broken, &app).oneshot(request).await.unwrap();
@@ -304,10 +292,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_panics_is_replaced() {
-        let app = app();
-        let at = Instant::now();
-        let until = at + app.settings.bounds.request_timeout;
-        let arrival = Arrival { id: "test".to_owned(), at, until };
+        let app = app("");
+        let arrival = arrival(&app);
         let broken =
             app.work(&arrival, Body::empty(), |_, _, _| -> Result<(), _> { panic!("on purpose") });
         assert_eq!(broken.await.unwrap_err().into_response().status(), 500);
@@ -318,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_takes_too_long_is_given_up_and_what_waits_for_it_is_skipped() {
-        let app = app();
+        let app = app("");
         let until = Instant::now() + Duration::from_millis(20);
         let arrival = Arrival { id: "test".to_owned(), at: Instant::now(), until };
         let slow = app.work(&arrival, Body::empty(), |_, _, _| {
