@@ -237,7 +237,7 @@ mod tests {
             let snapshot = Snapshot::from_json(text(body)?, "body").unwrap();
             let case = worker.engine.case(snapshot, "body").unwrap();
             let moment = app.settings.safety.moment(&case.snapshot);
-            let limits = PlanLimits::from(std::time::Instant::now(), 9, None);
+            let limits = PlanLimits { max_moves: 9, ..PlanLimits::NONE };
             let question = Question { id: "test", body, limits, moment };
             Ok(by_policy(app, worker, &case, &question, Err(error)))
         };
