@@ -358,6 +358,34 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
+fn every_policy_is_evaluated_within_the_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = folder.path().join("limits.toml");
+    fs::write(&limits, "max_moves = 2\nhold_down_ticks = 9\n").unwrap();
+    let baselines = ["--baselines", "random,best-single-move", "--episodes", "3"];
+    let evaluated = |more: &[&str]| {
+        let args = [&["evaluate", "quickstart", "--json"], &baselines[..], more].concat();
+        let output = godwit(&args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let most = |evaluation: &serde_json::Value| {
+        let policies = evaluation["policies"].as_array().unwrap();
+        policies.iter().map(|policy| policy["moves"].as_f64().unwrap()).fold(0.0, f64::max)
+    };
+    let (free, within) = (evaluated(&[]), evaluated(&["--limits", text(&limits)]));
+    assert!(most(&free) > 2.0 && free["limits"].is_null());
+    assert_eq!((most(&within), &within["limits"]["max_moves"]), (2.0, &2.into()));
+    assert_eq!(
+        (&free["oscillation_window"], &within["oscillation_window"]),
+        (&12.into(), &8.into())
+    );
+
+    fs::write(&limits, "max_move = 2\n").unwrap();
+    refuses(&["evaluate", "quickstart", "--limits", text(&limits)], &["limits.toml", "max_move"]);
+}
+
+#[test]
 fn a_damaged_snapshot_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = folder.path().join("state.json");

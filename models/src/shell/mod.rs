@@ -5,12 +5,14 @@
 mod check;
 mod memory;
 mod rules;
+mod shelled;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Broken, broken};
 pub use memory::Memory;
 pub use rules::{Backoff, ShellRules, Window};
+pub use shelled::Shelled;
 
 use crate::plan::{Plan, PlannedMove, StopReason, plan_within};
 use crate::policy::Policy;
