@@ -135,7 +135,8 @@ impl WorldTemplate {
                         .and_then(|name| {
                             nodes.iter().position(|node: &NodeSpec| node.name == *name)
                         })
-                        .map(|node| node as u32),
+                        .map(|node| node as u32)
+                        .or(group.comes_later().then_some(NOWHERE)),
                 );
             }
         }
