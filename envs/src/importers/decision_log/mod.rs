@@ -31,7 +31,7 @@ const MOST_TICKS: u64 = 1_000_000;
 const MOST_FACTORS: usize = 10_000_000;
 
 /// What the user may choose about an imported log.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogOptions {
     /// Rules of the artifact that decided; without them, those that `objective` and `slot` say.
     pub rules: Option<Rules>,
@@ -45,6 +45,13 @@ pub struct LogOptions {
     /// Ticks of an episode; if left out, the whole log or, with a split, as in the rules, but at most
     /// half of the shorter part.
     pub ticks: Option<u32>,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        let objective = ImportObjective::MaxLoad;
+        Self { rules: None, objective, slot: None, split: None, ticks: None }
+    }
 }
 
 /// What an import of a decision log kept and what it left out.
