@@ -10,7 +10,6 @@ mod stays;
 
 use super::report::names;
 use super::{ImportObjective, ImportedOnline};
-use crate::input::InputError;
 use crate::migration::MigrationRules;
 use crate::objective::Term;
 use crate::resources::ResourceKind;
@@ -24,11 +23,6 @@ use read::Log;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
-
-/// Most ticks that a log may span.
-const MOST_TICKS: u64 = 1_000_000;
-/// Most ticks x workloads: the scenario file holds a number for each.
-const MOST_FACTORS: usize = 10_000_000;
 
 /// What the user may choose about an imported log.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,8 +105,8 @@ pub fn decision_log(
     let label = folder.display().to_string();
     let stated_s = options.rules.as_ref().map_or(60.0, |rules| rules.episode.tick_s);
     let mut log = Log::read(folder, f64::from(stated_s))?;
-    let resources = one_order(&mut log, options.rules.as_ref(), &label)?;
-    let (first, ticks) = span(&log, &label)?;
+    let resources = log.one_order(options.rules.as_ref(), &label)?;
+    let (first, ticks) = log.span(&label)?;
     let rows: Vec<&Snapshot> = (first..first + u64::from(ticks))
         .filter_map(|tick| log.ticks.range(..=tick).next_back().map(|(_, snapshot)| snapshot))
         .collect();
@@ -170,59 +164,6 @@ pub fn decision_log(
     };
     scenario.validate(&format!("{label} (imported)"))?;
     Ok(ImportedOnline { scenario, report })
-}
-
-/// Brings the snapshots' resources into one order, that of the rules or of the first snapshot, and
-/// leaves out those with other kinds.
-fn one_order(log: &mut Log, rules: Option<&Rules>, label: &str) -> Result<Vec<String>, InputError> {
-    let first = log.ticks.values().next().map(|snapshot| snapshot.resources.clone());
-    let of_rules =
-        rules.map(|rules| rules.resources.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>());
-    let wanted = of_rules.or(first).unwrap_or_default();
-    let mut skipped = Vec::new();
-    log.ticks.retain(|tick, snapshot| {
-        let place = |name: &String| snapshot.resources.iter().position(|other| other == name);
-        let order: Vec<usize> = wanted.iter().filter_map(place).collect();
-        let fits = order.len() == wanted.len() && snapshot.resources.len() == wanted.len();
-        if !fits {
-            skipped.push(format!(
-                "tick {tick}: resources: expected {wanted:?}, got {:?}",
-                snapshot.resources
-            ));
-            return false;
-        }
-        let pick = |values: &mut Vec<f32>| *values = order.iter().map(|&j| values[j]).collect();
-        snapshot.nodes.iter_mut().for_each(|node| pick(&mut node.supply));
-        snapshot.workloads.iter_mut().for_each(|workload| pick(&mut workload.demand));
-        snapshot.resources.clone_from(&wanted);
-        true
-    });
-    log.skipped.extend(skipped);
-    if log.ticks.is_empty() {
-        let expected = format!("snapshots with the resources {wanted:?}");
-        return Err(InputError::field(label, "log", expected, "none"));
-    }
-    Ok(wanted)
-}
-
-/// The first tick, and how many there are to the last.
-fn span(log: &Log, label: &str) -> Result<(u64, u32), InputError> {
-    let ends = log.ticks.keys().next().zip(log.ticks.keys().next_back());
-    let (first, last) = ends.map_or((0, 0), |(first, last)| (*first, *last));
-    let most = log.ticks.values().map(|snapshot| snapshot.workloads.len()).max().unwrap_or(0);
-    let ticks = last - first + 1;
-    let cells = usize::try_from(ticks).unwrap_or(usize::MAX).saturating_mul(most);
-    let refuse =
-        |expected: String, got: String| Err(InputError::field(label, "log", expected, got));
-    if ticks < 2 || most == 0 {
-        let got = format!("{ticks} ticks, {most} workloads");
-        return refuse("workloads in two ticks or more".into(), got);
-    }
-    if ticks > MOST_TICKS || cells > MOST_FACTORS {
-        let expected = format!("at most {MOST_TICKS} ticks and {MOST_FACTORS} ticks x workloads");
-        return refuse(expected, format!("{ticks} ticks, {most} workloads"));
-    }
-    Ok((first, ticks as u32))
 }
 
 /// All nodes that were ever there, as they were first seen.

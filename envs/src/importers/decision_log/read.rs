@@ -7,12 +7,17 @@
 //! business.
 
 use crate::input::InputError;
+use crate::scenario::Rules;
 use crate::snapshot::Snapshot;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "godwit-decision-log/1";
+/// Most ticks that a log may span.
+const MOST_TICKS: u64 = 1_000_000;
+/// Most ticks x workloads: the scenario file holds a number for each.
+const MOST_FACTORS: usize = 10_000_000;
 
 #[derive(Deserialize)]
 struct Line {
@@ -108,6 +113,64 @@ impl Log {
             let seconds = (taken(last) - taken(first)) / (last.0 - first.0) as f64;
             self.tick_s = (seconds > 0.0).then_some(seconds);
         }
+    }
+
+    /// Brings the snapshots' resources into one order, that of the rules or of the first snapshot, and
+    /// leaves out those with other kinds.
+    pub(super) fn one_order(
+        &mut self,
+        rules: Option<&Rules>,
+        label: &str,
+    ) -> Result<Vec<String>, InputError> {
+        let first = self.ticks.values().next().map(|snapshot| snapshot.resources.clone());
+        let of_rules = rules
+            .map(|rules| rules.resources.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>());
+        let wanted = of_rules.or(first).unwrap_or_default();
+        let mut skipped = Vec::new();
+        self.ticks.retain(|tick, snapshot| {
+            let place = |name: &String| snapshot.resources.iter().position(|other| other == name);
+            let order: Vec<usize> = wanted.iter().filter_map(place).collect();
+            let fits = order.len() == wanted.len() && snapshot.resources.len() == wanted.len();
+            if !fits {
+                skipped.push(format!(
+                    "tick {tick}: resources: expected {wanted:?}, got {:?}",
+                    snapshot.resources
+                ));
+                return false;
+            }
+            let pick = |values: &mut Vec<f32>| *values = order.iter().map(|&j| values[j]).collect();
+            snapshot.nodes.iter_mut().for_each(|node| pick(&mut node.supply));
+            snapshot.workloads.iter_mut().for_each(|workload| pick(&mut workload.demand));
+            snapshot.resources.clone_from(&wanted);
+            true
+        });
+        self.skipped.extend(skipped);
+        if self.ticks.is_empty() {
+            let expected = format!("snapshots with the resources {wanted:?}");
+            return Err(InputError::field(label, "log", expected, "none"));
+        }
+        Ok(wanted)
+    }
+
+    /// The first tick, and how many there are to the last.
+    pub(super) fn span(&self, label: &str) -> Result<(u64, u32), InputError> {
+        let ends = self.ticks.keys().next().zip(self.ticks.keys().next_back());
+        let (first, last) = ends.map_or((0, 0), |(first, last)| (*first, *last));
+        let most = self.ticks.values().map(|snapshot| snapshot.workloads.len()).max().unwrap_or(0);
+        let ticks = (last - first).saturating_add(1);
+        let cells = usize::try_from(ticks).unwrap_or(usize::MAX).saturating_mul(most);
+        let refuse =
+            |expected: String, got: String| Err(InputError::field(label, "log", expected, got));
+        if ticks < 2 || most == 0 {
+            let got = format!("{ticks} ticks, {most} workloads");
+            return refuse("workloads in two ticks or more".into(), got);
+        }
+        if ticks > MOST_TICKS || cells > MOST_FACTORS {
+            let expected =
+                format!("at most {MOST_TICKS} ticks and {MOST_FACTORS} ticks x workloads");
+            return refuse(expected, format!("{ticks} ticks, {most} workloads"));
+        }
+        Ok((first, ticks as u32))
     }
 }
 

@@ -166,6 +166,9 @@ fn a_log_without_usable_records_is_refused() {
         refusal(&[("decisions-1.jsonl", once)]),
         "LOG: log: expected workloads in two ticks or more, got 1 ticks, 2 workloads"
     );
+    let ends = [0, u64::MAX].map(|tick| decision(tick, &[("a", "n0", [1.0, 1.0])]));
+    let error = refusal(&[("decisions-1.jsonl", lines(&ends))]);
+    assert!(error.starts_with("LOG: log: expected at most 1000000 ticks"), "{error}");
     let missing = decision_log(Path::new("/nosuch/folder"), &LogOptions::default()).unwrap_err();
     assert!(missing.to_string().starts_with("/nosuch/folder: "), "{missing}");
 }
