@@ -107,15 +107,14 @@ impl Stay {
         full: impl Fn(&str) -> bool,
     ) -> (WorkloadGroup, f32) {
         let Fit { base, follows, factors, error } = fit(&self.demand, supply);
-        let named = |follows: &[bool]| {
-            let named = resources.iter().zip(follows).filter(|(_, follows)| **follows);
-            named.map(|(name, _)| name.clone()).collect::<Vec<_>>()
-        };
-        let stays = self.from == 0 && self.to == ticks;
-        let changes = follows.contains(&true);
+        let follow: Vec<String> = resources
+            .iter()
+            .zip(follows)
+            .filter_map(|(name, follows)| follows.then(|| name.clone()))
+            .collect();
         // A scenario lists no constant demand that exceeds a supply, and clusters do.
-        let constant = !changes && !(self.from == 0 && full(&self.workload.node));
-        let process = if constant {
+        let full = self.from == 0 && full(&self.workload.node);
+        let process = if follow.is_empty() && !full {
             DemandProcess::Constant
         } else {
             // Before it comes and after it is gone, the factor means nothing.
@@ -125,7 +124,8 @@ impl Stay {
             let before = held(self.from, factors.first());
             let after = held(ticks - self.to, factors.last());
             DemandProcess::Trace {
-                resources: if changes { named(&follows) } else { Vec::new() },
+                // None means all, which a factor of 1 leaves as they are.
+                resources: follow,
                 series: vec![[before, factors, after].concat()],
             }
         };
@@ -146,7 +146,7 @@ impl Stay {
             movable: workload.movable,
             node: (self.from == 0).then(|| workload.node.clone()),
             process,
-            arrivals: (!stays).then(|| Arrivals::Trace {
+            arrivals: (!self.lasts(ticks)).then(|| Arrivals::Trace {
                 arrives: vec![self.from],
                 // Who is there to the end does not depart within any episode.
                 departs: vec![if self.to == ticks { ticks + 1 } else { self.to }],
