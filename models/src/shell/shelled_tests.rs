@@ -68,7 +68,7 @@ fn labels() -> Arc<Snapshot> {
     let workload = |k: usize| SnapshotWorkload {
         name: format!("stays-{k}"),
         tenant: (k < 6).then(|| format!("t{}", k % 2)),
-        disruption_group: (k % 3 > 0).then(|| "g".to_owned()),
+        disruption_group: (!k.is_multiple_of(3)).then(|| "g".to_owned()),
         ..SnapshotWorkload::default()
     };
     Arc::new(Snapshot { workloads: (0..8).map(workload).collect(), ..Snapshot::default() })
