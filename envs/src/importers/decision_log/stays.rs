@@ -110,7 +110,8 @@ impl Stay {
         let follow: Vec<String> = resources
             .iter()
             .zip(follows)
-            .filter_map(|(name, follows)| follows.then(|| name.clone()))
+            .filter(|(_, follows)| *follows)
+            .map(|(name, _)| name.clone())
             .collect();
         // A scenario lists no constant demand that exceeds a supply, and clusters do.
         let full = self.from == 0 && full(&self.workload.node);
