@@ -244,6 +244,7 @@ fn every_help_shows_an_example() {
         &["verify"],
         &["snapshot"],
         &["import"],
+        &["import", "decision-log"],
         &["import", "machine-reassignment"],
         &["import", "openb"],
         &["import", "trace"],
@@ -355,6 +356,89 @@ fn a_report_is_a_page_and_the_figures_that_json_prints() {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
+}
+
+/// The log of three decisions about the cluster of `quickstart`, with the first workload's demand
+/// multiplied by 1, 2 and 0, and a last line that was not written to its end.
+fn log(folder: &Path) {
+    let snapshot = folder.join("snapshot.json");
+    godwit(&["snapshot", "quickstart", "--out", text(&snapshot)]).assert().success();
+    let snapshot: serde_json::Value = serde_json::from_str(&read(&snapshot)).unwrap();
+    let mut lines = String::from("no JSON\n");
+    for (tick, factor) in [1.0, 2.0, 0.0].into_iter().enumerate() {
+        let mut snapshot = snapshot.clone();
+        snapshot["tick"] = tick.into();
+        for demand in snapshot["workloads"][0]["demand"].as_array_mut().unwrap() {
+            *demand = (demand.as_f64().unwrap() * factor).into();
+        }
+        let line = serde_json::json!({
+            "format": "godwit-decision-log/1", "kind": "decision", "time_s": 1.5, "id": "a",
+            "snapshot": snapshot,
+        });
+        lines += &format!("{line}\n");
+    }
+    fs::write(folder.join("decisions-1.jsonl"), lines + "{\"format\": \"godwit-dec").unwrap();
+}
+
+#[test]
+fn a_decision_log_becomes_a_scenario_that_is_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let logged = folder.path().join("decisions");
+    fs::create_dir(&logged).unwrap();
+    let out = folder.path().join("live.toml");
+    let import = ["import", "decision-log", text(&logged), "--out", text(&out)];
+    refuses(&import, &["decisions: log: expected decisions-N.jsonl", "got 0 files"]);
+
+    log(&logged);
+    for more in [&[][..], &["--model", "quickstart"]] {
+        godwit(&[&import[..], more].concat())
+            .assert()
+            .success()
+            .stderr(predicate::str::contains("3 decisions in 1 files; 3 of 3 ticks"))
+            .stderr(predicate::str::contains("skipped: 1 (decisions-1.jsonl line 1"))
+            .stderr(predicate::str::contains("middle of a line: 1"));
+        let args = ["evaluate", text(&out), "--baselines", "stay,random", "--json"];
+        let output = godwit(&args).args(["--episodes", "2"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (&evaluation["scenario"], &evaluation["online"]),
+            (&"live".into(), &true.into())
+        );
+        let loads = |at: usize| evaluation["policies"][at]["state"]["terms"]["max_load"].as_f64();
+        assert!(loads(0) > Some(0.0) && loads(1) > Some(0.0), "{evaluation}");
+    }
+    godwit(&[&import[..], &["--model", "quickstart", "--objective", "imbalance"]].concat())
+        .assert()
+        .code(2);
+}
+
+#[test]
+fn every_policy_is_evaluated_within_the_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = folder.path().join("limits.toml");
+    fs::write(&limits, "max_moves = 2\nhold_down_ticks = 9\n").unwrap();
+    let baselines = ["--baselines", "random,best-single-move", "--episodes", "3"];
+    let evaluated = |more: &[&str]| {
+        let args = [&["evaluate", "quickstart", "--json"], &baselines[..], more].concat();
+        let output = godwit(&args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let most = |evaluation: &serde_json::Value| {
+        let policies = evaluation["policies"].as_array().unwrap();
+        policies.iter().map(|policy| policy["moves"].as_f64().unwrap()).fold(0.0, f64::max)
+    };
+    let (free, within) = (evaluated(&[]), evaluated(&["--limits", text(&limits)]));
+    assert!(most(&free) > 2.0 && free["limits"].is_null());
+    assert_eq!((most(&within), &within["limits"]["max_moves"]), (2.0, &2.into()));
+    assert_eq!(
+        (&free["oscillation_window"], &within["oscillation_window"]),
+        (&12.into(), &8.into())
+    );
+
+    fs::write(&limits, "max_move = 2\n").unwrap();
+    refuses(&["evaluate", "quickstart", "--limits", text(&limits)], &["limits.toml", "max_move"]);
 }
 
 #[test]

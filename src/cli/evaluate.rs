@@ -4,7 +4,7 @@ use super::{BadInput, output};
 #[cfg(feature = "milp")]
 use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
-    Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, oscillation, table,
+    Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, limits, oscillation, table,
 };
 use crate::policies::load;
 use crate::report::{self, data::Report};
@@ -37,6 +37,7 @@ Examples:
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
   godwit evaluate quickstart --bound 20 --baselines best-move-or-swap,annealing
+  godwit evaluate bursty --policy bursty --limits limits.toml --return-within 24
   godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
 pub struct Args {
     /// Embedded scenario or scenario file
@@ -69,10 +70,16 @@ pub struct Args {
     /// Threads to use; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Limits of an operator, as `godwit-scorer --limits` reads them: every policy and baseline
+    /// keeps to them. A plan is one of a tick, or of a whole episode in rebalance scenarios;
+    /// simulated metrics are never old, and the first tick begins at midnight (UTC)
+    #[arg(long, value_name = "FILE.toml")]
+    limits: Option<PathBuf>,
     /// A move back to a node that the workload left at most this many ticks (rebalance: moves)
-    /// before is counted as an oscillation
-    #[arg(long, default_value_t = oscillation::DEFAULT_WINDOW, value_name = "TICKS")]
-    oscillation_window: u32,
+    /// before is counted as an oscillation [default: those in which the hold-down of --limits
+    /// forbids it, else 12]
+    #[arg(long, visible_alias = "return-within", value_name = "TICKS")]
+    oscillation_window: Option<u32>,
     /// Also prove how much any policy could return at most, and show how much of it each misses;
     /// static scenarios only, so many seconds per episode [without SECONDS: 10]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10",
@@ -114,14 +121,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let message = "expected at least one --policy or baseline, got none";
         return Err(BadInput(message.into()).into());
     }
+    let rules = args.limits.as_deref().map(limits::load).transpose()?;
+    if let Some(rules) = &rules {
+        if limits::asks_in_vain(rules, &scenario) {
+            eprintln!(
+                "note: no workload of {} states a tenant or a disruption group that is limited",
+                scenario.name
+            );
+        }
+        let within = |contender| limits::within(contender, rules, &scenario);
+        contenders = contenders.into_iter().map(within).collect();
+    }
+    let held_down = rules.as_deref().and_then(limits::held_down);
     let settings = Settings {
         episodes: args.episodes as usize,
         first_seed: if args.validation { VALIDATION_SEED } else { args.seed },
         phase: if args.validation { Phase::Validate } else { Phase::Evaluate },
-        oscillation_window: args.oscillation_window,
+        oscillation_window: args
+            .oscillation_window
+            .or(held_down)
+            .unwrap_or(oscillation::DEFAULT_WINDOW),
         progress: !args.json,
     };
     let mut evaluation = evaluate_with(&scenario, &contenders, &settings)?;
+    evaluation.limits = rules.as_deref().cloned();
     if let Some(seconds) = args.bound {
         evaluation = evaluation.with_bound(bound(&scenario, &settings, seconds)?);
     }
@@ -255,8 +278,11 @@ fn command(args: &Args) -> String {
         None => {}
     }
     words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
-    if args.oscillation_window != oscillation::DEFAULT_WINDOW {
-        words.push(format!("--oscillation-window {}", args.oscillation_window));
+    if let Some(limits) = &args.limits {
+        words.extend(["--limits".into(), quoted(last(limits))]);
+    }
+    if let Some(window) = args.oscillation_window {
+        words.push(format!("--oscillation-window {window}"));
     }
     if let Some(plans) = args.best_of {
         words.push(format!("--best-of {plans}"));

@@ -3,14 +3,16 @@
 use super::{OrBadInput, output};
 use clap::Subcommand;
 use godwit_envs::importers::{
-    self, ChurnOptions, ImportObjective, ImportOptions, Imported, ImportedOnline, TraceOptions,
+    self, ChurnOptions, ImportObjective, ImportOptions, Imported, ImportedOnline, LogOptions,
+    TraceOptions,
 };
 use godwit_envs::scenario::SlotRules;
+use godwit_models::artifact::Artifact;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Turn a public data set of a real cluster into a scenario.
+/// Turn a public data set of a real cluster, or the log of a live one, into a scenario.
 ///
 /// Writes the scenario and, next to it, a compact snapshot of the cluster. Training starts from
 /// perturbed placements; evaluation starts from the true one. With `openb --churn`, workloads come
@@ -22,7 +24,8 @@ Examples:
   godwit import openb nodes.csv pods.csv --out gpu-cluster.toml --fraction 0.1 --seed 1
   godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml
   godwit import machine-reassignment model_a1_2.txt assignment_a1_2.txt --out a1_2.toml
-  godwit import trace usage.csv.gz --scenario founding-10x50 --out usage.toml")]
+  godwit import trace usage.csv.gz --scenario founding-10x50 --out usage.toml
+  godwit import decision-log decisions --model policy.pt --out live.toml")]
 pub struct Args {
     #[command(subcommand)]
     source: Source,
@@ -30,6 +33,41 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Source {
+    /// What `godwit-scorer serve --decision-log` wrote: a live cluster, as it was decided about
+    ///
+    /// Workloads want what the snapshots say from tick to tick, and come and go as they did; nodes
+    /// fail as often as they did. What was decided plays no part. Lines that cannot be read are
+    /// skipped and counted.
+    #[command(after_help = "\
+Examples:
+  godwit import decision-log decisions --model policy.pt --out live.toml
+  godwit import decision-log decisions --objective imbalance --split 0.7 --out live.toml")]
+    DecisionLog {
+        /// Folder of the log
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// Where to write the scenario
+        #[arg(long, value_name = "SCENARIO.toml")]
+        out: PathBuf,
+        /// Artifact, or the name of a policy that comes with the program, whose rules (objective, costs,
+        /// limits, forecast) the scenario takes over
+        #[arg(long, value_name = "FILE.pt", conflicts_with_all = ["objective", "slot"])]
+        model: Option<PathBuf>,
+        /// What to minimise: max-load, imbalance or fragmentation
+        #[arg(long, default_value = "max-load")]
+        objective: ImportObjective,
+        /// Unit in which free supply is useful, for fragmentation
+        #[arg(long, value_name = "RESOURCE=SIZE")]
+        slot: Option<SlotRules>,
+        /// Share of the log that training plays; evaluation plays the rest [default: both play all,
+        /// and training starts from disturbed placements]
+        #[arg(long, value_name = "SHARE")]
+        split: Option<f64>,
+        /// Ticks of an episode [default: the whole log or, with --split, as in the rules, but at
+        /// most half of the shorter part]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        ticks: Option<u32>,
+    },
     /// Node and pod lists of a GPU cluster (Alibaba openb): pods placed best fit, or as churn
     #[command(after_help = "\
 Examples:
@@ -231,6 +269,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let settings = options.to_import(fraction.unwrap_or(1.0), *seed);
             let imported = || importers::openb(nodes, pods, &settings);
             write(&options.out, imported)
+        }
+        Source::DecisionLog { folder, out, model, objective, slot, split, ticks } => {
+            let artifact = model.as_deref().map(Artifact::open).transpose()?;
+            let options = LogOptions {
+                rules: artifact.map(|artifact| artifact.rules()).transpose()?,
+                objective: *objective,
+                slot: slot.clone(),
+                split: *split,
+                ticks: *ticks,
+            };
+            write_online(out, || importers::decision_log(folder, &options))
         }
         Source::MachineReassignment { model, assignment, out, budget } => {
             write(out, || importers::machine_reassignment(model, assignment, *budget))

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "milp")]
 pub mod bound;
+pub mod limits;
 pub mod oscillation;
 pub mod stats;
 pub mod table;
@@ -14,6 +15,7 @@ use godwit_envs::objective::{LEVEL_TERMS, Term};
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
+use godwit_models::shell::ShellRules;
 use rayon::prelude::*;
 use serde::Serialize;
 use stats::{Estimate, bootstrap, mean};
@@ -64,6 +66,9 @@ pub struct Evaluation {
     pub start: State,
     /// A return counts as an oscillation within this many ticks (rebalance: moves).
     pub oscillation_window: u32,
+    /// An operator's limits that every policy kept to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ShellRules>,
     /// The most that any policy can return here, from exact optimisation, mean over the episodes;
     /// only where the scenario is static and a solver looked at it.
     pub bound: Option<f64>,
@@ -105,6 +110,8 @@ pub struct PolicyResult {
     pub moves: f64,
     /// Moves per episode that bring a workload back to a node which it left within the window.
     pub oscillations: f64,
+    /// Their share of all moves of all episodes; none where nothing moved.
+    pub oscillation_share: Option<f64>,
     /// Migration traffic per episode, GiB.
     pub moved_gib: f64,
     /// Cold restarts of displaced workloads per episode.
@@ -232,8 +239,8 @@ pub fn evaluate_with(
             seconds.sort_unstable_by(f64::total_cmp);
             let figures: Vec<EpisodeFigures> =
                 played[i].iter().map(|played| played.figures(oscillation_window)).collect();
-            let oscillations: Vec<f64> =
-                figures.iter().map(|figures| f64::from(figures.oscillations)).collect();
+            let oscillations: u32 = figures.iter().map(|figures| figures.oscillations).sum();
+            let moves: u32 = figures.iter().map(|figures| figures.moves).sum();
             PolicyResult {
                 name: contender.name.clone(),
                 trained: contender.trained,
@@ -246,7 +253,8 @@ pub fn evaluate_with(
                     .map(|reference| compare(&returns[reference], &returns[i], first_seed)),
                 state: Played::mean(&env, &played[i]),
                 moves: of(|outcome| f64::from(outcome.moves)),
-                oscillations: mean(&oscillations),
+                oscillations: f64::from(oscillations) / figures.len() as f64,
+                oscillation_share: (moves > 0).then(|| f64::from(oscillations) / f64::from(moves)),
                 moved_gib: of(|outcome| outcome.moved_gib),
                 restarts: of(|outcome| f64::from(outcome.restarts)),
                 downtime_s: of(|outcome| outcome.downtime_s),
@@ -268,6 +276,7 @@ pub fn evaluate_with(
         single_start,
         start: Played::mean(&env, &starts),
         oscillation_window,
+        limits: None,
         bound: None,
         reference: reference.map(|reference| contenders[reference].name.clone()),
         policies,

@@ -38,6 +38,9 @@ pub fn heading(evaluation: &Evaluation) -> String {
         "`oscillations` counts moves back to a node that the workload left at most {} {ticks} before",
         evaluation.oscillation_window
     ));
+    if evaluation.limits.is_some() {
+        lines.push("every policy keeps to the operator's limits".to_owned());
+    }
     if let Some(bound) = evaluation.bound {
         lines.push(format!(
             "no policy can return more than {}; `gap` is the missing share",
@@ -73,7 +76,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     header.extend(&terms);
     header.extend(evaluation.start.slots.map(|_| "slots"));
     let restarts = restarts_shown(evaluation);
-    header.extend(["moves", "oscillations", "GiB moved"]);
+    header.extend(["moves", "oscillations", "of moves", "GiB moved"]);
     header.extend(restarts.then_some("restarts"));
     header.extend(["downtime s", "decisions/s", "p50 us", "p99 us"]);
     table.set_header(header);
@@ -127,6 +130,7 @@ fn row(
     row.extend([
         count(policy.moves),
         count(policy.oscillations),
+        policy.oscillation_share.map_or("-".into(), |share| format!("{:.2} %", 100.0 * share)),
         format!("{:.1}", policy.moved_gib),
     ]);
     row.extend(restarts.then(|| count(policy.restarts)));
@@ -180,6 +184,7 @@ mod tests {
             state: state(1.5 - value / 2.0, 2.0 + value),
             moves: value * 2.5,
             oscillations: value * 0.5,
+            oscillation_share: (value > 0.0).then_some(0.2),
             moved_gib: value * 40.0,
             restarts: 0.0,
             downtime_s: value,
@@ -202,6 +207,7 @@ mod tests {
             single_start: false,
             start: state(2.0, 2.0),
             oscillation_window: 12,
+            limits: None,
             bound: None,
             reference: Some("trained".into()),
             policies: vec![

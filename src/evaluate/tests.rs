@@ -81,10 +81,37 @@ fn a_shorter_window_finds_fewer_oscillations() {
         let policy = &evaluation.policies[0];
         let sum: u32 = policy.episodes.iter().map(|episode| episode.oscillations).sum();
         assert_eq!(policy.oscillations, f64::from(sum) / 2.0);
+        let moves: u32 = policy.episodes.iter().map(|episode| episode.moves).sum();
+        assert_eq!(policy.oscillation_share, Some(f64::from(sum) / f64::from(moves)));
         policy.oscillations
     };
     assert_eq!(found(0), 0.0, "a workload that moved cools down first");
     assert!(found(12) < found(144) && found(144) > 0.0);
+}
+
+#[test]
+fn within_a_hold_down_nobody_returns_and_without_one_somebody_does() {
+    let mut scenario = Scenario::embedded("bursty").unwrap();
+    scenario.rules.episode.ticks = 60;
+    let rules = ShellRules { hold_down_ticks: 24, ..ShellRules::default() };
+    let oscillation_window = limits::held_down(&rules).unwrap();
+    assert_eq!(oscillation_window, 23);
+    let (first_seed, phase, progress) = (0, Phase::Evaluate, false);
+    let settings = Settings { episodes: 4, first_seed, phase, oscillation_window, progress };
+    let names = ["random", "watcher-workload-balance", "stay"];
+    let shares = |contenders: Vec<Contender>| {
+        let evaluation = evaluate_with(&scenario, &contenders, &settings).unwrap();
+        names.map(|name| {
+            let policy = evaluation.policies.iter().find(|policy| policy.name == name).unwrap();
+            policy.oscillation_share
+        })
+    };
+    let free = shares(baselines(&names));
+    assert!(free[0] > Some(0.01) && free[1] > Some(0.0), "{free:?}");
+    let rules = Arc::new(rules);
+    let within = |contender| limits::within(contender, &rules, &scenario);
+    let shelled = shares(baselines(&names).into_iter().map(within).collect());
+    assert_eq!(shelled, [Some(0.0), Some(0.0), None]);
 }
 
 #[test]

@@ -124,6 +124,9 @@ fn notes(evaluation: &Evaluation) -> String {
         notes.push(format!("<dt>ahead</dt><dd>{} minus the row's policy, paired over episodes; <em>better in</em> is the share of episodes in which it returns more, ties counting half</dd>", escape(reference)));
     }
     notes.push(format!("<dt>oscillations</dt><dd>moves back to a node that the workload left at most {} {unit} before</dd>", evaluation.oscillation_window));
+    if evaluation.limits.is_some() {
+        notes.push("<dt>limits</dt><dd>every policy keeps to the operator's limits</dd>".into());
+    }
     format!(
         "<details open><summary>What the columns mean</summary><dl class=\"notes\">{}</dl></details>",
         notes.concat()

@@ -4,6 +4,7 @@
 //! and then all of it or nothing. The data itself is not part of the project: the README names
 //! where each set is published.
 
+mod decision_log;
 mod files;
 mod machine_reassignment;
 mod openb;
@@ -13,6 +14,7 @@ mod table;
 mod trace;
 mod vm_snapshot;
 
+pub use decision_log::{LogOptions, LogReport, decision_log};
 pub use machine_reassignment::{machine_reassignment, machine_reassignment_of};
 pub use openb::openb;
 pub use openb_churn::{ChurnOptions, ChurnReport, openb_churn};

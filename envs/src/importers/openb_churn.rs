@@ -424,7 +424,7 @@ fn scenario(nodes: &[&Node], workloads: Vec<WorkloadGroup>, options: &ChurnOptio
 }
 
 /// Learner settings of the embedded scenario `churn`, which has the same shape.
-fn learner_settings() -> toml::Table {
+pub(super) fn learner_settings() -> toml::Table {
     toml::toml! {
         env_steps = 400000
         warm_up_steps = 4000

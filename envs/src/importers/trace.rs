@@ -145,7 +145,8 @@ pub fn trace(
         )
         .into());
     }
-    let (windows, episode) = windows(&label, ticks as u32, base, options)?;
+    let longest = base.rules.episode.ticks;
+    let (windows, episode) = windows(&label, ticks as u32, options.split, longest, options.ticks)?;
 
     // Of the part that training plays: how high the rest will go is not known then.
     let known = windows.train[1] as usize;
@@ -256,19 +257,21 @@ fn filled(values: &[Option<f64>]) -> Vec<f64> {
         .collect()
 }
 
-/// The parts of the trace, and the ticks of an episode.
-fn windows(
+/// The parts of a trace of so many ticks, of which training plays a share, and the ticks of an
+/// episode: as asked for, or `longest`, but at most half of the shorter part.
+pub(super) fn windows(
     file: &str,
     ticks: u32,
-    base: &Scenario,
-    options: &TraceOptions,
+    train: f64,
+    longest: u32,
+    asked: Option<u32>,
 ) -> Result<(Windows, u32), InputError> {
-    let split = (f64::from(ticks) * options.split).round() as u32;
-    let shorter = split.min(ticks - split);
-    let episode = options.ticks.unwrap_or(base.rules.episode.ticks.min(shorter / 2));
+    let split = (f64::from(ticks) * train).round() as u32;
+    let shorter = split.min(ticks.saturating_sub(split));
+    let episode = asked.unwrap_or(longest.min(shorter / 2));
     if episode == 0 || episode >= shorter {
         let expected = format!("parts longer than an episode ({} ticks)", episode.max(1));
-        let got = format!("{split} and {} ticks", ticks - split);
+        let got = format!("{split} and {} ticks", ticks.saturating_sub(split));
         return Err(InputError::field(file, "split", expected, got));
     }
     Ok((Windows { train: [0, split], evaluate: [split, ticks] }, episode))

@@ -135,7 +135,8 @@ impl WorldTemplate {
                         .and_then(|name| {
                             nodes.iter().position(|node: &NodeSpec| node.name == *name)
                         })
-                        .map(|node| node as u32),
+                        .map(|node| node as u32)
+                        .or(group.comes_later().then_some(NOWHERE)),
                 );
             }
         }
@@ -195,12 +196,16 @@ impl WorldTemplate {
         }
     }
 
-    /// Whether evaluation has a single start, whatever the seed.
+    /// Whether evaluation has a single start, after which the same happens whatever the seed.
     pub fn has_single_start(&self) -> bool {
+        let recorded = |process: &DemandProcess| {
+            matches!(process, DemandProcess::Constant | DemandProcess::Trace { .. })
+        };
         !self.draws_workloads()
-            && !self.demand_changes()
+            && (!self.demand_changes() || self.processes.iter().all(recorded))
             && self.rules.faults.is_none()
-            && self.arrivals.is_empty()
+            && self.arrivals.iter().all(|(.., how)| matches!(how, Arrivals::Trace { .. }))
+            && self.scenario.start.windows.is_none()
             && self.scenario.start.placement == StartPlacement::Listed
     }
 

@@ -283,7 +283,7 @@ pub struct WorkloadGroup {
     /// Whether it may be migrated.
     #[serde(default = "yes")]
     pub movable: bool,
-    /// Node it starts on (`start.placement = "listed"`).
+    /// Node it starts on (`start.placement = "listed"`); none for who comes later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// How its demand changes over time.
@@ -363,6 +363,17 @@ impl DemandProcess {
                 resources: resources.clone(),
             },
             other => other.clone(),
+        }
+    }
+}
+
+impl WorkloadGroup {
+    /// Whether none of its workloads is there at tick 0.
+    pub(super) fn comes_later(&self) -> bool {
+        match &self.arrivals {
+            Some(Arrivals::Trace { arrives, .. }) => !arrives.contains(&0),
+            Some(Arrivals::Poisson { start, .. }) => *start == 0,
+            None => false,
         }
     }
 }

@@ -288,7 +288,9 @@ impl Check<'_> {
         for (g, group) in scenario.workloads.iter().enumerate() {
             let field = format!("workloads[{g}].node");
             let Some(node) = &group.node else {
-                let needed = scenario.start.placement == StartPlacement::Listed;
+                // Who comes later is placed by the scheduler.
+                let comes_later = group.comes_later() && scenario.start.windows.is_none();
+                let needed = scenario.start.placement == StartPlacement::Listed && !comes_later;
                 self.require(!needed, &field, "a node, as start.placement is \"listed\"", "none")?;
                 continue;
             };

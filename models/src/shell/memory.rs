@@ -40,6 +40,11 @@ impl Memory {
         }
     }
 
+    /// Forgets a workload: another one of this name was never moved.
+    pub fn forget(&mut self, workload: &str) {
+        self.moves.remove(workload);
+    }
+
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.moves.is_empty()

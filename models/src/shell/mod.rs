@@ -5,6 +5,7 @@
 mod check;
 mod memory;
 mod rules;
+mod shelled;
 mod stays;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod tests;
 pub use check::{Broken, broken};
 pub use memory::Memory;
 pub use rules::{Backoff, ShellRules, Window};
+pub use shelled::Shelled;
 pub use stays::{Stay, StayReason, Stays};
 
 use crate::plan::{Plan, PlannedMove, Reach, StopReason, plan_within};

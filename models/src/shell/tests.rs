@@ -315,7 +315,7 @@ fn limits(seed: u64, snapshot: &Snapshot) -> (ShellRules, Memory) {
     (rules, memory)
 }
 
-fn moved(workload: &str, source: &str) -> PlannedMove {
+pub(super) fn moved(workload: &str, source: &str) -> PlannedMove {
     let value = json!({
         "workload": 0, "workload_name": workload, "source": 0, "source_name": source,
         "destination": 0, "destination_name": "", "predicted_gain": 0.0, "cost": 0.0,
