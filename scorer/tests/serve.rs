@@ -7,6 +7,7 @@ mod support;
 use godwit_models::artifact::Artifact;
 use godwit_models::net::Architecture;
 use serde_json::{Value, json};
+use support::samples::golden_request;
 use support::service::Service;
 use support::{Fixture, write_artifact};
 
@@ -281,33 +282,6 @@ fn the_interface_describes_itself() {
     }
 }
 
-/// The first golden observation as the body of an inference request.
-fn golden_request(artifact: &Artifact) -> Value {
-    let (o, spec) = (&artifact.golden[0].observation, &artifact.manifest.network);
-    let (n, k, a) = (o.nodes.len() / spec.node_features, o.placement.len(), o.actions());
-    let candidates: Vec<f32> = (0..spec.candidate_features)
-        .flat_map(|f| (0..a).map(move |candidate| o.candidate(candidate, f)))
-        .collect();
-    let placement: Vec<i32> = o.placement.iter().map(|node| *node as i32).collect();
-    let tensor = |name: &str, datatype: &str, sizes: &[usize], data: Value| {
-        let shape: Vec<usize> = [&[1], sizes].concat();
-        json!({"name": name, "datatype": datatype, "shape": shape, "data": data})
-    };
-    // Nested once, flat elsewhere: both are allowed.
-    let nodes: Vec<&[f32]> = o.nodes.chunks(spec.node_features).collect();
-    json!({"id": "mine", "inputs": [
-        tensor("nodes", "FP32", &[n, spec.node_features], json!([nodes])),
-        tensor("workloads", "FP32", &[k, spec.workload_features], json!(o.workloads)),
-        tensor("globals", "FP32", &[spec.global_features], json!(o.globals)),
-        tensor("candidates", "FP32", &[spec.candidate_features, a], json!(candidates)),
-        tensor("candidate_workload", "INT32", &[a], json!(o.candidate_workload)),
-        tensor("candidate_source", "INT32", &[a], json!(o.candidate_source)),
-        tensor("candidate_destination", "INT32", &[a], json!(o.candidate_destination)),
-        tensor("placement", "INT32", &[k], json!(placement)),
-        tensor("mask", "BOOL", &[a], json!(o.mask[..a])),
-    ]})
-}
-
 #[test]
 fn inference_gives_the_golden_values() {
     let fixture = Fixture::new("founding-3x3");
@@ -350,7 +324,11 @@ fn tensors_that_do_not_fit_are_refused() {
         answer.json()["error"]["message"].as_str().unwrap().to_owned()
     };
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let cases: [(Change, &str); 11] = [
+    let cases: [(Change, &str); 12] = [
+        (
+            &|r: &mut Value| r["inputs"][3]["data"].as_array_mut().unwrap().fill(3e38.into()),
+            "a finite value, got",
+        ),
         (&|r: &mut Value| r["inputs"][2] = r["inputs"][1].clone(), "workloads: expected one"),
         (&|r: &mut Value| r["inputs"][0]["name"] = "node".into(), "node: expected none"),
         (&|r: &mut Value| r["inputs"][0]["datatype"] = "FP64".into(), "expected FP32, got FP64"),

@@ -145,8 +145,15 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
     let mut network = loaded.artifact.network.clone();
     let mut q = vec![0.0; observation.actions()];
     let action = network.best_action(&observation, &mut q);
+    let lost = q.iter().zip(&observation.mask).position(|(q, allowed)| *allowed && !q.is_finite());
+    if let Some(candidate) = lost {
+        let got = q[candidate];
+        let message =
+            format!("inputs: expected numbers that give each candidate a finite value, got {got} for candidate {candidate}");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_tensor", message));
+    }
     for q in &mut q {
-        // JSON has no infinity.
+        // JSON has no infinity, which is what masked candidates have.
         *q = q.max(f32::MIN);
     }
     let response = InferResponse {

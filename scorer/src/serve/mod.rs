@@ -20,6 +20,7 @@ mod logging;
 mod metrics;
 mod model;
 mod openapi;
+mod patience;
 mod planning;
 mod pool;
 mod returns;
