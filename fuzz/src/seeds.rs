@@ -22,8 +22,8 @@ use zip::{CompressionMethod, ZipWriter};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The machine-reassignment problem of two machines and three processes.
-const MODEL: &str = "2\n1 10\n0 20\n2\n0 0 10 11 8 9 0 1\n1 4 12 13 9 9 1 0\n2\n2 1 1\n0 0\n3\n\
-                     0 1 2 3\n0 2 3 4\n1 3 4 5\n1\n0 1 20\n10\n1 10 100\n";
+const MODEL: &str = "3\n1 10\n0 20\n0 5\n2\n0 0 10 11 12 8 9 9 0 1\n1 4 12 13 14 9 9 9 1 0\n2\n2 1 1\n0 0\n3\n\
+                     0 1 2 1 3\n0 2 3 1 4\n1 3 4 1 5\n1\n0 1 20\n10\n1 10 100\n";
 
 fn main() -> Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");

@@ -273,7 +273,12 @@ fn says_null(document: &Value) -> bool {
 
 /// Sends this many damaged bodies to all routes that take one; gives how many were answered with
 /// each status class, and the longest time.
-fn bombard(service: &Service, fixture: &Fixture, seed: u64, cases: usize) -> ([usize; 3], Duration) {
+fn bombard(
+    service: &Service,
+    fixture: &Fixture,
+    seed: u64,
+    cases: usize,
+) -> ([usize; 3], Duration) {
     let mut client = Client::new(service);
     let mut mutator = Mutator::new(seed, "bodies");
     let sound = full_snapshot(&fixture.scenario);
@@ -335,13 +340,22 @@ fn damaged_bodies_never_break_the_service() {
     let cases = cases(2000);
     let fixture = Fixture::new("quickstart");
     let limits = fixture.path("limits.toml");
-    std::fs::write(&limits, "max_moves_per_tenant = 3\ndisruption_budgets = { service = 1 }").unwrap();
+    std::fs::write(&limits, "max_moves_per_tenant = 3\ndisruption_budgets = { service = 1 }")
+        .unwrap();
     let most = MOST_BYTES.to_string();
     let service = Service::start(
         &fixture,
         &[
-            "--log-level", "error", "--max-body-bytes", &most, "--mode", "active",
-            "--fallback", "best-single-move", "--limits", limits.to_str().unwrap(),
+            "--log-level",
+            "error",
+            "--max-body-bytes",
+            &most,
+            "--mode",
+            "active",
+            "--fallback",
+            "best-single-move",
+            "--limits",
+            limits.to_str().unwrap(),
         ],
     );
     let before = service.memory_kib("VmRSS");
@@ -417,13 +431,21 @@ fn greedy_bodies(fixture: &Fixture) -> Vec<(&'static str, &'static str, String)>
         ("nameless nodes", "/v1/plan", format!(r#"{{"nodes":[{}0]}}"#, fill("{},"))),
         ("names alone", "/v1/plan", format!(r#"{{"resources":[{}0]}}"#, fill(r#""","#))),
         ("empty forecasts", "/v1/plan", {
-            let workload = format!(r#"{{"name":"w","node":"n","demand":[0],"forecast":[{}[]]}}"#, fill("[],"));
+            let workload =
+                format!(r#"{{"name":"w","node":"n","demand":[0],"forecast":[{}[]]}}"#, fill("[],"));
             format!(r#"{{"workloads":[{workload}]}}"#)
         }),
         ("a tensor of numbers", infer_at, infer(&listed("0,"))),
         ("a tensor of empty lists", infer_at, infer(&listed("[],"))),
         ("a tensor of lists", infer_at, infer(&listed("[[0]],"))),
-        ("many tensors", infer_at, format!(r#"{{"inputs":[{}0]}}"#, fill(r#"{"name":"","shape":[],"datatype":"","data":0},"#))),
+        (
+            "many tensors",
+            infer_at,
+            format!(
+                r#"{{"inputs":[{}0]}}"#,
+                fill(r#"{"name":"","shape":[],"datatype":"","data":0},"#)
+            ),
+        ),
         ("the largest cluster", "/v1/plan?max_moves=3", large.to_string()),
         ("ten thousand groups", "/v1/plan?max_moves=3", apart.to_string()),
         ("a long plan", "/v1/simulate", simulated),

@@ -82,10 +82,8 @@ impl Artifact {
     /// What a file of these bytes holds, with the checks of [`Artifact::read`]; `path` is what the
     /// artifact and its errors are called by.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ArtifactError> {
-        Self::checked(path, bytes).map_err(|failure| ArtifactError {
-            path: path.to_owned(),
-            failure: Box::new(failure),
-        })
+        Self::checked(path, bytes)
+            .map_err(|failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) })
     }
 
     fn checked(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {

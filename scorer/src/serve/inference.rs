@@ -148,8 +148,9 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
     let lost = q.iter().zip(&observation.mask).position(|(q, allowed)| *allowed && !q.is_finite());
     if let Some(candidate) = lost {
         let got = q[candidate];
-        let message =
-            format!("inputs: expected numbers that give each candidate a finite value, got {got} for candidate {candidate}");
+        let message = format!(
+            "inputs: expected numbers that give each candidate a finite value, got {got} for candidate {candidate}"
+        );
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_tensor", message));
     }
     for q in &mut q {

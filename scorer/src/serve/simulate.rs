@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Body;
@@ -122,10 +123,17 @@ pub async fn simulate(
     Extension(arrival): Extension<Arrival>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    app.work(&arrival, body, judge).await
+    let until = arrival.until.into_std();
+    let work = move |app: &App, worker: &mut Worker, body: &Bytes| judge(app, worker, body, until);
+    app.work(&arrival, body, work).await
 }
 
-fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiError> {
+fn judge(
+    app: &App,
+    worker: &mut Worker,
+    body: &Bytes,
+    until: Instant,
+) -> Result<Response, ApiError> {
     let request: SimulateRequest =
         parse_json(text(body)?, "body").map_err(|error| ApiError::input(&error, body))?;
     let SimulateRequest { snapshot, moves } = request;
@@ -140,7 +148,7 @@ fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiEr
         .case(snapshot, "body.snapshot")
         .map_err(|error| ApiError::engine(&error, body))?;
     let moves = resolve(&case.state, moves);
-    let mut simulation = play(&case.state, &moves);
+    let mut simulation = play(&case.state, &moves, until)?;
     let (limits, _) = app.settings.safety.broken(&case.snapshot, &moves);
     simulation.violations.extend(limits.iter().map(broken_constraint));
     simulation.valid = simulation.violations.is_empty();
@@ -186,7 +194,14 @@ fn resolve(state: &ClusterState, proposed: Vec<ProposedMove>) -> Vec<PlannedMove
 }
 
 /// Carries the moves out on copies of the cluster, allowed or not.
-fn play(state: &ClusterState, moves: &[PlannedMove]) -> Simulation {
+///
+/// # Errors
+/// When that takes until nobody waits for it any more.
+fn play(
+    state: &ClusterState,
+    moves: &[PlannedMove],
+    until: Instant,
+) -> Result<Simulation, ApiError> {
     let broken = violations(state, moves);
     // Prices depend on the transfers under way, gains are measured with all of them complete.
     let (mut running, mut settled) = (state.clone(), state.clone());
@@ -196,6 +211,9 @@ fn play(state: &ClusterState, moves: &[PlannedMove]) -> Simulation {
         let &PlannedMove { workload, destination, .. } = planned;
         if workload >= state.spec.workloads() || destination >= state.spec.nodes() {
             continue;
+        }
+        if Instant::now() >= until {
+            return Err(ApiError::timeout());
         }
         let price = carry_out(&mut running, workload, destination);
         let terms = running.flow_terms(workload, &price);
@@ -212,7 +230,7 @@ fn play(state: &ClusterState, moves: &[PlannedMove]) -> Simulation {
         });
     }
     let name = |node: &u32| state.spec.node_names[*node as usize].clone();
-    Simulation {
+    Ok(Simulation {
         valid: broken.is_empty(),
         violations: broken.iter().map(broken_constraint).collect(),
         objective_before: state.level(),
@@ -225,7 +243,7 @@ fn play(state: &ClusterState, moves: &[PlannedMove]) -> Simulation {
         placement: (state.spec.workload_names.iter().zip(&settled.placement))
             .map(|(workload, node)| Placed { workload: workload.clone(), node: name(node) })
             .collect(),
-    }
+    })
 }
 
 /// Moves the workload as the planner does, or by force where that is not allowed.

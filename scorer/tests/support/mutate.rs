@@ -31,14 +31,47 @@ const NUMBERS: &[&str] = &[
 ];
 
 /// What is no JSON number, but looks like one to somebody.
-const NO_NUMBERS: &[&str] =
-    &["NaN", "-NaN", "Infinity", "-Infinity", "1e999", "-1e999", "0x10", "+1", "01", ".5", "1.", "nan"];
+const NO_NUMBERS: &[&str] = &[
+    "NaN",
+    "-NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "-1e999",
+    "0x10",
+    "+1",
+    "01",
+    ".5",
+    "1.",
+    "nan",
+];
 
 /// Words that some field or other of some document knows, or nobody.
 const WORDS: &[&str] = &[
-    "", " ", "\u{0}", "line\nbreak", "name", "node", "nodes", "standard", "draining", "failed",
-    "healthy", "cpu", "memory", "godwit-snapshot/1", "godwit-snapshot/2", "FP32", "INT64", "BOOL",
-    "\u{202e}\u{1f980}", "q", "policy", "..", "%s%n", "0",
+    "",
+    " ",
+    "\u{0}",
+    "line\nbreak",
+    "name",
+    "node",
+    "nodes",
+    "standard",
+    "draining",
+    "failed",
+    "healthy",
+    "cpu",
+    "memory",
+    "godwit-snapshot/1",
+    "godwit-snapshot/2",
+    "FP32",
+    "INT64",
+    "BOOL",
+    "\u{202e}\u{1f980}",
+    "q",
+    "policy",
+    "..",
+    "%s%n",
+    "0",
 ];
 
 /// Longest list that is made of a short one.
@@ -76,25 +109,18 @@ impl Mutator {
         words[self.below(words.len())]
     }
 
-    /// Changes something somewhere in the document.
+    /// Changes something somewhere in the document: mostly deep inside, where the fields are.
     fn change(&mut self, document: &mut Value, sound: &Value) {
-        // Mostly deep inside, where the fields are.
-        let mut here = document;
-        while self.below(6) > 0 {
-            let inside = match here {
-                Value::Object(fields) if !fields.is_empty() => {
-                    let at = self.below(fields.len());
-                    fields.values_mut().nth(at)
-                }
-                Value::Array(values) if !values.is_empty() => {
-                    let at = self.below(values.len());
-                    values.get_mut(at)
-                }
-                _ => break,
-            };
-            here = inside.unwrap();
-        }
-        match here {
+        let inside = self.below(6) > 0;
+        match document {
+            Value::Object(fields) if inside && !fields.is_empty() => {
+                let at = self.below(fields.len());
+                self.change(fields.values_mut().nth(at).unwrap(), sound);
+            }
+            Value::Array(values) if inside && !values.is_empty() => {
+                let at = self.below(values.len());
+                self.change(&mut values[at], sound);
+            }
             Value::Object(fields) => self.change_object(fields, sound),
             Value::Array(values) => self.change_array(values, sound),
             scalar => self.change_scalar(scalar, sound),
@@ -208,7 +234,9 @@ impl Mutator {
                 text.splice(at..at, again);
             }
             // What UTF-8 never holds, overlong, or a half of a character.
-            4 => drop(text.splice(at..at, [&[0xff][..], b"\xc0\x80", b"\xed\xa0\x80"][at % 3].to_vec())),
+            4 => drop(
+                text.splice(at..at, [&[0xff][..], b"\xc0\x80", b"\xed\xa0\x80"][at % 3].to_vec()),
+            ),
             5 => {
                 let brackets = [&b"["[..], b"{\"a\":", b"]", b"}"][self.below(4)];
                 let many = brackets.repeat(self.below(4000));

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::env;
 use godwit_envs::env::Env;
 
-/// A machine-reassignment problem of two resources, two machines and three processes.
-const MODEL: &str = "2\n1 10\n0 20\n2\n0 0 10 11 8 9 0 1\n1 4 12 13 9 9 1 0\n2\n2 1 1\n0 0\n3\n\
-                     0 1 2 3\n0 2 3 4\n1 3 4 5\n1\n0 1 20\n10\n1 10 100\n";
+/// A machine-reassignment problem of three resources, two machines and three processes.
+const MODEL: &str = "3\n1 10\n0 20\n0 5\n2\n0 0 10 11 12 8 9 9 0 1\n1 4 12 13 14 9 9 9 1 0\n2\n2 1 1\n0 0\n3\n\
+                     0 1 2 1 3\n0 2 3 1 4\n1 3 4 1 5\n1\n0 1 20\n10\n1 10 100\n";
 
 /// The start of an episode as a live cluster would send it.
 pub fn snapshot(scenario: &Scenario) -> Snapshot {
