@@ -5,6 +5,7 @@ use crate::observation::LANES;
 use crate::reassignment::Instance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Group index of a workload without an anti-affinity group.
@@ -123,10 +124,11 @@ impl ClusterSpec {
             inverse_supply: vec![0.0; resources * padded],
             ..Self::default()
         };
+        let [mut classes, mut zones, mut groups] = [(); 3].map(|()| HashMap::new());
         for (i, node) in nodes.iter().enumerate() {
             spec.node_names.push(node.name.clone());
-            spec.node_class.push(index_of(&mut spec.class_names, &node.class) as u16);
-            spec.node_zone.push(index_of(&mut spec.zone_names, &node.zone) as u32);
+            spec.node_class.push(index_of(&mut classes, &node.class) as u16);
+            spec.node_zone.push(index_of(&mut zones, &node.zone));
             spec.bandwidth_gib_s.push(node.bandwidth_gib_s);
             for (j, &supply) in node.supply.iter().enumerate() {
                 spec.supply[j * padded + i] = supply;
@@ -139,7 +141,7 @@ impl ClusterSpec {
             .map(|row| row.iter().copied().fold(0.0, f32::max))
             .map(|largest| if largest > 0.0 { 1.0 / largest } else { 0.0 })
             .collect();
-        let mut groups: Vec<String> = Vec::new();
+        [spec.class_names, spec.zone_names] = [classes, zones].map(in_order);
         for workload in workloads {
             spec.workload_names.push(workload.name.clone());
             spec.base_demand.extend_from_slice(&workload.demand);
@@ -156,7 +158,7 @@ impl ClusterSpec {
                     .fold(0, |mask, (c, _)| mask | 1 << c),
             });
             spec.group.push(match &workload.anti_affinity {
-                Some(group) => index_of(&mut groups, group) as u32,
+                Some(group) => index_of(&mut groups, group),
                 None => NO_GROUP,
             });
             spec.movable.push(workload.movable);
@@ -191,9 +193,15 @@ impl ClusterSpec {
     }
 }
 
-fn index_of(names: &mut Vec<String>, name: &str) -> usize {
-    names.iter().position(|n| n == name).unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    })
+/// The index of a name by order of appearance.
+fn index_of<'a>(known: &mut HashMap<&'a str, u32>, name: &'a str) -> u32 {
+    let next = known.len() as u32;
+    *known.entry(name).or_insert(next)
+}
+
+/// The names by index.
+fn in_order(known: HashMap<&str, u32>) -> Vec<String> {
+    let mut names: Vec<_> = known.into_iter().collect();
+    names.sort_unstable_by_key(|(_, index)| *index);
+    names.into_iter().map(|(name, _)| name.to_owned()).collect()
 }

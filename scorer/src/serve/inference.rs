@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{App, Arrival, Shared};
 use super::body::text;
+use super::elements::{Element, Elements};
 use super::error::{ApiError, json};
 use super::pool::Worker;
 use super::tensors::{Tensor, TensorInfo, inputs, observation};
@@ -172,7 +173,7 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
                 name: "action".to_owned(),
                 shape: vec![1],
                 datatype: "INT64".to_owned(),
-                data: vec![action].into(),
+                data: Elements(vec![Element::Whole(action as i64)]),
             },
         ],
     };

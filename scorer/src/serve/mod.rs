@@ -10,6 +10,7 @@ mod body;
 mod control;
 mod decisions;
 mod drift;
+mod elements;
 mod error;
 mod feedback;
 mod gate;

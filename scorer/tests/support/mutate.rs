@@ -170,7 +170,7 @@ impl Mutator {
     fn change_scalar(&mut self, scalar: &mut Value, sound: &Value) {
         *scalar = match (self.below(4), &*scalar) {
             // Numbers in a text.
-            (0 | 1, Value::String(text)) if text.contains(char::is_whitespace) => {
+            (0 | 1, Value::String(text)) if text.trim().contains(' ') => {
                 let mut words: Vec<&str> = text.split_whitespace().collect();
                 let at = self.below(words.len());
                 match self.below(3) {
