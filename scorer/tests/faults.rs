@@ -192,7 +192,7 @@ fn start_of(document: &[u8]) -> String {
 
 #[test]
 fn damaged_snapshots_are_refused_or_planned_for_soundly() {
-    let cases = cases(2000);
+    let cases = cases(800);
     let mut tally = Tally::default();
     let names = ["founding-3x3", "quickstart", "diurnal", "gpu-defrag"];
     let started = Instant::now();
@@ -215,7 +215,7 @@ fn damaged_snapshots_are_refused_or_planned_for_soundly() {
         }
     }
     println!("{cases} snapshots in {:.1?}: {tally:?}", started.elapsed());
-    assert!(tally.planned > cases / 50, "hardly anything is sound enough: {tally:?}");
+    assert!(tally.planned > cases / 10, "hardly anything is sound enough: {tally:?}");
     assert!(tally.refused > cases / 4 && tally.moves > 0, "hardly anything is damaged: {tally:?}");
 }
 

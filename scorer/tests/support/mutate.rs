@@ -30,6 +30,9 @@ const NUMBERS: &[&str] = &[
     "-9223372036854775808",
 ];
 
+/// Numbers that most fields may hold.
+const MILD: &[&str] = &["0", "1", "2", "3", "7", "0.5", "12.25"];
+
 /// What is no JSON number, but looks like one to somebody.
 const NO_NUMBERS: &[&str] = &[
     "NaN",
@@ -92,14 +95,15 @@ impl Mutator {
         self.rng.random_range(0..end)
     }
 
-    /// A damaged copy: one to four changes of the document, and in one case of four of its text.
+    /// A damaged copy: one to four changes of the document, mostly one, and in one case of six of
+    /// its text.
     pub fn document(&mut self, sound: &Value) -> Vec<u8> {
         let mut document = sound.clone();
-        for _ in 0..1 + self.below(4) {
+        for _ in 0..1 + self.below(2) * self.below(4) {
             self.change(&mut document, sound);
         }
         let mut text = document.to_string().into_bytes();
-        if self.below(4) == 0 {
+        if self.below(6) == 0 {
             self.damage(&mut text);
         }
         text
@@ -180,7 +184,9 @@ impl Mutator {
                 }
                 words.join(" ").into()
             }
-            (0 | 1, Value::Number(_)) => number(self.one_of(NUMBERS)),
+            (0, Value::Number(_)) => number(self.one_of(NUMBERS)),
+            (1 | 2, Value::Number(_)) => number(self.one_of(MILD)),
+            (0 | 1, Value::Bool(value)) => (!value).into(),
             (0, Value::String(_)) => self.one_of(WORDS).into(),
             _ => self.other(sound),
         };
