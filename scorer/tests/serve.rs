@@ -133,6 +133,24 @@ fn a_bad_plan_is_reported_with_what_it_breaks() {
 }
 
 #[test]
+fn the_last_wave_that_there_is_is_no_failure_of_the_service() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let snapshot = snapshot(&fixture);
+    let [node, other] = [0, 1].map(|i| snapshot["nodes"][i]["name"].clone());
+    let moves = [0, 1, 2].map(|k| {
+        let workload = &snapshot["workloads"][k];
+        let to = if workload["node"] == node { &other } else { &node };
+        json!({"workload_name": workload["name"], "destination_name": to, "wave": u32::MAX})
+    });
+    let body = json!({"snapshot": snapshot, "moves": moves});
+    let simulation = service.post("/v1/simulate", body.to_string()).ok();
+    let kinds = simulation["violations"].as_array().unwrap().iter().map(|v| (&v["at"], &v["kind"]));
+    assert!(kinds.clone().any(|kind| kind == (&json!(0), &json!("wave_order"))), "{simulation}");
+    assert!(!kinds.clone().any(|kind| kind == (&json!(1), &json!("wave_order"))), "{simulation}");
+}
+
+#[test]
 fn while_halted_nothing_moves() {
     let fixture = Fixture::new("quickstart");
     let service = Service::start(&fixture, &["--mode", "active"]);
