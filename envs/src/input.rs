@@ -66,16 +66,21 @@ impl InputError {
     }
 }
 
-/// The text with control characters escaped: names in a file may hold any.
+/// Most characters of each part of a message.
+const LONGEST: usize = 500;
+
+/// The text with control characters escaped, and its end cut off where it is long: names in a file
+/// may hold anything.
 fn on_one_line(text: String) -> String {
-    if !text.contains(char::is_control) {
+    if text.len() <= LONGEST && !text.contains(char::is_control) {
         return text;
     }
     let escape = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
         false => c.to_string(),
     };
-    text.chars().map(escape).collect()
+    let line: String = text.chars().take(LONGEST).map(escape).collect();
+    if text.chars().nth(LONGEST).is_some() { line + "..." } else { line }
 }
 
 /// Reads a text file; not UTF-8 is refused as any other unreadable file.
@@ -332,6 +337,14 @@ mod tests {
             ["ticks", "tick_s", "mode"]
         );
         assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn messages_are_one_line_of_bounded_length() {
+        let long = "\n\u{e4}".repeat(10_000);
+        let message = InputError::field("f", long.clone(), long.clone(), long).to_string();
+        assert!(!message.contains(char::is_control) && message.len() < 6_000, "{message}");
+        assert!(message.ends_with("\\n\u{e4}..."), "{message}");
     }
 
     #[test]

@@ -6,6 +6,19 @@ use crate::resources::MAX_RESOURCES;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 
+/// Largest supply or demand. With [`MOST_LOAD`] it keeps every load, and every sum of squares of
+/// loads, within what f32 holds, wherever the workloads go.
+const MOST_AMOUNT: f32 = 1e15;
+
+/// Largest load of a node with all workloads of the cluster on it, per resource.
+const MOST_LOAD: f64 = 1e15;
+
+/// Smallest supply that is not 0.
+const LEAST_SUPPLY: f32 = 1e-15;
+
+/// Largest of the other numbers: with it, what all migrations of a plan cost stays finite.
+const MOST: f32 = 1e12;
+
 /// The checks, and what their errors call the snapshot.
 pub(super) struct Check<'a> {
     pub(super) file: &'a str,
@@ -45,15 +58,20 @@ impl Check<'_> {
         self.require(usable, field, "a name on one line", format_args!("{name:?}"))
     }
 
-    fn number(&self, field: impl Display, x: f32) -> Result<(), InputError> {
-        self.require(x.is_finite() && x >= 0.0, field, "a finite number, 0 or more", x)
+    fn number(&self, field: impl Display + Copy, x: f32) -> Result<(), InputError> {
+        self.at_most(MOST, field, x)
+    }
+
+    fn at_most(&self, most: f32, field: impl Display + Copy, x: f32) -> Result<(), InputError> {
+        self.require(x.is_finite() && x >= 0.0, field, "a finite number, 0 or more", x)?;
+        self.require(x <= most, field, format_args!("at most {most:e}"), format_args!("{x:e}"))
     }
 
     fn vector(&self, field: impl Display + Copy, vector: &[f32]) -> Result<(), InputError> {
         let expected = format_args!("{} numbers, one per resource", self.kinds);
         self.require(vector.len() == self.kinds, field, expected, vector.len())?;
-        match vector.iter().position(|x| !(x.is_finite() && *x >= 0.0)) {
-            Some(j) => self.number(format_args!("{field}[{j}]"), vector[j]),
+        match vector.iter().position(|x| !(0.0..=MOST_AMOUNT).contains(x)) {
+            Some(j) => self.at_most(MOST_AMOUNT, format_args!("{field}[{j}]"), vector[j]),
             None => Ok(()),
         }
     }
@@ -87,9 +105,16 @@ impl Check<'_> {
             self.name(format_args!("{at}.name"), &node.name, &mut nodes)?;
             self.label(format_args!("{at}.class"), &node.class)?;
             self.vector(format_args!("{at}.supply"), &node.supply)?;
+            let tiny = |supply: &f32| *supply > 0.0 && *supply < LEAST_SUPPLY;
+            if let Some(j) = node.supply.iter().position(tiny) {
+                let expected = format_args!("0, or at least {LEAST_SUPPLY:e}");
+                let got = format_args!("{:e}", node.supply[j]);
+                self.require(false, format_args!("{at}.supply[{j}]"), expected, got)?;
+            }
             let positive = node.bandwidth_gib_s.is_finite() && node.bandwidth_gib_s > 0.0;
             let field = format_args!("{at}.bandwidth_gib_s");
             self.require(positive, field, "a finite number above 0", node.bandwidth_gib_s)?;
+            self.number(field, node.bandwidth_gib_s)?;
             self.number(format_args!("{at}.metrics_age_s"), node.metrics_age_s)?;
         }
         let classes: HashSet<&str> =
@@ -97,6 +122,7 @@ impl Check<'_> {
         let expected = format_args!("at most {MAX_CLASSES} node classes");
         self.require(classes.len() <= MAX_CLASSES, "nodes", expected, classes.len())?;
         self.workloads(snapshot, &nodes)?;
+        self.loads(snapshot)?;
         self.transfers(snapshot, &nodes)?;
         self.reassignment(snapshot)
     }
@@ -125,6 +151,26 @@ impl Check<'_> {
             for (h, demand) in workload.forecast.iter().enumerate() {
                 self.vector(format_args!("{field}[{h}]"), demand)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Demands and supplies are in the same unit, or so it seems.
+    fn loads(&self, snapshot: &Snapshot) -> Result<(), InputError> {
+        for (j, resource) in snapshot.resources.iter().enumerate() {
+            let supplies = snapshot.nodes.iter().map(|node| node.supply[j]);
+            let least = supplies.filter(|supply| *supply > 0.0).fold(f32::INFINITY, f32::min);
+            let demands = snapshot.workloads.iter().map(|workload| {
+                let forecast = workload.forecast.iter().map(|demand| demand[j]);
+                f64::from(forecast.fold(workload.demand[j], f32::max))
+            });
+            let total: f64 = demands.sum();
+            let expected = format_args!(
+                "a total demand for {resource:?} of at most {MOST_LOAD:e} times the smallest \
+                 supply, {least:e}"
+            );
+            let bounded = total <= MOST_LOAD * f64::from(least);
+            self.require(bounded, "workloads", expected, format_args!("{total:e}"))?;
         }
         Ok(())
     }

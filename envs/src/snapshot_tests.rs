@@ -64,6 +64,27 @@ fn a_cluster_without_workloads_is_a_snapshot() {
 }
 
 #[test]
+fn numbers_beyond_what_loads_and_costs_can_be_computed_with_are_refused() {
+    all(&[
+        ("[4, 0]", "[4, 1.1e15]", "nodes[1].supply[1]: expected at most 1e15, got 1.1e15"),
+        ("[9, 2]", "[9, 3e38]", "workloads[0].demand[1]: expected at most 1e15, got 3e38"),
+        ("[4, 0]", "[4, 1e-45]", "nodes[1].supply[1]: expected 0, or at least 1e-15, got 1e-45"),
+        ("2.5", "1e13", "nodes[0].bandwidth_gib_s: expected at most 1e12, got 1e13"),
+        (
+            "\"state_gib\": 3",
+            "\"state_gib\": 1e13",
+            "workloads[0].state_gib: expected at most 1e12, got 1e13",
+        ),
+        (
+            "[4, 8]",
+            "[4e-15, 8]",
+            "workloads: expected a total demand for \"cpu\" of at most 1e15 times the smallest \
+             supply, 4e-15, got 1e1",
+        ),
+    ]);
+}
+
+#[test]
 fn what_is_not_json_is_shown() {
     all(&[
         ("[4, 0]", "[4, NaN]", "nodes[1].supply[1]: expected JSON (line 7), got NaN"),

@@ -31,9 +31,9 @@ pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation>
         longest_s: 0.0,
     };
     replay.broken_before = replay.broken().len();
-    let mut wave = 0;
+    let mut wave = 0_u32;
     for (at, planned) in moves.iter().enumerate() {
-        if !(wave..=wave + u32::from(at > 0)).contains(&planned.wave) {
+        if !(wave..=wave.saturating_add(u32::from(at > 0))).contains(&planned.wave) {
             found.push(Violation::WaveOrder { at, expected: wave, got: planned.wave });
         }
         if planned.wave != wave {

@@ -261,6 +261,10 @@ pub struct LimitArgs {
     /// Most open connections
     #[arg(long, value_name = "N", default_value = "1024")]
     pub max_connections: NonZeroU32,
+    /// Time between saying that it is not ready and refusing connections when told to end: as long
+    /// as load balancers need to notice
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub drain_delay_ms: u32,
     /// Longest time to finish the requests in flight when told to end
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub drain_s: u32,

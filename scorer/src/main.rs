@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // One line, whatever the parts of the message hold.
-    let message = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = told(&error).split_whitespace().collect::<Vec<_>>().join(" ");
     // Nothing is left to be done when standard error is closed.
     let _ = writeln!(io::stderr(), "error: {message}");
     let bad_input = error.is::<InputError>()
@@ -53,4 +53,32 @@ fn main() -> ExitCode {
         || matches!(error.downcast_ref(), Some(EngineError::Input(_)))
         || matches!(error.downcast_ref(), Some(ReplayError::Incomplete(_)));
     ExitCode::from(if bad_input { 2 } else { 1 })
+}
+
+/// The error and its causes, each said once: some messages end in their cause already.
+fn told(error: &anyhow::Error) -> String {
+    let mut causes = error.chain().map(ToString::to_string);
+    let first = causes.next().unwrap_or_default();
+    causes.fold(first, |told, cause| match told.ends_with(&cause) {
+        true => told,
+        false => format!("{told}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_tells_each_cause_once() {
+        let missing = || io::Error::from_raw_os_error(2);
+        let os = missing().to_string();
+        let refused = InputError::Unreadable { file: "a.json".to_owned(), source: missing() };
+        let unreadable = format!("a.json: expected a readable file, got {os}");
+        assert_eq!(told(&refused.into()), unreadable);
+        let bare = Err::<(), _>(missing()).context("cannot listen");
+        assert_eq!(told(&bare.unwrap_err()), format!("cannot listen: {os}"));
+    }
 }

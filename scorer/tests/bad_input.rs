@@ -59,6 +59,7 @@ fn a_missing_snapshot() {
     let fixture = Fixture::new("founding-3x3");
     let message = refusal(&fixture, &fixture.model(), &fixture.path("none.json"));
     assert!(message.contains("none.json: expected a readable file"), "{message}");
+    assert_eq!(message.matches("os error").count(), 1, "{message}");
 }
 
 #[test]

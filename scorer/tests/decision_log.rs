@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use godwit_models::net::Architecture;
 use serde_json::{Value, json};
@@ -307,6 +308,45 @@ fn a_process_that_is_killed_under_load_tears_at_most_the_last_line() {
     assert!(equal(&fixture) > 100);
     let (_, summary) = replay(&folder(&fixture), &fixture.model());
     assert!(summary["torn_lines"].as_u64().unwrap() >= 1, "{summary}");
+}
+
+/// Files are in the order of their numbers, whatever the clock says: one that is put back makes
+/// neither the newest records the first ones to go, nor anything unreadable.
+#[test]
+fn a_clock_that_is_put_back_costs_no_record() {
+    let fixture = Fixture::new("founding-3x3");
+    let body = fs::read(fixture.snapshot()).unwrap();
+    for _ in 0..3 {
+        let service = start(&fixture, &[]);
+        service.post("/v1/plan", &body).ok();
+        end(service);
+    }
+    // All of that was written in a far future, and each process lived earlier than the one before.
+    let before = files(&folder(&fixture));
+    assert_eq!(before.len(), 3);
+    for (age, file) in before.iter().enumerate() {
+        let at = Duration::from_secs(4_000_000_000 - 1_000 * age as u64);
+        let put_back = |line: &str| {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            record["time_s"] = at.as_secs_f64().into();
+            if record["kind"] == "decision" {
+                record["moment"]["now_us"] = (at.as_micros() as u64).into();
+            }
+            format!("{record}\n")
+        };
+        let text = fs::read_to_string(file).unwrap();
+        fs::write(file, text.lines().map(put_back).collect::<String>()).unwrap();
+        let opened = fs::File::options().write(true).open(file).unwrap();
+        opened.set_modified(SystemTime::UNIX_EPOCH + at).unwrap();
+    }
+    assert_eq!(equal(&fixture), 3);
+    let service = start(&fixture, &["--log-keep", "3"]);
+    service.post("/v1/plan", &body).ok();
+    end(service);
+    let after = files(&folder(&fixture));
+    assert_eq!((after.len(), &after[..2]), (3, &before[1..]));
+    assert!(after[2] > before[2], "{after:?}");
+    assert_eq!(equal(&fixture), 3);
 }
 
 #[test]

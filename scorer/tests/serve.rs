@@ -6,7 +6,9 @@ mod support;
 
 use godwit_models::artifact::Artifact;
 use godwit_models::net::Architecture;
+use godwit_models::pretrained::pretrained;
 use serde_json::{Value, json};
+use support::samples::golden_request;
 use support::service::Service;
 use support::{Fixture, write_artifact};
 
@@ -128,6 +130,24 @@ fn a_bad_plan_is_reported_with_what_it_breaks() {
     let at: Vec<&Value> =
         simulation["effects"].as_array().unwrap().iter().map(|effect| &effect["at"]).collect();
     assert_eq!(at, [0, 1, 3]);
+}
+
+#[test]
+fn the_last_wave_that_there_is_is_no_failure_of_the_service() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let snapshot = snapshot(&fixture);
+    let [node, other] = [0, 1].map(|i| snapshot["nodes"][i]["name"].clone());
+    let moves = [0, 1, 2].map(|k| {
+        let workload = &snapshot["workloads"][k];
+        let to = if workload["node"] == node { &other } else { &node };
+        json!({"workload_name": workload["name"], "destination_name": to, "wave": u32::MAX})
+    });
+    let body = json!({"snapshot": snapshot, "moves": moves});
+    let simulation = service.post("/v1/simulate", body.to_string()).ok();
+    let kinds = simulation["violations"].as_array().unwrap().iter().map(|v| (&v["at"], &v["kind"]));
+    assert!(kinds.clone().any(|kind| kind == (&json!(0), &json!("wave_order"))), "{simulation}");
+    assert!(!kinds.clone().any(|kind| kind == (&json!(1), &json!("wave_order"))), "{simulation}");
 }
 
 #[test]
@@ -289,33 +309,6 @@ fn the_interface_describes_itself() {
     }
 }
 
-/// The first golden observation as the body of an inference request.
-fn golden_request(artifact: &Artifact) -> Value {
-    let (o, spec) = (&artifact.golden[0].observation, &artifact.manifest.network);
-    let (n, k, a) = (o.nodes.len() / spec.node_features, o.placement.len(), o.actions());
-    let candidates: Vec<f32> = (0..spec.candidate_features)
-        .flat_map(|f| (0..a).map(move |candidate| o.candidate(candidate, f)))
-        .collect();
-    let placement: Vec<i32> = o.placement.iter().map(|node| *node as i32).collect();
-    let tensor = |name: &str, datatype: &str, sizes: &[usize], data: Value| {
-        let shape: Vec<usize> = [&[1], sizes].concat();
-        json!({"name": name, "datatype": datatype, "shape": shape, "data": data})
-    };
-    // Nested once, flat elsewhere: both are allowed.
-    let nodes: Vec<&[f32]> = o.nodes.chunks(spec.node_features).collect();
-    json!({"id": "mine", "inputs": [
-        tensor("nodes", "FP32", &[n, spec.node_features], json!([nodes])),
-        tensor("workloads", "FP32", &[k, spec.workload_features], json!(o.workloads)),
-        tensor("globals", "FP32", &[spec.global_features], json!(o.globals)),
-        tensor("candidates", "FP32", &[spec.candidate_features, a], json!(candidates)),
-        tensor("candidate_workload", "INT32", &[a], json!(o.candidate_workload)),
-        tensor("candidate_source", "INT32", &[a], json!(o.candidate_source)),
-        tensor("candidate_destination", "INT32", &[a], json!(o.candidate_destination)),
-        tensor("placement", "INT32", &[k], json!(placement)),
-        tensor("mask", "BOOL", &[a], json!(o.mask[..a])),
-    ]})
-}
-
 #[test]
 fn inference_gives_the_golden_values() {
     let fixture = Fixture::new("founding-3x3");
@@ -378,6 +371,21 @@ fn tensors_that_do_not_fit_are_refused() {
         let message = refusal(change);
         assert!(message.contains(expected), "{expected} in {message}");
     }
+}
+
+#[test]
+fn inputs_that_overflow_the_network_are_refused() {
+    let fixture = Fixture::new("founding-3x3");
+    std::fs::write(fixture.model(), pretrained("founding-3x3").unwrap()).unwrap();
+    let service = Service::start(&fixture, &[]);
+    let mut request = golden_request(&Artifact::open(&fixture.model()).unwrap());
+    for tensor in request["inputs"].as_array_mut().unwrap().iter_mut().skip(1).take(3) {
+        tensor["data"].as_array_mut().unwrap().fill(3e38.into());
+    }
+    let answer = service.post("/v2/models/policy/infer", request.to_string());
+    assert_eq!(answer.error(), (400, "invalid_tensor".to_owned()));
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(message.contains("a finite value"), "{message}");
 }
 
 #[test]

@@ -81,8 +81,11 @@ fn check_seal(bytes: &[u8]) -> Result<(), Failure> {
     Err(Failure::Seal { expected: String::from_utf8_lossy(digits).into_owned(), computed })
 }
 
-/// Appends the seal to an archive that has no comment.
-pub(super) fn seal_bytes(bytes: &mut Vec<u8>) -> Result<(), Failure> {
+/// [`seal`] for the bytes of a file.
+///
+/// # Errors
+/// When they do not end like an archive that has no comment.
+pub fn seal_bytes(bytes: &mut Vec<u8>) -> Result<(), Failure> {
     let not_a_plain_end = || {
         Failure::Archive(zip::result::ZipError::InvalidArchive(
             "expected an end record without a comment at the end of the file".into(),

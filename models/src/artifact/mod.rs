@@ -20,7 +20,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use archive::seal;
+pub use archive::{seal, seal_bytes};
 pub use error::{ArtifactError, Failure};
 pub use manifest::{Evaluation, FORMAT, Manifest};
 pub use tensors::{Golden, golden_bytes, weights_bytes};
@@ -67,22 +67,26 @@ impl Artifact {
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
         let fail = |failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) };
         let bytes = std::fs::read(path).map_err(|error| fail(Failure::File(error)))?;
-        Self::from_bytes(path, &bytes).map_err(fail)
+        Self::from_bytes(path, &bytes)
     }
 
     /// Reads a file or, where there is none, the policy of that name that comes with the programs
     /// (see [`crate::pretrained`]), with the same checks.
     pub fn open(path: &Path) -> Result<Self, ArtifactError> {
         match pretrained_at(path) {
-            Some(bytes) => Self::from_bytes(path, bytes).map_err(|failure| ArtifactError {
-                path: path.to_owned(),
-                failure: Box::new(failure),
-            }),
+            Some(bytes) => Self::from_bytes(path, bytes),
             None => Self::read(path),
         }
     }
 
-    fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+    /// What a file of these bytes holds, with the checks of [`Artifact::read`]; `path` is what the
+    /// artifact and its errors are called by.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ArtifactError> {
+        Self::checked(path, bytes)
+            .map_err(|failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) })
+    }
+
+    fn checked(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
         let [manifest, weights, golden] =
             archive::read_entries(bytes, [MANIFEST, WEIGHTS, GOLDEN])?;
         let manifest = Manifest::parse(&manifest)?;

@@ -69,7 +69,8 @@ impl Memory {
         let counted = departures.iter().filter(|departure| departure.tick >= since).count();
         match departures.last() {
             Some(last) if counted > 0 => {
-                (last.tick + backoff.rest(counted)).saturating_sub(self.latest.max(tick))
+                let passed = self.latest.max(tick).saturating_sub(last.tick);
+                backoff.rest(counted).saturating_sub(passed)
             }
             _ => 0,
         }
@@ -84,7 +85,7 @@ impl Memory {
     ) -> impl Iterator<Item = &'a str> {
         let (now, hold) = (self.latest.max(tick), u64::from(rules.hold_down_ticks));
         let departures = self.moves.get(workload).map_or(&[][..], Vec::as_slice);
-        let held = departures.iter().filter(move |departure| departure.tick + hold > now);
+        let held = departures.iter().filter(move |d| now.saturating_sub(d.tick) < hold);
         held.map(|departure| departure.source.as_str())
     }
 }

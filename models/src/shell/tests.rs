@@ -135,6 +135,21 @@ fn a_workload_rests_longer_with_each_move_and_stays_off_the_node_that_it_left() 
 }
 
 #[test]
+fn the_last_tick_that_there_is_ends_neither_rest_nor_hold_down() {
+    let rules = ShellRules {
+        hold_down_ticks: 20,
+        backoff: Some(Backoff { first_ticks: 3, factor: 2.0, most_ticks: 10, forget_ticks: 50 }),
+        ..ShellRules::default()
+    };
+    let plan = planned(&ShellRules::default(), &Memory::default(), &snapshot(|_| {}));
+    let name = plan.moves[0].workload_name.as_str();
+    let mut memory = Memory::default();
+    memory.record(&rules, u64::MAX, &plan.moves[..1]);
+    assert_eq!(memory.rest(&rules, u64::MAX, name), 3);
+    assert_eq!(memory.left_by(&rules, u64::MAX, name).count(), 1);
+}
+
+#[test]
 fn what_memory_forbids_is_not_planned() {
     let rules = ShellRules { hold_down_ticks: 20, ..ShellRules::default() };
     let free = planned(&rules, &Memory::default(), &snapshot(|_| {}));

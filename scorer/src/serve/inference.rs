@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{App, Arrival, Shared};
 use super::body::text;
+use super::elements::{Element, Elements};
 use super::error::{ApiError, json};
 use super::pool::Worker;
 use super::tensors::{Tensor, TensorInfo, inputs, observation};
@@ -145,8 +146,16 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
     let mut network = loaded.artifact.network.clone();
     let mut q = vec![0.0; observation.actions()];
     let action = network.best_action(&observation, &mut q);
+    let lost = q.iter().zip(&observation.mask).position(|(q, allowed)| *allowed && !q.is_finite());
+    if let Some(candidate) = lost {
+        let got = q[candidate];
+        let message = format!(
+            "inputs: expected numbers that give each candidate a finite value, got {got} for candidate {candidate}"
+        );
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_tensor", message));
+    }
     for q in &mut q {
-        // JSON has no infinity.
+        // JSON has no infinity, which is what masked candidates have.
         *q = q.max(f32::MIN);
     }
     let response = InferResponse {
@@ -164,7 +173,7 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
                 name: "action".to_owned(),
                 shape: vec![1],
                 datatype: "INT64".to_owned(),
-                data: vec![action].into(),
+                data: Elements(vec![Element::Whole(action as i64)]),
             },
         ],
     };

@@ -1,5 +1,7 @@
 //! Connections: accepting them, encrypting them, bounding them, and letting the last ones finish.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -15,9 +17,11 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::app::Shared;
+use super::patience::Patience;
 
-/// Serves connections until the first of `signals`, then lets those that are open finish, for as
-/// long as is allowed or until the next of `signals`.
+/// Serves connections until the first of `signals`. From then on the service is not ready; it goes
+/// on for a while, so that whoever sends requests here notices, and then lets the connections that
+/// are open finish, for as long as is allowed. The next of `signals` ends either at once.
 pub async fn listen(
     app: Shared,
     router: Router,
@@ -28,30 +32,22 @@ pub async fn listen(
     let places = Arc::new(Semaphore::new(bounds.connections as usize));
     let (end, ended) = watch::channel(false);
     let port = Port { app: Arc::clone(&app), router, builder: builder(&app), ended };
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = signals.recv() => break,
-        };
-        match accepted {
-            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
-                    let port = port.clone();
-                    tokio::spawn(async move {
-                        port.serve(stream).await;
-                        drop(place);
-                    });
-                }
-                Err(_) => app.metrics.refused("connections"),
-            },
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                // Most likely there are too many open files: some connection has to end first.
-                sleep(Duration::from_millis(100)).await;
-            }
+    {
+        let accepting = port.accept(&listener, &places);
+        tokio::pin!(accepting);
+        tokio::select! {
+            () = &mut accepting => {}
+            _ = signals.recv() => {}
+        }
+        app.draining.store(true, Relaxed);
+        if !bounds.drain_delay.is_zero() {
+            tracing::info!(delay = ?bounds.drain_delay, "not ready; still accepting connections");
+        }
+        tokio::select! {
+            _ = timeout(bounds.drain_delay, accepting) => {}
+            _ = signals.recv() => return tracing::warn!("told to end at once"),
         }
     }
-    app.draining.store(true, Relaxed);
     drop(listener);
     tracing::info!("no further connections; finishing the requests in flight");
     // Fails only when no connection is left.
@@ -85,10 +81,34 @@ struct Port {
 }
 
 impl Port {
+    /// Serves every connection that finds a place; never ends.
+    async fn accept(&self, listener: &TcpListener, places: &Arc<Semaphore>) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => match Arc::clone(places).try_acquire_owned() {
+                    Ok(place) => {
+                        let port = self.clone();
+                        tokio::spawn(async move {
+                            port.serve(stream).await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => self.app.metrics.refused("connections"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Most likely there are too many open files: some connection has to end first.
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
     async fn serve(self, stream: TcpStream) {
         self.app.metrics.connections.inc();
         // Answers are written at once; a kernel without this option only makes them later.
         let _ = stream.set_nodelay(true);
+        let stream = Patience::new(stream, self.app.settings.bounds.request_timeout);
         let metrics = Arc::clone(&self.app.metrics);
         match &self.app.settings.tls {
             None => self.talk(stream).await,
@@ -120,8 +140,11 @@ impl Port {
         };
         // Clients come and go; what they did wrong they have been told.
         if let Err(error) = done {
+            let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
             if error.is_timeout() {
                 self.app.metrics.refused("slow_headers");
+            } else if source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                self.app.metrics.refused("slow_reader");
             }
             tracing::debug!(%error, "a connection ended early");
         }

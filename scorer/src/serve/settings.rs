@@ -142,7 +142,9 @@ pub struct Bounds {
     pub requests: u32,
     /// Open connections.
     pub connections: u32,
-    /// Time for requests in flight once the service is told to end.
+    /// Time for which connections are still accepted once the service is told to end.
+    pub drain_delay: Duration,
+    /// Time for requests in flight once no more connections are accepted.
     pub drain: Duration,
     /// Decisions that are remembered.
     pub decisions: usize,
@@ -218,7 +220,7 @@ impl Settings {
         let safety = Safety::load(args.policy.limits.as_deref())?;
         let log = log(&args.decision_log, &safety)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let seconds = |s: u32| Duration::from_secs(u64::from(s));
+        let millis = |ms: u32| Duration::from_millis(u64::from(ms));
         Ok(Self {
             model: args.policy.model.clone(),
             listen: args.listen,
@@ -236,11 +238,12 @@ impl Settings {
                 workloads: args.limits.max_workloads,
                 header_bytes: args.limits.max_header_bytes,
                 headers: args.limits.max_headers.get().into(),
-                header_timeout: Duration::from_millis(u64::from(args.limits.header_timeout_ms)),
-                request_timeout: Duration::from_millis(u64::from(args.limits.request_timeout_ms)),
+                header_timeout: millis(args.limits.header_timeout_ms),
+                request_timeout: millis(args.limits.request_timeout_ms),
                 requests: args.limits.max_requests.get(),
                 connections: args.limits.max_connections.get(),
-                drain: seconds(args.limits.drain_s),
+                drain_delay: millis(args.limits.drain_delay_ms),
+                drain: Duration::from_secs(args.limits.drain_s.into()),
                 decisions: args.limits.keep_decisions,
                 max_moves: args.policy.max_moves,
                 best_of: args.policy.best_of.get(),

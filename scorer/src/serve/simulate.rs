@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Body;
@@ -124,10 +125,17 @@ pub async fn simulate(
     Extension(arrival): Extension<Arrival>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    app.work(&arrival, body, judge).await
+    let until = arrival.until.into_std();
+    let work = move |app: &App, worker: &mut Worker, body: &Bytes| judge(app, worker, body, until);
+    app.work(&arrival, body, work).await
 }
 
-fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiError> {
+fn judge(
+    app: &App,
+    worker: &mut Worker,
+    body: &Bytes,
+    until: Instant,
+) -> Result<Response, ApiError> {
     let request: SimulateRequest =
         parse_json(text(body)?, "body").map_err(|error| ApiError::input(&error, body))?;
     let SimulateRequest { snapshot, moves } = request;
@@ -144,7 +152,7 @@ fn judge(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiEr
     let ends = [app.settings.safety.expires_s(&case.snapshot), tick_end_s(&case.state.rules)];
     let expires_s = ends.into_iter().flatten().reduce(f32::min);
     let mut moves = resolve(&case.state, moves, expires_s);
-    let mut simulation = play(&case.state, &mut moves);
+    let mut simulation = play(&case.state, &mut moves, until)?;
     let (limits, _) = app.settings.safety.broken(&case.snapshot, &moves);
     simulation.violations.extend(limits.iter().map(broken_constraint));
     simulation.valid = simulation.violations.is_empty();
@@ -197,7 +205,14 @@ fn resolve(
 
 /// Carries the moves out on copies of the cluster, allowed or not, and notes in them how long they
 /// take and when they may start.
-fn play(state: &ClusterState, moves: &mut [PlannedMove]) -> Simulation {
+///
+/// # Errors
+/// When that takes until nobody waits for it any more.
+fn play(
+    state: &ClusterState,
+    moves: &mut [PlannedMove],
+    until: Instant,
+) -> Result<Simulation, ApiError> {
     // Prices depend on the transfers under way, gains are measured with all of them complete.
     let (mut running, mut settled) = (state.clone(), state.clone());
     let mut flow = [0.0; TERMS];
@@ -212,6 +227,9 @@ fn play(state: &ClusterState, moves: &mut [PlannedMove]) -> Simulation {
         let &mut PlannedMove { workload, destination, .. } = planned;
         if workload >= state.spec.workloads() || destination >= state.spec.nodes() {
             continue;
+        }
+        if Instant::now() >= until {
+            return Err(ApiError::timeout());
         }
         let price = carry_out(&mut running, workload, destination);
         planned.transfer_s = price.transfer_s;
@@ -232,7 +250,7 @@ fn play(state: &ClusterState, moves: &mut [PlannedMove]) -> Simulation {
     }
     let broken = violations(state, moves);
     let name = |node: &u32| state.spec.node_names[*node as usize].clone();
-    Simulation {
+    Ok(Simulation {
         valid: broken.is_empty(),
         violations: broken.iter().map(broken_constraint).collect(),
         objective_before: state.level(),
@@ -245,7 +263,7 @@ fn play(state: &ClusterState, moves: &mut [PlannedMove]) -> Simulation {
         placement: (state.spec.workload_names.iter().zip(&settled.placement))
             .map(|(workload, node)| Placed { workload: workload.clone(), node: name(node) })
             .collect(),
-    }
+    })
 }
 
 /// Moves the workload as the planner does, or by force where that is not allowed.

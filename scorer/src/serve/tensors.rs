@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::elements::{Element, Elements};
 use super::error::ApiError;
 
 /// A tensor with its elements.
@@ -20,7 +21,8 @@ pub struct Tensor {
     /// `FP32`, `INT32`, `INT64` or `BOOL`.
     pub datatype: String,
     /// The elements, row-major, flat or nested.
-    pub data: Value,
+    #[schemars(with = "Value")]
+    pub data: Elements,
 }
 
 /// A tensor without its elements.
@@ -156,17 +158,28 @@ struct Reader {
 
 impl Reader {
     fn floats(&mut self, name: &'static str) -> Result<Vec<f32>, ApiError> {
-        self.take(name, "a finite number", |value| {
-            value.as_f64().map(|value| value as f32).filter(|value| value.is_finite())
+        self.take(name, "a finite number", |element| {
+            let number = match *element {
+                Element::Whole(number) => number as f32,
+                Element::Number(number) => number as f32,
+                _ => return None,
+            };
+            Some(number).filter(|number| number.is_finite())
         })
     }
 
     fn integers(&mut self, name: &'static str) -> Result<Vec<i32>, ApiError> {
-        self.take(name, "a whole number of 32 bits", |value| i32::try_from(value.as_i64()?).ok())
+        self.take(name, "a whole number of 32 bits", |element| match *element {
+            Element::Whole(number) => i32::try_from(number).ok(),
+            _ => None,
+        })
     }
 
     fn booleans(&mut self, name: &'static str) -> Result<Vec<bool>, ApiError> {
-        self.take(name, "true or false", Value::as_bool)
+        self.take(name, "true or false", |element| match *element {
+            Element::Bool(value) => Some(value),
+            _ => None,
+        })
     }
 
     /// The elements of a tensor that has the stated type and shape.
@@ -174,7 +187,7 @@ impl Reader {
         &mut self,
         name: &'static str,
         element: &str,
-        convert: impl Fn(&Value) -> Option<T>,
+        convert: impl Fn(&Element) -> Option<T>,
     ) -> Result<Vec<T>, ApiError> {
         let mut found = self.tensors.extract_if(.., |tensor| tensor.name == name);
         let (first, second) = (found.next(), found.next());
@@ -196,40 +209,17 @@ impl Reader {
             let expected = format!("shape {:?} (-1 for any size)", info.shape);
             return Err(refuse(name, &expected, &format!("{:?}", tensor.shape)));
         }
-        let mut elements = Vec::new();
-        flatten(&tensor.data, &mut |value| {
-            let converted = convert(value).ok_or_else(|| {
-                refuse(name, &format!("{element} for each element"), &shown(value))
-            })?;
-            elements.push(converted);
-            Ok(())
-        })?;
+        let convert = |found: &Element| {
+            let expected = || format!("{element} for each element");
+            convert(found).ok_or_else(|| refuse(name, &expected(), &found.shown()))
+        };
+        let elements: Vec<T> = tensor.data.0.iter().map(convert).collect::<Result<_, _>>()?;
         let size = tensor.shape.iter().try_fold(1_usize, |size, n| size.checked_mul(*n));
         if size != Some(elements.len()) {
             let expected = format!("as many elements as shape {:?} holds", tensor.shape);
             return Err(refuse(name, &expected, &elements.len().to_string()));
         }
         Ok(elements)
-    }
-}
-
-/// Visits the elements of nested lists in order.
-fn flatten(
-    data: &Value,
-    visit: &mut impl FnMut(&Value) -> Result<(), ApiError>,
-) -> Result<(), ApiError> {
-    match data {
-        Value::Array(values) => values.iter().try_for_each(|value| flatten(value, visit)),
-        element => visit(element),
-    }
-}
-
-/// An element in an error message.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Object(_) => "an object".to_owned(),
-        Value::String(_) => "a string".to_owned(),
-        other => other.to_string(),
     }
 }
 

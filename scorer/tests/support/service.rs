@@ -144,6 +144,13 @@ impl Service {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// A figure of the process in KiB as Linux states it: `VmRSS`, `VmHWM`.
+    pub fn memory_kib(&self, figure: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+        line.trim_start_matches(':').trim_end_matches("kB").trim().parse().unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
