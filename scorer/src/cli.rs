@@ -101,11 +101,9 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "MS")]
     pub deadline_ms: Option<u64>,
     /// Simulate so many plans on a copy of the cluster and take the one that gains most, costs
-    /// taken off: the policy's own, and others whose moves are drawn in proportion to the
-    /// exponential of the policy's values, from fixed seeds. Takes as many times as long; with a
-    /// deadline, the best of those that there was time for. Only where the cluster changes by
-    /// migrations alone (artifacts of rebalance scenarios): in online scenarios the policy's own
-    /// plan is taken, whatever N is
+    /// taken off: the policy's own, and others whose moves are drawn by the policy's values from
+    /// fixed seeds. Takes N times as long; with a deadline, the best of those that there was time
+    /// for. In rebalance scenarios only: in online ones the policy's own plan is taken, whatever N is
     #[arg(long, value_name = "N", default_value = "1")]
     pub best_of: NonZeroU32,
     /// Limits on every plan, as TOML: moves per node and tenant, disruption budgets, hold-down,
@@ -147,8 +145,7 @@ pub struct StreamArgs {
 /// What is told of decisions.
 #[derive(Debug, Args)]
 pub struct TellArgs {
-    /// Name each workload that stays where it is, with the reason; without, how many stay for each
-    /// reason
+    /// Name each workload that stays where it is, and why, next to how many stay for each reason
     #[arg(long)]
     pub stays: bool,
 }
