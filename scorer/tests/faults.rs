@@ -8,8 +8,6 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -27,6 +25,8 @@ use godwit_models::policy::Policy;
 use godwit_models::pretrained::pretrained;
 use godwit_models::shell::{Memory, Shell, ShellRules, broken};
 use serde_json::{Value, json};
+use support::client::{Client, start_of};
+use support::greedy::greedy_bodies;
 use support::mutate::Mutator;
 use support::samples::{full_snapshot, golden_request, reassignment_snapshot, snapshot};
 use support::service::Service;
@@ -185,11 +185,6 @@ impl Judge {
     }
 }
 
-fn start_of(document: &[u8]) -> String {
-    let start = &document[..document.len().min(20_000)];
-    format!("{} bytes: {}", document.len(), String::from_utf8_lossy(start))
-}
-
 #[test]
 fn damaged_snapshots_are_refused_or_planned_for_soundly() {
     let cases = cases(800);
@@ -217,48 +212,6 @@ fn damaged_snapshots_are_refused_or_planned_for_soundly() {
     println!("{cases} snapshots in {:.1?}: {tally:?}", started.elapsed());
     assert!(tally.planned > cases / 10, "hardly anything is sound enough: {tally:?}");
     assert!(tally.refused > cases / 4 && tally.moves > 0, "hardly anything is damaged: {tally:?}");
-}
-
-/// A connection that is used again and again.
-struct Client<'a> {
-    service: &'a Service,
-    stream: BufReader<TcpStream>,
-}
-
-impl<'a> Client<'a> {
-    fn new(service: &'a Service) -> Self {
-        Self { service, stream: BufReader::new(service.connect()) }
-    }
-
-    /// Status and document of the answer to a POST.
-    fn post(&mut self, path: &str, body: &[u8]) -> (u16, Value) {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
-        let stream = self.stream.get_mut();
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let (mut status, mut length, mut close) = (0, 0, false);
-        for number in 0.. {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).unwrap();
-            match line.trim_end().split_once(' ') {
-                Some(("HTTP/1.1", rest)) => status = rest[..3].parse().unwrap(),
-                Some(("content-length:", value)) => length = value.parse().unwrap(),
-                Some(("connection:", "close")) => close = true,
-                Some(_) => {}
-                None => {
-                    assert!(number > 0, "{path}: no answer to {}", start_of(body));
-                    break;
-                }
-            }
-        }
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer).unwrap();
-        if close {
-            *self = Self::new(self.service);
-        }
-        let document = serde_json::from_slice(&answer);
-        (status, document.unwrap_or_else(|_| panic!("{path}: {}", start_of(&answer))))
-    }
 }
 
 /// Whether a document says `null` somewhere: what JSON makes of an infinite number.
@@ -384,72 +337,6 @@ fn damaged_bodies_never_break_the_service() {
     assert!(sum(0) > cases / 20 && sum(1) > cases / 4, "{} answered, {} refused", sum(0), sum(1));
     assert!(most < MOST_KIB, "{most} KiB");
     service.post("/v1/plan", std::fs::read(fixture.snapshot()).unwrap()).ok();
-}
-
-/// Bodies that are as large as they may be, and made to take as much of everything as they can.
-fn greedy_bodies(fixture: &Fixture) -> Vec<(&'static str, &'static str, String)> {
-    /// The default of `--max-body-bytes`, less what is around the repeated part.
-    const ROOM: usize = (8 << 20) - 1000;
-    let fill = |part: &str| part.repeat(ROOM / part.len());
-    let listed = |part: &str| format!("[{}0]", fill(part));
-    let mut cluster = serde_json::to_value(snapshot(&fixture.scenario)).unwrap();
-    let infer = |data: &str| {
-        let tensor = format!(r#"{{"name":"nodes","shape":[1],"datatype":"FP32","data":{data}}}"#);
-        format!(r#"{{"inputs":[{tensor}]}}"#)
-    };
-    let one = cluster["workloads"][0].clone();
-    let workload = |k: usize, group: Option<String>| {
-        let mut workload = one.clone();
-        workload["name"] = format!("w{k}").into();
-        if let Some(group) = group {
-            workload["anti_affinity"] = group.into();
-        }
-        workload
-    };
-    let node = cluster["nodes"][0].clone();
-    let mut nodes = cluster["nodes"].as_array().unwrap().clone();
-    nodes.extend((nodes.len()..2000).map(|i| {
-        let mut node = node.clone();
-        node["name"] = format!("n{i}").into();
-        node
-    }));
-    cluster["nodes"] = nodes.into();
-    let mut large = cluster.clone();
-    large["workloads"] = (0..20_000).map(|k| workload(k, None)).collect();
-    let mut apart = cluster;
-    apart["workloads"] =
-        (0..20_000).map(|k| workload(k, Some(format!("g{}", k % 10_000)))).collect();
-    let destination = large["nodes"][1]["name"].clone();
-    let moves: Vec<Value> = (0..4096)
-        .map(|k| json!({"workload_name": format!("w{k}"), "destination_name": destination}))
-        .collect();
-    let simulated = json!({"snapshot": large, "moves": moves}).to_string();
-    let infer_at = "/v2/models/policy/infer";
-    vec![
-        ("a list of numbers", "/v1/plan", listed("0,")),
-        ("nested lists", "/v1/plan", fill("[")),
-        ("nameless nodes", "/v1/plan", format!(r#"{{"nodes":[{}0]}}"#, fill("{},"))),
-        ("names alone", "/v1/plan", format!(r#"{{"resources":[{}0]}}"#, fill(r#""","#))),
-        ("empty forecasts", "/v1/plan", {
-            let workload =
-                format!(r#"{{"name":"w","node":"n","demand":[0],"forecast":[{}[]]}}"#, fill("[],"));
-            format!(r#"{{"workloads":[{workload}]}}"#)
-        }),
-        ("a tensor of numbers", infer_at, infer(&listed("0,"))),
-        ("a tensor of empty lists", infer_at, infer(&listed("[],"))),
-        ("a tensor of lists", infer_at, infer(&listed("[[0]],"))),
-        (
-            "many tensors",
-            infer_at,
-            format!(
-                r#"{{"inputs":[{}0]}}"#,
-                fill(r#"{"name":"","shape":[],"datatype":"","data":0},"#)
-            ),
-        ),
-        ("the largest cluster", "/v1/plan?max_moves=3", large.to_string()),
-        ("ten thousand groups", "/v1/plan?max_moves=3", apart.to_string()),
-        ("a long plan", "/v1/simulate", simulated),
-    ]
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test program uses a part
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+pub mod client;
+pub mod greedy;
 pub mod mutate;
 pub mod samples;
 pub mod service;

@@ -80,6 +80,9 @@ const WORDS: &[&str] = &[
 /// Longest list that is made of a short one.
 const LONGEST: usize = 3000;
 
+/// Most bytes that a list grows by.
+const LARGEST: usize = 1 << 20;
+
 /// A stream of damaged documents.
 pub struct Mutator {
     rng: Rng,
@@ -158,7 +161,9 @@ impl Mutator {
             3 => values.truncate(at),
             4 => {
                 // Long, and with names of their own, so that it is more than a duplicate.
-                let (pattern, length) = (values[at].clone(), self.below(LONGEST));
+                let pattern = values[at].clone();
+                let room = LARGEST / pattern.to_string().len();
+                let length = self.below(LONGEST).min(room);
                 values.extend((0..length).map(|n| {
                     let mut copy = pattern.clone();
                     if let Some(name) = copy.get_mut("name") {
