@@ -35,7 +35,7 @@ def main(free, limited):
     within = {policy["name"]: policy for policy in limited["policies"]}
     print(f"{free['scenario']}, {episodes} held-out episodes; returning: moves back to a node that")
     print(f"the workload left at most {window} ticks before\n")
-    print(f"{'':26}{'without limits':^37}   {'hold-down of ' + str(window + 1) + ' ticks':^70}")
+    print(f"{'':26}{'without limits':^37}   {'hold-down of ' + str(window + 1) + ' ticks':^37}".rstrip())
     heads = f"{'moves':>7} {'returning':>9} {'share':>8}"
     print(f"{'policy':26}{'return':>10} {heads}   {'return':>10} {heads}   {'difference in return':>30}")
     for policy in free["policies"]:
