@@ -35,7 +35,7 @@ impl ClusterState {
             Some(ref order) => reordered(snapshot, order).to_spec(),
         };
         let spec: Arc<ClusterSpec> = Arc::new(spec);
-        let mut state = Self::new(rules, spec, placement);
+        let mut state = Self::unbuilt(rules, spec, placement);
 
         let m = state.spec.resources;
         let width = snapshot.workloads.len() * m;

@@ -121,10 +121,17 @@ impl ClusterState {
     /// A state with this placement, base demand and full budget; call
     /// [`ClusterState::rebuild`] after changing fields by hand.
     pub fn new(rules: Arc<Rules>, spec: Arc<ClusterSpec>, placement: Vec<u32>) -> Self {
+        let mut state = Self::unbuilt(rules, spec, placement);
+        state.rebuild();
+        state
+    }
+
+    /// [`ClusterState::new`] for those who change fields, and rebuild, anyway.
+    pub(crate) fn unbuilt(rules: Arc<Rules>, spec: Arc<ClusterSpec>, placement: Vec<u32>) -> Self {
         let objective = Objective::new(&rules);
         let horizons = rules.forecast.horizons.len();
         let demand = spec.base_demand.clone();
-        let mut state = Self {
+        Self {
             forecast_demand: demand.repeat(horizons),
             life: vec![Life::Running; spec.workloads()],
             queue: Vec::with_capacity(spec.workloads()),
@@ -151,9 +158,7 @@ impl ClusterState {
             spec,
             demand,
             placement,
-        };
-        state.rebuild();
-        state
+        }
     }
 
     /// Demand of a workload now, `[m]`.

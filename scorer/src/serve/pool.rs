@@ -3,10 +3,10 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use godwit_models::baselines::baseline;
 use godwit_models::baselines::stay::Stay;
 use godwit_models::policy::Policy;
@@ -58,10 +58,9 @@ impl Pool {
         planners: Planners,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let (jobs, queue) = unbounded();
         for at in 0..threads {
-            let queue = Arc::clone(&queue);
+            let queue = queue.clone();
             let station = Station {
                 model: Arc::clone(model),
                 planners: planners.clone(),
@@ -102,12 +101,10 @@ struct Station {
 }
 
 impl Station {
-    fn work(&self, queue: &Mutex<Receiver<Job>>) {
+    fn work(&self, queue: &Receiver<Job>) {
         let mut worker = self.worker();
-        loop {
-            // Jobs run outside the lock, so a panic cannot poison it.
-            let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(job) = job else { return };
+        // Ends with the service.
+        for job in queue {
             if !Arc::ptr_eq(worker.engine.loaded(), &self.model.current()) {
                 worker = self.worker();
             }
