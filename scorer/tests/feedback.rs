@@ -233,3 +233,18 @@ fn moves_that_bring_a_workload_back_are_counted_in_mode_active() {
     // In other modes nobody is expected to carry plans out.
     assert_eq!(returning("dry-run"), 0.0);
 }
+
+#[test]
+fn a_fallback_that_cannot_be_is_refused_at_the_start() {
+    let fixture = Fixture::new("founding-3x3");
+    for (flag, value, message) in [
+        ("--fallback", "nobody", "error: fallback: expected one of stay, random,"),
+        ("--demote-above", "NaN", "error: demote-above: expected a number of at least 0, got NaN"),
+        ("--demote-above", "-1", "error: demote-above: expected a number of at least 0, got -1"),
+    ] {
+        let mut command = scorer();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--model"]).arg(fixture.model());
+        let refused = command.arg(format!("{flag}={value}")).assert().code(2);
+        refused.stderr(predicates::str::starts_with(message));
+    }
+}

@@ -5,7 +5,10 @@ use crate::order::{Move, Ordering, order_within};
 use godwit_envs::state::ClusterState;
 
 /// Most states in which the search for shorter routes branches: plans are made within milliseconds.
-const MOST_BRANCHES: u32 = 100;
+const MOST_BRANCHES: usize = 100;
+
+/// Most nodes and workloads of those states together: a large one takes long to copy.
+const MOST_ENTITIES: usize = 100_000;
 
 /// The same end in fewer moves: every workload goes straight to where the plan leaves it, but for
 /// those that have to be parked on the way. `None` where no workload moves twice, or no such order
@@ -22,7 +25,10 @@ pub(super) fn shorten(
     let parked = (draft.moves.len() - 1).checked_sub(ends.len())?;
     let mut start = state.clone();
     fence(&mut start, &[]);
-    let ordered = order_within(&start, &ends, parked, MOST_BRANCHES);
+    // By the cluster, not by the clock: the same snapshot gives the same plan.
+    let entities = state.spec.nodes() + state.spec.workloads();
+    let branches = (MOST_ENTITIES / entities.max(1)).clamp(1, MOST_BRANCHES);
+    let ordered = order_within(&start, &ends, parked, branches as u32);
     if ordered.ordering != Ordering::Complete {
         return None;
     }

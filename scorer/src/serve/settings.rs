@@ -62,8 +62,10 @@ pub enum SettingsError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// There is no such baseline.
-    #[error("baseline: expected one of {}, got {got:?}", baselines::NAMES.join(", "))]
+    #[error("{flag}: expected one of {}, got {got:?}", baselines::NAMES.join(", "))]
     Baseline {
+        /// Where it is named.
+        flag: &'static str,
         /// What was found.
         got: String,
     },
@@ -265,7 +267,7 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
         (ModeName::Active, None) => Ok((Mode::Active, None)),
         (ModeName::Shadow, None) => refuse("--baseline in mode shadow".into(), "none"),
         (ModeName::Shadow, Some(name)) if baseline(name).is_none() => {
-            Err(SettingsError::Baseline { got: name.clone() })
+            Err(SettingsError::Baseline { flag: "baseline", got: name.clone() })
         }
         (ModeName::Shadow, Some(name)) => {
             let returned = args.returned.unwrap_or(Choice::Policy);
@@ -279,7 +281,7 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
 fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
     let (name, most_missed) = (args.fallback.clone(), args.demote_above);
     if baseline(&name).is_none() {
-        return Err(SettingsError::Baseline { got: name });
+        return Err(SettingsError::Baseline { flag: "fallback", got: name });
     }
     // NaN is refused, too.
     if most_missed.is_nan() || most_missed < 0.0 {
