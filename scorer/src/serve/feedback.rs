@@ -120,8 +120,8 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     let case = worker.engine.case(snapshot, "body.snapshot");
     let case = case.map_err(|error| ApiError::engine(&error, body))?;
     let Decided { planner, artifact, plan } = decided;
-    check(&plan.moves, executed.as_deref())?;
-    let undone = undone(&case.state, &plan.moves, executed.as_deref());
+    let carried_out = carried_out(plan.moves.len(), executed.as_deref())?;
+    let undone = undone(&case.state, &plan.moves, &carried_out);
     // Only now: whoever sent something else may try again.
     if !app.history.evaluate(&id) {
         let message = format!("id: expected a decision that was not evaluated yet, got {id:?}");
@@ -156,17 +156,19 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     Ok(json(StatusCode::OK, &evaluation))
 }
 
-/// Positions must be those of the plan, each at most once, and times such.
-fn check(moves: &[PlannedMove], executed: Option<&[ExecutedMove]>) -> Result<(), ApiError> {
+/// Which of the plan's moves were carried out, as far as was told. Positions must be those of the
+/// plan, each at most once, and times such.
+fn carried_out(moves: usize, executed: Option<&[ExecutedMove]>) -> Result<Vec<bool>, ApiError> {
+    let Some(executed) = executed else { return Ok(vec![true; moves]) };
     let refuse = |at: usize, expected: &str, got: String| {
         let message = format!("body: executed[{at}]: expected {expected}, got {got}");
         Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", message))
     };
-    let mut seen = vec![false; moves.len()];
-    for (n, executed) in executed.unwrap_or_default().iter().enumerate() {
+    let mut seen = vec![false; moves];
+    for (n, executed) in executed.iter().enumerate() {
         let at = executed.at;
         if seen.get(at) != Some(&false) {
-            let expected = format!("one of the plan's {} positions, once", moves.len());
+            let expected = format!("one of the plan's {moves} positions, once");
             return refuse(n, &expected, at.to_string());
         }
         seen[at] = true;
@@ -176,7 +178,7 @@ fn check(moves: &[PlannedMove], executed: Option<&[ExecutedMove]>) -> Result<(),
             }
         }
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Moves that were undone on the cluster as it is afterwards.
@@ -188,34 +190,30 @@ struct Undone {
 }
 
 /// Undoes moves, the last one first; those whose workload is gone, or is not where it went, stay out.
-fn undone(
-    state: &ClusterState,
-    moves: &[PlannedMove],
-    executed: Option<&[ExecutedMove]>,
-) -> Undone {
-    let index =
-        |names: &[String]| -> HashMap<String, usize> { names.iter().cloned().zip(0..).collect() };
+fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool]) -> Undone {
     let (workloads, nodes) = (index(&state.spec.workload_names), index(&state.spec.node_names));
-    let carried_out =
-        |at| executed.is_none_or(|executed| executed.iter().any(|executed| executed.at == at));
     let mut before = state.clone();
     let mut undone = Undone { moves: 0, predicted_gain: 0.0, realised_gain: 0.0 };
-    for (at, planned) in moves.iter().enumerate().rev().filter(|(at, _)| carried_out(*at)) {
-        let workload = workloads.get(&planned.workload_name);
-        let (source, destination) =
-            (nodes.get(&planned.source_name), nodes.get(&planned.destination_name));
+    for (planned, _) in moves.iter().zip(carried_out).rev().filter(|(_, done)| **done) {
+        let workload = workloads.get(planned.workload_name.as_str());
+        let [source, destination] =
+            [&planned.source_name, &planned.destination_name].map(|name| nodes.get(name.as_str()));
         let (Some(&k), Some(&source), Some(&destination)) = (workload, source, destination) else {
             continue;
         };
         if before.placement[k] as usize == destination {
             before.placement[k] = source as u32;
             undone.moves += 1;
-            undone.predicted_gain += moves[at].predicted_gain;
+            undone.predicted_gain += planned.predicted_gain;
         }
     }
     before.rebuild();
     undone.realised_gain = before.level() - state.level();
     undone
+}
+
+fn index(names: &[String]) -> HashMap<&str, usize> {
+    names.iter().map(String::as_str).zip(0..).collect()
 }
 
 /// Sums of transfer times and of downtimes, where they were measured.
