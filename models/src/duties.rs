@@ -29,13 +29,17 @@ pub fn purpose(state: &ClusterState, workload: usize, destination: usize) -> Opt
     if state.health[source] != Health::Healthy && state.health[destination] == Health::Healthy {
         return Some(Duty::Evacuates);
     }
-    let mends = breaks_class(state, workload, source)
-        || has_company(state, workload, source)
+    let mends = breaks_placement(state, workload, source)
         || lowers_excess(state, workload, source);
-    let breaks = breaks_class(state, workload, destination)
-        || has_company(state, workload, destination)
+    let breaks = breaks_placement(state, workload, destination)
         || lacks_room(state, workload, destination);
     (mends && !breaks).then_some(Duty::Repairs)
+}
+
+/// Whether the workload must not be on this node, for its class or its anti-affinity group, whatever
+/// room there is.
+pub fn breaks_placement(state: &ClusterState, workload: usize, node: usize) -> bool {
+    breaks_class(state, workload, node) || has_company(state, workload, node)
 }
 
 fn breaks_class(state: &ClusterState, workload: usize, node: usize) -> bool {

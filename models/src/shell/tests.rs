@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::StopReason;
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
 use crate::plan::plan;
