@@ -107,28 +107,35 @@ impl Answers {
     }
 }
 
-/// What is asked about: the content of a snapshot, however it is written, an artifact, and how far a
-/// plan may go. `None` for a snapshot without a tick: nothing tells it from a later one.
-pub fn content(
-    snapshot: &Snapshot,
-    artifact: &str,
-    max_moves: u32,
-    list_stays: bool,
-) -> Option<Fingerprint> {
-    snapshot.tick?;
-    Some(fingerprint(&[snapshot.to_json().as_bytes(), artifact.as_bytes()], max_moves, list_stays))
+/// What is asked of a plan besides the snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Most migrations.
+    pub max_moves: u32,
+    /// Whether each workload that stays is told of.
+    pub list_stays: bool,
+    /// How long the plan may take, milliseconds.
+    pub deadline_ms: Option<u64>,
 }
 
-/// The fingerprint of documents and of how far a plan may go.
-pub fn fingerprint(documents: &[&[u8]], max_moves: u32, list_stays: bool) -> Fingerprint {
-    let mut hash = Sha256::new();
-    for document in documents {
-        hash.update((document.len() as u64).to_le_bytes());
-        hash.update(document);
+impl Wanted {
+    /// The fingerprint of these documents with it.
+    pub fn fingerprint(&self, documents: &[&[u8]]) -> Fingerprint {
+        let mut hash = Sha256::new();
+        let wanted = format!("{self:?}");
+        for document in documents.iter().copied().chain([wanted.as_bytes()]) {
+            hash.update((document.len() as u64).to_le_bytes());
+            hash.update(document);
+        }
+        hash.finalize().into()
     }
-    hash.update(max_moves.to_le_bytes());
-    hash.update([u8::from(list_stays)]);
-    hash.finalize().into()
+
+    /// The fingerprint of a snapshot, however it is written, that this artifact plans for. `None`
+    /// for one without a tick: nothing tells it from a later one.
+    pub fn of_content(&self, snapshot: &Snapshot, artifact: &str) -> Option<Fingerprint> {
+        snapshot.tick?;
+        Some(self.fingerprint(&[snapshot.to_json().as_bytes(), artifact.as_bytes()]))
+    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,9 @@ Examples:
   # A baseline plans where the policy is too slow, refused or demoted
   godwit-scorer serve --model policy.pt --fallback best-single-move --decision-deadline-ms 50
 
+  # Plans are carried out, and remembered across restarts
+  godwit-scorer serve --model policy.pt --mode active --limits limits.toml --state state
+
   # Keep enough of every decision to make it again
   godwit-scorer serve --model policy.pt --decision-log decisions
   godwit-scorer replay decisions --model policy.pt

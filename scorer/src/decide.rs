@@ -10,7 +10,7 @@ use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
 use serde::Serialize;
 
-use crate::answers::{Answers, Asked, content};
+use crate::answers::{Answers, Asked, Wanted};
 use crate::cli::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
 use crate::decision::Decision;
 use crate::engine::{Case, Engine, EngineError, Loaded, PlanLimits, micros};
@@ -115,8 +115,9 @@ impl Scorer {
         let moment = self.safety.moment(&mut read.case, plans);
         let (snapshot, artifact) = (&read.case.snapshot, &self.engine.loaded().name.sha256);
         let PlanLimits { max_moves, list_stays, .. } = self.limits;
-        let content = content(snapshot, artifact, max_moves, list_stays);
-        let asked = Asked { named: None, content };
+        // The deadline is the same for every line.
+        let wanted = Wanted { max_moves, list_stays, deadline_ms: None };
+        let asked = Asked { named: None, content: wanted.of_content(snapshot, artifact) };
         // What was answered before may not be worth anything any more.
         if self.safety.around(snapshot, &moment).is_ok()
             && let Ok(Some(answer)) = self.answers.find(&asked)

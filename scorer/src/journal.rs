@@ -81,8 +81,9 @@ pub struct Journal {
     /// Size of the file, and what it was when it was begun.
     bytes: u64,
     begun: u64,
-    /// Whether there is something that may not be on the disk.
-    dirty: bool,
+    /// Entries that were written, and how many of them are on the disk.
+    written: u64,
+    synced: u64,
     /// Whether the last entry could not be written.
     failing: bool,
     recalled: Memory,
@@ -96,16 +97,21 @@ pub struct Journal {
 /// A file with entries that may not be on the disk yet.
 pub struct Unsynced {
     file: Arc<File>,
+    entries: u64,
     lost: Counter,
 }
 
+/// So many entries are on the disk, as far as the system can say.
+pub struct Synced(u64);
+
 impl Unsynced {
     /// Waits until they are.
-    pub fn sync(&self) {
+    pub fn sync(self) -> Synced {
         if let Err(error) = self.file.sync_data() {
             self.lost.inc();
             tracing::error!(%error, "what is remembered may not be on the disk");
         }
+        Synced(self.entries)
     }
 }
 
@@ -135,7 +141,8 @@ impl Journal {
             file: None,
             bytes: 0,
             begun: 0,
-            dirty: false,
+            written: 0,
+            synced: 0,
             failing: false,
             recalled: found.memory,
             halted: found.halted,
@@ -203,9 +210,14 @@ impl Journal {
     }
 
     /// The file, if it has entries that may not be on the disk.
-    pub fn unsynced(&mut self) -> Option<Unsynced> {
-        let file = self.file.clone().filter(|_| std::mem::take(&mut self.dirty))?;
-        Some(Unsynced { file, lost: self.lost.clone() })
+    pub fn unsynced(&self) -> Option<Unsynced> {
+        let file = self.file.clone().filter(|_| self.synced < self.written)?;
+        Some(Unsynced { file, entries: self.written, lost: self.lost.clone() })
+    }
+
+    /// Those need not be brought there again.
+    pub fn synced(&mut self, Synced(entries): Synced) {
+        self.synced = self.synced.max(entries);
     }
 
     fn append(&mut self, entry: &Entry) -> io::Result<()> {
@@ -215,7 +227,7 @@ impl Journal {
         };
         file.write_all(&line)?;
         self.bytes += line.len() as u64;
-        self.dirty = true;
+        self.written += 1;
         Ok(())
     }
 
@@ -232,7 +244,8 @@ impl Journal {
         #[cfg(unix)]
         File::open(&self.folder)?.sync_all()?;
         self.file = Some(Arc::new(file));
-        (self.bytes, self.begun, self.dirty) = (line.len() as u64, line.len() as u64, false);
+        (self.bytes, self.begun) = (line.len() as u64, line.len() as u64);
+        self.synced = self.written;
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use godwit_models::shell::{
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Case;
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal, Unsynced};
 
 /// What counts as a short while for a workload that returns, in ticks, where the limits do not say.
 const RETURN_TICKS: u32 = 24;
@@ -201,10 +201,11 @@ impl Safety {
 
     /// Waits until what was written down is on the disk; at once without a journal.
     pub fn sync(&self) {
-        let file = self.kept().journal.as_mut().and_then(Journal::unsynced);
+        let unsynced = self.kept().journal.as_ref().and_then(Journal::unsynced);
         // Without the lock: others need not wait for the disk.
-        if let Some(file) = file {
-            file.sync();
+        let Some(synced) = unsynced.map(Unsynced::sync) else { return };
+        if let Some(journal) = &mut self.kept().journal {
+            journal.synced(synced);
         }
     }
 

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 use support::service::{Service, eventually, rest};
 use support::{Fixture, scorer};
 
+/// Plans that take long enough to come in each other's way.
+const SLOW: &[&str] = &["--best-of", "100"];
+
 const BACKOFF: &str =
     "[backoff]\nfirst_ticks = 5\nfactor = 2.0\nmost_ticks = 50\nforget_ticks = 200\n";
 
@@ -81,7 +84,7 @@ fn all_at_once(service: &Service, bodies: &[String]) -> Vec<(u16, Value)> {
 fn workers_that_plan_at_once_do_not_spend_a_budget_twice() {
     for round in 0..4_u64 {
         let (fixture, arguments) = active("disruption_budgets = { service = 1 }");
-        let service = start(&fixture, &arguments, &[]);
+        let service = start(&fixture, &arguments, SLOW);
         let bodies: Vec<String> = (0..12)
             .map(|n: u64| {
                 // Different snapshots, of several ticks.
@@ -111,7 +114,7 @@ fn workers_that_plan_at_once_do_not_spend_a_budget_twice() {
 #[test]
 fn workers_that_plan_at_once_touch_no_workload_or_node_twice() {
     let (fixture, arguments) = active(&format!("max_moves = 1\n{BACKOFF}"));
-    let service = start(&fixture, &arguments, &[]);
+    let service = start(&fixture, &arguments, SLOW);
     let bodies: Vec<String> = (0..12)
         .map(|n| {
             let mut snapshot = snapshot(&fixture, 100 + n % 2);
@@ -160,7 +163,7 @@ fn the_same_question_at_once_has_one_answer() {
 fn plans_that_were_made_twice_are_made_again_bit_for_bit() {
     let (fixture, arguments) = active(&format!("hold_down_ticks = 9\nmax_moves = 2\n{BACKOFF}"));
     let folder = fixture.path("decisions").display().to_string();
-    let mut service = start(&fixture, &arguments, &["--decision-log", &folder]);
+    let mut service = start(&fixture, &arguments, &[SLOW, &["--decision-log", &folder]].concat());
     for round in 0..4 {
         let bodies: Vec<String> = (0..8)
             .map(|n| {

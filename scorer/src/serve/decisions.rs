@@ -26,7 +26,7 @@ use super::error::ApiError;
 use super::planning::{self, Comparison, FallbackReason, Outcome};
 use super::pool::Worker;
 use super::settings::{Bounds, Mode, Shadow};
-use crate::answers::{Asked, NameTaken, content, fingerprint};
+use crate::answers::{Asked, NameTaken, Wanted};
 use crate::cli::Choice;
 use crate::decision::{Decision, Timing};
 use crate::decision_log::{Event, Made};
@@ -220,6 +220,7 @@ fn decide_about(
         if safety.around(&case.snapshot, &moment).is_ok()
             && let Some(answer) = app.desk.find(&asked).map_err(|NameTaken| name_taken())?
         {
+            safety.sync();
             return Ok(answer);
         }
         let question = Question { id: &arrival.id, body, limits, moment };
@@ -272,7 +273,10 @@ fn decide_about(
                 app.history.push(served.id, json);
                 return Ok(answer);
             }
-            Verdict::Repeated(answer) => return Ok(answer),
+            Verdict::Repeated(answer) => {
+                safety.sync();
+                return Ok(answer);
+            }
             Verdict::NameTaken(NameTaken) => return Err(name_taken()),
             Verdict::Gone => return Err(ApiError::timeout()),
             // Now it is made as for a halted service.
@@ -302,12 +306,12 @@ fn asked(
     limits: PlanLimits,
 ) -> Asked {
     let PlanLimits { max_moves, list_stays, .. } = limits;
-    let artifact = &worker.engine.loaded().name.sha256;
-    let name = |key: &String| (key.clone(), fingerprint(&[body], max_moves, list_stays));
+    let wanted = Wanted { max_moves, list_stays, deadline_ms: job.query.deadline_ms };
+    let name = |key: &String| (key.clone(), wanted.fingerprint(&[body]));
     Asked {
         named: job.key.as_ref().map(name),
         content: match app.settings.mode {
-            Mode::Active => content(&case.snapshot, artifact, max_moves, list_stays),
+            Mode::Active => wanted.of_content(&case.snapshot, &worker.engine.loaded().name.sha256),
             Mode::DryRun | Mode::Shadow => None,
         },
     }
