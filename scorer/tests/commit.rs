@@ -286,6 +286,28 @@ fn no_plan_follows_a_halt() {
 }
 
 #[test]
+fn plans_in_the_making_come_out_empty_when_someone_halts() {
+    let (fixture, arguments) = active(BACKOFF);
+    let service = start(&fixture, &arguments, &["--best-of", "1000000", "--deadline-ms", "1500"]);
+    thread::scope(|scope| {
+        let plans = [100, 101].map(|tick| {
+            let body = snapshot(&fixture, tick).to_string();
+            let service = &service;
+            scope.spawn(move || service.post("/v1/plan", body).ok())
+        });
+        thread::sleep(Duration::from_millis(500));
+        service.post("/v1/halt", "").ok();
+        for plan in plans {
+            assert_eq!(plan.join().unwrap()["plan"]["stop_reason"], "halted");
+        }
+    });
+    service.post("/v1/resume", "").ok();
+    // And nobody rests for what did not leave.
+    let next = service.post("/v1/plan?deadline_ms=0", snapshot(&fixture, 102).to_string()).ok();
+    assert_eq!(next.get("left_out"), None, "{next}");
+}
+
+#[test]
 fn a_plan_for_a_client_that_hangs_up_is_not_remembered() {
     let (fixture, arguments) = active(BACKOFF);
     // It plans for a second and a half.
