@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{LevelChange, ReasonCode};
+use crate::plan::{LevelChange, Method, ReasonCode};
 use crate::testing::{cluster, rules};
 use godwit_envs::state::Transfer;
 use serde_json::json;
@@ -23,6 +23,7 @@ fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32)
         wave,
         earliest_start_s: 0.0,
         expires_s: state.rules.episode.tick_s.into(),
+        method: Method::of(state, source),
         reason: ReasonCode::MakesRoom,
     }
 }

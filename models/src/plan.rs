@@ -11,8 +11,9 @@ mod document;
 mod routes;
 mod waves;
 
-pub use document::{LevelChange, Plan, PlannedMove, ReasonCode, StopReason};
+pub use document::{LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReason};
 
+use crate::duties::purpose;
 use crate::policy::Policy;
 use godwit_envs::constraints::Infeasible;
 use godwit_envs::migration::MigrationCost;
@@ -90,6 +91,8 @@ struct Draft {
     waves: Waves,
     /// Level of `settled` after each move, `[1 + moves]`.
     levels: Vec<f32>,
+    /// Whether each move is made whatever it costs, `[moves]`.
+    due: Vec<bool>,
     /// When every move of the plan expires.
     expires_s: Option<f32>,
 }
@@ -103,6 +106,7 @@ impl Draft {
             moves: Vec::new(),
             waves: Waves::new(state),
             levels: vec![state.level()],
+            due: Vec::new(),
             expires_s: ends.into_iter().flatten().reduce(f32::min),
         }
     }
@@ -148,6 +152,7 @@ impl Draft {
         if self.expires_s.is_some_and(|expires_s| turn.start_s >= expires_s) {
             return Ok(false);
         }
+        let is_due = purpose(&self.scratch, workload, destination).is_some();
         let price = self.scratch.migrate(workload, destination)?;
         if self.scratch.rules.episode.mode == Mode::Rebalance {
             // As the environment does: each move counts as a tick.
@@ -166,6 +171,7 @@ impl Draft {
         change[Term::MachineReassignment as usize] =
             (self.settled.reassignment_cost() - cost_before) as f32;
         self.record(workload, source, destination, &change, price, turn);
+        self.due.push(is_due);
         Ok(true)
     }
 
@@ -197,6 +203,7 @@ impl Draft {
             wave: turn.wave,
             earliest_start_s: turn.start_s,
             expires_s: self.expires_s,
+            method: Method::of(state, source),
             reason: ReasonCode::of(&state.objective, change),
         });
     }
@@ -212,7 +219,11 @@ impl Draft {
         let (mut kept, mut best, mut cost) = (0, self.levels[0], 0.0);
         for (at, planned) in self.moves.iter().enumerate() {
             cost += planned.cost;
-            if self.levels[at + 1] + cost < best {
+            if self.due[at] {
+                // Whatever it costs, and what comes after it is measured from there.
+                best = self.levels[at + 1] + cost;
+                kept = at + 1;
+            } else if self.levels[at + 1] + cost < best {
                 best = self.levels[at + 1] + cost;
                 kept = at + 1;
             }

@@ -48,6 +48,11 @@ impl Safety {
         Ok(Self { rules, text, memory: Mutex::new(memory) })
     }
 
+    /// The limits.
+    pub fn rules(&self) -> &ShellRules {
+        &self.rules
+    }
+
     /// The text that the limits were read from; empty if there are none.
     pub fn text(&self) -> &str {
         &self.text

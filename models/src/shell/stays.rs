@@ -2,7 +2,7 @@
 //! have to fall.
 
 use super::Shell;
-use crate::plan::{Plan, StopReason};
+use crate::plan::{Method, Plan, StopReason};
 use godwit_envs::fences::Fences;
 use godwit_envs::observation::LANES;
 use godwit_envs::outlook::Tile;
@@ -130,7 +130,7 @@ impl<'a> Judge<'a> {
             let end = end.to_mut();
             for planned in &plan.moves {
                 end.placement[planned.workload] = planned.destination as u32;
-                if state.rules.episode.mode == Mode::Online {
+                if state.rules.episode.mode == Mode::Online && planned.method == Method::Live {
                     end.transfers.push(Transfer {
                         workload: planned.workload as u32,
                         source: planned.source as u32,
