@@ -31,11 +31,24 @@ impl ClusterState {
         demand <= 0.0 || fits(0.0, demand, self.spec.largest_supply(resource))
     }
 
+    /// Whether the workload demands more of a resource than any node supplies: it may not leave its
+    /// node, and what it counts for there is capped.
+    #[inline(always)]
+    pub fn is_misfit(&self, workload: usize) -> bool {
+        !self.misfits.is_empty() && self.misfits[workload]
+    }
+
+    /// What the workloads on a node that fit nowhere count for of a resource.
+    pub fn held_by_misfits(&self, node: usize, resource: usize) -> f32 {
+        let misfits = self.misfits.iter().enumerate().filter(|(_, misfit)| **misfit);
+        let here = misfits.filter(|&(k, _)| self.node_of(k) == Some(node));
+        here.map(|(k, _)| self.demand_of(k)[resource]).sum()
+    }
+
     /// Takes demand for what nodes can make of it; call it before [`ClusterState::rebuild`].
     ///
-    /// A demand above every node's supply is capped at twice the supply of its own node: no node
-    /// has room for the workload either way, and one wrong number must not drown the loads of all
-    /// others. And demand on a node that lacks the resource counts as if there were a little of it,
+    /// A demand above every node's supply is capped at twice the supply of its own node, as one
+    /// wrong number must not drown the loads of all others, and its workload stays. And demand on a node that lacks the resource counts as if there were a little of it,
     /// half of the smallest such demand on that node: as any other excess, it is overload that falls
     /// with each workload that leaves. Nothing changes for nodes that supply what is demanded.
     pub(crate) fn weigh_misfits(&mut self) {
@@ -50,7 +63,12 @@ impl ClusterState {
             let largest = spec.largest_supply(j);
             for (k, &node) in self.placement.iter().enumerate() {
                 let demand = self.demand[k * m + j];
-                if largest == 0.0 || demand <= 0.0 || fits(0.0, demand, largest) {
+                if demand <= 0.0 || fits(0.0, demand, largest) {
+                    continue;
+                }
+                self.misfits.resize(self.placement.len(), false);
+                self.misfits[k] = true;
+                if largest == 0.0 {
                     continue;
                 }
                 let own = if node == NOWHERE { 0.0 } else { spec.supply_of(node as usize, j) };

@@ -110,6 +110,8 @@ pub struct ClusterState {
     /// Members of each anti-affinity group per node, `[G][P]`.
     pub(crate) group_count: Vec<u16>,
     pub(crate) in_transfer: Vec<bool>,
+    /// Workloads that demand more of a resource than any node supplies, `[K]`; empty for none.
+    pub(crate) misfits: Vec<bool>,
     /// Nodes that accept no workloads.
     pub(crate) closed_nodes: usize,
     /// Waiting workloads by cause, weighted by priority: displaced, unplaced.
@@ -151,6 +153,7 @@ impl ClusterState {
             link_share: vec![0.0; spec.nodes()],
             group_count: vec![0; spec.groups * spec.padded_nodes()],
             in_transfer: vec![false; spec.workloads()],
+            misfits: Vec::new(),
             closed_nodes: 0,
             waiting: [0.0; 2],
             workload_count: vec![0; spec.padded_nodes()],

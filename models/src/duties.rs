@@ -91,12 +91,13 @@ fn has_company(state: &ClusterState, workload: usize, node: usize) -> bool {
         })
 }
 
-/// What a node holds of a resource once the transfers that leave it are complete.
+/// What a node holds of a resource once the transfers that leave it are complete, of workloads that
+/// some node could hold: the others' excess is nothing that a migration could mend.
 fn held_in_the_end(state: &ClusterState, node: usize, resource: usize) -> f32 {
     let held = state.now.held[resource * state.spec.padded_nodes() + node];
     let leaving = state.transfers.iter().filter(|transfer| transfer.source as usize == node);
     let leaving = leaving.map(|transfer| state.demand_of(transfer.workload as usize)[resource]);
-    held - leaving.sum::<f32>()
+    held - leaving.sum::<f32>() - state.held_by_misfits(node, resource)
 }
 
 /// What the workload's leaving takes off the node's excess of a resource over its supply; 0 where

@@ -128,6 +128,9 @@ impl Replay<'_> {
         if state.transfers.iter().any(|transfer| transfer.workload as usize == workload) {
             found.push(Violation::InTransfer { at, workload });
         }
+        if state.is_misfit(workload) {
+            found.push(Violation::FitsNowhere { at, workload });
+        }
         if !state.is_open(node) {
             found.push(Violation::NodeClosed { at, node });
         }

@@ -188,3 +188,7 @@ impl Policy for DutiesFirst<'_> {
         self.policy.act(state)
     }
 }
+
+#[cfg(test)]
+#[path = "first_tests.rs"]
+mod tests;

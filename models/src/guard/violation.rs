@@ -99,6 +99,14 @@ pub enum Violation {
         /// Ticks it still has to wait.
         ticks: u32,
     },
+    /// The workload demands more of a resource than any node supplies.
+    #[error("move {at}: expected a workload that some node could hold, got {workload}")]
+    FitsNowhere {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+    },
     /// The destination is draining or has failed.
     #[error("move {at}: expected a node that accepts workloads, got node {node}")]
     NodeClosed {

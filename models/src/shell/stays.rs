@@ -167,6 +167,8 @@ impl<'a> Judge<'a> {
             StayReason::Cooldown
         } else if matches!(self.stop_reason, StopReason::Halted | StopReason::Refused) {
             self.stop_reason.into()
+        } else if state.is_misfit(k) {
+            StayReason::NoFeasibleDestination
         } else if let Some(reason) = self.limit(k, node) {
             reason
         } else if self.end.transfers.len() >= limits.transfers_in_flight as usize
