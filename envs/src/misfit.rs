@@ -19,18 +19,13 @@ const MOST_INVERSE: f32 = 1e15;
 
 impl ClusterSpec {
     /// Largest supply of a resource among the nodes.
-    pub fn largest_supply(&self, resource: usize) -> f32 {
+    fn largest_supply(&self, resource: usize) -> f32 {
         let padded = self.padded_nodes();
         self.supply[resource * padded..][..padded].iter().copied().fold(0.0, f32::max)
     }
 }
 
 impl ClusterState {
-    /// Whether some node could hold this much of a resource, had it nothing else.
-    pub fn fits_somewhere(&self, resource: usize, demand: f32) -> bool {
-        demand <= 0.0 || fits(0.0, demand, self.spec.largest_supply(resource))
-    }
-
     /// Whether the workload demands more of a resource than any node supplies: it may not leave its
     /// node, and what it counts for there is capped.
     #[inline(always)]

@@ -43,6 +43,24 @@ pub fn purpose(state: &ClusterState, workload: usize, destination: usize) -> Opt
     (mends && !breaks).then_some(Duty::Repairs)
 }
 
+/// Whether a transfer that starts now, in the tick of the snapshot, ends before its source is switched
+/// off. A deadline that is not ahead is one that nobody has stated, or has passed: there is nothing to
+/// lose.
+pub(crate) fn ends_in_time(
+    state: &ClusterState,
+    now: u32,
+    workload: usize,
+    destination: usize,
+) -> bool {
+    let Some(source) = state.node_of(workload) else { return false };
+    let left = state.deadline[source].saturating_sub(now);
+    if state.health[source] != Health::Draining || left == 0 {
+        return true;
+    }
+    let left_s = left as f32 * state.rules.episode.tick_s;
+    state.migration_cost(workload, destination).transfer_s <= left_s
+}
+
 /// How many migrations fulfil each duty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {

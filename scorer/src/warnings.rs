@@ -3,6 +3,7 @@
 
 use godwit_envs::cluster::Health;
 use godwit_envs::objective::{LEVEL_TERMS, Term};
+use godwit_envs::outlook::fits;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::plan::{Plan, StopReason};
@@ -130,21 +131,22 @@ impl Warnings {
 
     /// Demands that no node could hold, and amounts whose units seem to differ.
     pub fn about_amounts(&mut self, snapshot: &Snapshot, state: &ClusterState) {
-        let kinds = |name: &String| state.rules.resources.iter().position(|r| r.name == *name);
         for (j, resource) in snapshot.resources.iter().enumerate() {
             let supplies = snapshot.nodes.iter().map(|node| (node.supply[j], &node.name));
             self.about_units("supplies", resource, supplies);
             let demands = snapshot.workloads.iter().map(|w| (w.demand[j], &w.name));
             self.about_units("demands", resource, demands);
         }
+        let largest: Vec<f32> = (0..snapshot.resources.len())
+            .map(|j| snapshot.nodes.iter().map(|node| node.supply[j]).fold(0.0, f32::max))
+            .collect();
         // One resource of a workload is enough.
-        let kinds: Vec<Option<usize>> = snapshot.resources.iter().map(kinds).collect();
-        let largest: Vec<f32> =
-            kinds.iter().map(|kind| kind.map_or(0.0, |at| state.spec.largest_supply(at))).collect();
-        for workload in &snapshot.workloads {
-            let too_much = workload.demand.iter().zip(&kinds).position(|(&demand, kind)| {
-                kind.is_some_and(|kind| !state.fits_somewhere(kind, demand))
-            });
+        for (k, workload) in snapshot.workloads.iter().enumerate() {
+            if !state.is_misfit(k) {
+                continue;
+            }
+            let mut demands = workload.demand.iter().zip(&largest);
+            let too_much = demands.position(|(&demand, &most)| !fits(0.0, demand, most));
             let Some(j) = too_much else { continue };
             self.add(WarningCode::FitsNowhere, || {
                 let message = format!(

@@ -16,7 +16,7 @@
 use crate::baselines::best_single_move::BestSingleMoveRules;
 use crate::baselines::evacuate::refuge;
 use crate::baselines::scan::Scan;
-use crate::duties::{breaks_class, excess_of, has_company};
+use crate::duties::{breaks_class, ends_in_time, excess_of, has_company};
 use crate::policy::Policy;
 use godwit_envs::cluster::Health;
 use godwit_envs::objective::Term;
@@ -70,35 +70,22 @@ impl<'a> DutiesFirst<'a> {
         if !(0..state.spec.nodes()).any(leaves) {
             return None;
         }
-        let mut ways: Vec<(u32, f32, f32, usize, usize)> = (0..state.spec.workloads())
+        let mut ways: Vec<(u32, f32, f32, usize)> = (0..state.spec.workloads())
             .filter_map(|k| {
                 let node = state.node_of(k).filter(|&node| leaves(node))?;
                 state.may_leave(k).ok()?;
                 // Whoever is on a failed node is down already.
                 let due = if state.restarts_from(node) { 0 } else { state.deadline[node] };
-                Some((due, -state.spec.priority[k], state.spec.state_gib[k], k, node))
+                Some((due, -state.spec.priority[k], state.spec.state_gib[k], k))
             })
             .collect();
         ways.sort_unstable_by(|a, b| {
             let sizes = a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2));
             a.0.cmp(&b.0).then(sizes).then(a.3.cmp(&b.3))
         });
-        ways.into_iter().find_map(|(.., k, node)| {
-            let in_time = |to: usize| self.ends_in_time(state, k, node, to);
-            Some((k, refuge(state, k, in_time)?))
-        })
-    }
-
-    /// Whether a transfer that starts now ends before the source is switched off. A deadline that
-    /// is not ahead is one that nobody has stated, or has passed: there is nothing to lose.
-    fn ends_in_time(&self, state: &ClusterState, k: usize, source: usize, to: usize) -> bool {
         let now = self.start.unwrap_or(state.tick);
-        let left = state.deadline[source].saturating_sub(now);
-        if state.restarts_from(source) || left == 0 {
-            return true;
-        }
-        let left_s = left as f32 * state.rules.episode.tick_s;
-        state.migration_cost(k, to).transfer_s <= left_s
+        ways.into_iter()
+            .find_map(|(.., k)| Some((k, refuge(state, k, |to| ends_in_time(state, now, k, to))?)))
     }
 
     fn parting(&mut self, state: &ClusterState) -> Option<(usize, usize)> {

@@ -2,6 +2,7 @@
 //! have to fall.
 
 use super::Shell;
+use crate::duties::ends_in_time;
 use crate::plan::{Method, Plan, StopReason};
 use godwit_envs::fences::Fences;
 use godwit_envs::observation::LANES;
@@ -42,6 +43,8 @@ pub enum StayReason {
     TransferLimit,
     /// It has left the nodes that could take it, and must not return to them yet.
     HeldDown,
+    /// Its node drains, and no transfer to a node that could take it would end before the deadline.
+    TooLate,
     /// No node could take it: capacity, class, anti-affinity, health or transfers in flight.
     NoFeasibleDestination,
     /// It could move, and the policy prefers to move nothing more.
@@ -209,7 +212,11 @@ impl<'a> Judge<'a> {
             for lane in (0..LANES).filter(|&lane| open[lane]) {
                 let node = tile.node[lane] as usize;
                 if !self.fences.keeps_out(k, node) {
-                    return None;
+                    if ends_in_time(self.state, self.state.tick, k, node) {
+                        return None;
+                    }
+                    reason = reason.min(StayReason::TooLate);
+                    continue;
                 }
                 let closed = if self.shell.is_some_and(|shell| shell.fences.closes(node)) {
                     StayReason::StaleNode
