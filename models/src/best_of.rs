@@ -12,7 +12,7 @@
 use crate::network_policy::NetworkPolicy;
 use crate::plan::Plan;
 use crate::policy::Policy;
-use godwit_envs::scenario::Mode;
+use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -107,6 +107,10 @@ impl Policy for Draws {
             Some(rng) => self.policy.act_by(state, |q| draw(q, rng)),
             None => self.policy.act(state),
         }
+    }
+
+    fn sees_health(&self, rules: &Rules) -> bool {
+        self.policy.sees_health(rules)
     }
 }
 

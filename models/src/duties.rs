@@ -1,8 +1,13 @@
 //! What has to be done whatever a policy thinks: nodes that close are emptied, and broken rules of
 //! the input are mended.
 
+mod first;
+
+pub use first::DutiesFirst;
+
 use godwit_envs::cluster::{Health, NO_GROUP};
 use godwit_envs::outlook::fits;
+use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,16 +35,71 @@ pub fn purpose(state: &ClusterState, workload: usize, destination: usize) -> Opt
         return Some(Duty::Evacuates);
     }
     let mends = breaks_placement(state, workload, source)
-        || lowers_excess(state, workload, source);
+        || (0..state.spec.resources).any(|j| excess_of(state, workload, source, j) > 0.0);
     let breaks = breaks_placement(state, workload, destination)
         || lacks_room(state, workload, destination);
     (mends && !breaks).then_some(Duty::Repairs)
 }
 
-/// Whether the workload must not be on this node, for its class or its anti-affinity group, whatever
-/// room there is.
+/// Whether a transfer that starts now, in the tick of the snapshot, ends before its source is switched
+/// off. A deadline that is not ahead is one that nobody has stated, or has passed: there is nothing to
+/// lose.
+pub(crate) fn ends_in_time(
+    state: &ClusterState,
+    now: u32,
+    workload: usize,
+    destination: usize,
+) -> bool {
+    let Some(source) = state.node_of(workload) else { return false };
+    let left = state.deadline[source].saturating_sub(now);
+    if state.health[source] != Health::Draining || left == 0 {
+        return true;
+    }
+    let left_s = left as f32 * state.rules.episode.tick_s;
+    state.migration_cost(workload, destination).transfer_s <= left_s
+}
+
+/// How many migrations fulfil each duty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Done {
+    /// They leave draining, degraded or failed nodes for healthy ones.
+    pub evacuates: u32,
+    /// They mend broken rules.
+    pub repairs: u32,
+}
+
+/// What these migrations, workload and destination in order, fulfil from this state on.
+pub fn done(state: &ClusterState, moves: &[(usize, usize)]) -> Done {
+    let mut done = Done::default();
+    if moves.is_empty() {
+        return done;
+    }
+    let mut state = state.clone();
+    for &(workload, destination) in moves {
+        match purpose(&state, workload, destination) {
+            Some(Duty::Evacuates) => done.evacuates += 1,
+            Some(Duty::Repairs) => done.repairs += 1,
+            None => {}
+        }
+        if state.migrate(workload, destination).is_err() {
+            // What the state's budget forbids a later wave may do.
+            state.placement[workload] = destination as u32;
+            state.rebuild();
+        } else if state.rules.episode.mode == Mode::Rebalance {
+            state.start_tick();
+        }
+    }
+    done
+}
+
+/// Whether the workload must not be on this node, for its class or its anti-affinity group, or as the
+/// node lacks a resource altogether.
 pub fn breaks_placement(state: &ClusterState, workload: usize, node: usize) -> bool {
-    breaks_class(state, workload, node) || has_company(state, workload, node)
+    let demand = state.demand_of(workload).iter().enumerate();
+    let mut lacking = demand.filter(|&(j, &d)| d > 0.0 && state.spec.supply_of(node, j) == 0.0);
+    breaks_class(state, workload, node)
+        || has_company(state, workload, node)
+        || lacking.next().is_some()
 }
 
 fn breaks_class(state: &ClusterState, workload: usize, node: usize) -> bool {
@@ -57,22 +117,26 @@ fn has_company(state: &ClusterState, workload: usize, node: usize) -> bool {
         })
 }
 
-/// What a node holds of a resource once the transfers that leave it are complete.
+/// What a node holds of a resource once the transfers that leave it are complete, of workloads that
+/// some node could hold: the others' excess is nothing that a migration could mend.
 fn held_in_the_end(state: &ClusterState, node: usize, resource: usize) -> f32 {
     let held = state.now.held[resource * state.spec.padded_nodes() + node];
     let leaving = state.transfers.iter().filter(|transfer| transfer.source as usize == node);
     let leaving = leaving.map(|transfer| state.demand_of(transfer.workload as usize)[resource]);
-    held - leaving.sum::<f32>()
+    held - leaving.sum::<f32>() - state.held_by_misfits(node, resource)
 }
 
-/// Whether the node holds more than its supply of something that the workload demands, by more
-/// than rounding, even when the transfers that leave it are complete.
-fn lowers_excess(state: &ClusterState, workload: usize, node: usize) -> bool {
-    let demand = state.demand_of(workload).iter().enumerate();
-    demand.filter(|(_, demand)| **demand > 0.0).any(|(j, &demand)| {
-        let (held, supply) = (held_in_the_end(state, node, j), state.spec.supply_of(node, j));
-        !fits(held, 0.0, supply) && demand.min(held - supply) > held * ROUNDING
-    })
+/// What the workload's leaving takes off the node's excess of a resource over its supply; 0 where
+/// that is no more than rounding. Transfers that leave the node count as complete.
+fn excess_of(state: &ClusterState, workload: usize, node: usize, resource: usize) -> f32 {
+    let (demand, supply) =
+        (state.demand_of(workload)[resource], state.spec.supply_of(node, resource));
+    if demand <= 0.0 {
+        return 0.0;
+    }
+    let held = held_in_the_end(state, node, resource);
+    let excess = demand.min(held - supply);
+    if fits(held, 0.0, supply) || excess <= held * ROUNDING { 0.0 } else { excess }
 }
 
 fn lacks_room(state: &ClusterState, workload: usize, node: usize) -> bool {

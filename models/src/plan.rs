@@ -12,7 +12,7 @@ mod routes;
 mod waves;
 mod worth;
 
-pub use document::{LevelChange, Plan, PlannedMove, ReasonCode, StopReason};
+pub use document::{LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReason};
 
 use crate::duties::{self, Duty};
 use crate::policy::Policy;
@@ -247,6 +247,7 @@ impl Draft {
             wave: turn.wave,
             earliest_start_s: turn.start_s,
             expires_s: self.expires_s,
+            method: Method::of(state, source),
             reason: match duty {
                 Some(Duty::Evacuates) => ReasonCode::Evacuates,
                 Some(Duty::Repairs) => ReasonCode::Repairs,

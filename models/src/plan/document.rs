@@ -1,6 +1,7 @@
 //! What a plan says: the part of a decision's document that is about migrations.
 
 use godwit_envs::objective::{LEVEL_TERMS, Objective, Term};
+use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,8 @@ pub struct PlannedMove {
     pub cost: f32,
     /// Traffic, GiB.
     pub moved_gib: f32,
-    /// Expected length of the transfer, seconds, as the world model prices it.
+    /// Expected length of the transfer, seconds, as the world model prices it; of a cold restart, the
+    /// time until the workload runs again.
     pub transfer_s: f32,
     /// Expected time in which the workload does not run, seconds.
     pub downtime_s: f32,
@@ -70,8 +72,22 @@ pub struct PlannedMove {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "f32")]
     pub expires_s: Option<f32>,
+    /// How it is carried out.
+    #[serde(default)]
+    pub method: Method,
     /// What it is good for.
     pub reason: ReasonCode,
+}
+
+/// How a workload comes to another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Its state is copied from the node that it leaves.
+    #[default]
+    Live,
+    /// It is started anew: the node that it leaves has failed, and nothing is copied from it.
+    ColdRestart,
 }
 
 /// Change of each level term; units as in [`Term`].
@@ -115,6 +131,13 @@ pub enum ReasonCode {
     Repairs,
     /// A stop on the way, for want of room: the workload goes on later in the plan.
     Parks,
+}
+
+impl Method {
+    /// How a workload leaves this node.
+    pub fn of(state: &ClusterState, source: usize) -> Self {
+        if state.restarts_from(source) { Self::ColdRestart } else { Self::Live }
+    }
 }
 
 impl LevelChange {

@@ -41,9 +41,9 @@ pub enum Refusal {
         rule: String,
     },
     /// The snapshot is too old.
-    #[error("taken_at_s: expected a snapshot of at most {limit_s} s, got one of {age_s} s")]
+    #[error("taken_at_s: expected a snapshot of at most {limit_s} s, got one of {age_s} s{}", ahead(*age_s))]
     Stale {
-        /// Its age, seconds.
+        /// Its age, seconds; negative for one from the future.
         age_s: f64,
         /// Oldest that is decided about, seconds.
         limit_s: f64,
@@ -280,6 +280,15 @@ impl Quotas {
     }
 }
 
+/// What is wrong with a time that is ahead of the clock: by thousands of years, its unit.
+fn ahead(age_s: f64) -> &'static str {
+    match age_s {
+        age_s if age_s < -1e10 => ", which looks like milliseconds",
+        age_s if age_s < 0.0 => ", as some clock is wrong",
+        _ => "",
+    }
+}
+
 /// Whether anything may be decided.
 fn admit(rules: &ShellRules, snapshot: &Snapshot, now_s: f64) -> Result<(), Refusal> {
     let missing = |field: &str, rule: &str| Refusal::NoTime {
@@ -297,8 +306,8 @@ fn admit(rules: &ShellRules, snapshot: &Snapshot, now_s: f64) -> Result<(), Refu
     if let Some(limit_s) = rules.max_age_s {
         let taken = snapshot.taken_at_s.ok_or_else(|| missing("taken_at_s", "max_age_s"))?;
         // A snapshot from the future is as doubtful as an old one: some clock is wrong.
-        let age_s = (now_s - taken).abs();
-        if age_s > limit_s {
+        let age_s = now_s - taken;
+        if age_s.abs() > limit_s {
             return Err(Refusal::Stale { age_s, limit_s });
         }
     }
