@@ -279,6 +279,7 @@ mod tests {
             objective_after: 1.0,
             worth: 0.0,
             payback_ticks: None,
+            later: Vec::new(),
         };
         let mut made = 0;
         let best = best_plan(9, |number| {

@@ -36,8 +36,8 @@ pub fn purpose(state: &ClusterState, workload: usize, destination: usize) -> Opt
     }
     let mends = breaks_placement(state, workload, source)
         || (0..state.spec.resources).any(|j| excess_of(state, workload, source, j) > 0.0);
-    let breaks = breaks_placement(state, workload, destination)
-        || lacks_room(state, workload, destination);
+    let breaks =
+        breaks_placement(state, workload, destination) || lacks_room(state, workload, destination);
     (mends && !breaks).then_some(Duty::Repairs)
 }
 

@@ -7,15 +7,19 @@
 //!
 //! In online scenarios a plan holds the moves of one tick.
 
+mod ahead;
 mod document;
 mod routes;
 mod waves;
 mod worth;
 
+pub use ahead::LaterMove;
+pub(crate) use ahead::MOST_TICKS;
 pub use document::{LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReason};
 
 use crate::duties::{self, Duty};
 use crate::policy::Policy;
+use ahead::Continuation;
 use godwit_envs::constraints::Infeasible;
 use godwit_envs::migration::MigrationCost;
 use godwit_envs::objective::{LEVEL_TERMS, Term};
@@ -25,6 +29,7 @@ use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use std::time::Instant;
 use waves::{Turn, Waves};
+use worth::{Chain, End};
 
 /// How far a plan may go.
 #[derive(Debug, Clone, Copy)]
@@ -89,22 +94,34 @@ pub fn plan_within(
         let before = draft.moves.len();
         let stop_reason = draft.decide(policy, reach, fence);
         let decided = draft.moves.len();
-        let found = draft.chains();
+        let mut found = draft.chains();
+        let mut continuation = None;
+        if found.end() < decided && stop_reason == StopReason::BudgetSpent {
+            continuation = draft.go_on(found.end(), policy, reach.deadline, fence);
+        }
+        if let Some(continuation) = &continuation {
+            found.chains.push(Chain { moves: found.end()..decided, end: End::GoesOn });
+            found.worth += continuation.worth;
+        }
         let kept = found.end();
         let enough = found.are_worth(f64::from(reach.min_gain_share) * draft.held[0]);
         draft = draft.worthwhile(state, &found, enough, fence);
-        if let Some(shorter) = routes::shorten(state, &draft, fence) {
+        draft.continuation = continuation.filter(|_| enough);
+        if draft.continuation.is_none()
+            && let Some(shorter) = routes::shorten(state, &draft, fence)
+        {
             draft = shorter;
         }
         let stop_reason = match stop_reason {
             _ if !enough => StopReason::GainBelowThreshold,
-            StopReason::Deadline | StopReason::OutOfTime | StopReason::InfeasibleChoice => {
-                stop_reason
-            }
+            StopReason::OutOfTime | StopReason::InfeasibleChoice => stop_reason,
+            // Before the deadline: a plan that is made again without a clock says the same.
             _ if kept < decided => StopReason::NoGain,
             // Fewer moves come to the same: there is room for more.
             StopReason::BudgetSpent | StopReason::MaxMoves
-                if !draft.is_cut && (before + 1..decided).contains(&draft.moves.len()) =>
+                if !draft.is_cut
+                    && draft.continuation.is_none()
+                    && (before + 1..decided).contains(&draft.moves.len()) =>
             {
                 continue;
             }
@@ -132,6 +149,8 @@ struct Draft {
     payback_ticks: u32,
     /// Whether moves were taken off the end, so that the states are those of another plan.
     is_cut: bool,
+    /// How the last moves, behind the last chain, come to be worth their costs.
+    continuation: Option<Continuation>,
     /// When every move of the plan expires.
     expires_s: Option<f32>,
 }
@@ -149,6 +168,7 @@ impl Draft {
             due: Vec::new(),
             payback_ticks,
             is_cut: false,
+            continuation: None,
             expires_s: ends.into_iter().flatten().reduce(f32::min),
         }
     }
@@ -280,12 +300,17 @@ impl Draft {
     fn finish(mut self, stop_reason: StopReason) -> Plan {
         let found = self.chains();
         worth::give_reasons(&mut self.moves, &found);
+        let (later, further) = match self.continuation {
+            Some(Continuation { later, worth }) => (later, worth),
+            None => (Vec::new(), 0.0),
+        };
         Plan {
             waves: self.moves.last().map_or(0, |last| last.wave + 1),
             stop_reason,
             objective_before: self.levels[0],
             objective_after: self.levels[self.moves.len()],
-            worth: found.worth as f32,
+            worth: (found.worth + further) as f32,
+            later,
             payback_ticks: match self.scratch.rules.episode.mode {
                 Mode::Online => Some(self.payback_ticks),
                 Mode::Rebalance => None,

@@ -329,6 +329,7 @@ fn nothing(
         objective_after: level,
         worth: 0.0,
         payback_ticks: None,
+        later: Vec::new(),
     };
     let (stays, stays_us) = stays(case, None, &plan, list_stays);
     Planned {

@@ -1,5 +1,6 @@
 //! What a plan says: the part of a decision's document that is about migrations.
 
+use super::ahead::LaterMove;
 use godwit_envs::objective::{LEVEL_TERMS, Objective, Term};
 use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
@@ -28,6 +29,10 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     pub payback_ticks: Option<u32>,
+    /// Moves of later ticks that the last moves of this one count on. The scorer proposes them first
+    /// in the next ticks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<LaterMove>,
 }
 
 /// One migration of a plan.
@@ -129,6 +134,8 @@ pub enum ReasonCode {
     Evacuates,
     /// Mends a constraint that the snapshot breaks, whatever it costs.
     Repairs,
+    /// Worth its costs together with the moves of later ticks that the plan names.
+    BeginsChain,
     /// A stop on the way, for want of room: the workload goes on later in the plan.
     Parks,
 }

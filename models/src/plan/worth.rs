@@ -23,8 +23,19 @@ const ROUNDING: f64 = 1e-6;
 pub(super) struct Chain {
     /// Positions of its moves.
     pub moves: Range<usize>,
-    /// Whether it is made whatever it costs: its last move has to be made.
-    pub is_due: bool,
+    /// What it is kept for.
+    pub end: End,
+}
+
+/// What a chain is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is worth its costs.
+    Pays,
+    /// Its last move has to be made whatever it costs.
+    IsDue,
+    /// It is worth its costs with moves of later ticks.
+    GoesOn,
 }
 
 /// What a draft's moves come to.
@@ -44,7 +55,7 @@ impl Chains {
 
     /// Whether those that are not due, if there are any, are worth so much.
     pub fn are_worth(&self, least: f64) -> bool {
-        self.worth >= least || self.chains.iter().all(|chain| chain.is_due)
+        self.worth >= least || self.chains.iter().all(|chain| chain.end == End::IsDue)
     }
 }
 
@@ -54,24 +65,30 @@ pub(super) fn held(state: &ClusterState, ticks: u32) -> f64 {
     if state.rules.episode.mode == Mode::Rebalance {
         return level(&state.objective, &state.level_terms(), state.reassignment_cost());
     }
+    held_from(state, 0, ticks)
+}
+
+/// [`held`] of an online state in which `passed` of these ticks are over, from then on. Its demand and
+/// forecast are still those of the first.
+pub(super) fn held_from(state: &ClusterState, passed: u32, ticks: u32) -> f64 {
     let tick_s = state.rules.episode.tick_s;
-    let window = f64::from(ticks);
+    let (from, to) = (f64::from(passed), f64::from(ticks));
     let longest = longest_transfer_s(state);
-    let in_transit = (f64::from(longest) / f64::from(tick_s)).min(window);
+    let in_transit = (f64::from(longest) / f64::from(tick_s)).min(to - from);
     if in_transit <= 0.0 {
-        return held_settled(state, 0.0, window);
+        return held_settled(state, from, to);
     }
     let mut state = state.clone();
-    let terms = state.run_transfers(longest.min(tick_s * ticks as f32));
+    let terms = state.run_transfers(longest.min(tick_s * (ticks - passed) as f32));
     let transient = level(&state.objective, &terms, 0) * in_transit;
-    if in_transit >= window {
+    if in_transit >= to - from {
         return transient;
     }
     // Rounding may leave the last transfer a little time.
     while !state.transfers.is_empty() {
         state.run_transfers(longest_transfer_s(&state));
     }
-    transient + held_settled(&state, in_transit, window)
+    transient + held_settled(&state, from + in_transit, to)
 }
 
 /// The same between two times, in ticks from now, of a state without transfers: from view to view
@@ -99,27 +116,29 @@ fn longest_transfer_s(state: &ClusterState) -> f32 {
 
 /// The weighted sum in double precision, with the machine-reassignment cost as the whole number that
 /// it is.
-fn level(objective: &Objective, terms: &[f32], reassignment_cost: i64) -> f64 {
-    let weighted = objective.weights.iter().zip(terms).enumerate().map(|(term, (&weight, &value))| {
-        let value = match term {
-            term if term == Term::MachineReassignment as usize => reassignment_cost as f64,
-            _ => f64::from(value),
-        };
-        f64::from(weight) * value
-    });
+pub(super) fn level(objective: &Objective, terms: &[f32], reassignment_cost: i64) -> f64 {
+    let weighted =
+        objective.weights.iter().zip(terms).enumerate().map(|(term, (&weight, &value))| {
+            let value = match term {
+                term if term == Term::MachineReassignment as usize => reassignment_cost as f64,
+                _ => f64::from(value),
+            };
+            f64::from(weight) * value
+        });
     weighted.sum()
 }
 
 impl Draft {
     /// The chains of the moves so far.
     pub(super) fn chains(&self) -> Chains {
-        let margin = ROUNDING * self.rounded();
+        let margin = self.margin();
         let mut found = Chains::default();
         let mut first = 0;
         for (at, is_due) in self.due.iter().enumerate() {
             let worth = self.worth_of(first..at + 1);
             if *is_due || worth > margin {
-                found.chains.push(Chain { moves: first..at + 1, is_due: *is_due });
+                let end = if *is_due { End::IsDue } else { End::Pays };
+                found.chains.push(Chain { moves: first..at + 1, end });
                 found.worth += if *is_due { 0.0 } else { worth };
                 first = at + 1;
             }
@@ -133,11 +152,12 @@ impl Draft {
         self.held[moves.start] - self.held[moves.end] - costs
     }
 
-    /// The part of the held objective that is a sum of 32-bit numbers.
-    fn rounded(&self) -> f64 {
+    /// What a chain has to be worth: more than rounding may come to. The cost of a
+    /// machine-reassignment problem is exact.
+    pub(super) fn margin(&self) -> f64 {
         let exact = f64::from(self.scratch.objective.weights[Term::MachineReassignment as usize])
             * self.settled.reassignment_cost() as f64;
-        (self.held[0] - exact).abs().max(1.0)
+        ROUNDING * (self.held[0] - exact).abs().max(1.0)
     }
 
     /// The draft with these chains of it alone, each with no move that it is worth as much without.
@@ -150,7 +170,7 @@ impl Draft {
         enough: bool,
         fence: &mut Fencing<'_>,
     ) -> Self {
-        let is_kept = |chain: &&Chain| enough || chain.is_due;
+        let is_kept = |chain: &&Chain| enough || chain.end == End::IsDue;
         let all = found.chains.iter().filter(is_kept).count() == found.chains.len();
         if all && found.chains.iter().all(|chain| chain.moves.len() == 1) {
             self.truncate(found.end());
@@ -159,7 +179,7 @@ impl Draft {
         let anew = || Draft::new(state, self.expires_s, self.payback_ticks);
         let mut draft = anew();
         for chain in found.chains.iter().filter(is_kept) {
-            if !draft.add_chain(&self.moves[chain.moves.clone()], fence) {
+            if !draft.add_chain(chain, &self.moves[chain.moves.clone()], fence) {
                 if !all {
                     return anew();
                 }
@@ -173,10 +193,13 @@ impl Draft {
 
     /// Adds the moves of a chain that it needs; `false`, and a draft of no use, if they are not
     /// possible here or not worth their costs.
-    fn add_chain(&mut self, moves: &[PlannedMove], fence: &mut Fencing<'_>) -> bool {
+    fn add_chain(&mut self, chain: &Chain, moves: &[PlannedMove], fence: &mut Fencing<'_>) -> bool {
         let first = self.moves.len();
         let mut kept: Vec<(usize, usize)> =
             moves.iter().map(|planned| (planned.workload, planned.destination)).collect();
+        if chain.end == End::GoesOn {
+            return self.add(&kept, fence);
+        }
         let mut best = self.clone();
         if !best.add(&kept, fence) {
             return false;
@@ -211,6 +234,9 @@ pub(super) fn give_reasons(moves: &mut [PlannedMove], found: &Chains) {
         if moves[last].reason == ReasonCode::MakesRoom {
             moves[last].reason = ReasonCode::AheadOfDemand;
         }
+    }
+    for planned in &mut moves[found.end()..] {
+        planned.reason = ReasonCode::BeginsChain;
     }
     routes::mark_parking(moves);
 }
