@@ -7,7 +7,6 @@ pub use first::DutiesFirst;
 
 use godwit_envs::cluster::{Health, NO_GROUP};
 use godwit_envs::outlook::fits;
-use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,12 +33,10 @@ pub fn purpose(state: &ClusterState, workload: usize, destination: usize) -> Opt
     if state.health[source] != Health::Healthy && state.health[destination] == Health::Healthy {
         return Some(Duty::Evacuates);
     }
-    let mends = breaks_class(state, workload, source)
-        || has_company(state, workload, source)
+    let mends = breaks_placement(state, workload, source)
         || (0..state.spec.resources).any(|j| excess_of(state, workload, source, j) > 0.0);
-    let breaks = breaks_class(state, workload, destination)
-        || has_company(state, workload, destination)
-        || lacks_room(state, workload, destination);
+    let breaks =
+        breaks_placement(state, workload, destination) || lacks_room(state, workload, destination);
     (mends && !breaks).then_some(Duty::Repairs)
 }
 
@@ -61,37 +58,20 @@ pub(crate) fn ends_in_time(
     state.migration_cost(workload, destination).transfer_s <= left_s
 }
 
-/// How many migrations fulfil each duty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Done {
-    /// They leave draining, degraded or failed nodes for healthy ones.
-    pub evacuates: u32,
-    /// They mend broken rules.
-    pub repairs: u32,
+/// Whether the workload must not be on this node, for its class or its anti-affinity group, whatever
+/// room there is.
+pub fn breaks_placement(state: &ClusterState, workload: usize, node: usize) -> bool {
+    breaks_class(state, workload, node) || has_company(state, workload, node)
 }
 
-/// What these migrations, workload and destination in order, fulfil from this state on.
-pub fn done(state: &ClusterState, moves: &[(usize, usize)]) -> Done {
-    let mut done = Done::default();
-    if moves.is_empty() {
-        return done;
-    }
-    let mut state = state.clone();
-    for &(workload, destination) in moves {
-        match purpose(&state, workload, destination) {
-            Some(Duty::Evacuates) => done.evacuates += 1,
-            Some(Duty::Repairs) => done.repairs += 1,
-            None => {}
-        }
-        if state.migrate(workload, destination).is_err() {
-            // What the state's budget forbids a later wave may do.
-            state.placement[workload] = destination as u32;
-            state.rebuild();
-        } else if state.rules.episode.mode == Mode::Rebalance {
-            state.start_tick();
-        }
-    }
-    done
+/// Whether the node has nothing at all of something that the workload demands, and some other node
+/// could have it.
+pub fn lacks_supply(state: &ClusterState, workload: usize, node: usize) -> bool {
+    let demand = state.demand_of(workload).iter().enumerate();
+    !state.is_misfit(workload)
+        && demand
+            .filter(|(_, demand)| **demand > 0.0)
+            .any(|(j, _)| state.spec.supply_of(node, j) == 0.0)
 }
 
 fn breaks_class(state: &ClusterState, workload: usize, node: usize) -> bool {

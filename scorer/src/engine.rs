@@ -319,6 +319,8 @@ fn nothing(
         stop_reason,
         objective_before: level,
         objective_after: level,
+        worth: 0.0,
+        payback_ticks: None,
     };
     let (stays, stays_us) = stays(case, None, &plan, list_stays);
     Planned {

@@ -19,6 +19,15 @@ pub struct Plan {
     pub objective_before: f32,
     /// Weighted level terms once every transfer of the plan is complete; costs not included.
     pub objective_after: f32,
+    /// What the moves lower the weighted objective by, costs taken off: held over `payback_ticks` on
+    /// the demand that the snapshot forecasts, or once in rebalance scenarios. Moves that have to be
+    /// made whatever they cost, and the others of their chains, are left out. Never negative.
+    #[serde(default)]
+    pub worth: f32,
+    /// Ticks within which the moves have to pay; absent in rebalance scenarios.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub payback_ticks: Option<u32>,
 }
 
 /// One migration of a plan.
@@ -112,18 +121,16 @@ pub enum ReasonCode {
     LowersFragmentation,
     /// Mostly lowers the cost of the machine-reassignment problem.
     LowersMachineReassignment,
-    /// Improves no weighted term by itself: it prepares later moves.
+    /// Improves no weighted term now, but at a forecast horizon.
+    AheadOfDemand,
+    /// Improves no weighted term by itself: a later move of the plan needs it.
     MakesRoom,
+    /// Leaves a node that drains, is degraded or has failed, whatever it costs.
+    Evacuates,
+    /// Mends a constraint that the snapshot breaks, whatever it costs.
+    Repairs,
     /// A stop on the way, for want of room: the workload goes on later in the plan.
     Parks,
-}
-
-impl Plan {
-    /// What the weighted objective falls by, the cost of the moves taken off.
-    pub fn net_gain(&self) -> f32 {
-        let cost: f32 = self.moves.iter().map(|planned| planned.cost).sum();
-        self.objective_before - self.objective_after - cost
-    }
 }
 
 impl Method {
@@ -186,9 +193,9 @@ pub enum StopReason {
     OutOfTime,
     /// The policy chose a migration that is not allowed.
     InfeasibleChoice,
-    /// The policy's moves would not have improved the objective by what they cost.
+    /// What the policy chose further is not worth what it costs within the payback time.
     NoGain,
-    /// The policy's moves would have improved the objective by less than the operator asks for.
+    /// The policy's moves are worth less than the operator asks for.
     GainBelowThreshold,
     /// Someone has halted all migrations; the policy was not asked.
     Halted,

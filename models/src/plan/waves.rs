@@ -6,6 +6,7 @@ use godwit_envs::state::{ClusterState, NOWHERE};
 
 /// Groups moves into waves: a move joins the current wave unless it depends on room, or on
 /// a limit, that only the end of the wave frees.
+#[derive(Clone)]
 pub(super) struct Waves {
     wave: u32,
     /// Seconds from the plan's start until the wave starts.

@@ -16,7 +16,7 @@ pub use rules::{Backoff, ShellRules, Window};
 pub use shelled::Shelled;
 pub use stays::{Stay, StayReason, Stays};
 
-use crate::plan::{Plan, PlannedMove, Reach, StopReason, plan_within};
+use crate::plan::{Plan, PlannedMove, Reach, plan_within};
 use crate::policy::Policy;
 use godwit_envs::fences::Fences;
 use godwit_envs::snapshot::Snapshot;
@@ -136,18 +136,16 @@ impl<'a> Shell<'a> {
     ) -> Plan {
         let max_moves = self.rules.max_moves.map_or(max_moves, |most| most.min(max_moves));
         let expires_s = self.rules.expires_s(self.snapshot.taken_at_s);
-        let reach = Reach { max_moves, deadline, expires_s };
-        let mut plan = plan_within(state, policy, reach, &mut |state, moves| {
+        let reach = Reach {
+            max_moves,
+            deadline,
+            expires_s,
+            payback_ticks: self.rules.payback_ticks,
+            min_gain_share: self.rules.min_gain_share,
+        };
+        plan_within(state, policy, reach, &mut |state, moves| {
             state.fences = self.fences_after(moves);
-        });
-        let least = self.rules.min_gain_share * plan.objective_before;
-        if least > 0.0 && !plan.moves.is_empty() && plan.net_gain() < least {
-            plan.moves.clear();
-            plan.waves = 0;
-            plan.objective_after = plan.objective_before;
-            plan.stop_reason = StopReason::GainBelowThreshold;
-        }
-        plan
+        })
     }
 
     /// Fences from what is known before the plan.

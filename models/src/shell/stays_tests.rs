@@ -163,6 +163,8 @@ fn without_a_decision_it_is_said_why() {
             stop_reason,
             objective_before: 0.0,
             objective_after: 0.0,
+            worth: 0.0,
+            payback_ticks: None,
         };
         let stays = Stays::new(None, &state, &plan, false);
         assert_eq!(serde_json::to_value(stays).unwrap(), json!({"counts": {"pinned": 1, code: 4}}));

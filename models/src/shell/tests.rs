@@ -1,6 +1,7 @@
 use super::*;
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
+use crate::plan::StopReason;
 use crate::plan::plan;
 use crate::plan::simulation_tests::simulate;
 use crate::testing::{cluster, random_state, rules};
