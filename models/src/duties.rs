@@ -58,20 +58,14 @@ pub(crate) fn ends_in_time(
     state.migration_cost(workload, destination).transfer_s <= left_s
 }
 
-/// Whether the workload must not be on this node, for its class or its anti-affinity group, whatever
-/// room there is.
+/// Whether the workload must not be on this node, for its class or its anti-affinity group, or as the
+/// node lacks a resource altogether.
 pub fn breaks_placement(state: &ClusterState, workload: usize, node: usize) -> bool {
-    breaks_class(state, workload, node) || has_company(state, workload, node)
-}
-
-/// Whether the node has nothing at all of something that the workload demands, and some other node
-/// could have it.
-pub fn lacks_supply(state: &ClusterState, workload: usize, node: usize) -> bool {
     let demand = state.demand_of(workload).iter().enumerate();
-    !state.is_misfit(workload)
-        && demand
-            .filter(|(_, demand)| **demand > 0.0)
-            .any(|(j, _)| state.spec.supply_of(node, j) == 0.0)
+    let mut lacking = demand.filter(|&(j, &d)| d > 0.0 && state.spec.supply_of(node, j) == 0.0);
+    breaks_class(state, workload, node)
+        || has_company(state, workload, node)
+        || lacking.next().is_some()
 }
 
 fn breaks_class(state: &ClusterState, workload: usize, node: usize) -> bool {

@@ -264,7 +264,6 @@ impl Draft {
             *duty == Duty::Evacuates
                 || !state.objective.uses(Term::Overload)
                 || duties::breaks_placement(state, workload, source)
-                || duties::lacks_supply(state, workload, source)
         })
     }
 

@@ -56,6 +56,9 @@ Examples:
   # A baseline plans where the policy is too slow, refused or demoted
   godwit-scorer serve --model policy.pt --fallback best-single-move --decision-deadline-ms 50
 
+  # Plans are carried out, and remembered across restarts
+  godwit-scorer serve --model policy.pt --mode active --limits limits.toml --state state
+
   # Keep enough of every decision to make it again
   godwit-scorer serve --model policy.pt --decision-log decisions
   godwit-scorer replay decisions --model policy.pt
@@ -137,9 +140,22 @@ pub struct StreamArgs {
     /// The policy.
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// What is remembered across restarts.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// What is told.
     #[command(flatten)]
     pub tell: TellArgs,
+}
+
+/// What is remembered across restarts.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// Keep what is remembered of earlier plans (hold-down, back-off, cool-downs, a halt) in this
+    /// folder, which is made if it is not there, and go on from it. Each plan is on the disk before
+    /// it is answered
+    #[arg(long = "state", value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
 }
 
 /// What is told of decisions.
@@ -171,6 +187,9 @@ pub struct ServeArgs {
     /// Threads that decide; one for each core if left out
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroU16>,
+    /// What is remembered across restarts.
+    #[command(flatten)]
+    pub state: StateArgs,
     /// Who plans instead of the policy.
     #[command(flatten)]
     pub fallback: FallbackArgs,
@@ -192,14 +211,16 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Fallback")]
 pub struct FallbackArgs {
-    /// Who plans where the policy cannot be relied on: a baseline; `stay` moves nothing
+    /// Who plans where the policy cannot be relied on: a baseline that remembers nothing from tick to
+    /// tick; `stay` moves nothing
     #[arg(long, value_name = "NAME", default_value = "stay")]
     pub fallback: String,
     /// Longest time of one decision; a policy that takes longer has no plan, and the fallback plans
     #[arg(long, value_name = "MS")]
     pub decision_deadline_ms: Option<u64>,
-    /// Demote the policy when its last evaluated plans missed more than this share of the gains
-    /// that they predicted (`POST /v1/feedback` tells what came out)
+    /// Demote the policy when more than this share of the gains that its last evaluated plans
+    /// predicted was missed, or of the plans gained no more than they cost, or of the moves brought a
+    /// workload back (`POST /v1/feedback` tells what came out)
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     pub demote_above: f64,
     /// Number of evaluated plans to look at, and to wait for; 0 demotes never

@@ -1,23 +1,30 @@
 //! `decide` and `stream`: a snapshot in, a plan out.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use godwit_envs::input::InputError;
+use godwit_envs::snapshot::Snapshot;
 use serde::Serialize;
 
+use crate::answers::{Answers, Asked, Wanted};
 use crate::cli::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
 use crate::decision::Decision;
-use crate::engine::{Engine, EngineError, Loaded, PlanLimits};
-use crate::safety::Safety;
+use crate::engine::{Case, Engine, EngineError, Loaded, PlanLimits, micros};
+use crate::journal::Journal;
+use crate::safety::{Moment, Overtaken, Safety};
+use crate::serve::log_errors;
 
 /// `godwit-scorer decide`.
 pub fn decide(args: &DecideArgs) -> anyhow::Result<()> {
-    let mut scorer = Scorer::new(&args.policy, &args.tell)?;
+    let mut scorer = Scorer::new(&args.policy, &args.tell, None)?;
     let (text, label) = read_snapshot(&args.snapshot)?;
-    let decision = scorer.decide(&text, &label)?;
+    let mut read = scorer.read(&text, &label)?;
+    let moment = scorer.safety.moment(&mut read.case, 0);
+    let decision = scorer.decide(&read, &moment)?;
     let json = if args.pretty {
         serde_json::to_string_pretty(&decision)?
     } else {
@@ -28,14 +35,17 @@ pub fn decide(args: &DecideArgs) -> anyhow::Result<()> {
 }
 
 /// `godwit-scorer stream`. A line that cannot be decided about yields `{"line": .., "error": ..}`
-/// and the next one is read: a live cluster sends another snapshot soon.
+/// and the next one is read: a live cluster sends another snapshot soon. The same snapshot again, as
+/// after a lost answer, gives the same line again.
 pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Refusal {
         line: usize,
         error: String,
     }
-    let mut scorer = Scorer::new(&args.policy, &args.tell)?;
+    log_errors();
+    let journal = args.state.folder.as_deref().map(Journal::open).transpose()?;
+    let mut scorer = Scorer::new(&args.policy, &args.tell, journal)?;
     let mut out = io::stdout().lock();
     for (at, line) in io::stdin().lock().lines().enumerate() {
         let number = at + 1;
@@ -43,14 +53,15 @@ pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
         if line.trim().is_empty() {
             continue;
         }
-        let json = match scorer.decide(&line, &format!("line {number}")) {
-            Ok(decision) => serde_json::to_string(&decision)?,
+        let json = match scorer.answer(&line, &format!("line {number}"))? {
+            Ok(answer) => answer,
             Err(error) => {
-                serde_json::to_string(&Refusal { line: number, error: error.to_string() })?
+                serde_json::to_vec(&Refusal { line: number, error: error.to_string() })?.into()
             }
         };
         scorer.read_us = 0;
-        writeln!(out, "{json}")?;
+        out.write_all(&json)?;
+        writeln!(out)?;
         // One plan per snapshot, at once: whoever waits for it must not wait for a full buffer.
         out.flush()?;
     }
@@ -61,6 +72,7 @@ pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
 struct Scorer {
     engine: Engine,
     safety: Safety,
+    answers: Answers,
     limits: PlanLimits,
     deadline: Option<Duration>,
     /// Time to read the artifact, until a decision has stated it.
@@ -68,13 +80,14 @@ struct Scorer {
 }
 
 impl Scorer {
-    fn new(args: &PolicyArgs, tell: &TellArgs) -> anyhow::Result<Self> {
+    fn new(args: &PolicyArgs, tell: &TellArgs, journal: Option<Journal>) -> anyhow::Result<Self> {
         let loaded = Loaded::open(&args.model)?;
-        let safety = Safety::load(args.limits.as_deref())?;
+        let safety = Safety::load(args.limits.as_deref())?.with_journal(journal);
         Ok(Self {
             read_us: loaded.read_us,
             engine: Engine::new(Arc::new(loaded)),
             safety,
+            answers: Answers::default(),
             limits: PlanLimits {
                 max_moves: args.max_moves,
                 best_of: args.best_of.get(),
@@ -85,14 +98,66 @@ impl Scorer {
         })
     }
 
-    fn decide(&mut self, text: &str, label: &str) -> Result<Decision, EngineError> {
+    fn read(&self, text: &str, label: &str) -> Result<Read, EngineError> {
+        let started = Instant::now();
+        let case = self.engine.case(Snapshot::from_json(text, label)?, label)?;
+        Ok(Read { case, started, snapshot_us: micros(started) })
+    }
+
+    /// What is answered to a line: what was answered before if it is the same again, or a plan that
+    /// is remembered as carried out.
+    fn answer(&mut self, text: &str, label: &str) -> anyhow::Result<Result<Bytes, EngineError>> {
+        let mut read = match self.read(text, label) {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
+        let plans = self.safety.plans();
+        let moment = self.safety.moment(&mut read.case, plans);
+        let (snapshot, artifact) = (&read.case.snapshot, &self.engine.loaded().name.sha256);
+        let PlanLimits { max_moves, list_stays, .. } = self.limits;
+        // The deadline is the same for every line.
+        let wanted = Wanted { max_moves, list_stays, deadline_ms: None };
+        let asked = Asked { named: None, content: wanted.of_content(snapshot, artifact) };
+        // What was answered before may not be worth anything any more.
+        if self.safety.around(snapshot, &moment).is_ok()
+            && let Ok(Some(answer)) = self.answers.find(&asked)
+        {
+            return Ok(Ok(answer));
+        }
+        let decision = match self.decide(&read, &moment) {
+            Ok(decision) => decision,
+            Err(error) => return Ok(Err(error)),
+        };
+        // Nobody else plans: this was checked against the same memory.
+        if let Err(Overtaken { broken, memory }) =
+            self.safety.carried_out(&read.case, plans, &decision.plan)
+        {
+            let memory = Box::new(memory);
+            return Ok(Err(EngineError::Limits { broken, decisions: 0, memory }));
+        }
+        self.safety.sync();
+        let json = Bytes::from(serde_json::to_vec(&decision)?);
+        self.answers.keep(&asked, &json);
+        Ok(Ok(json))
+    }
+
+    fn decide(&mut self, read: &Read, moment: &Moment) -> Result<Decision, EngineError> {
         let Self { engine, safety, limits, deadline, .. } = self;
-        let mut decision = engine.decide(text, label, safety, *limits, *deadline)?;
-        safety.carried_out(decision.tick, &decision.plan);
+        let (started, limits) = (read.started, limits.until(read.started, *deadline));
+        let times = (started, read.snapshot_us);
+        let mut decision = engine.decide(&read.case, safety, moment, limits, times)?;
         decision.timing_us.artifact = self.read_us;
         decision.timing_us.total += self.read_us;
         Ok(decision)
     }
+}
+
+/// A case that was read.
+struct Read {
+    case: Case,
+    /// When that began.
+    started: Instant,
+    snapshot_us: u64,
 }
 
 /// The text of a snapshot and what errors call it.

@@ -56,7 +56,7 @@ pub enum EngineError {
         broken: Vec<Broken>,
         /// How often the policy was asked.
         decisions: u32,
-        /// What was remembered by then: other plans may have been carried out meanwhile.
+        /// What was remembered when that was found: other plans may have been carried out meanwhile.
         memory: Box<Memory>,
     },
 }
@@ -128,6 +128,11 @@ impl PlanLimits {
         // A deadline beyond the clock's range is none.
         Self { deadline: deadline.and_then(|after| start.checked_add(after)), ..self }
     }
+
+    /// Whether the deadline has passed.
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
 }
 
 /// A cluster that is to be decided about.
@@ -181,13 +186,19 @@ impl Engine {
         &self.loaded
     }
 
-    /// The cluster that a valid snapshot shows; `label` is what errors call the snapshot.
+    /// The cluster that a valid snapshot shows; `label` is what errors call the snapshot. One that
+    /// states no tick but a time is of the tick since 1970 that begins last before it: limits look
+    /// back by ticks. Policies see no such tick, as their seasons begin elsewhere.
     ///
     /// # Errors
     /// When the snapshot does not fit the artifact's rules or network.
-    pub fn case(&self, snapshot: Snapshot, label: &str) -> Result<Case, EngineError> {
+    pub fn case(&self, mut snapshot: Snapshot, label: &str) -> Result<Case, EngineError> {
         let rules = Arc::clone(&self.loaded.rules);
+        let tick_s = f64::from(rules.episode.tick_s);
         let state = self.loaded.artifact.state(rules, &snapshot, label)?;
+        let since_1970 = snapshot.taken_at_s.filter(|taken_s| *taken_s >= 0.0);
+        // Rules have ticks of more than no time; a float of any size becomes a whole number.
+        snapshot.tick = snapshot.tick.or(since_1970.map(|taken_s| (taken_s / tick_s) as u64));
         Ok(Case { state, snapshot })
     }
 
@@ -206,25 +217,22 @@ impl Engine {
         plan_with(&mut self.policy, case, safety, moment, limits)
     }
 
-    /// Reads a snapshot and plans for it until `deadline` from now on; `label` is what errors call it.
+    /// The decision about a case that took `snapshot_us` to read, counted from `started`.
     ///
     /// # Errors
-    /// When the snapshot cannot be decided about, or the plan breaks a hard constraint or a limit.
+    /// When a decision takes too long, or the plan breaks a hard constraint or a limit.
     pub fn decide(
         &mut self,
-        text: &str,
-        label: &str,
+        case: &Case,
         safety: &Safety,
+        moment: &Moment,
         limits: PlanLimits,
-        deadline: Option<Duration>,
+        (started, snapshot_us): (Instant, u64),
     ) -> Result<Decision, EngineError> {
-        let started = Instant::now();
-        let case = self.case(Snapshot::from_json(text, label)?, label)?;
-        let mut timing = Timing { snapshot: micros(started), ..Timing::default() };
-        let moment = safety.moment(&case.snapshot);
-        let planned = self.plan(&case, safety, &moment, limits.until(started, deadline))?;
-        timing.total = micros(started);
-        Ok(Decision::new(&self.loaded, &case, planned, timing))
+        let planned = self.plan(case, safety, moment, limits)?;
+        let total = micros(started);
+        let timing = Timing { snapshot: snapshot_us, total, ..Timing::default() };
+        Ok(Decision::new(&self.loaded, case, planned, timing))
     }
 }
 
@@ -267,7 +275,7 @@ pub fn plan_with(
     let decisions = counted.made();
     let plan_us = micros(planning);
     let checking = Instant::now();
-    let plan = review(case, safety, plan, decisions)?;
+    let plan = review(case, safety, &moment.memory, plan, decisions)?;
     let left_out = shell.left_out().clone();
     let guard_us = micros(checking);
     let (stays, stays_us) = stays(case, Some(&shell), &plan, limits.list_stays);
@@ -343,15 +351,21 @@ pub fn micros(since: Instant) -> u64 {
 
 /// What stands between planner and answer: every plan of every policy passes through here, and
 /// what this returns is what may be carried out.
-fn review(case: &Case, safety: &Safety, plan: Plan, decisions: u32) -> Result<Plan, EngineError> {
+fn review(
+    case: &Case,
+    safety: &Safety,
+    memory: &Memory,
+    plan: Plan,
+    decisions: u32,
+) -> Result<Plan, EngineError> {
     let broken = violations(&case.state, &plan.moves);
     if !broken.is_empty() {
         return Err(EngineError::Violations { broken, decisions });
     }
-    let (broken, memory) = safety.broken(&case.snapshot, &plan.moves);
+    let broken = safety.broken(&case.snapshot, memory, &plan.moves);
     if broken.is_empty() {
         Ok(plan)
     } else {
-        Err(EngineError::Limits { broken, decisions, memory: Box::new(memory) })
+        Err(EngineError::Limits { broken, decisions, memory: Box::new(memory.clone()) })
     }
 }

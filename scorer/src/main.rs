@@ -1,5 +1,6 @@
 //! godwit-scorer: live migration decisions from cluster snapshots, without libtorch.
 
+mod answers;
 mod cli;
 mod counted;
 mod decide;
@@ -8,6 +9,7 @@ mod decision_log;
 mod engine;
 mod findings;
 mod inspect;
+mod journal;
 mod replay;
 mod safety;
 mod serve;
@@ -24,6 +26,7 @@ use godwit_models::artifact::ArtifactError;
 use cli::{Cli, Command};
 use decision_log::LogError;
 use engine::EngineError;
+use journal::JournalError;
 use replay::ReplayError;
 use serve::SettingsError;
 
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         || error.is::<ArtifactError>()
         || error.is::<SettingsError>()
         || error.is::<LogError>()
+        || error.is::<JournalError>()
         || matches!(error.downcast_ref(), Some(EngineError::Input(_)))
         || matches!(error.downcast_ref(), Some(ReplayError::Incomplete(_)));
     ExitCode::from(if bad_input { 2 } else { 1 })

@@ -17,11 +17,12 @@ use crate::cli::ReplayArgs;
 use crate::decision::{Decision, Timing};
 use crate::decision_log::{DecisionRecord, FORMAT, HALT, Limits, Line, POLICY, lines, log_files};
 use crate::engine::{self, Engine, EngineError, Loaded, PlanLimits, plan_with};
-use crate::safety::Safety;
+use crate::safety::{Safety, cool_down};
 
 /// Fields of an answer that are no part of the decision that is made again: who planned is taken
 /// from the record.
-const NOT_COMPARED: &[&str] = &["id", "mode", "planner", "fallback", "comparison", "timing_us"];
+const NOT_COMPARED: &[&str] =
+    &["id", "mode", "planner", "fallback", "returning", "comparison", "timing_us"];
 
 /// Why a replay is no success.
 #[derive(Debug, thiserror::Error)]
@@ -220,13 +221,12 @@ fn decide(
     record: &DecisionRecord,
     toml: String,
 ) -> Result<Result<String, String>, Skip> {
-    let remembered = record.memory_at_check.as_ref().unwrap_or(&record.moment.memory);
-    let safety = Safety::recalled(toml, "limits", remembered.clone());
-    let safety = safety.map_err(|_| Skip::UnknownLimits)?;
+    let safety = Safety::recalled(toml, "limits").map_err(|_| Skip::UnknownLimits)?;
     // The label is that of the service: it is a part of error messages.
     let snapshot = Snapshot::from_json(record.snapshot.get(), "body");
     let case = snapshot.map_err(EngineError::from).and_then(|s| engine.case(s, "body"));
-    let case = case.map_err(|_| Skip::BadSnapshot)?;
+    let mut case = case.map_err(|_| Skip::BadSnapshot)?;
+    cool_down(&mut case, &record.moment.memory);
     let limits = PlanLimits {
         max_moves: record.max_moves,
         decisions: Some(record.decisions),
@@ -243,6 +243,18 @@ fn decide(
             plan_with(baseline.as_mut(), &case, &safety, &record.moment, limits)
         }
     };
+    // Another plan came first, between planning and leaving.
+    let planned = planned.and_then(|planned| match &record.memory_at_check {
+        Some(memory) => {
+            let broken = safety.overtaken(&case, memory, &planned.plan.moves);
+            let (decisions, memory) = (planned.decisions, Box::new(memory.clone()));
+            match broken.is_empty() {
+                true => Ok(planned),
+                false => Err(EngineError::Limits { broken, decisions, memory }),
+            }
+        }
+        None => Ok(planned),
+    });
     Ok(match planned {
         Ok(planned) => {
             let decision = Decision::new(engine.loaded(), &case, planned, Timing::default());

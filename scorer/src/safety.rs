@@ -7,8 +7,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use godwit_envs::input::{InputError, read_text};
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::plan::{Plan, PlannedMove};
-use godwit_models::shell::{Broken, Memory, Refusal, Shell, ShellRules, broken};
+use godwit_models::shell::{
+    Broken, Change, Memory, Refusal, Shell, ShellRules, broken, cooling, span,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::engine::Case;
+use crate::journal::{Entry, Journal, Unsynced};
+
+/// What counts as a short while for a workload that returns, in ticks, where the limits do not say.
+const RETURN_TICKS: u32 = 24;
 
 /// Limits on every plan, whoever made it.
 #[derive(Debug, Default)]
@@ -16,7 +24,14 @@ pub struct Safety {
     rules: ShellRules,
     /// The text that the rules were read from.
     text: String,
-    memory: Mutex<Memory>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    memory: Memory,
+    /// Where it is kept across restarts.
+    journal: Option<Journal>,
 }
 
 /// What a decision depends on besides snapshot, artifact and limits.
@@ -29,6 +44,15 @@ pub struct Moment {
     pub memory: Memory,
 }
 
+/// Limits that a plan does not keep any more, and what is remembered by now.
+#[derive(Debug)]
+pub struct Overtaken {
+    /// The limits.
+    pub broken: Vec<Broken>,
+    /// What is remembered about the snapshot's workloads.
+    pub memory: Memory,
+}
+
 impl Safety {
     /// The limits in a TOML file; none without a file.
     ///
@@ -36,16 +60,23 @@ impl Safety {
     /// When the file cannot be read, or the first thing in it that is wrong.
     pub fn load(path: Option<&Path>) -> Result<Self, InputError> {
         let Some(path) = path else { return Ok(Self::default()) };
-        Self::recalled(read_text(path)?, &path.display().to_string(), Memory::default())
+        Self::recalled(read_text(path)?, &path.display().to_string())
     }
 
-    /// The limits in a TOML text, which errors call `label`, with what was remembered once.
+    /// The limits in a TOML text, which errors call `label`.
     ///
     /// # Errors
     /// The first thing in it that is wrong.
-    pub fn recalled(text: String, label: &str, memory: Memory) -> Result<Self, InputError> {
+    pub fn recalled(text: String, label: &str) -> Result<Self, InputError> {
         let rules = ShellRules::from_toml(&text, label)?;
-        Ok(Self { rules, text, memory: Mutex::new(memory) })
+        Ok(Self { rules, text, kept: Mutex::default() })
+    }
+
+    /// Goes on from what a journal remembers, if there is one, and writes down in it what is
+    /// remembered from now on.
+    pub fn with_journal(self, mut journal: Option<Journal>) -> Self {
+        let memory = journal.as_mut().map(Journal::recalled).unwrap_or_default();
+        Self { kept: Mutex::new(Kept { memory, journal }), ..self }
     }
 
     /// The limits.
@@ -58,17 +89,21 @@ impl Safety {
         &self.text
     }
 
-    /// Ticks in which workloads do not return; 0 where nobody asks for that.
-    pub fn hold_down_ticks(&self) -> u32 {
-        self.rules.hold_down_ticks
-    }
-
-    /// Now, for this snapshot.
-    pub fn moment(&self, snapshot: &Snapshot) -> Moment {
+    /// Now, for this case, whose snapshot came when [`Safety::plans`] was `arrived`. Workloads that
+    /// were moved before cool down in its state by the artifact's rules.
+    pub fn moment(&self, case: &mut Case, arrived: u64) -> Moment {
         // A clock before 1970 makes every snapshot too old, where ages are limited at all.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        Moment { now_us, memory: self.memory().about(snapshot) }
+        let memory = self.kept().memory.about(self.horizon(case), &case.snapshot, arrived);
+        let moment = Moment { now_us, memory };
+        cool_down(case, &moment.memory);
+        moment
+    }
+
+    /// Plans with moves that are remembered as carried out so far.
+    pub fn plans(&self) -> u64 {
+        self.kept().memory.plans()
     }
 
     /// The limits around plans for this snapshot at that moment.
@@ -88,22 +123,130 @@ impl Safety {
         self.rules.expires_s(snapshot.taken_at_s)
     }
 
-    /// Every limit that finished moves do not keep, given what is remembered by now, and that. Plans
-    /// that were carried out since the moves were planned count, too.
-    pub fn broken(&self, snapshot: &Snapshot, moves: &[PlannedMove]) -> (Vec<Broken>, Memory) {
-        let memory = self.memory().about(snapshot);
-        (broken(&self.rules, &memory, snapshot, moves), memory)
+    /// Every limit that finished moves do not keep, given what is remembered.
+    pub fn broken(
+        &self,
+        snapshot: &Snapshot,
+        memory: &Memory,
+        moves: &[PlannedMove],
+    ) -> Vec<Broken> {
+        broken(&self.rules, memory, snapshot, moves)
     }
 
-    /// Remembers a plan that is going to be carried out.
-    pub fn carried_out(&self, tick: Option<u64>, plan: &Plan) {
-        if let Some(tick) = tick {
-            self.memory().record(&self.rules, tick, &plan.moves);
+    /// [`Safety::broken`], and moves of workloads that cool down: what other plans that were carried
+    /// out meanwhile may have changed.
+    pub fn overtaken(&self, case: &Case, memory: &Memory, moves: &[PlannedMove]) -> Vec<Broken> {
+        let ticks = case.state.rules.limits.cooldown_ticks;
+        let mut broken = self.broken(&case.snapshot, memory, moves);
+        broken.extend(cooling(ticks, memory, &case.snapshot, moves));
+        broken
+    }
+
+    /// Which moves, by position, bring a workload back to a node that it left within the hold-down
+    /// of the limits, or within a day's hours in ticks where they have none.
+    pub fn returning(
+        &self,
+        tick: Option<u64>,
+        memory: &Memory,
+        moves: &[PlannedMove],
+    ) -> Vec<usize> {
+        let Some(tick) = tick else { return Vec::new() };
+        let ticks = self.return_ticks();
+        let returns = |at: &usize| {
+            let planned = &moves[*at];
+            let (name, node) = (&planned.workload_name, &planned.destination_name);
+            let before = moves[..*at].iter();
+            memory.left_within(ticks, tick, name).any(|left| left == node)
+                || before.filter(|m| m.workload_name == *name).any(|m| m.source_name == *node)
+        };
+        (0..moves.len()).filter(returns).collect()
+    }
+
+    /// Remembers a plan that is going to be carried out, if it keeps every limit given all plans
+    /// that were before it. Without a tick nothing is remembered.
+    ///
+    /// # Errors
+    /// When another plan came first.
+    pub fn carried_out(&self, case: &Case, arrived: u64, plan: &Plan) -> Result<(), Overtaken> {
+        let horizon = self.horizon(case);
+        let mut kept = self.kept();
+        let memory = kept.memory.about(horizon, &case.snapshot, arrived);
+        let broken = self.overtaken(case, &memory, &plan.moves);
+        if !broken.is_empty() {
+            return Err(Overtaken { broken, memory });
+        }
+        if let Some(change) = kept.memory.planned(horizon, &case.snapshot, arrived, &plan.moves) {
+            kept.make(change);
+        }
+        Ok(())
+    }
+
+    /// Forgets a move that was planned in this tick and was not made; whether it was remembered.
+    pub fn not_made(&self, tick: Option<u64>, planned: &PlannedMove) -> bool {
+        let mut kept = self.kept();
+        let change = kept.memory.not_made(tick, planned);
+        let remembered = change.is_some();
+        if let Some(change) = change {
+            kept.make(change);
+        }
+        remembered
+    }
+
+    /// Whether migrations were halted when the last process ended.
+    pub fn was_halted(&self) -> bool {
+        self.kept().journal.as_ref().is_some_and(Journal::is_halted)
+    }
+
+    /// Writes down that migrations are halted, or resumed.
+    pub fn halted(&self, halted: bool) {
+        if let Kept { memory, journal: Some(journal) } = &mut *self.kept() {
+            journal.put(&Entry::Halted(halted), memory);
         }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    /// Waits until what was written down is on the disk; at once without a journal.
+    pub fn sync(&self) {
+        let unsynced = self.kept().journal.as_ref().and_then(Journal::unsynced);
+        // Without the lock: others need not wait for the disk.
+        let Some(synced) = unsynced.map(Unsynced::sync) else { return };
+        if let Some(journal) = &mut self.kept().journal {
+            journal.synced(synced);
+        }
+    }
+
+    /// How many ticks anything looks back.
+    fn horizon(&self, case: &Case) -> u64 {
+        let cooldown = case.state.rules.limits.cooldown_ticks;
+        span(&self.rules).max(cooldown.max(self.return_ticks()).into())
+    }
+
+    fn return_ticks(&self) -> u32 {
+        if self.rules.hold_down_ticks == 0 { RETURN_TICKS } else { self.rules.hold_down_ticks }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // What was being recorded when a thread panicked is at worst there in part.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn make(&mut self, change: Change) {
+        self.memory.apply(&change);
+        if let Some(journal) = &mut self.journal {
+            journal.put(&Entry::Change(change), &self.memory);
+        }
+    }
+}
+
+/// Lets workloads of the case cool down that were moved before: by the artifact's rules each
+/// migration is followed by so many ticks without another.
+pub fn cool_down(case: &mut Case, memory: &Memory) {
+    let ticks = case.state.rules.limits.cooldown_ticks;
+    let Some(tick) = case.snapshot.tick.filter(|_| ticks > 0) else { return };
+    for (cooldown, workload) in case.state.cooldown.iter_mut().zip(&case.snapshot.workloads) {
+        let said = u64::from(workload.cooldown_ticks);
+        let left = said.max(memory.cooldown(ticks, tick, &workload.name));
+        *cooldown = u16::try_from(left).unwrap_or(u16::MAX);
     }
 }

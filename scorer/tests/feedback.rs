@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -38,6 +39,13 @@ fn number(value: &Value) -> f64 {
 
 fn near(left: &Value, right: f64) {
     assert!((number(left) - right).abs() < 1e-4, "{left} and {right}");
+}
+
+fn standing(evaluations: usize, missed: f64, worthless: f64, demoted: bool) -> Value {
+    json!({
+        "evaluations": evaluations, "missed_share": missed, "worthless_share": worthless,
+        "return_share": 0.0, "demoted": demoted,
+    })
 }
 
 #[test]
@@ -92,15 +100,17 @@ fn moves_gain_what_undoing_them_would_cost() {
     assert_eq!((&evaluation["moves"], &evaluation["evaluated"]), (&json!(3), &json!(1)));
     near(&evaluation["predicted_gain"], number(&moves[0]["predicted_gain"]));
     near(&evaluation["realised_gain"], number(&moves[0]["predicted_gain"]));
-    assert_eq!(
-        evaluation["policy"],
-        json!({"evaluations": 1, "missed_share": 0.0, "demoted": false})
-    );
+    near(&evaluation["cost"], number(&moves[0]["cost"]));
+    near(&evaluation["net_gain"], number(&moves[0]["predicted_gain"]) - number(&moves[0]["cost"]));
+    assert_eq!(evaluation["policy"], standing(1, 0.0, 0.0, false));
     let again = service.post("/v1/feedback", told.to_string());
     assert_eq!(again.error(), (409, "already_evaluated".to_owned()));
 
-    // The first workload needs nothing any more: its move gains nothing.
-    let id = &service.post("/v1/plan", before.to_string()).ok()["id"];
+    // The first workload needs nothing any more: its move gains nothing. In the same tick the same
+    // question would have the same answer.
+    let mut next = before.clone();
+    next["tick"] = json!(1);
+    let id = &service.post("/v1/plan", next.to_string()).ok()["id"];
     let mut idle = after(&before, plan, 3);
     let demand = &mut workload(&mut idle, &moves[0])["demand"];
     for value in demand.as_array_mut().unwrap() {
@@ -115,6 +125,7 @@ fn moves_gain_what_undoing_them_would_cost() {
     near(&evaluation["transfer_s"]["predicted"], number(&moves[0]["transfer_s"]));
     assert_eq!(evaluation["downtime_s"], json!({"predicted": 0.0, "measured": 0.0}));
     near(&evaluation["policy"]["missed_share"], 0.5);
+    near(&evaluation["policy"]["worthless_share"], 0.5);
     assert_eq!(service.metric("godwit_scorer_feedback_total"), 2.0);
     assert_eq!(service.metric("godwit_scorer_gain_missed_share"), 0.5);
 }
@@ -134,6 +145,8 @@ fn feedback_that_fits_no_plan_is_refused_and_may_be_sent_again() {
         json!([{"at": 0, "transfer_s": -1.0}]),
         json!([{"at": 0, "downtime_s": 1e39}]),
         json!([{"at": 0, "seconds": 1.0}]),
+        json!([{"at": 0, "status": "lost"}]),
+        json!([{"at": 0, "status": "failed", "reason": "r".repeat(1_001)}]),
     ] {
         let answer = send(json!({"id": id, "snapshot": before, "executed": executed}));
         assert_eq!(answer.error().0, 422, "{executed}");
@@ -152,8 +165,13 @@ fn a_policy_that_misses_its_gains_is_demoted_until_someone_promotes_it() {
     let log = ["--mode", "active", "--demote-window", "2", "--decision-log", &folder];
     let mut service = Service::start(&fixture, &[BASELINE, &log].concat());
     let before = snapshot(&fixture);
-    let plan = || service.post("/v1/plan?max_moves=1", before.to_string()).ok();
-    let mut standing = Value::Null;
+    let tick = Cell::new(0);
+    let plan = || {
+        let mut cluster = before.clone();
+        cluster["tick"] = json!(tick.replace(tick.get() + 1));
+        service.post("/v1/plan?max_moves=1", cluster.to_string()).ok()
+    };
+    let mut found = Value::Null;
     for evaluations in 1..=2 {
         let decision = plan();
         assert_eq!(decision["planner"], "policy", "after {evaluations} evaluations");
@@ -161,11 +179,11 @@ fn a_policy_that_misses_its_gains_is_demoted_until_someone_promotes_it() {
         let demand = &mut workload(&mut idle, &decision["plan"]["moves"][0])["demand"];
         demand.as_array_mut().unwrap().fill(json!(0.0));
         let told = json!({"id": decision["id"], "snapshot": idle});
-        standing = service.post("/v1/feedback", told.to_string()).ok()["policy"].clone();
+        found = service.post("/v1/feedback", told.to_string()).ok()["policy"].clone();
     }
-    near(&standing["missed_share"], 1.0);
-    assert_eq!((&standing["evaluations"], &standing["demoted"]), (&json!(2), &json!(true)));
-    assert_eq!(service.get("/v1/model").ok()["standing"], standing);
+    near(&found["missed_share"], 1.0);
+    assert_eq!((&found["evaluations"], &found["demoted"]), (&json!(2), &json!(true)));
+    assert_eq!(service.get("/v1/model").ok()["standing"], found);
     assert_eq!(service.metric("godwit_scorer_policy_demoted"), 1.0);
 
     let demoted = plan();
@@ -173,10 +191,10 @@ fn a_policy_that_misses_its_gains_is_demoted_until_someone_promotes_it() {
     assert_eq!(demoted["fallback"], "demoted");
     // What a baseline comes to is not held against the policy.
     let told = json!({"id": demoted["id"], "snapshot": after(&before, &demoted["plan"], 1)});
-    assert_eq!(service.post("/v1/feedback", told.to_string()).ok()["policy"], standing);
+    assert_eq!(service.post("/v1/feedback", told.to_string()).ok()["policy"], found);
 
     let promoted = service.post("/v1/model/promote", "").ok();
-    assert_eq!(promoted, json!({"evaluations": 0, "missed_share": 0.0, "demoted": false}));
+    assert_eq!(promoted, standing(0, 0.0, 0.0, false));
     assert_eq!(plan()["planner"], "policy");
 
     service.signal("TERM");
@@ -187,6 +205,65 @@ fn a_policy_that_misses_its_gains_is_demoted_until_someone_promotes_it() {
         assert!(log.contains(&format!("\"kind\":\"{kind}\"")), "{kind}");
     }
     scorer().args(["replay", &folder, "--model"]).arg(fixture.model()).assert().success();
+}
+
+/// Three moves: one is carried out, one fails and one is given up before it begins.
+#[test]
+fn moves_that_were_not_made_count_and_are_not_remembered() {
+    let fixture = Fixture::new("quickstart");
+    let limits = fixture.path("limits.toml");
+    let rest = "[backoff]\nfirst_ticks = 9\nfactor = 1.0\nmost_ticks = 9\nforget_ticks = 20";
+    fs::write(&limits, rest).unwrap();
+    let arguments = ["--mode", "active", "--max-moves", "3", "--limits", limits.to_str().unwrap()];
+    let service = Service::start(&fixture, &arguments);
+    let before = snapshot(&fixture);
+    let decision = service.post("/v1/plan", before.to_string()).ok();
+    let moves = decision["plan"]["moves"].as_array().unwrap();
+    let after = after(&before, &decision["plan"], 1);
+    let rests = |tick: u64| {
+        let mut later = after.clone();
+        later["tick"] = json!(tick);
+        let asked = service.post("/v1/plan?max_moves=0", later.to_string()).ok();
+        asked["left_out"]["resting"].as_u64().unwrap_or(0)
+    };
+    assert_eq!(rests(1), 3);
+    let executed = json!([
+        {"at": 0},
+        {"at": 1, "status": "failed", "reason": "no route to the destination"},
+        {"at": 2, "status": "cancelled"},
+    ]);
+    let told = json!({"id": decision["id"], "snapshot": after, "executed": executed});
+    let evaluation = service.post("/v1/feedback", told.to_string()).ok();
+    assert_eq!((&evaluation["evaluated"], &evaluation["not_made"]), (&json!(1), &json!(2)));
+    let predicted: f64 = moves.iter().map(|planned| number(&planned["predicted_gain"])).sum();
+    near(&evaluation["predicted_gain"], predicted);
+    near(&evaluation["realised_gain"], number(&moves[0]["predicted_gain"]));
+    near(&evaluation["cost"], number(&moves[0]["cost"]) + number(&moves[1]["cost"]));
+    let missed = 1.0 - number(&moves[0]["predicted_gain"]) / predicted;
+    near(&evaluation["policy"]["missed_share"], missed);
+    for (status, moves) in [("done", 1.0), ("failed", 1.0), ("cancelled", 1.0), ("timed_out", 0.0)]
+    {
+        let name = format!("godwit_scorer_feedback_moves_total{{status=\"{status}\"}}");
+        assert_eq!(service.metric(&name), moves, "{status}");
+    }
+    assert_eq!(rests(2), 1);
+}
+
+#[test]
+fn plans_that_fail_altogether_demote_a_policy() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &["--mode", "active", "--demote-window", "2"]);
+    let before = snapshot(&fixture);
+    let mut standing = Value::Null;
+    for tick in 0..2 {
+        let mut cluster = before.clone();
+        cluster["tick"] = json!(tick);
+        let decision = service.post("/v1/plan?max_moves=1", cluster.to_string()).ok();
+        let executed = json!([{"at": 0, "status": "timed_out"}]);
+        let told = json!({"id": decision["id"], "snapshot": cluster, "executed": executed});
+        standing = service.post("/v1/feedback", told.to_string()).ok()["policy"].clone();
+    }
+    assert_eq!(standing, self::standing(2, 1.0, 1.0, true));
 }
 
 #[test]
@@ -239,6 +316,13 @@ fn a_fallback_that_cannot_be_is_refused_at_the_start() {
     let fixture = Fixture::new("founding-3x3");
     for (flag, value, message) in [
         ("--fallback", "nobody", "error: fallback: expected one of stay, random,"),
+        (
+            "--fallback",
+            "iqr-mmt",
+            "error: fallback: expected a baseline that decides about one snapshot by itself, got \
+             \"iqr-mmt\", which remembers the nodes' utilisation in earlier ticks from tick to tick \
+             (take thr-mmt)",
+        ),
         ("--demote-above", "NaN", "error: demote-above: expected a number of at least 0, got NaN"),
         ("--demote-above", "-1", "error: demote-above: expected a number of at least 0, got -1"),
     ] {

@@ -294,7 +294,7 @@ fn the_interface_describes_itself() {
     let query = paths["/v1/plan"]["post"]["parameters"].as_array().unwrap();
     assert_eq!(
         query.iter().map(|p| &p["name"]).collect::<Vec<_>>(),
-        ["deadline_ms", "max_moves", "stays"]
+        ["idempotency-key", "deadline_ms", "max_moves", "stays"]
     );
 
     let text = document.to_string();

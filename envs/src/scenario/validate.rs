@@ -5,8 +5,7 @@ mod groups;
 
 use super::load::ScenarioError;
 use super::types::{
-    Amount, DemandProcess, MAX_PAYBACK_TICKS, Mode, Perturb, Rules, Scenario, StartPlacement,
-    Windows, WorkloadGroup,
+    Amount, DemandProcess, MAX_PAYBACK_TICKS, Mode, Perturb, Rules, Scenario, StartPlacement, Windows, WorkloadGroup,
 };
 use crate::churn::Arrivals;
 use crate::cluster::Health;

@@ -141,8 +141,32 @@ pub fn describe(name: &str) -> Option<&'static str> {
     })
 }
 
+/// What a baseline remembers from one tick to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembers {
+    /// What it is.
+    pub what: &'static str,
+    /// The baseline that comes nearest to it and remembers nothing.
+    pub instead: &'static str,
+}
+
+/// What this baseline has to remember from tick to tick to decide as it does in episodes; `None` for
+/// those that look at the present state alone, which may be asked about one snapshot by itself.
+pub fn remembers(name: &str) -> Option<Remembers> {
+    let (what, instead) = match name {
+        "threshold-rules" => ("which nodes are hot until they are released", "thr-mmt"),
+        "hold-down" => ("for how long an imbalance has lasted", "watcher-stabilization"),
+        "sandpiper" => ("for how long each node has been hot", "thr-mmt"),
+        "iqr-mmt" | "mad-mmt" | "lr-mmt" => ("the nodes' utilisation in earlier ticks", "thr-mmt"),
+        _ => return None,
+    };
+    Some(Remembers { what, instead })
+}
+
 #[cfg(test)]
 mod detection_tests;
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod planning_tests;
 #[cfg(test)]

@@ -100,14 +100,13 @@ fn longest_transfer_s(state: &ClusterState) -> f32 {
 /// The weighted sum in double precision, with the machine-reassignment cost as the whole number that
 /// it is.
 fn level(objective: &Objective, terms: &[f32], reassignment_cost: i64) -> f64 {
-    let weighted =
-        objective.weights.iter().zip(terms).enumerate().map(|(term, (&weight, &value))| {
-            let value = match term {
-                term if term == Term::MachineReassignment as usize => reassignment_cost as f64,
-                _ => f64::from(value),
-            };
-            f64::from(weight) * value
-        });
+    let weighted = objective.weights.iter().zip(terms).enumerate().map(|(term, (&weight, &value))| {
+        let value = match term {
+            term if term == Term::MachineReassignment as usize => reassignment_cost as f64,
+            _ => f64::from(value),
+        };
+        f64::from(weight) * value
+    });
     weighted.sum()
 }
 

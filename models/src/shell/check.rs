@@ -4,7 +4,7 @@ use super::{Memory, ShellRules};
 use crate::plan::PlannedMove;
 use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// A limit that a plan does not keep. `at` is the position of the first move that breaks it.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
@@ -37,6 +37,26 @@ pub enum Broken {
         at: usize,
         /// The node.
         node: String,
+    },
+    /// A plan that left after the snapshot came moves the workload, or others to or from the node.
+    #[error("move {at}: expected to leave alone what another plan moves meanwhile, got {whose}")]
+    UnderWay {
+        /// Position in the plan.
+        at: usize,
+        /// The workload or node.
+        whose: String,
+    },
+    /// The workload's cool-down by the artifact's rules is not over.
+    #[error(
+        "move {at}: expected a workload that is not cooling down, got {workload:?} with {ticks} ticks to wait"
+    )]
+    Cooldown {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: String,
+        /// Ticks it still has to wait.
+        ticks: u64,
     },
     /// The workload still rests from its last moves.
     #[error("move {at}: expected a rested workload, got {workload:?} with {ticks} ticks to wait")]
@@ -86,6 +106,11 @@ pub fn broken(
         workloads.map(|workload| (workload.name.as_str(), workload)).collect();
     let workload = |name: &str| index.get(name).copied();
     let tick = snapshot.tick.unwrap_or(0);
+    let hidden: Vec<(&str, [&str; 2])> = snapshot
+        .workloads
+        .iter()
+        .flat_map(|w| memory.hidden(&w.name).map(|ends| (w.name.as_str(), ends)))
+        .collect();
     for (at, planned) in moves.iter().enumerate() {
         let so_far = &moves[..=at];
         let mut count = |whose: String, most: Option<u32>, count: usize| {
@@ -113,12 +138,13 @@ pub fn broken(
         if let Some(group) = of.and_then(|workload| workload.disruption_group.as_deref())
             && let Some(&most) = rules.disruption_budgets.get(group)
         {
-            let in_transfer = snapshot.transfers.iter().filter(|transfer| {
-                workload(&transfer.workload).and_then(|w| w.disruption_group.as_deref())
-                    == Some(group)
-            });
+            let moving = snapshot.transfers.iter().map(|transfer| transfer.workload.as_str());
+            let moving: BTreeSet<&str> = moving.chain(hidden.iter().map(|h| h.0)).collect();
+            let in_group = |name: &&&str| {
+                workload(name).and_then(|w| w.disruption_group.as_deref()) == Some(group)
+            };
             let moved = shares(|workload| &workload.disruption_group, group);
-            if in_transfer.count() + moved > most as usize {
+            if moving.iter().filter(in_group).count() + moved > most as usize {
                 found.push(Broken::Disruption { at, group: group.to_owned(), most });
             }
         }
@@ -130,6 +156,14 @@ pub fn broken(
             }
         }
         let name = &planned.workload_name;
+        if hidden.iter().any(|(moved, _)| moved == name) {
+            found.push(Broken::UnderWay { at, whose: format!("workload {name:?}") });
+        }
+        for node in [&planned.source_name, &planned.destination_name] {
+            if hidden.iter().any(|(_, ends)| ends.contains(&node.as_str())) {
+                found.push(Broken::UnderWay { at, whose: format!("node {node:?}") });
+            }
+        }
         let ticks = memory.rest(rules, tick, name);
         if ticks > 0 {
             found.push(Broken::Rest { at, workload: name.clone(), ticks });
@@ -144,6 +178,26 @@ pub fn broken(
             && moves[..at].iter().any(|m| m.workload_name == *name && m.source_name == *node);
         if left_before || left_in_plan {
             found.push(Broken::Return { at, workload: name.clone(), node: node.clone() });
+        }
+    }
+    found
+}
+
+/// Moves of workloads that cool down from remembered migrations, where the rules of the world give
+/// each a cool-down of so many ticks.
+pub fn cooling(
+    ticks: u32,
+    memory: &Memory,
+    snapshot: &Snapshot,
+    moves: &[PlannedMove],
+) -> Vec<Broken> {
+    let Some(tick) = snapshot.tick else { return Vec::new() };
+    let mut found = Vec::new();
+    for (at, planned) in moves.iter().enumerate() {
+        let workload = &planned.workload_name;
+        let ticks = memory.cooldown(ticks, tick, workload);
+        if ticks > 0 {
+            found.push(Broken::Cooldown { at, workload: workload.clone(), ticks });
         }
     }
     found

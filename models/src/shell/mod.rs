@@ -4,14 +4,16 @@
 
 mod check;
 mod memory;
+#[cfg(test)]
+mod memory_tests;
 mod rules;
 mod shelled;
 mod stays;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Broken, broken};
-pub use memory::Memory;
+pub use check::{Broken, broken, cooling};
+pub use memory::{Change, Memory, span};
 pub use rules::{Backoff, ShellRules, Window};
 pub use shelled::Shelled;
 pub use stays::{Stay, StayReason, Stays};
@@ -71,6 +73,13 @@ pub struct LeftOut {
     pub resting: u32,
     /// Workloads that must not return to a node yet.
     pub held_down: u32,
+    /// Workloads of plans that left after this snapshot came.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub under_way: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl LeftOut {
@@ -88,6 +97,8 @@ pub struct Shell<'a> {
     fences: Fences,
     left_out: LeftOut,
     quotas: Quotas,
+    /// Nodes of plans that left after the snapshot came, by index.
+    under_way: Vec<usize>,
 }
 
 /// How many workloads of each limited tenant and disruption group may still be moved.
@@ -115,7 +126,8 @@ impl<'a> Shell<'a> {
             snapshot,
             fences: Fences::default(),
             left_out: LeftOut::default(),
-            quotas: Quotas::new(rules, snapshot),
+            quotas: Quotas::new(rules, memory, snapshot),
+            under_way: Vec::new(),
         };
         shell.fence(memory);
         Ok(shell)
@@ -166,6 +178,17 @@ impl<'a> Shell<'a> {
                 self.fences.hold_workload(k, workloads);
                 self.left_out.resting += 1;
             }
+            let mut moves = false;
+            // What such a plan takes of its nodes the snapshot does not show, either.
+            for node in memory.hidden(&workload.name).flatten() {
+                moves = true;
+                self.fences.hold_workload(k, workloads);
+                if let Some(&node) = index.get(node) {
+                    self.fences.close_node(node, nodes);
+                    self.under_way.push(node);
+                }
+            }
+            self.left_out.under_way += u32::from(moves);
             let mut held = false;
             for node in memory.left_by(rules, tick, &workload.name) {
                 if let Some(&node) = index.get(node) {
@@ -202,8 +225,9 @@ impl<'a> Shell<'a> {
 }
 
 impl Quotas {
-    /// The quotas of a snapshot, less what is in transfer of each disruption group.
-    fn new(rules: &ShellRules, snapshot: &Snapshot) -> Self {
+    /// The quotas of a snapshot, less what is in transfer of each disruption group, or planned to be
+    /// by plans that left after the snapshot came.
+    fn new(rules: &ShellRules, memory: &Memory, snapshot: &Snapshot) -> Self {
         let mut quotas = Self::default();
         if rules.max_moves_per_tenant.is_none() && rules.disruption_budgets.is_empty() {
             return quotas;
@@ -217,7 +241,9 @@ impl Quotas {
             let tenant = workload.tenant.as_deref();
             let tenant = quotas.named(&mut tenants, tenant, rules.max_moves_per_tenant);
             let group = quotas.named(&mut groups, group, budget);
-            if let Some(group) = group.filter(|_| in_transfer.contains(workload.name.as_str())) {
+            let moves = in_transfer.contains(workload.name.as_str())
+                || memory.hidden(&workload.name).next().is_some();
+            if let Some(group) = group.filter(|_| moves) {
                 quotas.left[group] = quotas.left[group].saturating_sub(1);
             }
             quotas.of.push([tenant, group]);

@@ -29,6 +29,9 @@ pub enum StayReason {
     InTransfer,
     /// It moved too recently for the rules of the scenario.
     Cooldown,
+    /// A plan that left after this snapshot came moves it, or others to or from its node, or every
+    /// node that could take it.
+    UnderWay,
     /// The operator's back-off lets it rest.
     Resting,
     /// The metrics of its node, or of every node that could take it, are stale.
@@ -189,7 +192,9 @@ impl<'a> Judge<'a> {
         let quotas = shell.quotas.of.get(k).copied().unwrap_or_default();
         let [no_tenant, no_group] =
             quotas.map(|quota| quota.is_some_and(|quota| self.quotas[quota] == 0));
-        if shell.fences.holds_workload(k) {
+        if shell.under_way.contains(&node) {
+            Some(StayReason::UnderWay)
+        } else if shell.fences.holds_workload(k) {
             Some(StayReason::Resting)
         } else if shell.fences.closes(node) {
             Some(StayReason::StaleNode)
@@ -218,7 +223,9 @@ impl<'a> Judge<'a> {
                     reason = reason.min(StayReason::TooLate);
                     continue;
                 }
-                let closed = if self.shell.is_some_and(|shell| shell.fences.closes(node)) {
+                let closed = if self.shell.is_some_and(|shell| shell.under_way.contains(&node)) {
+                    StayReason::UnderWay
+                } else if self.shell.is_some_and(|shell| shell.fences.closes(node)) {
                     StayReason::StaleNode
                 } else if self.fences.closes(node) {
                     StayReason::NodeLimit

@@ -1,7 +1,7 @@
 use super::*;
+use crate::plan::StopReason;
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
-use crate::plan::StopReason;
 use crate::plan::plan;
 use crate::plan::simulation_tests::simulate;
 use crate::testing::{cluster, random_state, rules};
@@ -122,17 +122,15 @@ fn a_workload_rests_longer_with_each_move_and_stays_off_the_node_that_it_left() 
     assert_eq!(rests(&memory, 158), 0);
     let off = |tick| memory.left_by(&rules, tick, name).count();
     assert_eq!([109, 122, 123, 129].map(off), [3, 2, 1, 0]);
-    // A clock that is put back shortens nothing.
-    assert_eq!((rests(&memory, 5), off(5)), (10, 3));
-    memory.record(&rules, 5, &[]);
+    // A clock that is put back a little shortens nothing.
+    assert_eq!((rests(&memory, 60), off(60)), (10, 3));
+    memory.record(&rules, 60, &[]);
     assert_eq!(rests(&memory, 110), 9);
-    // In the end nothing is kept.
+    // In the end nothing is kept: one plan after the tick that says so, as it may be a mistake.
     memory.record(&rules, 1_000, &[]);
-    assert_eq!(memory, {
-        let mut empty = Memory::default();
-        empty.record(&rules, 1_000, &[]);
-        empty
-    });
+    assert!(!memory.is_empty());
+    memory.record(&rules, 1_000, &[]);
+    assert!(memory.is_empty());
 }
 
 #[test]
@@ -328,6 +326,9 @@ fn limits(seed: u64, snapshot: &Snapshot) -> (ShellRules, Memory) {
             .collect();
         memory.record(&rules, tick, &moves);
     }
+    // The last plans may have left after the snapshot came.
+    let arrived = rng.random_range(0..=memory.plans());
+    let memory = memory.about(span(&rules), snapshot, arrived);
     (rules, memory)
 }
 

@@ -197,7 +197,7 @@ impl Current {
 }
 
 /// Whether the file has been removed, perhaps with its folder.
-fn is_gone(file: &File) -> bool {
+pub fn is_gone(file: &File) -> bool {
     #[cfg(unix)]
     let gone = file.metadata().is_ok_and(|file| std::os::unix::fs::MetadataExt::nlink(&file) == 0);
     #[cfg(not(unix))]

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,13 +13,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::read;
+use super::caller::{Caller, Waiting};
+use super::desk::Desk;
 use super::drift::Drift;
 use super::error::ApiError;
 use super::history::History;
 use super::metrics::Metrics;
 use super::model::LiveModel;
 use super::pool::{Planners, Pool, Worker};
-use super::returns::Returns;
 use super::settings::Settings;
 use crate::decision_log::{DecisionLog, Event};
 use crate::engine::Loaded;
@@ -36,8 +37,8 @@ pub struct App {
     pub history: History,
     /// Whether the policy still earns what it predicts.
     pub drift: Drift,
-    /// Which moves bring workloads back.
-    pub returns: Returns,
+    /// Where plans leave.
+    pub desk: Desk,
     /// Where decisions are put down.
     pub log: Option<DecisionLog>,
     /// Whether the service is about to end.
@@ -46,7 +47,6 @@ pub struct App {
     pub ids: Ids,
     pool: Pool,
     permits: Semaphore,
-    halted: AtomicBool,
 }
 
 /// How handlers hold it.
@@ -70,8 +70,11 @@ impl App {
     /// When the system has no room for their threads.
     pub fn start(mut settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
         let fallback = settings.fallback.name.as_str();
-        let metrics = Arc::new(Metrics::new(settings.mode, fallback));
+        let metrics = Metrics::new(settings.mode, fallback, settings.state_lost.clone());
+        let metrics = Arc::new(metrics);
         metrics.model(&model.current());
+        let halted = settings.safety.was_halted();
+        metrics.halted.set(i64::from(halted));
         let planners = Planners {
             baseline: settings.shadow.as_ref().map(|s| s.baseline.clone()),
             fallback: fallback.to_owned(),
@@ -86,9 +89,8 @@ impl App {
             permits: Semaphore::new(settings.bounds.requests as usize),
             history: History::new(settings.bounds.decisions),
             draining: AtomicBool::new(false),
-            halted: AtomicBool::new(false),
+            desk: Desk::new(halted),
             drift: Drift::new(settings.fallback.demotion),
-            returns: Returns::new(settings.safety.hold_down_ticks()),
             ids: Ids::new(),
             settings,
             model,
@@ -96,16 +98,15 @@ impl App {
         })
     }
 
-    /// Whether migrations are halted.
-    pub fn is_halted(&self) -> bool {
-        self.halted.load(SeqCst)
-    }
-
-    /// Halts or resumes migrations.
-    pub fn halt(&self, halted: bool) {
-        self.halted.store(halted, SeqCst);
+    /// Halts or resumes migrations. Once this is done after a halt, no plan with moves leaves.
+    pub async fn halt(self: &Arc<Self>, halted: bool) {
+        let safety = &self.settings.safety;
+        self.desk.halt(halted, || safety.halted(halted)).await;
         self.metrics.halted.set(i64::from(halted));
         self.put_down(Event::Halt(halted));
+        let app = Arc::clone(self);
+        // A failure is counted and logged where it happens.
+        let _ = tokio::task::spawn_blocking(move || app.settings.safety.sync()).await;
     }
 
     /// Another artifact was to be loaded, because of a request or of a change of the file.
@@ -142,16 +143,35 @@ impl App {
         body: Body,
         work: impl FnOnce(&App, &mut Worker, &Bytes) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        self.work_for(arrival, body, |app, worker, body, _| work(app, worker, body)).await
+    }
+
+    /// [`App::work`], of which some must only be done for someone who still waits.
+    ///
+    /// # Errors
+    /// As for [`App::work`].
+    pub async fn work_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        arrival: &Arrival,
+        body: Body,
+        work: impl FnOnce(&App, &mut Worker, &Bytes, &Caller) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let bounds = &self.settings.bounds;
         let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy(bounds.requests))?;
         let body = read(body, bounds.body_bytes, arrival.until).await?;
         let app = Arc::clone(self);
-        let done = self.pool.run(move |worker| work(&app, worker, &body));
-        match timeout_at(arrival.until, done).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(_lost)) => Err(ApiError::internal()),
-            Err(_elapsed) => Err(ApiError::timeout()),
-        }
+        // Dropped with this future when the connection is gone.
+        let waiting = Waiting::default();
+        let caller = waiting.caller();
+        let done = self.pool.run(move |worker| work(&app, worker, &body, &caller));
+        let mut done = std::pin::pin!(done);
+        let done = match timeout_at(arrival.until, &mut done).await {
+            Ok(done) => done,
+            Err(_elapsed) if waiting.give_up() => return Err(ApiError::timeout()),
+            // The plan is remembered as carried out by now, and about to be answered.
+            Err(_elapsed) => done.await,
+        };
+        done.map_err(|_lost| ApiError::internal())?
     }
 }
 

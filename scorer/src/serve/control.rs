@@ -40,12 +40,12 @@ pub struct Ready {
 
 /// `POST /v1/halt`.
 pub async fn halt(State(app): State<Shared>) -> Response {
-    set_halted(&app, true)
+    set_halted(&app, true).await
 }
 
 /// `POST /v1/resume`.
 pub async fn resume(State(app): State<Shared>) -> Response {
-    set_halted(&app, false)
+    set_halted(&app, false).await
 }
 
 /// `GET /v1/model`.
@@ -95,8 +95,8 @@ pub async fn openapi() -> Response {
     json(StatusCode::OK, &openapi::document())
 }
 
-fn set_halted(app: &Shared, halted: bool) -> Response {
-    app.halt(halted);
+async fn set_halted(app: &Shared, halted: bool) -> Response {
+    app.halt(halted).await;
     tracing::warn!(halted, "migrations were halted or resumed");
     json(StatusCode::OK, &HaltState { halted })
 }

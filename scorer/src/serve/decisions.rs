@@ -7,8 +7,8 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use godwit_envs::input::InputError;
@@ -20,15 +20,27 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{App, Arrival, Shared};
 use super::body::{check_size, text};
+use super::caller::Caller;
+use super::desk::{Answer, Departure, Verdict};
 use super::error::ApiError;
 use super::planning::{self, Comparison, FallbackReason, Outcome};
 use super::pool::Worker;
 use super::settings::{Bounds, Mode, Shadow};
+use crate::answers::{Asked, NameTaken, Wanted};
 use crate::cli::Choice;
 use crate::decision::{Decision, Timing};
 use crate::decision_log::{Event, Made};
-use crate::engine::{EngineError, Loaded, PlanLimits, micros};
-use crate::safety::Moment;
+use crate::engine::{Case, EngineError, Loaded, PlanLimits, micros};
+use crate::safety::{Moment, Overtaken};
+
+/// Header with what the client calls its question.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Longest name of a question.
+const LONGEST_KEY: usize = 255;
+
+/// Most of the request timeout that is kept from planning.
+const MOST_RESERVED: Duration = Duration::from_millis(500);
 
 /// What `/v1/decide` and `/v1/plan` answer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -45,6 +57,10 @@ pub struct ServedDecision {
     /// What `decide` prints.
     #[serde(flatten)]
     pub decision: Decision,
+    /// Moves, by position in the plan, that bring a workload back to a node that it left a short
+    /// while ago.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub returning: Vec<usize>,
     /// In shadow mode, policy and baseline next to each other; absent while halted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
@@ -79,9 +95,11 @@ pub enum StaysQuery {
 pub async fn decide(
     State(app): State<Shared>,
     Extension(arrival): Extension<Arrival>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    answer(app, arrival, PlanQuery { max_moves: Some(1), ..PlanQuery::default() }, body).await
+    let query = PlanQuery { max_moves: Some(1), ..PlanQuery::default() };
+    answer(app, arrival, query, &headers, body).await
 }
 
 /// `POST /v1/plan`.
@@ -89,12 +107,13 @@ pub async fn plan(
     State(app): State<Shared>,
     Extension(arrival): Extension<Arrival>,
     query: Result<Query<PlanQuery>, QueryRejection>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(|rejection| {
         ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
     })?;
-    answer(app, arrival, query, body).await
+    answer(app, arrival, query, &headers, body).await
 }
 
 /// `GET /v1/decisions/{id}`.
@@ -119,13 +138,33 @@ async fn answer(
     app: Shared,
     arrival: Arrival,
     query: PlanQuery,
+    headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let job = arrival.clone();
-    let work = move |app: &App, worker: &mut Worker, body: &Bytes| {
-        decide_about(app, worker, &job, &query, body)
+    let key = idempotency_key(headers)?;
+    // Before the body is there: plans that leave from now on are not to be seen in it.
+    let plans = app.settings.safety.plans();
+    let job = Job { arrival: arrival.clone(), query, key, plans };
+    let work = move |app: &App, worker: &mut Worker, body: &Bytes, caller: &Caller| {
+        decide_about(app, worker, &job, body, caller)
     };
-    app.work(&arrival, body, work).await.map(document)
+    app.work_for(&arrival, body, work).await.map(Answer::into_response)
+}
+
+/// What the client calls its question, if it does.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let visible = |key: &&str| !key.is_empty() && key.len() <= LONGEST_KEY;
+    match key.to_str().ok().filter(visible) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => {
+            let message = format!(
+                "header {IDEMPOTENCY_KEY}: expected 1 to {LONGEST_KEY} visible ASCII characters, \
+                 got something else"
+            );
+            Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message))
+        }
+    }
 }
 
 fn document(json: Bytes) -> Response {
@@ -144,59 +183,156 @@ pub struct Question<'a> {
     pub moment: Moment,
 }
 
+/// What a worker is asked.
+struct Job {
+    arrival: Arrival,
+    query: PlanQuery,
+    /// What the client calls it.
+    key: Option<String>,
+    /// Plans that had left when it came.
+    plans: u64,
+}
+
+/// Judges a snapshot and has the plan leave: planning takes no lock, and what it depended on is asked
+/// again where plans leave. A plan that another one has overtaken is made a second time.
 fn decide_about(
     app: &App,
     worker: &mut Worker,
-    arrival: &Arrival,
-    query: &PlanQuery,
+    job: &Job,
     body: &Bytes,
-) -> Result<Bytes, ApiError> {
+    caller: &Caller,
+) -> Result<Answer, ApiError> {
     let (started, bounds, mode) = (Instant::now(), &app.settings.bounds, app.settings.mode);
+    let (arrival, safety) = (&job.arrival, &app.settings.safety);
     let refuse = |error: &InputError| ApiError::input(error, body);
     let snapshot = Snapshot::from_json(text(body)?, "body").map_err(|error| refuse(&error))?;
     check_size(&snapshot, bounds, "body")?;
-    let case = worker.engine.case(snapshot, "body").map_err(|e| ApiError::engine(&e, body))?;
+    let mut case = worker.engine.case(snapshot, "body").map_err(|e| ApiError::engine(&e, body))?;
     app.metrics.input();
     let timing = Timing { snapshot: micros(started), ..Timing::default() };
+    let limits = limits(bounds, arrival, &job.query);
+    let asked = asked(app, worker, job, body, &case, limits);
 
-    let limits = limits(bounds, arrival, query);
-    let moment = app.settings.safety.moment(&case.snapshot);
-    let question = Question { id: &arrival.id, body, limits, moment };
-    let outcome = match app.is_halted() {
-        true => Ok(planning::halted(&case, limits.list_stays)),
-        false => planning::plan(app, worker, &case, &question),
-    };
-    let loaded = worker.engine.loaded();
-    let outcome = outcome.map_err(|error| {
-        app.metrics.decision_failed();
-        tracing::error!(id = arrival.id, %error, "a plan was refused");
-        // There is no plan either way.
-        let _ = put_down(app, &question, loaded, last_word(app), Err(&error));
-        ApiError::engine(&error, body)
-    })?;
-    let finish = |outcome: Outcome| {
+    let mut overtaken_before = false;
+    loop {
+        let moment = safety.moment(&mut case, job.plans);
+        // What was answered before may not be worth anything any more.
+        if safety.around(&case.snapshot, &moment).is_ok()
+            && let Some(answer) = app.desk.find(&asked).map_err(|NameTaken| name_taken())?
+        {
+            safety.sync();
+            return Ok(answer);
+        }
+        let question = Question { id: &arrival.id, body, limits, moment };
+        let outcome = match app.desk.is_halted() {
+            true => Ok(planning::halted(&case, limits.list_stays)),
+            false => planning::plan(app, worker, &case, &question),
+        };
+        let loaded = worker.engine.loaded();
+        let failed = |planner: &str, error: &EngineError| {
+            app.metrics.decision_failed();
+            tracing::error!(id = arrival.id, %error, "a plan was refused");
+            // There is no plan either way.
+            let _ = put_down(app, &question, loaded, planner, Err(error));
+        };
+        let outcome = outcome.map_err(|error| {
+            failed(last_word(app), &error);
+            ApiError::engine(&error, body)
+        })?;
         let Outcome { planned, planner, fallback, comparison } = outcome;
         let (id, decisions) = (arrival.id.clone(), planned.decisions);
         let timing = Timing { total: micros(started), ..timing };
+        let moves = &planned.plan.moves;
+        let returning = safety.returning(case.snapshot.tick, &question.moment.memory, moves);
         let decision = Decision::new(loaded, &case, planned, timing);
-        let served = ServedDecision { id, mode, planner, fallback, decision, comparison };
+        let served =
+            ServedDecision { id, mode, planner, fallback, decision, returning, comparison };
         let json = Bytes::from(serde_json::to_vec(&served).map_err(|_| ApiError::internal())?);
-        put_down(app, &question, loaded, &served.planner, Ok((&json, decisions)))?;
-        Ok::<_, ApiError>((served, json))
-    };
-    let (mut served, mut json) = finish(outcome)?;
-    // Whoever halts counts on it that no plan leaves from then on.
-    if app.is_halted() && !is_halted(&served) {
-        (served, json) = finish(planning::halted(&case, limits.list_stays))?;
+        let plan = &served.decision.plan;
+        let departure = Departure {
+            document: &json,
+            moves: !plan.moves.is_empty(),
+            halted: plan.stop_reason == StopReason::Halted,
+        };
+        let remember = || match mode {
+            Mode::Active => safety.carried_out(&case, job.plans, plan),
+            Mode::DryRun | Mode::Shadow => Ok(()),
+        };
+        match app.desk.leave(caller, &asked, &departure, remember) {
+            Verdict::Leaves(answer) => {
+                let put = put_down(app, &question, loaded, &served.planner, Ok((&json, decisions)));
+                if let Err(error) = put {
+                    take_back(app, &asked, &served);
+                    return Err(error);
+                }
+                if mode == Mode::Active {
+                    app.metrics.returning(served.returning.len() as u64);
+                    safety.sync();
+                }
+                record(app, &served.decision, served.comparison.as_ref());
+                app.history.push(served.id, json);
+                return Ok(answer);
+            }
+            Verdict::Repeated(answer) => {
+                safety.sync();
+                return Ok(answer);
+            }
+            Verdict::NameTaken(NameTaken) => return Err(name_taken()),
+            Verdict::Gone => return Err(ApiError::timeout()),
+            // Now it is made as for a halted service.
+            Verdict::Halted => {}
+            Verdict::Overtaken(_) if !overtaken_before && !limits.is_over() => {
+                app.metrics.overtaken("again");
+                overtaken_before = true;
+            }
+            Verdict::Overtaken(Overtaken { broken, memory }) => {
+                app.metrics.overtaken("refused");
+                let memory = Box::new(memory);
+                failed(&served.planner, &EngineError::Limits { broken, decisions, memory });
+                return Err(ApiError::overtaken());
+            }
+        }
     }
-    let plan = &served.decision.plan;
-    if mode == Mode::Active {
-        app.metrics.returning(app.returns.count(case.snapshot.tick, plan));
-        app.settings.safety.carried_out(case.snapshot.tick, plan);
+}
+
+/// What the question is known by. An answer is given again because of its content only where it is
+/// remembered as carried out: elsewhere the same is decided again.
+fn asked(
+    app: &App,
+    worker: &Worker,
+    job: &Job,
+    body: &Bytes,
+    case: &Case,
+    limits: PlanLimits,
+) -> Asked {
+    let PlanLimits { max_moves, list_stays, .. } = limits;
+    let wanted = Wanted { max_moves, list_stays, deadline_ms: job.query.deadline_ms };
+    let name = |key: &String| (key.clone(), wanted.fingerprint(&[body]));
+    Asked {
+        named: job.key.as_ref().map(name),
+        content: match app.settings.mode {
+            Mode::Active => wanted.of_content(&case.snapshot, &worker.engine.loaded().name.sha256),
+            Mode::DryRun | Mode::Shadow => None,
+        },
     }
-    record(app, &served.decision, served.comparison.as_ref());
-    app.history.push(served.id, json.clone());
-    Ok(json)
+}
+
+/// A plan does not leave although it is remembered.
+fn take_back(app: &App, asked: &Asked, served: &ServedDecision) {
+    app.desk.take_back(asked);
+    if served.mode == Mode::Active {
+        for planned in &served.decision.plan.moves {
+            app.settings.safety.not_made(served.decision.tick, planned);
+        }
+    }
+}
+
+fn name_taken() -> ApiError {
+    let message = format!(
+        "header {IDEMPOTENCY_KEY}: expected a key of its own for each question, got one that was \
+         used with another body or query"
+    );
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
 }
 
 /// Puts a decision down in the decision log, if there is one.
@@ -244,14 +380,13 @@ fn last_word(app: &App) -> &str {
     }
 }
 
-fn is_halted(served: &ServedDecision) -> bool {
-    served.decision.plan.stop_reason == StopReason::Halted
-}
-
-/// The tightest of what the request, the service and the request timeout allow.
+/// The tightest of what the request, the service and the request timeout allow. A part of the latter
+/// is left for checking the plan and for bringing it to the client: what comes too late is of no use.
 fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
     let asked = query.deadline_ms.map(Duration::from_millis);
-    let deadline = [asked, bounds.deadline, Some(bounds.request_timeout)].into_iter().flatten();
+    let timeout = bounds.request_timeout;
+    let in_time = timeout - (timeout / 10).min(MOST_RESERVED);
+    let deadline = [asked, bounds.deadline, Some(in_time)].into_iter().flatten();
     let max_moves = query.max_moves.unwrap_or(u32::MAX).min(bounds.max_moves);
     let limits = PlanLimits {
         max_moves,

@@ -63,6 +63,13 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "decision_log", message)
     }
 
+    /// Other plans came first, twice.
+    pub fn overtaken() -> Self {
+        let message = "expected a plan that keeps every limit next to the plans that left meanwhile, \
+                       got none (try again with a new snapshot)";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overtaken", message)
+    }
+
     /// Something broke that no client can mend.
     pub fn internal() -> Self {
         let message = "expected an answer, got a failure of the service (see its log)";

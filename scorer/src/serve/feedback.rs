@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use godwit_envs::input::parse_json;
+use godwit_envs::scenario::Mode::{Online, Rebalance};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::plan::{Plan, PlannedMove};
@@ -22,9 +23,10 @@ use serde::{Deserialize, Serialize};
 use super::app::{App, Arrival, Shared};
 use super::body::{check_size, text};
 use super::decisions::unknown_decision;
-use super::drift::Standing;
+use super::drift::{Outcome, PAYBACK_TICKS, Standing};
 use super::error::{ApiError, json};
 use super::pool::Worker;
+use super::settings::Mode;
 use crate::decision_log::{Event, POLICY};
 
 /// What was carried out, and how the cluster is since.
@@ -35,18 +37,57 @@ pub struct Feedback {
     pub id: String,
     /// The cluster once the moves that were carried out are complete.
     pub snapshot: Snapshot,
-    /// The moves that were carried out; left out, all those whose workload is where the plan wanted
-    /// it.
+    /// The moves that were begun or given up, and what became of them; left out, those were carried
+    /// out whose workload is where the plan wanted it.
     #[schemars(with = "Vec<ExecutedMove>")]
     pub executed: Option<Vec<ExecutedMove>>,
 }
 
-/// A move that was carried out.
+/// What became of a move.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveStatus {
+    /// It was carried out.
+    #[default]
+    Done,
+    /// It was begun, and the workload is back where it was.
+    Failed,
+    /// It was given up before it began.
+    Cancelled,
+    /// It was begun, and given up as it took too long.
+    TimedOut,
+}
+
+impl MoveStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Cancelled, Self::TimedOut];
+
+    /// The name in documents and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// Longest reason, bytes.
+const LONGEST_REASON: usize = 1_000;
+
+/// A move, and what became of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExecutedMove {
     /// Position in the plan, from 0.
     pub at: usize,
+    /// What became of it; left out, it was carried out.
+    #[serde(default)]
+    pub status: MoveStatus,
+    /// Why, in the words of whoever carried it out; kept in the decision log. At most 1,000 bytes.
+    #[schemars(with = "String")]
+    pub reason: Option<String>,
     /// Length of the transfer, seconds.
     #[schemars(with = "f32")]
     pub transfer_s: Option<f32>,
@@ -66,11 +107,20 @@ pub struct Evaluation {
     pub moves: usize,
     /// Moves that were carried out and whose workload is still where it went.
     pub evaluated: usize,
-    /// Predicted gain of those, costs not taken off.
+    /// Moves that failed, were cancelled or timed out: they gain nothing.
+    pub not_made: usize,
+    /// Moves of both kinds that brought, or were to bring, a workload back to a node that it had left
+    /// a short while ago.
+    pub returns: usize,
+    /// Predicted gain of both, costs not taken off.
     pub predicted_gain: f32,
     /// What they gain given the demand that came: the objective of the snapshot with these moves
     /// undone, minus the objective of the snapshot.
     pub realised_gain: f32,
+    /// Cost of the moves that were begun.
+    pub cost: f32,
+    /// Realised gain, for as long as it is taken to last (24 ticks in online scenarios), less the cost.
+    pub net_gain: f32,
     /// Lengths of the transfers that were measured, together.
     pub transfer_s: Measured,
     /// Times without the workload that were measured, together.
@@ -93,7 +143,11 @@ pub struct Measured {
 struct Decided {
     planner: String,
     artifact: Artifact,
+    mode: String,
+    tick: Option<u64>,
     plan: Plan,
+    #[serde(default)]
+    returning: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -119,19 +173,57 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     snapshot.validate("body.snapshot").map_err(refuse)?;
     let case = worker.engine.case(snapshot, "body.snapshot");
     let case = case.map_err(|error| ApiError::engine(&error, body))?;
-    let Decided { planner, artifact, plan } = decided;
-    let carried_out = carried_out(plan.moves.len(), executed.as_deref())?;
-    let undone = undone(&case.state, &plan.moves, &carried_out);
+    let Decided { planner, artifact, mode, tick, plan, returning } = decided;
+    let fates = fates(plan.moves.len(), executed.as_deref())?;
+    let made: Vec<bool> = fates.iter().map(|fate| *fate == Some(MoveStatus::Done)).collect();
+    let undone = undone(&case.state, &plan.moves, &made);
     // Only now: whoever sent something else may try again.
     if !app.history.evaluate(&id) {
         let message = format!("id: expected a decision that was not evaluated yet, got {id:?}");
         return Err(ApiError::new(StatusCode::CONFLICT, "already_evaluated", message));
     }
 
-    let (predicted, realised) = (undone.predicted_gain, undone.realised_gain);
+    let mut told = Told { moves: undone.moves.len(), ..Told::default() };
+    told.predicted_gain = undone.predicted_gain;
+    for (at, (planned, fate)) in plan.moves.iter().zip(&fates).enumerate() {
+        let failed = fate.filter(|fate| *fate != MoveStatus::Done);
+        if let Some(status) = failed {
+            app.metrics.moves_told(status, 1);
+            told.not_made += 1;
+            told.predicted_gain += planned.predicted_gain;
+            if mode == Mode::Active.name() {
+                app.settings.safety.not_made(tick, planned);
+            }
+        }
+        let begun = undone.moves.contains(&at)
+            || failed.is_some_and(|status| status != MoveStatus::Cancelled);
+        if begun {
+            told.cost += planned.cost;
+        }
+        if (begun || failed.is_some()) && returning.contains(&at) {
+            told.returns += 1;
+        }
+    }
+    app.metrics.moves_told(MoveStatus::Done, undone.moves.len() as u64);
+    app.settings.safety.sync();
+    let Told { moves: evaluated, not_made, returns, predicted_gain: predicted, cost } = told;
+    let realised = undone.realised_gain;
+    let lasts = match case.state.rules.episode.mode {
+        Online => PAYBACK_TICKS as f32,
+        // A gain in a world that stands still is counted once.
+        Rebalance => 1.0,
+    };
+    let net_gain = realised * lasts - cost;
     let by_policy = planner == POLICY && artifact.sha256 == app.model.current().name.sha256;
-    let (policy, demoted_now) = match by_policy && undone.moves > 0 {
-        true => app.drift.evaluated(f64::from(predicted), f64::from(realised)),
+    let outcome = Outcome {
+        predicted: predicted.into(),
+        realised: realised.into(),
+        net: net_gain.into(),
+        moves: evaluated + not_made,
+        returns,
+    };
+    let (policy, demoted_now) = match by_policy && outcome.moves > 0 {
+        true => app.drift.evaluated(outcome),
         false => (app.drift.standing(), false),
     };
     app.metrics.evaluated(f64::from(predicted), f64::from(realised));
@@ -141,9 +233,13 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
         id,
         planner,
         moves: plan.moves.len(),
-        evaluated: undone.moves,
+        evaluated,
+        not_made,
+        returns,
         predicted_gain: predicted,
         realised_gain: realised,
+        cost,
+        net_gain,
         transfer_s,
         downtime_s,
         policy,
@@ -156,35 +252,54 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     Ok(json(StatusCode::OK, &evaluation))
 }
 
-/// Which of the plan's moves were carried out, as far as was told. Positions must be those of the
-/// plan, each at most once, and times such.
-fn carried_out(moves: usize, executed: Option<&[ExecutedMove]>) -> Result<Vec<bool>, ApiError> {
-    let Some(executed) = executed else { return Ok(vec![true; moves]) };
+/// What becomes of a plan's moves as told, summed up.
+#[derive(Default)]
+struct Told {
+    moves: usize,
+    not_made: usize,
+    returns: usize,
+    predicted_gain: f32,
+    cost: f32,
+}
+
+/// What became of each of the plan's moves, as far as was told. Positions must be those of the plan,
+/// each at most once, times such, and reasons short.
+fn fates(
+    moves: usize,
+    executed: Option<&[ExecutedMove]>,
+) -> Result<Vec<Option<MoveStatus>>, ApiError> {
+    let Some(executed) = executed else { return Ok(vec![Some(MoveStatus::Done); moves]) };
     let refuse = |at: usize, expected: &str, got: String| {
         let message = format!("body: executed[{at}]: expected {expected}, got {got}");
         Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", message))
     };
-    let mut seen = vec![false; moves];
+    let mut fates = vec![None; moves];
     for (n, executed) in executed.iter().enumerate() {
         let at = executed.at;
-        if seen.get(at) != Some(&false) {
+        if fates.get(at) != Some(&None) {
             let expected = format!("one of the plan's {moves} positions, once");
             return refuse(n, &expected, at.to_string());
         }
-        seen[at] = true;
+        fates[at] = Some(executed.status);
         for time in [executed.transfer_s, executed.downtime_s].into_iter().flatten() {
             if !(time.is_finite() && time >= 0.0) {
                 return refuse(n, "seconds of at least 0", time.to_string());
             }
         }
+        let length = executed.reason.as_ref().map_or(0, String::len);
+        if length > LONGEST_REASON {
+            let expected = format!("a reason of at most {LONGEST_REASON} bytes");
+            return refuse(n, &expected, format!("{length}"));
+        }
     }
-    Ok(seen)
+    Ok(fates)
 }
 
 /// Moves that were undone on the cluster as it is afterwards.
 #[derive(Debug, PartialEq)]
 struct Undone {
-    moves: usize,
+    /// Their positions, the last one first.
+    moves: Vec<usize>,
     predicted_gain: f32,
     realised_gain: f32,
 }
@@ -193,8 +308,8 @@ struct Undone {
 fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool]) -> Undone {
     let (workloads, nodes) = (index(&state.spec.workload_names), index(&state.spec.node_names));
     let mut before = state.clone();
-    let mut undone = Undone { moves: 0, predicted_gain: 0.0, realised_gain: 0.0 };
-    for (planned, _) in moves.iter().zip(carried_out).rev().filter(|(_, done)| **done) {
+    let mut undone = Undone { moves: Vec::new(), predicted_gain: 0.0, realised_gain: 0.0 };
+    for (at, planned) in moves.iter().enumerate().rev().filter(|(at, _)| carried_out[*at]) {
         let workload = workloads.get(planned.workload_name.as_str());
         let [source, destination] =
             [&planned.source_name, &planned.destination_name].map(|name| nodes.get(name.as_str()));
@@ -203,7 +318,7 @@ fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool]) -> 
         };
         if before.placement[k] as usize == destination {
             before.placement[k] = source as u32;
-            undone.moves += 1;
+            undone.moves.push(at);
             undone.predicted_gain += planned.predicted_gain;
         }
     }
@@ -219,7 +334,7 @@ fn index(names: &[String]) -> HashMap<&str, usize> {
 /// Sums of transfer times and of downtimes, where they were measured.
 fn measured(moves: &[PlannedMove], executed: &[ExecutedMove]) -> [Measured; 2] {
     let mut sums = [Measured::default(); 2];
-    for ExecutedMove { at, transfer_s, downtime_s } in executed {
+    for ExecutedMove { at, transfer_s, downtime_s, .. } in executed {
         let planned = &moves[*at];
         let times = [(planned.transfer_s, transfer_s), (planned.downtime_s, downtime_s)];
         for (sum, (predicted, measured)) in sums.iter_mut().zip(times) {

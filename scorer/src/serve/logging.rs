@@ -8,6 +8,12 @@ use tracing_subscriber::fmt;
 
 use crate::cli::{LogArgs, LogFormat, LogLevel};
 
+/// Logs what goes wrong, and nothing else: for a program whose output is read line by line.
+pub fn log_errors() {
+    let lines = fmt().with_max_level(Level::WARN).with_target(false).with_writer(io::stderr);
+    lines.log_internal_errors(false).init();
+}
+
 /// Starts logging, and logs panics like everything else.
 pub fn start(args: &LogArgs) {
     let level = match args.log_level {

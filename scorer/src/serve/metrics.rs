@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 
 use super::drift::Standing;
+use super::feedback::MoveStatus;
 use super::planning::FallbackReason;
 use super::settings::Mode;
 use crate::decision_log::Counters;
@@ -81,6 +82,16 @@ struct ReloadLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabels {
     sha256: String,
     scenario: String,
@@ -107,6 +118,8 @@ pub struct Metrics {
     stops: Family<CodeLabels, Counter>,
     moves: Family<CodeLabels, Counter>,
     returning_moves: Counter,
+    overtaken: Family<ResultLabels, Counter>,
+    feedback_moves: Family<StatusLabels, Counter>,
     violations: Family<KindLabels, Counter>,
     warnings: Family<CodeLabels, Counter>,
     duties: Family<KindLabels, Counter>,
@@ -115,6 +128,8 @@ pub struct Metrics {
     feedback_predicted: Histogram,
     feedback_realised: Histogram,
     missed_share: Gauge<f64, AtomicU64>,
+    worthless_share: Gauge<f64, AtomicU64>,
+    return_share: Gauge<f64, AtomicU64>,
     demoted: Gauge,
     stage_times: Times<StageLabels>,
     gains: Histogram,
@@ -128,6 +143,8 @@ pub struct Metrics {
     last_input_us: AtomicU64,
     /// What has become of the decision log's records.
     pub log: Counters,
+    /// Entries of the journal that may not have been kept.
+    pub state_lost: Counter,
     /// Handlers and workers that panicked.
     pub panics: Counter,
     /// Requests that are being answered.
@@ -141,7 +158,7 @@ pub struct Metrics {
 impl Metrics {
     /// All metrics at their start, each with the mode; counters that an operator may wait for begin
     /// at 0.
-    pub fn new(mode: Mode, fallback: &str) -> Self {
+    pub fn new(mode: Mode, fallback: &str, state_lost: Counter) -> Self {
         let label = |name: &'static str, value: &'static str| (name.into(), value.into());
         let labels = [label("mode", mode.name())].into_iter();
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-5, 2.0, 21));
@@ -155,6 +172,8 @@ impl Metrics {
             stops: Family::default(),
             moves: Family::default(),
             returning_moves: Counter::default(),
+            overtaken: Family::default(),
+            feedback_moves: Family::default(),
             violations: Family::default(),
             warnings: Family::default(),
             duties: Family::default(),
@@ -163,6 +182,8 @@ impl Metrics {
             feedback_predicted: Histogram::new(GAINS),
             feedback_realised: Histogram::new(GAINS),
             missed_share: Gauge::default(),
+            worthless_share: Gauge::default(),
+            return_share: Gauge::default(),
             demoted: Gauge::default(),
             stage_times: Family::new_with_constructor(times),
             gains: Histogram::new(exponential_buckets(1e-4, 4.0, 12)),
@@ -176,12 +197,19 @@ impl Metrics {
             input_age: Gauge::default(),
             last_input_us: AtomicU64::new(0),
             log: Counters::default(),
+            state_lost,
             panics: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             halted: Gauge::default(),
         };
         metrics.register();
+        for result in ["again", "refused"] {
+            metrics.overtaken.get_or_create(&ResultLabels { result }).inc_by(0);
+        }
+        for status in MoveStatus::ALL.map(MoveStatus::name) {
+            metrics.feedback_moves.get_or_create(&StatusLabels { status }).inc_by(0);
+        }
         for outcome in OUTCOMES {
             metrics.decisions.get_or_create(&OutcomeLabels { outcome }).inc_by(0);
         }
@@ -228,6 +256,21 @@ impl Metrics {
             self.returning_moves.clone(),
         );
         r.register(
+            "overtaken_plans",
+            "Plans that another plan overtook: made again, or refused in the end",
+            self.overtaken.clone(),
+        );
+        r.register(
+            "feedback_moves",
+            "Moves of which the outcome was told, by what became of them",
+            self.feedback_moves.clone(),
+        );
+        r.register(
+            "state_lost",
+            "Times that what is remembered may not have been kept for the next start",
+            self.state_lost.clone(),
+        );
+        r.register(
             "input_violations",
             "Rules that are broken in the snapshots decided about, by kind",
             self.violations.clone(),
@@ -264,8 +307,18 @@ impl Metrics {
             self.missed_share.clone(),
         );
         r.register(
+            "worthless_share",
+            "Share of the policy's last evaluated plans that gained no more than they cost",
+            self.worthless_share.clone(),
+        );
+        r.register(
+            "return_share",
+            "Share of the moves of the policy's last evaluated plans that brought workloads back",
+            self.return_share.clone(),
+        );
+        r.register(
             "policy_demoted",
-            "1 while the fallback plans because of missed gains",
+            "1 while the fallback plans because of what the policy's plans came to",
             self.demoted.clone(),
         );
         r.register_with_unit(
@@ -393,6 +446,17 @@ impl Metrics {
         self.returning_moves.inc_by(moves);
     }
 
+    /// A plan was overtaken by another one, and is made `again`, or `refused`.
+    pub fn overtaken(&self, result: &'static str) {
+        self.overtaken.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// It was told what became of so many moves.
+    pub fn moves_told(&self, status: MoveStatus, moves: u64) {
+        let labels = StatusLabels { status: status.name() };
+        self.feedback_moves.get_or_create(&labels).inc_by(moves);
+    }
+
     /// It was told what a plan came to.
     pub fn evaluated(&self, predicted: f64, realised: f64) {
         self.feedback.inc();
@@ -403,6 +467,8 @@ impl Metrics {
     /// How the policy stands.
     pub fn standing(&self, standing: &Standing) {
         self.missed_share.set(standing.missed_share);
+        self.worthless_share.set(standing.worthless_share);
+        self.return_share.set(standing.return_share);
         self.demoted.set(i64::from(standing.demoted));
     }
 

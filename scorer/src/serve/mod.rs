@@ -1,14 +1,17 @@
 //! `serve`: decisions over HTTP.
 //!
 //! One process serves one artifact. Requests arrive on a few asynchronous threads, which refuse,
-//! count and halt; decisions are made on threads of their own (`pool`). Nothing is kept on
-//! disk but the decision log, if one is asked for.
+//! count and halt; decisions are made on threads of their own (`pool`), and leave one at a time
+//! (`desk`). Nothing is kept on disk but the decision log and what is remembered of earlier plans, if
+//! that is asked for.
 
 mod app;
 mod auth;
 mod body;
+mod caller;
 mod control;
 mod decisions;
+mod desk;
 mod drift;
 mod elements;
 mod error;
@@ -24,7 +27,6 @@ mod openapi;
 mod patience;
 mod planning;
 mod pool;
-mod returns;
 mod routes;
 mod settings;
 mod simulate;
@@ -46,6 +48,7 @@ use settings::Settings;
 
 pub use drift::Standing;
 pub use feedback::Evaluation;
+pub use logging::log_errors;
 pub use settings::SettingsError;
 
 /// How often the artifact's file is looked at.

@@ -4,6 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::decisions::IDEMPOTENCY_KEY;
 use super::error::ErrorBody;
 use super::metrics::CONTENT_TYPE;
 use super::routes::{Answer, Endpoint, ROUTES, Route};
@@ -86,6 +87,13 @@ fn parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
             json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
         })
         .collect();
+    if route.repeatable {
+        parameters.push(json!({
+            "name": IDEMPOTENCY_KEY, "in": "header", "required": false,
+            "description": "What the client calls its question: the same again is answered the same",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }));
+    }
     if let Some(query) = route.query {
         // Each field of the query is a parameter of its own.
         let reference: Schema = query(generator);

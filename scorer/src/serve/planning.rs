@@ -235,8 +235,8 @@ mod tests {
         let app = app(arguments);
         let work = |app: &App, worker: &mut Worker, body: &bytes::Bytes| {
             let snapshot = Snapshot::from_json(text(body)?, "body").unwrap();
-            let case = worker.engine.case(snapshot, "body").unwrap();
-            let moment = app.settings.safety.moment(&case.snapshot);
+            let mut case = worker.engine.case(snapshot, "body").unwrap();
+            let moment = app.settings.safety.moment(&mut case, 0);
             let limits = PlanLimits { max_moves: 9, ..PlanLimits::NONE };
             let question = Question { id: "test", body, limits, moment };
             Ok(by_policy(app, worker, &case, &question, Err(error)))

@@ -34,6 +34,8 @@ pub struct Route {
     pub summary: &'static str,
     /// Whether it is answered without the token.
     pub open: bool,
+    /// Whether clients may name their question, so that the same again is answered the same.
+    pub repeatable: bool,
     /// What it takes in its query.
     pub query: Option<SchemaOf>,
     /// What it does, and with which method.
@@ -72,6 +74,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v1/decide",
         summary: "Decide about a snapshot: at most one migration",
+        repeatable: true,
         endpoint: Endpoint::Send(|g| g.subschema_for::<Snapshot>(), || post(decisions::decide)),
         answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
         errors: WORK,
@@ -81,6 +84,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/plan",
         summary: "Plan for a snapshot: migrations in waves",
         query: Some(|g| g.subschema_for::<PlanQuery>()),
+        repeatable: true,
         endpoint: Endpoint::Send(|g| g.subschema_for::<Snapshot>(), || post(decisions::plan)),
         answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
         errors: WORK,
@@ -217,6 +221,7 @@ const PLAIN: Route = Route {
     path: "",
     summary: "",
     open: false,
+    repeatable: false,
     query: None,
     endpoint: Endpoint::Get(MethodRouter::new),
     answer: Answer::Any,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_envs::input::InputError;
-use godwit_models::baselines::{self, baseline};
+use godwit_models::baselines::{self, Remembers, baseline, remembers};
+use prometheus_client::metrics::counter::Counter;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_rustls::rustls::crypto::ring;
@@ -19,6 +20,7 @@ use super::auth::Token;
 use super::drift::Demotion;
 use crate::cli::{Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs};
 use crate::decision_log::{Files, Limits, LogError};
+use crate::journal::{Journal, JournalError};
 use crate::safety::Safety;
 
 /// Why the service does not start. All of these are mistakes of whoever starts it.
@@ -69,6 +71,24 @@ pub enum SettingsError {
         /// What was found.
         got: String,
     },
+    /// A baseline that would have to remember what no request tells it.
+    #[error(
+        "{flag}: expected a baseline that decides about one snapshot by itself, got {got:?}, which \
+         remembers {} from tick to tick (take {})",
+        .remembers.what,
+        .remembers.instead
+    )]
+    Remembers {
+        /// Where it is named.
+        flag: &'static str,
+        /// What was found.
+        got: String,
+        /// What it remembers.
+        remembers: Remembers,
+    },
+    /// What is remembered cannot be kept.
+    #[error(transparent)]
+    State(#[from] JournalError),
     /// A share that is none.
     #[error("demote-above: expected a number of at least 0, got {0}")]
     Share(f64),
@@ -180,6 +200,8 @@ pub struct Settings {
     pub workers: usize,
     /// The operator's limits on plans.
     pub safety: Safety,
+    /// Counts what may not have been kept of what they remember.
+    pub state_lost: Counter,
     /// Where decisions are put down.
     pub log: Option<LogSettings>,
     /// Limits on requests.
@@ -220,6 +242,10 @@ impl Settings {
         }
         let (mode, shadow) = mode(args)?;
         let safety = Safety::load(args.policy.limits.as_deref())?;
+        let fallback = fallback(&args.fallback)?;
+        let journal = args.state.folder.as_deref().map(Journal::open).transpose()?;
+        let state_lost = journal.as_ref().map(Journal::lost).unwrap_or_default();
+        let safety = safety.with_journal(journal);
         let log = log(&args.decision_log, &safety)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let millis = |ms: u32| Duration::from_millis(u64::from(ms));
@@ -228,8 +254,9 @@ impl Settings {
             listen: args.listen,
             mode,
             shadow,
-            fallback: fallback(&args.fallback)?,
+            fallback,
             safety,
+            state_lost,
             log,
             token,
             tls,
@@ -266,10 +293,8 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
         (ModeName::DryRun, None) => Ok((Mode::DryRun, None)),
         (ModeName::Active, None) => Ok((Mode::Active, None)),
         (ModeName::Shadow, None) => refuse("--baseline in mode shadow".into(), "none"),
-        (ModeName::Shadow, Some(name)) if baseline(name).is_none() => {
-            Err(SettingsError::Baseline { flag: "baseline", got: name.clone() })
-        }
         (ModeName::Shadow, Some(name)) => {
+            check_baseline("baseline", name)?;
             let returned = args.returned.unwrap_or(Choice::Policy);
             let shadow = Shadow { baseline: name.clone(), returned };
             Ok((Mode::Shadow, Some(shadow)))
@@ -278,11 +303,19 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
     }
 }
 
+/// Whether there is such a baseline, and it needs no memory: each request is a case by itself.
+fn check_baseline(flag: &'static str, name: &str) -> Result<(), SettingsError> {
+    let got = || name.to_owned();
+    match (baseline(name), remembers(name)) {
+        (None, _) => Err(SettingsError::Baseline { flag, got: got() }),
+        (_, Some(remembers)) => Err(SettingsError::Remembers { flag, got: got(), remembers }),
+        (Some(_), None) => Ok(()),
+    }
+}
+
 fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
     let (name, most_missed) = (args.fallback.clone(), args.demote_above);
-    if baseline(&name).is_none() {
-        return Err(SettingsError::Baseline { flag: "fallback", got: name });
-    }
+    check_baseline("fallback", &name)?;
     // NaN is refused, too.
     if most_missed.is_nan() || most_missed < 0.0 {
         return Err(SettingsError::Share(most_missed));

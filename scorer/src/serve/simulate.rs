@@ -145,15 +145,17 @@ fn judge(
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "plan_too_long", message));
     }
     snapshot.validate("body.snapshot").map_err(|error| ApiError::input(&error, body))?;
-    let case = worker
+    let mut case = worker
         .engine
         .case(snapshot, "body.snapshot")
         .map_err(|error| ApiError::engine(&error, body))?;
-    let ends = [app.settings.safety.expires_s(&case.snapshot), tick_end_s(&case.state.rules)];
+    let safety = &app.settings.safety;
+    let memory = safety.moment(&mut case, safety.plans()).memory;
+    let ends = [safety.expires_s(&case.snapshot), tick_end_s(&case.state.rules)];
     let expires_s = ends.into_iter().flatten().reduce(f32::min);
     let mut moves = resolve(&case.state, moves, expires_s);
     let mut simulation = play(&case.state, &mut moves, until)?;
-    let (limits, _) = app.settings.safety.broken(&case.snapshot, &moves);
+    let limits = safety.broken(&case.snapshot, &memory, &moves);
     simulation.violations.extend(limits.iter().map(broken_constraint));
     simulation.valid = simulation.violations.is_empty();
     Ok(json(StatusCode::OK, &simulation))
