@@ -7,7 +7,6 @@ pub use first::DutiesFirst;
 
 use godwit_envs::cluster::{Health, NO_GROUP};
 use godwit_envs::outlook::fits;
-use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,39 +56,6 @@ pub(crate) fn ends_in_time(
     }
     let left_s = left as f32 * state.rules.episode.tick_s;
     state.migration_cost(workload, destination).transfer_s <= left_s
-}
-
-/// How many migrations fulfil each duty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Done {
-    /// They leave draining, degraded or failed nodes for healthy ones.
-    pub evacuates: u32,
-    /// They mend broken rules.
-    pub repairs: u32,
-}
-
-/// What these migrations, workload and destination in order, fulfil from this state on.
-pub fn done(state: &ClusterState, moves: &[(usize, usize)]) -> Done {
-    let mut done = Done::default();
-    if moves.is_empty() {
-        return done;
-    }
-    let mut state = state.clone();
-    for &(workload, destination) in moves {
-        match purpose(&state, workload, destination) {
-            Some(Duty::Evacuates) => done.evacuates += 1,
-            Some(Duty::Repairs) => done.repairs += 1,
-            None => {}
-        }
-        if state.migrate(workload, destination).is_err() {
-            // What the state's budget forbids a later wave may do.
-            state.placement[workload] = destination as u32;
-            state.rebuild();
-        } else if state.rules.episode.mode == Mode::Rebalance {
-            state.start_tick();
-        }
-    }
-    done
 }
 
 /// Whether the workload must not be on this node, for its class or its anti-affinity group, or as the

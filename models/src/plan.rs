@@ -232,7 +232,7 @@ impl Draft {
         }
         change[Term::MachineReassignment as usize] =
             (self.settled.reassignment_cost() - cost_before) as f32;
-        self.record(workload, source, destination, &change, duty, price, turn);
+        self.record(workload, [source, destination], &change, duty, price, turn);
         self.held.push(worth::held(&self.scratch, self.payback_ticks));
         self.due.push(duty.is_some());
         Ok(true)
@@ -241,8 +241,7 @@ impl Draft {
     fn record(
         &mut self,
         workload: usize,
-        source: usize,
-        destination: usize,
+        [source, destination]: [usize; 2],
         change: &[f32; LEVEL_TERMS],
         duty: Option<Duty>,
         price: MigrationCost,
@@ -277,7 +276,7 @@ impl Draft {
     }
 
     /// Why this migration is made whatever it costs, if it is. Where the objective prices overload,
-    /// what lowers it has to pay as everything else does.
+    /// what lowers it has to pay as everything else does, if the node has any supply at all.
     fn duty(&self, workload: usize, destination: usize) -> Option<Duty> {
         let state = &self.scratch;
         let source = state.placement[workload] as usize;

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use godwit_envs::cluster::Health;
-use godwit_models::duties::{Done, done};
-use godwit_models::plan::{Plan, PlannedMove};
+use godwit_models::plan::{Plan, ReasonCode};
 use godwit_models::shell::ShellRules;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,7 +17,7 @@ use crate::warnings::{Warning, Warnings};
 pub struct Findings {
     /// Moves of the plan that leave nodes in trouble, or mend rules that are broken in the
     /// snapshot; most of them were made before the policy was asked.
-    pub duties: Done,
+    pub duties: Duties,
     /// What is broken in the snapshot; of each kind the first 20.
     pub violations: Vec<InputViolation>,
     /// How many violations there are, by kind; absent if there are none.
@@ -31,6 +29,15 @@ pub struct Findings {
     /// How many warnings there are beyond those; absent if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     pub warnings_omitted: u32,
+}
+
+/// How many moves of a plan have to be made whatever they cost, by their reasons.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Duties {
+    /// They leave draining, degraded or failed nodes for healthy ones.
+    pub evacuates: u32,
+    /// They mend broken rules.
+    pub repairs: u32,
 }
 
 /// What is known of the way that a plan was made.
@@ -60,20 +67,18 @@ impl Findings {
         }
         // Last, as there may be one for each workload.
         warnings.about_amounts(snapshot, state);
-        let due = !counts.is_empty() || state.health.iter().any(|h| *h != Health::Healthy);
-        let moves: Vec<(usize, usize)> = plan.moves.iter().filter(|_| due).map(ends).collect();
+        let count = |reason| plan.moves.iter().filter(|m| m.reason == reason).count() as u32;
         Self {
-            duties: done(state, &moves),
+            duties: Duties {
+                evacuates: count(ReasonCode::Evacuates),
+                repairs: count(ReasonCode::Repairs),
+            },
             violations: listed,
             violation_counts: counts,
             warnings: warnings.listed,
             warnings_omitted: warnings.omitted,
         }
     }
-}
-
-fn ends(planned: &PlannedMove) -> (usize, usize) {
-    (planned.workload, planned.destination)
 }
 
 fn is_zero(count: &u32) -> bool {

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use godwit_models::duties::Done;
 use godwit_models::plan::{Plan, PlannedMove};
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
 use prometheus_client::metrics::counter::Counter;
@@ -20,7 +19,7 @@ use super::planning::FallbackReason;
 use super::settings::Mode;
 use crate::decision_log::Counters;
 use crate::engine::Loaded;
-use crate::findings::Findings;
+use crate::findings::{Duties, Findings};
 use crate::violations::KINDS;
 use crate::warnings::WarningCode;
 
@@ -426,7 +425,7 @@ impl Metrics {
         for warning in &findings.warnings {
             self.warnings.get_or_create(&CodeLabels { reason: code(&warning.code) }).inc();
         }
-        let Done { evacuates, repairs } = findings.duties;
+        let Duties { evacuates, repairs } = findings.duties;
         for (kind, count) in [("evacuates", evacuates), ("repairs", repairs)] {
             self.duties.get_or_create(&KindLabels { kind }).inc_by(u64::from(count));
         }
