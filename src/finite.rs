@@ -66,8 +66,8 @@ pub fn check_weights(
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "training stopped at update {update}, env step {env_steps}: {what}: expected a finite number, \
-     got {value}; {kept}; try a lower learner.learning_rate (now {learning_rate}), \
-     learner.reward_scale (now {reward_scale}) or learner.max_gradient_norm (now {clip}) in a new \
+     got {value}; {kept}; try a lower learner.learning_rate (now {learning_rate:.3e}), \
+     learner.reward_scale (now {reward_scale:?}) or learner.max_gradient_norm (now {clip:?}) in a new \
      run{start}",
     update = .found.update,
     what = .found.what,

@@ -134,7 +134,7 @@ fn train_rounds(
         log.resumed(trainer);
     }
     let mut validator = Validator::new(mixture, trainer, group.clone())?;
-    let mut best = directory.best_return();
+    let mut best = directory.best_return().filter(|best| !best.is_nan());
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
     let mut end = RunEnd::Complete;
     let ended = |trainer: &ClusterTrainer| {
@@ -190,7 +190,7 @@ fn train_rounds(
             if let Some(group) = &group {
                 part::assert_equal_weights(trainer, &**group)?;
             }
-            trainer.learner.check()?;
+            trainer.check()?;
             let validation = validator.run(trainer)?;
             let mean = validation.value;
             if !mean.is_finite() {

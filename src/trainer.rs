@@ -8,7 +8,7 @@ use crate::actor::Actor;
 use crate::comparisons::Comparisons;
 use crate::config::TrainConfig;
 use crate::dqn::{LearnError, Learner, Source, UpdateStats};
-use crate::finite::NotFinite;
+use crate::finite::{NotFinite, check_weights};
 use crate::replay::{Entry, Replay};
 use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::{Env, EpisodeEnd};
@@ -247,6 +247,18 @@ impl<E: Env> Trainer<E> {
             fold(self.learner.online.spec(), normalisation, &mut self.weights);
         }
         &self.weights
+    }
+
+    /// Looks for numbers that are not finite in what the learner holds and in the policy that comes
+    /// of it: taking over a normalisation may carry a weight beyond what 32 bits hold.
+    ///
+    /// # Errors
+    /// The first that is found.
+    pub fn check(&mut self) -> Result<(), NotFinite> {
+        self.learner.check()?;
+        self.weights();
+        let learner = &self.learner;
+        check_weights("policy", &self.weights, learner.online.spec(), 1, learner.adam.updates)
     }
 
     /// What normalises the learner's observations, if anything does.

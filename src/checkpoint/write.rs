@@ -82,7 +82,7 @@ pub fn write_best(
     trainer: &mut ClusterTrainer,
     mean_return: f64,
 ) -> Result<(), CheckpointError> {
-    trainer.learner.check()?;
+    trainer.check()?;
     let run = directory.path();
     let mut stage = Stage::new(run, BEST, false)?;
     let online = trainer.weights().to_vec();

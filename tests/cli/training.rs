@@ -129,7 +129,7 @@ fn a_longer_run_says_what_its_schedules_do_and_keeps_the_settings_of_each_stage(
         .success()
         .stderr(predicate::str::contains(
             "length is now 320 env steps instead of 256, and its schedules stretch over all of it: \
-             at env step 256 learner.learning_rate goes from 5.000e-5 to 1.400e-4",
+             at env step 256 learner.learning_rate goes from 1.000e-5 to 2.080e-4",
         ));
     assert_eq!(read(&run.join("config.until-256.toml")), first);
     let second = read(&run.join("config.toml"));
@@ -185,4 +185,101 @@ fn the_command_that_a_resumed_run_advises_works() {
         format!("{} {advice} --episodes 2 --baselines stay", env!("CARGO_BIN_EXE_godwit"));
     let played = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
     assert!(played.status.success(), "{command}: {}", String::from_utf8_lossy(&played.stderr));
+}
+
+#[test]
+fn demonstrations_that_are_too_few_for_each_of_several_scenarios_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let large =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("benchmarks/scenarios/quickstart-x3.toml");
+    let train = |steps: &str| {
+        let mut command = godwit(&["train", "quickstart", text(&large), "--out", text(&out)]);
+        command
+            .args(["--set", "demonstrations.baseline=best-single-move", "--threads", "1"])
+            .args(["--set", &format!("demonstrations.steps={steps}")])
+            .args(["--set", "demonstrations.pretrain_updates=2", "--set", "learner.n_step=5"])
+            .args(["--env-steps", "128", "--set", "warm_up_steps=64", "--set", "env_copies=4"])
+            .args(["--set", "evaluate_episodes=2", "--set", "network.hidden=8"]);
+        command
+    };
+    // Enough for one scenario, and one short of enough for two.
+    let output = train("25").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for part in ["demonstrations.steps: expected at least learner.n_step + 8", "12 for each"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!out.exists());
+    train("26").assert().success();
+}
+
+#[test]
+fn a_file_that_another_program_exported_is_no_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, artifact) = (folder.path().join("run"), folder.path().join("policy.pt"));
+    tiny_run("founding-3x3", &run);
+    godwit(&["export", text(&run), "--out", text(&artifact), "--episodes", "1"]).assert().success();
+    // What libtorch itself writes is the same archive without a comment, whose length is stated in
+    // the two bytes before it.
+    let mut bytes = fs::read(&artifact).unwrap();
+    let prefix = b"godwit-sha256:";
+    bytes.truncate(bytes.len() - 64 - prefix.len());
+    let end = bytes.len();
+    bytes[end - 2..].fill(0);
+    fs::write(&artifact, bytes).unwrap();
+    refuses(
+        &["evaluate", "founding-3x3", "--policy", text(&artifact)],
+        &["--policy", "policy.pt", "only files of `godwit export`"],
+    );
+}
+
+#[test]
+fn the_baselines_are_listed_with_a_line_each() {
+    let output = godwit(&["baselines"]).output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    let names = godwit_models::baselines::NAMES;
+    assert_eq!(list.lines().count(), 1 + names.len(), "{list}");
+    for (line, name) in list.lines().skip(1).zip(names) {
+        let rest = line.strip_prefix(name).unwrap_or_else(|| panic!("{name}: {line}"));
+        assert!(rest.starts_with("  ") && rest.trim().len() > 10, "{line}");
+    }
+    let output = godwit(&["baselines", "--json"]).output().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hold_down =
+        list.as_array().unwrap().iter().find(|baseline| baseline["name"] == "hold-down").unwrap();
+    let parameters = hold_down["parameters"].as_array().unwrap();
+    assert!(parameters.iter().any(|parameter| parameter["name"] == "threshold"), "{hold_down}");
+}
+
+#[test]
+fn a_trial_that_cannot_be_learnt_from_ranks_last_and_the_sweep_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (space, out) = (folder.path().join("space.toml"), folder.path().join("sweep"));
+    let content = "
+scenarios = [\"founding-3x3\"]
+trials = 4
+env_steps = 256
+halving = 2
+rungs = 2
+[settings]
+env_copies = 4
+warm_up_steps = 64
+evaluate_episodes = 2
+network.hidden = 8
+[space]
+learner.reward_scale = { values = [1e39, 1.0] }
+learner.gamma = { values = [0.9, 0.99] }
+";
+    fs::write(&space, content).unwrap();
+    godwit(&["sweep", text(&space), "--out", text(&out), "--threads", "1"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("stopped at a number that is not finite, ranks last"));
+    let results: serde_json::Value =
+        serde_json::from_str(&read(&out.join("results.json"))).unwrap();
+    let trials = results["trials"].as_array().unwrap();
+    let scale = |at: usize| trials[at]["settings"]["learner.reward_scale"].as_f64().unwrap();
+    assert_eq!((scale(0), scale(trials.len() - 1)), (1.0, 1e39), "{results}");
+    assert!(trials[0]["scenarios"]["founding-3x3"]["mean_return"].is_number(), "{results}");
 }
