@@ -62,7 +62,7 @@ pub fn new_trainer(
     device: Device,
 ) -> anyhow::Result<ClusterTrainer> {
     let started = Instant::now();
-    config.validate()?;
+    config.validate_for(mixture.parts().len())?;
     let normalisation = match config.normalise_observations {
         true => Some(Arc::new(normalisation::measure(mixture, &config.exploration)?)),
         false => None,
@@ -84,7 +84,7 @@ pub fn normalised_trainer(
     normalisation: Option<Arc<Normalisation>>,
 ) -> anyhow::Result<ClusterTrainer> {
     let started = Instant::now();
-    config.validate()?;
+    config.validate_for(mixture.parts().len())?;
     let copies = mixture.copies(config.env_copies)?;
     let mut worlds = Vec::new();
     for (Part { scenario, .. }, copies) in mixture.parts().iter().zip(copies) {
@@ -274,14 +274,13 @@ fn improved<'a>(
         "comparisons.parameters: expected none for the trained policy {name}"
     );
     let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
-    let network = policies::load(Path::new(name), scenario, env.observation_space())
-        .context("comparisons.baseline: not the name of a baseline")?;
+    let network = policies::load(Path::new(name), scenario, env.observation_space()).context(
+        "comparisons.baseline: not the name of a baseline (`godwit baselines` lists them)",
+    )?;
     Ok(Improved::Policy(Box::new(NetworkPolicy::new("policy", network))))
 }
 
 fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {
-    baseline(name).with_context(|| {
-        let names = godwit_models::baselines::NAMES;
-        format!("{setting}: expected one of {names:?}, got {name:?}")
-    })
+    let name = policies::baseline_name(setting, name)?;
+    baseline(name).with_context(|| format!("{setting}: expected a baseline, got {name:?}"))
 }

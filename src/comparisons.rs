@@ -174,12 +174,18 @@ impl Recorder<'_> {
                 let usual = self.branch(&env, reference)?;
                 for &other in &others {
                     let gain = self.branch(&env, other)? - usual;
+                    let gain = gain as f32 * self.conversion.reward_factor;
+                    ensure!(
+                        gain.is_finite(),
+                        "comparisons: expected finite gains, got {gain}; learner.reward_scale is \
+                         one of their factors"
+                    );
                     recorded.comparisons.push(Comparison {
                         scenario: 0,
                         state: recorded.count,
                         action: other as u32,
                         reference: reference as u32,
-                        gain: gain as f32 * self.conversion.reward_factor,
+                        gain,
                     });
                 }
                 if !others.is_empty() {

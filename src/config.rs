@@ -205,6 +205,23 @@ pub struct ComparisonConfig {
     pub weight: f64,
 }
 
+impl TrainConfig {
+    /// The settings that change over the run and are in use, by their keys.
+    pub fn schedules(&self) -> Vec<(&'static str, Schedule)> {
+        let Self { exploration, learner, demonstrations, comparisons, .. } = self;
+        [
+            ("exploration.epsilon", exploration.epsilon, true),
+            ("learner.learning_rate", learner.learning_rate, true),
+            ("learner.priority_beta", learner.priority_beta, learner.priority_exponent > 0.0),
+            ("demonstrations.share", demonstrations.share, !demonstrations.baseline.is_empty()),
+            ("comparisons.share", comparisons.share, !comparisons.baseline.is_empty()),
+        ]
+        .into_iter()
+        .filter_map(|(key, schedule, used)| used.then_some((key, schedule)))
+        .collect()
+    }
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {

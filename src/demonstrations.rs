@@ -78,6 +78,11 @@ pub fn record(
             played += 1;
             if let Some(index) = index {
                 let reward = step.reward * conversion.reward_factor;
+                ensure!(
+                    reward.is_finite(),
+                    "demonstrations: expected finite rewards, got {reward}; learner.reward_scale \
+                     is one of its factors"
+                );
                 let discount = conversion.gamma.powi(step.elapsed_ticks as i32) as f32;
                 let ended = step.end == Some(EpisodeEnd::Terminated);
                 let kind = if ended { Entry::Terminal } else { Entry::Step };

@@ -14,6 +14,7 @@ use crate::batch::BatchBuilder;
 use crate::config::{DemonstrationConfig, LearnerConfig, TrainConfig};
 use crate::cuda::{DeviceUpdates, Networks};
 use crate::distributed::average::GradientAverage;
+use crate::finite::{NotFinite, check_weights};
 use crate::native::{self, Beside, Example, LearnTimes, NativeUpdate, Trained};
 use crate::networks::Parameters;
 use crate::noisy::Noise;
@@ -38,6 +39,17 @@ use batch::{Drawn, Origin};
 pub use batch::{Group, Source, TransitionBatch, UpdateStats};
 pub(crate) use update::clipped_gradient;
 use worker::{View, Worker, unpoisoned};
+
+/// Why an update was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// The CUDA device failed.
+    #[error("the CUDA device failed: {0}")]
+    Cuda(#[from] CudaError),
+    /// Nothing can be learnt any more.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+}
 
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
 pub struct Learner<E> {
@@ -232,13 +244,16 @@ impl<E: Env> Learner<E> {
     /// device waits for it).
     ///
     /// # Errors
-    /// When a CUDA device fails.
+    /// When a CUDA device fails, or loss or gradient norm are not finite: then the weights are as
+    /// before. Updates that live on a CUDA device do not wait to see; there
+    /// [`acting_weights`](Self::acting_weights) and [`check`](Self::check) tell, and the weights
+    /// may be lost.
     pub fn learn(
         &mut self,
         source: &Source,
         learning_rate: f64,
         want_stats: bool,
-    ) -> Result<Option<UpdateStats>, CudaError> {
+    ) -> Result<Option<UpdateStats>, LearnError> {
         if let Some(mut cuda) = self.cuda.take() {
             let stats = self.learn_with(&mut cuda, source.replay, learning_rate, want_stats);
             self.cuda = Some(cuda);
@@ -247,13 +262,13 @@ impl<E: Env> Learner<E> {
         if let Some(mut native) = self.native.take() {
             let stats = self.learn_natively(&mut native, source, learning_rate, want_stats);
             self.native = Some(native);
-            return Ok(stats);
+            return Ok(stats?);
         }
         let batch = self.draw(source);
         let start = Instant::now();
         let stats = self.update(&batch, learning_rate, want_stats);
         self.times.gradient += start.elapsed();
-        Ok(stats)
+        Ok(stats?)
     }
 
     /// The same in plain Rust, for one scenario and the mean of returns.
@@ -263,7 +278,7 @@ impl<E: Env> Learner<E> {
         source: &Source,
         learning_rate: f64,
         want_stats: bool,
-    ) -> Option<UpdateStats> {
+    ) -> Result<Option<UpdateStats>, NotFinite> {
         // Rivals of demonstrated actions are found, and comparisons decoded, one by one.
         let plain = source.demonstrations.is_none() && source.comparisons.is_none();
         if native.values_batches() && plain {
@@ -320,26 +335,54 @@ impl<E: Env> Learner<E> {
         replay: &Replay,
         learning_rate: f64,
         want_stats: bool,
-    ) -> Result<Option<UpdateStats>, CudaError> {
+    ) -> Result<Option<UpdateStats>, LearnError> {
         replay.sample(0.0, &mut self.rng, &mut self.transitions, &mut self.importance);
         cuda.fill(&mut self.workers, replay, &self.transitions)?;
         let Self { online, target, adam, .. } = self;
-        cuda.update(Networks { online, target, adam }, learning_rate, want_stats)
+        Ok(cuda.update(Networks { online, target, adam }, learning_rate, want_stats)?)
     }
 
     /// The weights to act with, flat: the current ones; on a CUDA device those of the call before,
     /// so that nobody waits for the updates since then.
     ///
     /// # Errors
-    /// When a CUDA device fails.
-    pub fn acting_weights(&mut self, out: &mut Vec<f32>) -> Result<(), CudaError> {
+    /// When a CUDA device fails, one of the weights is not finite, or an update on the device was
+    /// made with a loss or gradient norm that was not.
+    pub fn acting_weights(&mut self, out: &mut Vec<f32>) -> Result<(), LearnError> {
         match &mut self.cuda {
-            Some(cuda) => cuda.weights(&self.online, out),
-            None => {
-                self.online.save(out);
-                Ok(())
-            }
+            Some(cuda) => cuda.weights(&self.online, out)?,
+            None => self.online.save(out),
         }
+        // Means over quantiles, where there are some: one that is not finite shows in its mean.
+        Ok(check_weights("online", out, self.online.spec(), 1, self.adam.updates)?)
+    }
+
+    /// Looks for numbers that are not finite in both networks and the optimiser's moments, and
+    /// waits for what is under way on a CUDA device.
+    ///
+    /// # Errors
+    /// The first that is found.
+    pub fn check(&self) -> Result<(), NotFinite> {
+        if let Some(cuda) = &self.cuda {
+            cuda.check()?;
+        }
+        let mut values = Vec::new();
+        for (group, tensor) in [
+            ("online", &self.online.flat),
+            ("target", &self.target.flat),
+            ("adam_mean", &self.adam.mean),
+            ("adam_square", &self.adam.square),
+        ]
+        .into_iter()
+        .chain(self.noise.iter().flat_map(Noise::state))
+        {
+            values.resize(tensor.numel(), 0.0);
+            let length = values.len();
+            tensor.to_device(Device::Cpu).copy_data(&mut values, length);
+            let (spec, quantiles) = (self.online.spec(), self.online.quantiles());
+            check_weights(group, &values, spec, quantiles, self.adam.updates)?;
+        }
+        Ok(())
     }
 
     /// The updates of a CUDA device, if this learner has one.

@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod dqn;
 pub mod evaluate;
 pub mod export;
+pub mod finite;
 pub mod logging;
 pub mod margin;
 pub mod memory;

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     godwit::memory::keep_freed_memory();
     let outcome = match Cli::parse().command {
         Command::Scenarios(args) => cli::scenarios::run(&args),
+        Command::Baselines(args) => cli::baselines::run(&args),
         Command::Train(args) => cli::train::run(&args),
         Command::Sweep(args) => cli::sweep::run(&args),
         Command::TuneBaselines(args) => cli::tune_baselines::run(&args),

@@ -4,6 +4,7 @@ use crate::checkpoint;
 use godwit_envs::observation::ObservationSpace;
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
+use godwit_models::baselines::NAMES;
 use godwit_models::net::{FixedSize, Network};
 use godwit_models::pretrained::pretrained_at;
 use std::path::Path;
@@ -12,6 +13,20 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PolicyError(String);
+
+/// The baseline of this name; `setting` says where the name was given.
+///
+/// # Errors
+/// When there is none; the message says which there are.
+pub fn baseline_name(setting: &str, name: &str) -> Result<&'static str, PolicyError> {
+    NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
+        let names = NAMES.join(", ");
+        PolicyError(format!(
+            "{setting}: expected a baseline ({names}; `godwit baselines` says what each does), got \
+             {name:?}"
+        ))
+    })
+}
 
 /// The network of an artifact, of a run's folder (its best checkpoint), of a checkpoint's folder,
 /// or of the policy that comes with the program under this name, once it is known to fit the

@@ -70,9 +70,9 @@ pub struct Ring {
 
 impl Replay {
     /// A ring for each of `state_bytes`, which together hold `capacity` entries, for transitions
-    /// of up to `n` steps.
+    /// of up to `n` steps. Each ring holds at least what [`Replay::can_sample`] asks for.
     pub fn new(state_bytes: &[usize], capacity: usize, n: usize) -> Self {
-        let capacity = (capacity / state_bytes.len().max(1)).max(2);
+        let capacity = (capacity / state_bytes.len().max(1)).max(n + 2);
         let ring = |&state_bytes| Ring { state_bytes, ..Ring::default() };
         Self { rings: state_bytes.iter().map(ring).collect(), capacity, n, priorities: None }
     }
@@ -175,7 +175,8 @@ impl Replay {
         self.rings.iter().all(|ring| ring.kinds.len() > self.n + 1)
     }
 
-    /// Draws transitions with replacement: uniformly, or where the replay is prioritised in
+    /// Draws transitions with replacement, where the replay [can be sampled](Replay::can_sample):
+    /// uniformly, or where the replay is prioritised in
     /// proportion to priorities, with importance weights
     /// `(smallest probability of the batch / own probability)^beta`: those of the paper, divided
     /// by the largest of the batch. Uniform draws weigh 1.
@@ -222,7 +223,11 @@ impl Replay {
     fn draw_uniformly(&self, rng: &mut Xoshiro256PlusPlus) -> Transition {
         loop {
             let ring = rng.random_range(0..self.rings.len());
-            let starts = self.rings[ring].kinds.len() - self.n;
+            // A ring that is too short has no whole transition yet.
+            let starts = self.rings[ring].kinds.len().saturating_sub(self.n);
+            if starts == 0 {
+                continue;
+            }
             if let Some(drawn) = self.transition(ring, rng.random_range(0..starts)) {
                 return drawn;
             }
@@ -345,6 +350,29 @@ mod tests {
             (t.reward, replay.state(t.state), replay.state(t.next)),
             (2.0, &[2][..], &[3][..])
         );
+    }
+
+    /// Of rings that are too small or too short for a transition, none is drawn and nothing
+    /// underflows.
+    #[test]
+    fn short_rings_are_drawn_from_once_they_hold_a_transition() {
+        let mut replay = Replay::new(&[1, 1, 1], 3, 4);
+        assert_eq!(replay.ring_capacity(), 6, "less could never be drawn from");
+        let fill = |replay: &mut Replay, ring: usize, entries: u8| {
+            for state in 0..entries {
+                replay.push(ring, &[state], 0, 1.0, 1.0, Entry::Step);
+            }
+        };
+        fill(&mut replay, 1, 6);
+        fill(&mut replay, 2, 3);
+        assert!(!replay.can_sample());
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut out = [replay.transition(1, 0).expect("a step"); 20];
+        replay.sample(0.0, &mut rng, &mut out, &mut [0.0; 20]);
+        assert!(out.iter().all(|drawn| drawn.state.0 == 1 && drawn.reward == 4.0), "{out:?}");
+        fill(&mut replay, 0, 6);
+        fill(&mut replay, 2, 3);
+        assert!(replay.can_sample());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A training run on disk: rounds, logs, periodic evaluation, checkpoints, and a tidy end.
 
 use crate::assemble::ClusterTrainer;
-use crate::checkpoint::{self, RunDirectory};
+use crate::checkpoint::{self, CheckpointError, RunDirectory};
 use crate::distributed::part;
+use crate::finite::{NotFinite, Stopped};
 use crate::logging::RunLog;
 use crate::mixture::Mixture;
+use crate::trainer::TrainerError;
 use crate::validation::Validator;
 use anyhow::Context;
 use godwit_models::net::Network;
@@ -53,7 +55,9 @@ pub struct Session<'a> {
 /// logs under `directory`.
 ///
 /// # Errors
-/// When the world, the disk (at the end of the run) or the log fails.
+/// When the world, the disk (at the end of the run) or the log fails; and [`Stopped`] where a loss,
+/// gradient norm, weight, reward or validation return is not finite: the last good checkpoint is
+/// kept then, and none is written.
 pub fn train(
     mixture: &Mixture,
     trainer: &mut ClusterTrainer,
@@ -74,9 +78,46 @@ pub fn train_part(
     directory: &RunDirectory,
     session: Session,
 ) -> anyhow::Result<RunSummary> {
+    let outcome = train_rounds(mixture, trainer, directory, session);
+    outcome.map_err(|error| {
+        let Some(found) = not_finite(&error) else { return error };
+        let (env_steps, rate) = (trainer.counters.env_steps, trainer.learning_rate());
+        Stopped::new(found, env_steps, directory.last(), &trainer.config, rate).into()
+    })
+}
+
+/// The number that was not finite, if that is what an error is about.
+fn not_finite(error: &anyhow::Error) -> Option<NotFinite> {
+    let found = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(TrainerError::NotFinite(found)), _) => Some(found),
+        (_, Some(CheckpointError::NotFinite(found))) => Some(found),
+        _ => error.downcast_ref::<NotFinite>(),
+    };
+    found.cloned()
+}
+
+/// A checkpoint to go on from. The settings that it was made with, which hold from env step `since`
+/// on, are then those of the run.
+fn save(
+    directory: &RunDirectory,
+    mixture: &Mixture,
+    trainer: &mut ClusterTrainer,
+    since: u64,
+) -> Result<(), CheckpointError> {
+    checkpoint::write_last(directory, mixture, trainer)?;
+    directory.keep_config(&trainer.config, since)
+}
+
+fn train_rounds(
+    mixture: &Mixture,
+    trainer: &mut ClusterTrainer,
+    directory: &RunDirectory,
+    session: Session,
+) -> anyhow::Result<RunSummary> {
     let now = Instant::now();
     let started = now.checked_sub(std::mem::take(&mut trainer.preparation)).unwrap_or(now);
     let config = trainer.config.clone();
+    let since = trainer.counters.env_steps;
     // Of several ranks, rank 0 logs and keeps the best weights.
     let group = trainer.learner.average.as_ref().map(|average| Arc::clone(average.group()));
     let first = group.as_ref().is_none_or(|group| group.rank() == 0);
@@ -89,8 +130,11 @@ pub fn train_part(
     if let Some(log) = log.as_mut().filter(|_| session.silent.is_some()) {
         log.silence();
     }
+    if let Some(log) = log.as_mut().filter(|_| since > 0) {
+        log.resumed(trainer);
+    }
     let mut validator = Validator::new(mixture, trainer, group.clone())?;
-    let mut best = directory.best_return();
+    let mut best = directory.best_return().filter(|best| !best.is_nan());
     let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
     let mut end = RunEnd::Complete;
     let ended = |trainer: &ClusterTrainer| {
@@ -100,9 +144,7 @@ pub fn train_part(
     if let Some(group) = &group {
         // Should a rank be lost at once, there is something to go on from.
         if trainer.counters.rounds == 0 {
-            group.together(
-                checkpoint::write_last(directory, mixture, trainer).map_err(Into::into),
-            )?;
+            group.together(save(directory, mixture, trainer, since).map_err(Into::into))?;
         }
         part::assert_equal_weights(trainer, &**group)?;
         stop = group.any(stop);
@@ -114,7 +156,15 @@ pub fn train_part(
         }
         let before = trainer.counters.env_steps;
         let due = log.as_ref().is_some_and(RunLog::wants_stats);
-        let report = trainer.round(due)?;
+        let mut report = trainer.round(due).map_err(anyhow::Error::from);
+        if let Some(group) = &group {
+            // What one rank cannot go on from ends the run on all of them.
+            report = group.together(report);
+        }
+        if let (Err(error), Some(log)) = (&report, &mut log) {
+            log.error(&format!("{error:#}"));
+        }
+        let report = report?;
         if let Some(note) = trainer.learner.take_note()
             && let Some(log) = &mut log
         {
@@ -140,8 +190,13 @@ pub fn train_part(
             if let Some(group) = &group {
                 part::assert_equal_weights(trainer, &**group)?;
             }
+            trainer.check()?;
             let validation = validator.run(trainer)?;
             let mean = validation.value;
+            if !mean.is_finite() {
+                let (what, update) = ("validation return".to_owned(), trainer.counters.updates);
+                return Err(NotFinite { what, value: mean, update }.into());
+            }
             if let Some(log) = &mut log {
                 log.evaluation(trainer, &validation)?;
             }
@@ -160,17 +215,21 @@ pub fn train_part(
             }
             break;
         }
-        if passed(config.checkpoint_every)
-            && let Err(error) = checkpoint::write_last(directory, mixture, trainer)
-        {
-            let text = format!("{error:#}; the checkpoint before it is kept");
-            match &mut log {
-                Some(log) => log.warn(&text),
-                None => eprintln!("warning: {text}"),
+        if passed(config.checkpoint_every) {
+            match save(directory, mixture, trainer, since) {
+                Ok(()) => {}
+                Err(error @ CheckpointError::NotFinite(_)) => return Err(error.into()),
+                Err(error) => {
+                    let text = format!("{error}; the checkpoint before it is kept");
+                    match &mut log {
+                        Some(log) => log.warn(&text),
+                        None => eprintln!("warning: {text}"),
+                    }
+                }
             }
         }
     }
-    checkpoint::write_last(directory, mixture, trainer).context("the last checkpoint")?;
+    save(directory, mixture, trainer, since).context("the last checkpoint")?;
     if let Some(log) = log {
         log.finish();
     }

@@ -7,7 +7,8 @@
 use crate::actor::Actor;
 use crate::comparisons::Comparisons;
 use crate::config::TrainConfig;
-use crate::dqn::{Learner, Source, UpdateStats};
+use crate::dqn::{LearnError, Learner, Source, UpdateStats};
+use crate::finite::{NotFinite, check_weights};
 use crate::replay::{Entry, Replay};
 use crate::torch_ext::cuda::CudaError;
 use godwit_envs::env::{Env, EpisodeEnd};
@@ -15,7 +16,7 @@ use godwit_envs::normalisation::Normalisation;
 use godwit_envs::objective::{TERMS, Terms};
 use godwit_envs::observation::{ObservationSpace, Parts};
 use godwit_envs::rng::{child_seed, stream};
-use godwit_envs::vector_env::{VectorEnv, VectorError};
+use godwit_envs::vector_env::{Slot, VectorEnv, VectorError};
 use godwit_models::net::{NetworkSpec, fold};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -90,6 +91,18 @@ pub enum TrainerError {
     /// The CUDA device failed.
     #[error("the CUDA device failed: {0}")]
     Cuda(#[from] CudaError),
+    /// Nothing can be learnt any more.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+}
+
+impl From<LearnError> for TrainerError {
+    fn from(error: LearnError) -> Self {
+        match error {
+            LearnError::Cuda(error) => Self::Cuda(error),
+            LearnError::NotFinite(found) => Self::NotFinite(found),
+        }
+    }
 }
 
 /// A finished episode.
@@ -236,6 +249,18 @@ impl<E: Env> Trainer<E> {
         &self.weights
     }
 
+    /// Looks for numbers that are not finite in what the learner holds and in the policy that comes
+    /// of it: taking over a normalisation may carry a weight beyond what 32 bits hold.
+    ///
+    /// # Errors
+    /// The first that is found.
+    pub fn check(&mut self) -> Result<(), NotFinite> {
+        self.learner.check()?;
+        self.weights();
+        let learner = &self.learner;
+        check_weights("policy", &self.weights, learner.online.spec(), 1, learner.adam.updates)
+    }
+
     /// What normalises the learner's observations, if anything does.
     pub fn normalisation(&self) -> Option<&Arc<Normalisation>> {
         space(&self.vector).normalisation.as_ref()
@@ -245,7 +270,8 @@ impl<E: Env> Trainer<E> {
     /// comparisons alone as long as the configuration says so.
     ///
     /// # Errors
-    /// When an environment or a CUDA device fails.
+    /// When an environment or a CUDA device fails, or a loss, gradient norm, weight or reward is not
+    /// finite. The run cannot go on then; its checkpoints are not touched.
     pub fn round(&mut self, want_stats: bool) -> Result<RoundReport, TrainerError> {
         let shown = self.demonstrations.as_ref().map(|_| &self.config.demonstrations);
         let compared = self.comparisons.as_ref().map(|_| &self.config.comparisons);
@@ -299,7 +325,7 @@ impl<E: Env> Trainer<E> {
                     stats = learner.learn(&source, learning_rate, want_stats && last)?;
                     learner.report_errors(replay);
                 }
-                Ok::<_, CudaError>(stats)
+                Ok::<_, LearnError>(stats)
             },
             || {
                 let start = Instant::now();
@@ -312,6 +338,12 @@ impl<E: Env> Trainer<E> {
         let start = Instant::now();
         report.finished = collected?;
         report.stats = stats?;
+        // Before it gets into the replay, from where checkpoints would keep it.
+        if let Some(bad) = staged.entries.iter().find(|entry| !entry.reward.is_finite()) {
+            let what = format!("scaled reward of environment copy {}", bad.ring);
+            let (value, update) = (f64::from(bad.reward), learner.adam.updates);
+            return Err(NotFinite { what, value, update }.into());
+        }
         for &Staged { ring, state, action, reward, discount, kind } in &staged.entries {
             let size = replay.rings()[ring].state_bytes;
             replay.push(ring, &staged.states[state..][..size], action, reward, discount, kind);
@@ -377,7 +409,7 @@ fn collect<E: Env>(
     let mut finished = Vec::new();
     staged.clear();
     for _ in 0..config.round_steps {
-        let mut state = staged.states.len();
+        let first = staged.states.len();
         for slot in vector.slots() {
             staged.keep(&slot.state);
         }
@@ -385,48 +417,72 @@ fn collect<E: Env>(
             let mut actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             actor.act(observation, epsilon)
         })?;
-        for (i, slot) in vector.slots().iter().enumerate() {
-            let Some(step) = slot.step else { continue };
-            let size = slot.state.len();
+        let chosen = |i: usize| {
             let actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            staged.entries.push(Staged {
-                ring: i,
-                state,
-                action: actor.chosen as u32,
-                reward: step.reward * reward_factors[i],
-                discount: config.learner.gamma.powi(step.elapsed_ticks as i32) as f32,
-                kind: if step.end == Some(EpisodeEnd::Terminated) {
-                    Entry::Terminal
-                } else {
-                    Entry::Step
-                },
-            });
-            state += size;
-            counters.running_return[i] += f64::from(step.reward);
-            for (sum, term) in counters.running_terms[i].iter_mut().zip(step.terms) {
-                *sum += term;
-            }
-            if step.end == Some(EpisodeEnd::Truncated) {
-                let state = staged.keep(&slot.final_state);
-                staged.entries.push(Staged {
-                    ring: i,
-                    state,
-                    action: 0,
-                    reward: 0.0,
-                    discount: 1.0,
-                    kind: Entry::Last,
-                });
-            }
-            if step.end.is_some() {
-                finished.push(FinishedEpisode {
-                    copy: i,
-                    episode_return: std::mem::take(&mut counters.running_return[i]),
-                    terms: std::mem::replace(&mut counters.running_terms[i], [0.0; TERMS]),
-                });
-                counters.episodes += 1;
-            }
-        }
+            actor.chosen as u32
+        };
+        let gamma = config.learner.gamma;
+        stage(vector.slots(), chosen, first, staged, gamma, reward_factors);
+        count(vector.slots(), counters, &mut finished);
         counters.env_steps += vector.slots().len() as u64;
     }
     Ok(finished)
 }
+
+/// Makes entries of what the copies have done; the states from before that are kept from `first` on,
+/// in the order of the copies.
+fn stage<E: Env>(
+    slots: &[Slot<E>],
+    chosen: impl Fn(usize) -> u32,
+    first: usize,
+    staged: &mut Staging,
+    gamma: f64,
+    reward_factors: &[f32],
+) {
+    let mut next = first;
+    for (i, slot) in slots.iter().enumerate() {
+        // Whether or not the copy has made a step: its state is kept.
+        let state = next;
+        next += slot.state.len();
+        let Some(step) = slot.step else { continue };
+        staged.entries.push(Staged {
+            ring: i,
+            state,
+            action: chosen(i),
+            reward: step.reward * reward_factors[i],
+            discount: gamma.powi(step.elapsed_ticks as i32) as f32,
+            kind: if step.end == Some(EpisodeEnd::Terminated) {
+                Entry::Terminal
+            } else {
+                Entry::Step
+            },
+        });
+        if step.end == Some(EpisodeEnd::Truncated) {
+            let state = staged.keep(&slot.final_state);
+            let (action, reward, discount, kind) = (0, 0.0, 1.0, Entry::Last);
+            staged.entries.push(Staged { ring: i, state, action, reward, discount, kind });
+        }
+    }
+}
+
+/// Adds the copies' steps up, and what they come to where an episode has ended.
+fn count<E>(slots: &[Slot<E>], counters: &mut Counters, finished: &mut Vec<FinishedEpisode>) {
+    for (i, slot) in slots.iter().enumerate() {
+        let Some(step) = slot.step else { continue };
+        counters.running_return[i] += f64::from(step.reward);
+        for (sum, term) in counters.running_terms[i].iter_mut().zip(step.terms) {
+            *sum += term;
+        }
+        if step.end.is_some() {
+            finished.push(FinishedEpisode {
+                copy: i,
+                episode_return: std::mem::take(&mut counters.running_return[i]),
+                terms: std::mem::replace(&mut counters.running_terms[i], [0.0; TERMS]),
+            });
+            counters.episodes += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[path = "cli/training.rs"]
+mod training;
+
 fn godwit(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
     command.args(args).timeout(Duration::from_secs(300));
@@ -236,6 +239,7 @@ fn every_help_shows_an_example() {
     let commands: &[&[&str]] = &[
         &[],
         &["scenarios"],
+        &["baselines"],
         &["train"],
         &["sweep"],
         &["tune-baselines"],
@@ -304,7 +308,19 @@ fn a_mistake_in_the_settings_is_one_line() {
     let scenario =
         edited(folder.path(), "founding-3x3", "[[nodes]]", "[train]\nenv_step = 5\n\n[[nodes]]");
     refuses(&["train", &scenario, "--out", text(&out)], &["train: env_step", "`env_steps`"]);
-    refuses(&["evaluate", "quickstart", "--baselines", "greedy"], &["greedy", "best-single-move"]);
+    let known = ["greedy", "best-single-move", "`godwit baselines`"];
+    refuses(&["evaluate", "quickstart", "--baselines", "greedy"], &known);
+    refuses(&["tune-baselines", "quickstart", "--baselines", "greedy"], &known);
+    train(&["--set", "demonstrations.baseline=greedy"], &known);
+    train(&["--set", "comparisons.baseline=greedy"], &["greedy", "`godwit baselines`"]);
+    // No file of tuned parameters comes with the program where it is run from.
+    let output =
+        godwit(&["evaluate", "quickstart", "--tuned"]).current_dir(folder.path()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for part in ["--tuned: expected the file", "tune-baselines quickstart", "`godwit baselines`"] {
+        assert!(message.contains(part), "{message}");
+    }
     refuses(&["evaluate", "quickstart", "--baselines", "none"], &["--policy"]);
 }
 
@@ -530,11 +546,13 @@ fn a_signal_ends_a_run_with_a_checkpoint_that_resumes() {
     let advice = format!("godwit train --resume {}", text(&run));
     assert!(stderr.contains(&advice), "{stderr}");
 
-    // Where it stood is more than one env step: the run is complete at once.
-    godwit(&["train", "--resume", text(&run), "--env-steps", "1", "--device", "cpu"])
+    let (made, _) = training::made(&run);
+    let next = (made + 64).to_string();
+    godwit(&["train", "--resume", text(&run), "--env-steps", &next, "--device", "cpu"])
         .assert()
         .success()
-        .stderr(predicate::str::contains("going on from"));
+        .stderr(predicate::str::contains(format!("going on from {}", text(&run))));
+    assert_eq!(training::made(&run).0, made + 64);
 }
 
 #[cfg(unix)]
@@ -710,6 +728,7 @@ fn training_says_that_the_disk_is_full_and_keeps_the_checkpoint_before() {
 fn one_json_document_goes_to_standard_output() {
     for args in [
         &["scenarios", "--json"][..],
+        &["baselines", "--json"],
         &["bench", "env", "--seconds", "0.05", "--json"],
         &["bench", "decide", "quickstart", "--seconds", "0.05", "--json"],
         &["bench", "learn", "cartpole", "--threads", "1", "--seconds", "0.05", "--json"],

@@ -7,6 +7,7 @@ use super::state::State;
 use super::write::{config_text, scenario_files};
 use crate::config::TrainConfig;
 use crate::mixture::Mixture;
+use crate::trainer::Counters;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -75,14 +76,28 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Replaces `config.toml`: a run may be resumed with a new end.
+    /// Replaces `config.toml` where it does not say these settings, which hold from env step `since`
+    /// on: a run may be resumed with a new end. What held before is kept as
+    /// `config.until-SINCE.toml`.
     ///
     /// # Errors
     /// When it cannot be written; the old one is then still there.
-    pub fn write_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
+    pub fn keep_config(&self, config: &TrainConfig, since: u64) -> Result<(), CheckpointError> {
         let path = self.path.join(names::CONFIG);
+        let before = fs::read_to_string(&path).map_err(CheckpointError::io(&path, "read"))?;
+        if toml::from_str::<TrainConfig>(&before).is_ok_and(|before| before == *config) {
+            return Ok(());
+        }
         let text = config_text(config, &path)?;
-        let temporary = self.path.join(format!("{}.tmp-{}", names::CONFIG, std::process::id()));
+        self.replace(&format!("config.until-{since}.toml"), &before)?;
+        self.replace(names::CONFIG, &text)?;
+        sync_directory(&self.path)
+    }
+
+    /// Writes a file whole or not at all.
+    fn replace(&self, name: &str, text: &str) -> Result<(), CheckpointError> {
+        let path = self.path.join(name);
+        let temporary = self.path.join(format!("{name}.tmp-{}", std::process::id()));
         let write = || {
             let mut file = File::create(&temporary)?;
             file.write_all(text.as_bytes())?;
@@ -93,8 +108,7 @@ impl RunDirectory {
             // Best effort: what is left is removed when the run is next opened.
             let _ = fs::remove_file(&temporary);
             CheckpointError::io(&path, "write")(error)
-        })?;
-        sync_directory(&self.path)
+        })
     }
 
     /// Takes hold of an existing run, to resume it, and tidies what a kill has left behind.
@@ -139,6 +153,16 @@ impl RunDirectory {
             }
         }
         Ok(())
+    }
+
+    /// The checkpoint that a run can go on from, and its env steps; `None` where there is no
+    /// readable one.
+    pub fn last(&self) -> Option<(PathBuf, u64)> {
+        [LAST, PREVIOUS].iter().find_map(|name| {
+            let path = self.path.join(name);
+            let state = State::read(&path).ok()?;
+            Some((path, Counters::from(&state.counters).env_steps))
+        })
     }
 
     /// Where it is.

@@ -1,5 +1,6 @@
 //! What can be wrong with a run directory or a checkpoint.
 
+use crate::finite::NotFinite;
 use std::path::{Path, PathBuf};
 
 /// Why a checkpoint could not be written or read. Every message names the file.
@@ -51,6 +52,9 @@ pub enum CheckpointError {
         /// What was found.
         got: String,
     },
+    /// The trainer holds a number that nobody can go on from; nothing was written.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     /// Nothing to load there.
     #[error("{path}: expected a checkpoint or a run directory with one, got neither", path = path.display())]
     NoCheckpoint {

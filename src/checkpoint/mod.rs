@@ -22,6 +22,11 @@ pub use error::CheckpointError;
 pub use load::{LoadedCheckpoint, Resumed, load, resume, resume_previous};
 pub use write::{write_best, write_last};
 
+/// Name of the scenario at this index of a run's mixture, in its directory and its checkpoints.
+pub fn scenario_file(at: usize) -> String {
+    names::scenario(at)
+}
+
 /// Version of the files of a checkpoint.
 pub const FORMAT: u32 = 3;
 

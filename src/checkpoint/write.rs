@@ -18,12 +18,14 @@ use tch::Tensor;
 /// Writes a checkpoint that training can go on from; the one before it is kept as `previous`.
 ///
 /// # Errors
-/// When the disk refuses: the checkpoints before it are still there, the failed one is removed.
+/// When a weight is not finite or the disk refuses: the checkpoints before it are still there, the
+/// failed one is removed.
 pub fn write_last(
     directory: &RunDirectory,
     mixture: &Mixture,
     trainer: &mut ClusterTrainer,
 ) -> Result<(), CheckpointError> {
+    trainer.learner.check()?;
     let run = directory.path();
     let mut stage = Stage::new(run, LAST, true)?;
     let learner = &trainer.learner;
@@ -73,13 +75,14 @@ pub fn write_last(
 /// Writes the online weights as the best so far, with the mean validation return they reached.
 ///
 /// # Errors
-/// When the disk refuses: the best before it is still there.
+/// When a weight is not finite or the disk refuses: the best before it is still there.
 pub fn write_best(
     directory: &RunDirectory,
     mixture: &Mixture,
     trainer: &mut ClusterTrainer,
     mean_return: f64,
 ) -> Result<(), CheckpointError> {
+    trainer.check()?;
     let run = directory.path();
     let mut stage = Stage::new(run, BEST, false)?;
     let online = trainer.weights().to_vec();

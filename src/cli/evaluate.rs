@@ -6,14 +6,14 @@ use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
     Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, limits, oscillation, table,
 };
-use crate::policies::load;
+use crate::policies::{baseline_name, load};
 use crate::report::{self, data::Report};
 use crate::tuned::{Setting, TunedFile, default_path};
 use crate::validation::VALIDATION_SEED;
 use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_models::baselines::{NAMES, baseline_with, describe};
+use godwit_models::baselines::{NAMES, baseline_with};
 use godwit_models::best_of::BestOf;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
@@ -206,7 +206,18 @@ pub(super) fn tuned_parameters(
 ) -> anyhow::Result<BTreeMap<String, Setting>> {
     match tuned {
         Some(Some(path)) => Ok(TunedFile::read(path, scenario)?),
-        Some(None) => Ok(TunedFile::read(&default_path(scenario), scenario)?),
+        Some(None) => {
+            let path = default_path(scenario);
+            if !path.exists() {
+                let (path, name) = (path.display(), &scenario.name);
+                return Err(BadInput(format!(
+                    "--tuned: expected the file {path} (or --tuned FILE), got none; `godwit \
+                     tune-baselines {name}` makes it, and `godwit baselines` lists what can be tuned"
+                ))
+                .into());
+            }
+            Ok(TunedFile::read(&path, scenario)?)
+        }
         None => Ok(BTreeMap::new()),
     }
 }
@@ -217,11 +228,8 @@ pub(super) fn contender_of(
     tuned: &mut BTreeMap<String, Setting>,
     option: &str,
 ) -> anyhow::Result<Contender> {
-    let known = NAMES.iter().find(|known| **known == name);
-    let name = known.ok_or_else(|| {
-        BadInput(format!("{option}: expected one of {}, got {name:?}", NAMES.join(", ")))
-    })?;
-    Ok(heuristic(name, tuned.remove(*name)))
+    let name = baseline_name(option, name)?;
+    Ok(heuristic(name, tuned.remove(name)))
 }
 
 fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
@@ -263,29 +271,22 @@ fn command(args: &Args) -> String {
         Some(name) => name.to_string_lossy().into_owned(),
         None => path.display().to_string(),
     };
-    let quoted = |text: String| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,=/".contains(&byte);
-        if !text.is_empty() && text.bytes().all(plain) {
-            text
-        } else {
-            format!("'{}'", text.replace('\'', "'\\''"))
-        }
-    };
-    let mut words = vec!["godwit evaluate".to_owned(), quoted(last(Path::new(&args.scenario)))];
+    let mut words =
+        vec!["godwit evaluate".to_owned(), output::word(last(Path::new(&args.scenario)))];
     for policy in &args.policy {
-        words.extend(["--policy".into(), quoted(last(policy))]);
+        words.extend(["--policy".into(), output::word(last(policy))]);
     }
     if args.baselines != "all" {
-        words.extend(["--baselines".into(), quoted(args.baselines.clone())]);
+        words.extend(["--baselines".into(), output::word(args.baselines.clone())]);
     }
     match &args.tuned {
-        Some(Some(file)) => words.extend(["--tuned".into(), quoted(last(file))]),
+        Some(Some(file)) => words.extend(["--tuned".into(), output::word(last(file))]),
         Some(None) => words.push("--tuned".into()),
         None => {}
     }
     words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
     if let Some(limits) = &args.limits {
-        words.extend(["--limits".into(), quoted(last(limits))]);
+        words.extend(["--limits".into(), output::word(last(limits))]);
     }
     if args.unruled {
         words.push("--unruled".into());
@@ -300,7 +301,7 @@ fn command(args: &Args) -> String {
         words.push(format!("--bound {seconds}"));
     }
     if let Some(folder) = &args.report {
-        words.extend(["--report".into(), quoted(last(folder))]);
+        words.extend(["--report".into(), output::word(last(folder))]);
     }
     words.join(" ")
 }
@@ -318,19 +319,8 @@ fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<Vec<&'stati
         "none" => return Ok(Vec::new()),
         _ => {}
     }
-    let find = |name: &str| {
-        NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
-            let known: Vec<String> = NAMES
-                .iter()
-                .map(|name| format!("{name} ({})", describe(name).unwrap_or_default()))
-                .collect();
-            BadInput(format!(
-                "--baselines: expected all, none, or some of {}, got {name:?}",
-                known.join(", ")
-            ))
-        })
-    };
-    Ok(list.split(',').map(|name| find(name.trim())).collect::<Result<_, _>>()?)
+    let find = |name: &str| baseline_name("--baselines (all, none or some)", name.trim());
+    Ok(list.split(',').map(find).collect::<Result<_, _>>()?)
 }
 
 /// The trained policies, each checked against the scenario.

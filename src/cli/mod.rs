@@ -1,5 +1,6 @@
 //! The command line: one module per command, and what they share.
 
+pub mod baselines;
 pub mod bench;
 mod bench_decide;
 mod bench_learn;
@@ -9,6 +10,7 @@ pub mod explain;
 pub mod export;
 pub mod import;
 mod output;
+mod resume;
 pub mod scenarios;
 mod settings;
 pub mod snapshot;
@@ -57,6 +59,8 @@ pub struct Cli {
 pub enum Command {
     /// List the embedded scenarios, or print one
     Scenarios(scenarios::Args),
+    /// List the baselines, with a line about each
+    Baselines(baselines::Args),
     /// Train a policy on a scenario
     Train(train::Args),
     /// Search hyper-parameters: random settings, of which the better ones train longer

@@ -71,6 +71,16 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+/// A word of a command line that a shell takes as it is.
+pub(super) fn word(text: String) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,=/".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 /// Prints one JSON document on standard output.
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?)

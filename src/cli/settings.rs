@@ -78,6 +78,8 @@ impl Merged {
                 BadInput(format!("{source}: {path}{}", error.inner().message().trim_end()))
             },
         )?;
+        // In its full form: a later source may set a part of what this one gave in short.
+        self.table = Table::try_from(&self.config).context("the settings")?;
         Ok(())
     }
 
@@ -158,6 +160,7 @@ mod tests {
     #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
     use super::*;
+    use crate::schedule::Schedule;
     use godwit_models::net::Architecture;
 
     fn quickstart(train: &str) -> Scenario {
@@ -192,6 +195,29 @@ mod tests {
         let defaults = TrainConfig::default();
         assert_eq!(config.exploration.epsilon.from, defaults.exploration.epsilon.from);
         assert_eq!(config.learner.batch_size, defaults.learner.batch_size);
+    }
+
+    #[test]
+    fn a_number_sets_a_schedule_and_later_sources_may_change_a_part_of_it() {
+        let scenario = quickstart("exploration.epsilon = 0.1");
+        let resolved = |set: &[&str]| {
+            let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+            let config = resolve(&scenario, &Sources { set: &set, ..Sources::default() }).unwrap();
+            (config.exploration.epsilon, config.learner.learning_rate)
+        };
+        let rate = TrainConfig::default().learner.learning_rate;
+        assert_eq!(resolved(&[]), (Schedule::constant(0.1), rate));
+        assert_eq!(
+            resolved(&["exploration.epsilon.from=1", "learner.learning_rate=1e-3"]),
+            (Schedule { from: 1.0, to: 0.1, share: 1.0 }, Schedule::constant(1e-3))
+        );
+        assert_eq!(resolved(&["exploration.epsilon=0"]).0, Schedule::constant(0.0));
+        let text = message(&scenario, &["exploration.epsilon=low"]);
+        assert!(text.starts_with("--set: exploration.epsilon: invalid type: string"), "{text}");
+        let text = message(&scenario, &["exploration.epsilon.form=1"]);
+        assert!(text.contains("exploration.epsilon.form: unknown field `form`"), "{text}");
+        let text = message(&scenario, &["exploration.epsilon=2"]);
+        assert!(text.starts_with("exploration.epsilon: expected from, to and share"), "{text}");
     }
 
     #[test]

@@ -60,7 +60,8 @@ const PLAIN_EVERY: Duration = Duration::from_secs(30);
 ///   network.hidden = { min = 16, max = 128, log = true, integer = true }
 ///
 /// Trials are compared by their best mean validation return, averaged over the seeds; with several
-/// scenarios by their mean rank. Each run has an ordinary run directory below DIR, which `godwit
+/// scenarios by their mean rank. A trial whose training meets a number that is not finite comes last
+/// and does not end the sweep. Each run has an ordinary run directory below DIR, which `godwit
 /// evaluate --policy`, `export` and `train --resume` accept. DIR/results.json holds the outcome,
 /// and TensorBoard shows DIR with its hyper-parameter view. A sweep that was stopped or killed goes
 /// on with the same command. The outcome depends neither on that nor on the number of threads.
@@ -131,7 +132,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             scope.spawn(|| watch(&bar, &env_steps, &over));
         }
         let outcome = sweep(&plan, place, &|run, env_steps, value| {
-            say(&format!("{}: {env_steps} env steps, return {value:.4}", plan.folder(run)));
+            let folder = plan.folder(run);
+            say(&match value.is_nan() {
+                true => format!("{folder}: stopped at a number that is not finite, ranks last"),
+                false => format!("{folder}: {env_steps} env steps, return {value:.4}"),
+            });
         });
         over.store(true, Ordering::Relaxed);
         outcome

@@ -1,14 +1,17 @@
 //! `godwit train`: a new run, or one that goes on.
 
+use super::resume::resume;
 use super::settings::{self, Sources};
-use super::{BadInput, OrBadInput};
+use super::{BadInput, OrBadInput, output};
 use crate::assemble::{self, ClusterTrainer};
 use crate::checkpoint::{self, RunDirectory};
 use crate::device::DeviceChoice;
-use crate::distributed::{self, Group, part};
+use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
+use crate::finite::Stopped;
 use crate::mixture::{Mixture, Part};
 use crate::run::{self, RunEnd};
 use crate::signals::{received_signal, stop_flag};
+use godwit_envs::scenario::Scenario;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,13 +30,23 @@ use toml::Value;
 /// checkpoints last/ and best/, metrics.jsonl and TensorBoard events. Ctrl-C or SIGTERM writes a
 /// checkpoint and ends the run; --resume goes on from there, with the same results as if it had
 /// never stopped.
+///
+/// --resume with a larger --env-steps makes a longer run of it: the schedules (exploration, learning
+/// rate, shares of demonstrations and comparisons) stretch over the new length, and what that
+/// changes is printed. The new settings replace config.toml with the first checkpoint that they lead
+/// to; those before are kept as config.until-N.toml, N being the env step up to which they held.
+/// Resuming a complete run says so and does nothing.
+///
+/// Training stops with exit code 1 at the first loss, gradient norm, weight or reward that is not
+/// finite. The last good checkpoint is kept, and the message says where it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   godwit train quickstart
   godwit train quickstart=2 twice-as-large.toml=1 --set network.architecture=candidate
   godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet
-  godwit train --resume checkpoints/fleet")]
+  godwit train --resume checkpoints/fleet
+  godwit train --resume checkpoints/fleet --env-steps 400000")]
 pub struct Args {
     /// Embedded scenario or scenario file; several may be given, each with a weight [without
     /// WEIGHT: 1]
@@ -45,18 +58,18 @@ pub struct Args {
     /// A setting by its dotted key, with a TOML value; may be repeated
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
     set: Vec<String>,
-    /// Length of the run in env steps
+    /// Length of the run in env steps; with --resume at least those that it has made
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
-    env_steps: Option<i64>,
+    pub(super) env_steps: Option<i64>,
     /// Stop after this many minutes at the latest; 0 for no limit
     #[arg(long, value_name = "M")]
-    minutes: Option<f64>,
+    pub(super) minutes: Option<f64>,
     /// Seed of everything that is drawn
     #[arg(long, conflicts_with = "resume", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
     /// Where to compute updates: auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t)]
-    device: DeviceChoice,
+    pub(super) device: DeviceChoice,
     /// Folder of the run, new or empty [default: checkpoints/<scenario name>]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
@@ -83,16 +96,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
     let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
-        (Some(folder), asked) => resume(args, folder, asked.as_ref(), group.as_deref())?,
+        (Some(folder), asked) => {
+            let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
+                launch.into_iter().for_each(Launch::leave);
+                return Ok(ExitCode::SUCCESS);
+            };
+            run
+        }
         (None, Some(mixture)) => begin(args, mixture, group.as_deref())?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
     if let Some(group) = &group {
         part::attach(&mut trainer, group).or_bad_input()?;
-        let folder = args.resume.as_deref().unwrap_or(directory.path()).display();
-        group.advise(&format!("go on with: godwit train --resume {folder}"));
+        let folder = args.resume.as_deref().unwrap_or(directory.path());
+        group.advise(&format!("go on with: {}", resume_command(folder)));
     }
-    let summary = run::train(&mixture, &mut trainer, &directory, &signals.stop)?;
+    let outcome = run::train(&mixture, &mut trainer, &directory, &signals.stop);
+    if let Err(error) = &outcome
+        && (error.is::<Stopped>() || error.is::<FailedElsewhere>())
+    {
+        // All ranks end here: none is lost.
+        launch.into_iter().for_each(Launch::leave);
+        return outcome.map(|_| ExitCode::FAILURE);
+    }
+    let summary = outcome?;
     let first = group.as_ref().is_none_or(|group| group.rank() == 0);
     if let Some(launch) = launch {
         launch.leave();
@@ -103,7 +130,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             RunEnd::Complete => ExitCode::SUCCESS,
         });
     }
-    let folder = directory.path().display();
     let best = summary.best_return.map_or("none".into(), |best| format!("{best:.4}"));
     eprintln!(
         "{}: {} env steps, {} updates, best validation return {best}, {:.1} s",
@@ -114,17 +140,34 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     );
     match summary.end {
         RunEnd::Interrupted => {
-            eprintln!("interrupted; go on with: godwit train --resume {folder}");
+            eprintln!("interrupted; go on with: {}", resume_command(directory.path()));
             Ok(super::interrupted(&signals.received))
         }
         RunEnd::Complete => {
-            for (at, part) in mixture.parts().iter().enumerate() {
-                let given = args.scenario.get(at).map(|text| weighted(text).0);
-                let name = given.unwrap_or(&part.scenario.name);
-                eprintln!("compare it: godwit evaluate {name} --policy {folder}");
-            }
+            advise_evaluation(args, &mixture, directory.path());
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+fn resume_command(folder: &Path) -> String {
+    format!("godwit train --resume {}", output::word(folder.display().to_string()))
+}
+
+/// Says how the run's policy is compared with the baselines, on each of its scenarios: as they were
+/// given, by their name where they come with the program, or else as the run keeps them.
+pub(super) fn advise_evaluation(args: &Args, mixture: &Mixture, folder: &Path) {
+    for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
+        let embedded = Scenario::embedded(&scenario.name);
+        let name = match args.scenario.get(at) {
+            Some(text) => weighted(text).0.to_owned(),
+            None if embedded.is_ok_and(|embedded| embedded.same_world(scenario)) => {
+                scenario.name.clone()
+            }
+            None => folder.join(checkpoint::scenario_file(at)).display().to_string(),
+        };
+        let (name, folder) = (output::word(name), output::word(folder.display().to_string()));
+        eprintln!("compare it: godwit evaluate {name} --policy {folder}");
     }
 }
 
@@ -148,18 +191,19 @@ fn weighted(text: &str) -> (&str, f64) {
         .unwrap_or((text, 1.0))
 }
 
-type Run = (Mixture, ClusterTrainer, RunDirectory, Signals);
+/// A run that begins or goes on.
+pub(super) type Run = (Mixture, ClusterTrainer, RunDirectory, Signals);
 
 /// What asks for a tidy end. Until these are there, a signal ends the process at once: while a run
 /// is prepared, which may take minutes of rollouts, there is nothing to lose.
-struct Signals {
+pub(super) struct Signals {
     stop: Arc<AtomicBool>,
     /// The exit code tells which signal it was.
     received: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    fn expect() -> anyhow::Result<Self> {
+    pub(super) fn expect() -> anyhow::Result<Self> {
         Ok(Self { received: received_signal()?, stop: stop_flag()? })
     }
 }
@@ -194,63 +238,6 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     let signals = Signals::expect()?;
     let directory = part::create(&out, &mixture, &config, group).or_bad_input()?;
     Ok((mixture, trainer, directory, signals))
-}
-
-fn resume(
-    args: &Args,
-    folder: &Path,
-    asked: Option<&Mixture>,
-    group: Option<&dyn Group>,
-) -> anyhow::Result<Run> {
-    let device = compute_device(args.device)?;
-    let (directory, resumed) = match group {
-        None => {
-            let directory = RunDirectory::open(folder).or_bad_input()?;
-            let resumed = checkpoint::resume(&directory, device).or_bad_input()?;
-            (directory, resumed)
-        }
-        Some(group) => {
-            let directory = RunDirectory::open(part::folder(folder, group.rank()));
-            let directory = group.together(directory.map_err(Into::into)).or_bad_input()?;
-            let resumed = part::resume(&directory, device, group).or_bad_input()?;
-            (directory, resumed)
-        }
-    };
-    let signals = Signals::expect()?;
-    if let Some(asked) = asked
-        && !asked.same_worlds(&resumed.mixture)
-    {
-        let message = format!(
-            "--resume {}: expected a run on scenario {} as it is now, got one on {}",
-            folder.display(),
-            asked.name(),
-            resumed.mixture.name()
-        );
-        return Err(BadInput(message).into());
-    }
-    for note in &resumed.notes {
-        eprintln!("warning: {note}");
-    }
-    let mut trainer = resumed.trainer;
-    let before = trainer.config.clone();
-    if let Some(env_steps) = args.env_steps {
-        trainer.config.env_steps = env_steps.unsigned_abs();
-    }
-    if let Some(minutes) = args.minutes {
-        trainer.config.max_minutes = minutes;
-    }
-    if trainer.config != before {
-        directory.write_config(&trainer.config)?;
-    }
-    if group.is_some_and(|group| group.rank() > 0) {
-        return Ok((resumed.mixture, trainer, directory, signals));
-    }
-    eprintln!(
-        "going on from {} at env step {}",
-        resumed.path.display(),
-        trainer.counters.env_steps
-    );
-    Ok((resumed.mixture, trainer, directory, signals))
 }
 
 /// The device of the updates. This comes before any other use of libtorch, which looks for its

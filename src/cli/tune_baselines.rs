@@ -149,7 +149,8 @@ fn tunable_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
     for name in list.split(',').map(str::trim) {
         let found = known.iter().find(|known| **known == name).ok_or_else(|| {
             BadInput(format!(
-                "--baselines: expected all, or some of {}, got {name:?}",
+                "--baselines: expected all, or some of {} (`godwit baselines` says what each does), \
+                 got {name:?}",
                 known.join(", ")
             ))
         })?;

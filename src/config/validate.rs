@@ -229,11 +229,53 @@ impl TrainConfig {
                 format!("{:?}", l.priority_beta),
             ),
         ];
-        match checks.iter().find(|(_, good, _, _)| !good) {
-            Some((field, _, expected, got)) => {
-                Err(ConfigError { field, expected, got: got.clone() })
-            }
-            None => Ok(()),
-        }
+        first_failure(checks)
+    }
+
+    /// [`TrainConfig::validate`], for a run on so many scenarios: what they share in equal parts
+    /// has to be enough for each.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn validate_for(&self, scenarios: usize) -> Result<(), ConfigError> {
+        self.validate()?;
+        let d = &self.demonstrations;
+        let each = d.steps / scenarios.max(1);
+        first_failure(&[(
+            "demonstrations.steps",
+            d.baseline.is_empty() || each >= self.learner.n_step + 8,
+            "at least learner.n_step + 8 for each scenario",
+            format!("{} for {scenarios} scenarios, {each} for each", d.steps),
+        )])
+    }
+}
+
+fn first_failure(checks: &[(&'static str, bool, &'static str, String)]) -> Result<(), ConfigError> {
+    match checks.iter().find(|(_, good, _, _)| !good) {
+        Some((field, _, expected, got)) => Err(ConfigError { field, expected, got: got.clone() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demonstrations_are_enough_for_each_scenario() {
+        let mut config = TrainConfig::default();
+        config.demonstrations.baseline = "stay".to_owned();
+        config.learner.n_step = 5;
+        config.demonstrations.steps = 38;
+        assert_eq!(config.validate_for(1), Ok(()));
+        assert_eq!(config.validate_for(2), Ok(()));
+        let error = config.validate_for(3).expect_err("12 steps for each");
+        assert_eq!(
+            error.to_string(),
+            "demonstrations.steps: expected at least learner.n_step + 8 for each scenario, got 38 \
+             for 3 scenarios, 12 for each"
+        );
+        config.demonstrations.baseline.clear();
+        assert_eq!(config.validate_for(3), Ok(()));
     }
 }

@@ -4,7 +4,8 @@
 use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::config::TrainConfig;
 use crate::cuda::Networks;
-use crate::torch_ext::cuda::{CudaError, refuse_synchronisation};
+use crate::dqn::LearnError;
+use crate::torch_ext::cuda::refuse_synchronisation;
 use anyhow::Context;
 use godwit_envs::scenario::Scenario;
 use godwit_models::net::Architecture;
@@ -194,25 +195,24 @@ fn ready(trainer: &mut ClusterTrainer) -> anyhow::Result<()> {
 }
 
 /// Makes updates while libtorch refuses to wait for the device, and takes weights to act with.
-fn synchronises(
-    gpu: &mut ClusterTrainer,
-    cpu: &ClusterTrainer,
-) -> Result<Option<String>, CudaError> {
+fn synchronises(gpu: &mut ClusterTrainer, cpu: &ClusterTrainer) -> anyhow::Result<Option<String>> {
     let mut weights = Vec::new();
     // The first ones set up memory.
     gpu.learner.acting_weights(&mut weights)?;
     refuse_synchronisation(true)?;
     // What waits shows as an error of the bridge, or as a panic of tch.
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        (0..8).try_for_each(|_| {
-            gpu.learner.acting_weights(&mut weights)?;
-            gpu.learner.learn(&(&cpu.replay).into(), LEARNING_RATE, false).map(drop)
-        })
+        (0..8)
+            .try_for_each(|_| {
+                gpu.learner.acting_weights(&mut weights)?;
+                gpu.learner.learn(&(&cpu.replay).into(), LEARNING_RATE, false).map(drop)
+            })
+            .map_err(|error: LearnError| error.to_string())
     }));
     refuse_synchronisation(false)?;
     Ok(match outcome {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
+        Ok(Err(error)) => Some(error),
         Err(_) => Some("an operation of libtorch".to_owned()),
     })
 }

@@ -14,7 +14,8 @@ mod update;
 mod views;
 
 use crate::config::LearnerConfig;
-use crate::dqn::{UpdateStats, linear_quantile};
+use crate::dqn::{LearnError, UpdateStats, linear_quantile};
+use crate::finite::{NotFinite, check_update};
 use crate::networks::Parameters;
 use crate::replay::{Replay, Transition};
 use crate::torch_ext::cuda::{CudaError, Event, Graph, Pinned, SideStream, allow_tf32};
@@ -24,7 +25,7 @@ use rayon::prelude::*;
 use record::{Layout, Scratch};
 use tch::{Device, Kind, Tensor};
 pub use update::Networks;
-use update::{FIGURES, update};
+use update::{FIGURES, FIRST_FAULT, update};
 use views::{Block, HEADER};
 
 /// Batches that may be on their way to the device.
@@ -50,6 +51,9 @@ pub struct DeviceUpdates {
     next_slot: usize,
     scratch: Vec<Scratch>,
     figures: Tensor,
+    /// Number, loss and gradient norm of the first update of which one was not finite; zeros until
+    /// there is one, `[3]`.
+    fault: Tensor,
     mode: Mode,
     /// Why there is no graph; empty once it was told.
     note: Option<String>,
@@ -64,6 +68,7 @@ pub struct DeviceUpdates {
 #[derive(Debug)]
 struct Published {
     weights: Pinned,
+    fault: Pinned,
     arrived: Event,
 }
 
@@ -109,6 +114,7 @@ impl DeviceUpdates {
             next_slot: 0,
             scratch: (0..threads).map(|_| Scratch::default()).collect(),
             figures: Tensor::zeros([(FIGURES + config.batch_size) as i64], (Kind::Float, device)),
+            fault: Tensor::zeros([FIRST_FAULT as i64], (Kind::Float, device)),
             mode: Mode::Plain,
             note: None,
             waits: 0,
@@ -232,7 +238,7 @@ impl DeviceUpdates {
     }
 
     fn enqueue(&mut self, networks: &mut Networks) -> Result<(), CudaError> {
-        let Self { config, block, figures, mode, note, .. } = self;
+        let Self { config, block, figures, fault, mode, note, .. } = self;
         #[cfg(test)]
         let mut spoil =
             std::mem::take(&mut self.spoil_recording) && matches!(mode, Mode::WarmUp(_, WARM_UP));
@@ -241,7 +247,7 @@ impl DeviceUpdates {
             if std::mem::take(&mut spoil) {
                 let _ = block.flat.double_value(&[0]);
             }
-            update(networks, block, config, figures)
+            update(networks, block, config, figures, fault)
         };
         match mode {
             Mode::Plain => work(),
@@ -286,9 +292,11 @@ impl DeviceUpdates {
     /// not wait until the updates enqueued since then are done; the first time the current ones.
     ///
     /// # Errors
-    /// When CUDA fails.
-    pub fn weights(&mut self, online: &Parameters, out: &mut Vec<f32>) -> Result<(), CudaError> {
+    /// When CUDA fails, or an update before that copy was made with a loss or gradient norm that
+    /// was not finite.
+    pub fn weights(&mut self, online: &Parameters, out: &mut Vec<f32>) -> Result<(), LearnError> {
         let Device::Cuda(index) = self.device else {
+            self.check()?;
             online.save(out);
             return Ok(());
         };
@@ -297,8 +305,9 @@ impl DeviceUpdates {
             None => {
                 let first = || -> Result<Published, CudaError> {
                     let weights = Pinned::new(online.flat.numel())?;
-                    let mut first = Published { weights, arrived: Event::new(index) };
-                    first.send(online)?;
+                    let fault = Pinned::new(FIRST_FAULT)?;
+                    let mut first = Published { weights, fault, arrived: Event::new(index) };
+                    first.send(online, &self.fault)?;
                     Ok(first)
                 };
                 [first()?, first()?]
@@ -307,9 +316,20 @@ impl DeviceUpdates {
         self.waits += u64::from(latest.arrived.wait()?);
         out.clear();
         out.extend_from_slice(latest.weights.as_mut_slice());
-        spare.send(online)?;
+        let fault = told(latest.fault.as_mut_slice());
+        spare.send(online, &self.fault)?;
         self.published = Some([spare, latest]);
-        Ok(())
+        Ok(fault?)
+    }
+
+    /// Waits for all updates and tells whether each had a finite loss and gradient norm.
+    ///
+    /// # Errors
+    /// The first one that had not.
+    pub fn check(&self) -> Result<(), NotFinite> {
+        let mut fault = [0.0; FIRST_FAULT];
+        self.fault.to_device(Device::Cpu).copy_data(&mut fault, FIRST_FAULT);
+        told(&fault)
     }
 
     /// What people should know, once: that there is no graph though one was asked for.
@@ -330,9 +350,19 @@ impl DeviceUpdates {
 }
 
 impl Published {
-    fn send(&mut self, online: &Parameters) -> Result<(), CudaError> {
+    fn send(&mut self, online: &Parameters, fault: &Tensor) -> Result<(), CudaError> {
         self.weights.download(&online.flat)?;
+        self.fault.download(fault)?;
         self.arrived.record()
+    }
+}
+
+/// What the device has noted of the first update that had figures which are not finite.
+fn told(fault: &[f32]) -> Result<(), NotFinite> {
+    match *fault {
+        // Zero finite figures at update 0 mean that there was none.
+        [update, loss, norm] => check_update(loss.into(), norm.into(), update as u64),
+        _ => Ok(()),
     }
 }
 

@@ -113,6 +113,34 @@ fn a_list_of_candidates_and_online_dynamics_make_no_difference() {
     }
 }
 
+/// On a device the host does not wait for figures: the first bad one is kept there.
+#[test]
+fn the_first_update_whose_loss_is_not_finite_is_told_by_its_number() {
+    let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
+    let config = config(Architecture::Relational);
+    let mut trainer = experienced(&config, &scenario);
+    let mut cuda = updates(&trainer, &config);
+    let learn = |trainer: &mut ClusterTrainer, cuda: &mut DeviceUpdates| {
+        let ClusterTrainer { learner, replay, .. } = trainer;
+        learner.learn_with(cuda, replay, 1e-3, false).expect("the CPU");
+        cuda.check()
+    };
+    assert_eq!(learn(&mut trainer, &mut cuda), Ok(()));
+    let good = trainer.replay.rings()[0].rewards.clone();
+    trainer.replay.rings_mut().iter_mut().for_each(|ring| ring.rewards.fill(f32::INFINITY));
+    for _ in 0..2 {
+        let found = learn(&mut trainer, &mut cuda).expect_err("an infinite loss");
+        assert_eq!((found.what.as_str(), found.value, found.update), ("loss", f64::INFINITY, 2));
+    }
+    for ring in trainer.replay.rings_mut() {
+        ring.rewards.clone_from(&good);
+    }
+    let found = learn(&mut trainer, &mut cuda).expect_err("it is not forgotten");
+    assert_eq!(found.update, 2);
+    let outcome = cuda.weights(&trainer.learner.online, &mut Vec::new());
+    assert!(matches!(outcome, Err(LearnError::NotFinite(_))), "{outcome:?}");
+}
+
 #[test]
 fn a_layout_grows_when_a_state_has_more_distinct_workloads() {
     let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");

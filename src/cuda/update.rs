@@ -10,8 +10,10 @@ use crate::networks::{self, Parameters};
 use crate::torch_ext::cuda::{AdamSettings, AdamTensors, CudaError, adamw, with_bf16};
 use tch::{Kind, Tensor};
 
-/// Words of [`Figures`] before the TD errors.
+/// Words of the figures before the TD errors.
 pub const FIGURES: usize = 3;
+/// Words that tell of the first update whose figures were not finite.
+pub const FIRST_FAULT: usize = 3;
 
 /// What an update reads and changes.
 pub struct Networks<'a> {
@@ -24,7 +26,8 @@ pub struct Networks<'a> {
 }
 
 /// Does the update. `figures` (`[3 + B]`) receives the loss, the gradient's norm, the mean Q and
-/// the absolute TD errors.
+/// the absolute TD errors; `fault` (`[3]`, zeros at first) keeps number, loss and norm of the first
+/// update of which one is not finite.
 ///
 /// # Errors
 /// When libtorch refuses the optimiser's step.
@@ -33,6 +36,7 @@ pub fn update(
     block: &Block,
     config: &LearnerConfig,
     figures: &mut Tensor,
+    fault: &mut Tensor,
 ) -> Result<(), CudaError> {
     let Networks { online, target, adam } = networks;
     let td_target = td_target(online, target, block, config);
@@ -58,7 +62,12 @@ pub fn update(
     adamw(tensors, settings)?;
     let _guard = tch::no_grad_guard();
     let _ = target.flat.lerp_tensor_(&online.flat, &block.mix());
-    let scalars = Tensor::stack(&[loss.detach(), norm, q.mean(Kind::Float)], 0);
+    let loss = loss.detach();
+    let seen = Tensor::stack(&[&block.step(), &loss, &norm], 0);
+    let finite = loss.isfinite().logical_and(&norm.isfinite());
+    let first = finite.logical_not().logical_and(&fault.get(0).eq(0.0));
+    fault.copy_(&seen.where_self(&first, &*fault));
+    let scalars = Tensor::stack(&[loss, norm, q.mean(Kind::Float)], 0);
     figures.copy_(&Tensor::cat(&[scalars, (&q - td_target).abs()], 0));
     Ok(())
 }

@@ -42,6 +42,11 @@ pub trait Group: Send + Sync {
     fn advise(&self, advice: &str);
 }
 
+/// A step that all ranks take has failed on another one.
+#[derive(Debug, thiserror::Error)]
+#[error("rank {0} failed, and with it this one")]
+pub struct FailedElsewhere(pub usize);
+
 impl dyn Group + '_ {
     /// Whether any rank says so.
     pub fn any(&self, flag: bool) -> bool {
@@ -55,7 +60,7 @@ impl dyn Group + '_ {
     pub fn together<T>(&self, step: anyhow::Result<T>) -> anyhow::Result<T> {
         let failed = self.gather(&[f64::from(u8::from(step.is_err()))]);
         match (step, failed.iter().position(|flags| flags[0] != 0.0)) {
-            (Ok(_), Some(rank)) => anyhow::bail!("rank {rank} failed, and with it this one"),
+            (Ok(_), Some(rank)) => Err(FailedElsewhere(rank).into()),
             (step, _) => step,
         }
     }

@@ -7,8 +7,9 @@ use super::average::GradientAverage;
 use super::*;
 use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::checkpoint::{self, RunDirectory};
-use crate::config::TrainConfig;
+use crate::config::{Backend, TrainConfig};
 use crate::dqn::Source;
+use crate::finite::Stopped;
 use crate::mixture::Mixture;
 use crate::run::{Session, train_part};
 use godwit_envs::scenario::Scenario;
@@ -120,7 +121,7 @@ fn weights_after(batch_size: usize, group: Option<Arc<dyn Group>>, mistake: bool
             let batch = draw(&mut trainer);
             own = if turn == rank { Some(batch) } else { own };
         }
-        trainer.learner.update(&own.unwrap(), 1e-3, false);
+        trainer.learner.update(&own.unwrap(), 1e-3, false).unwrap();
     }
     trainer.weights().to_vec()
 }
@@ -226,6 +227,57 @@ fn ranks_normalise_observations_alike() {
     };
     assert!(first.is_some() && first == second);
     assert!(weights == other_weights && state != other_state);
+}
+
+/// The gradient of one rank's infinite loss may be finite: without a sign to the others they would
+/// go on, and wait for it for ever.
+#[test]
+fn all_ranks_refuse_the_update_in_which_one_of_them_has_an_infinite_loss() {
+    for backend in [Backend::Native, Backend::Libtorch] {
+        let outcomes = on_ranks(2, |group| {
+            let mut config = TrainConfig { seed: group.seed(3), ..config(16) };
+            config.learner.backend = backend;
+            let mut trainer = new_trainer(&mixture(), &config, Device::Cpu).unwrap();
+            part::attach(&mut trainer, &group).unwrap();
+            while trainer.counters.updates < 4 {
+                trainer.round(false).unwrap();
+            }
+            if group.rank() == 1 {
+                let rings = trainer.replay.rings_mut();
+                rings.iter_mut().for_each(|ring| ring.rewards.fill(f32::INFINITY));
+            }
+            let error = (0..20).find_map(|_| trainer.round(false).err()).unwrap().to_string();
+            (error, trainer.learner.adam.updates, trainer.weights().to_vec())
+        });
+        let [(first, updates, weights), (second, others, other_weights)] = &outcomes[..] else {
+            panic!("two ranks");
+        };
+        assert!(first.starts_with("gradient norm: expected a finite number"), "{first}");
+        assert!(second.starts_with("loss: expected a finite number"), "{second}");
+        assert_eq!((updates, weights), (others, other_weights), "{backend:?}");
+        assert!(weights.iter().all(|weight| weight.is_finite()), "{backend:?}");
+    }
+}
+
+#[test]
+fn a_rank_that_stops_at_a_reward_stops_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let errors = on_ranks(2, |group| {
+        let mut config = TrainConfig { seed: group.seed(3), ..config(16) };
+        if group.rank() == 1 {
+            // Beyond what 32 bits hold.
+            config.learner.reward_scale = 1e39;
+        }
+        let mut trainer = new_trainer(&mixture(), &config, Device::Cpu).unwrap();
+        let run = folder.path().join("run");
+        let directory = part::create(&run, &mixture(), &config, Some(&*group)).unwrap();
+        part::attach(&mut trainer, &group).unwrap();
+        let (stop, made) = (AtomicBool::new(false), AtomicU64::new(0));
+        let session = Session { stop: &stop, pause_at: u64::MAX, silent: Some(&made) };
+        train_part(&mixture(), &mut trainer, &directory, session).unwrap_err()
+    });
+    assert!(matches!(errors[0].downcast_ref(), Some(FailedElsewhere(1))), "{}", errors[0]);
+    assert!(errors[1].is::<Stopped>(), "{}", errors[1]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::batch::Group;
 use super::{Learner, TransitionBatch, UpdateStats};
 use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::distributed::average::GradientAverage;
+use crate::finite::{NotFinite, check_update};
 use crate::margin;
 use crate::networks;
 use crate::noisy::Noise;
@@ -12,13 +13,17 @@ use godwit_envs::env::Env;
 use tch::{Device, Kind, Tensor};
 
 impl<E: Env> Learner<E> {
-    /// One gradient step on a batch. `want_stats` reads the figures back (a device waits for it).
+    /// One gradient step on a batch. `want_stats` reads all figures back. A device is waited for
+    /// either way: the batch was valued with weights that came from it.
+    ///
+    /// # Errors
+    /// When the loss or the gradient's norm is not finite; then nothing has changed.
     pub fn update(
         &mut self,
         batch: &TransitionBatch,
         learning_rate: f64,
         want_stats: bool,
-    ) -> Option<UpdateStats> {
+    ) -> Result<Option<UpdateStats>, NotFinite> {
         // Q(s, a) of the action that was taken, or its quantiles.              shapes: [B, Q]
         let leaves = self.noise.as_ref().map_or(&self.online, |noise| &noise.perturbed).leaves();
         let values: Vec<Tensor> = batch
@@ -53,6 +58,10 @@ impl<E: Env> Learner<E> {
         }
         let (gradient, norm) =
             clipped_gradient(&loss, &leaves, self.config.max_gradient_norm, self.average.as_mut());
+        let mut figures = [0.0_f32; 2];
+        Tensor::stack(&[loss.detach(), norm], 0).to_device(Device::Cpu).copy_data(&mut figures, 2);
+        let [loss, norm] = figures.map(f64::from);
+        check_update(loss, norm, self.adam.updates + 1)?;
         self.adam.update(&mut self.online.flat, &gradient, learning_rate);
         if let Some(noise) = &mut self.noise {
             noise.update(&gradient, learning_rate);
@@ -64,16 +73,16 @@ impl<E: Env> Learner<E> {
         if self.config.priority_exponent > 0.0 {
             error.to_device(Device::Cpu).copy_data(&mut self.errors, self.batch.len());
         }
-        want_stats.then(|| {
+        Ok(want_stats.then(|| {
             let levels = Tensor::from_slice(&[0.1_f32, 0.5, 0.9]).to_device(self.device);
             let quantiles = error.quantile(&levels, None, false, "linear");
             UpdateStats {
-                loss: loss.double_value(&[]),
+                loss,
                 mean_q: q.mean(Kind::Float).double_value(&[]),
-                gradient_norm: norm.double_value(&[]),
+                gradient_norm: norm,
                 td_error: [0, 1, 2].map(|at| quantiles.double_value(&[at])),
             }
-        })
+        }))
     }
 
     fn update_target(&mut self) {
@@ -108,6 +117,9 @@ pub(crate) fn clipped_gradient(
     let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
     let mut gradient = Tensor::cat(&flat, 0);
     if let Some(average) = average {
+        // No number at all where the loss is not finite, although the gradient of a Huber loss may
+        // be finite even then: every rank has to notice.
+        let _ = gradient.g_add_(&(loss.detach() * 0.0));
         average.tensor(&mut gradient);
     }
     let norm = gradient.norm();

@@ -1,8 +1,8 @@
 //! What a run says about itself: `metrics.jsonl`, TensorBoard events, and a progress bar or plain
 //! lines on standard error.
 //!
-//! Each line of `metrics.jsonl` has `kind` (`round`, `evaluation`, `note`, `warning`), `env_steps`,
-//! `updates` and `seconds` (of training, over all parts of a resumed run).
+//! Each line of `metrics.jsonl` has `kind` (`round`, `evaluation`, `note`, `warning`, `error`,
+//! `resume`), `env_steps`, `updates` and `seconds` (of training, over all parts of a resumed run).
 
 pub mod hparams;
 mod metrics;
@@ -248,6 +248,17 @@ impl RunLog {
         Ok(())
     }
 
+    /// A part of the run begins that goes on from a checkpoint.
+    pub fn resumed(&mut self, trainer: &ClusterTrainer) {
+        let line = json!({
+            "run_env_steps": trainer.config.env_steps,
+            "max_minutes": trainer.config.max_minutes,
+            "epsilon": trainer.epsilon(),
+            "learning_rate": trainer.learning_rate(),
+        });
+        self.write("resume", line);
+    }
+
     /// Something people should know.
     pub fn note(&mut self, text: &str) {
         self.write("note", json!({ "text": text }));
@@ -258,6 +269,11 @@ impl RunLog {
     pub fn warn(&mut self, text: &str) {
         self.write("warning", json!({ "text": text }));
         self.say(&format!("warning: {text}"));
+    }
+
+    /// What ends the run; the caller tells people.
+    pub fn error(&mut self, text: &str) {
+        self.write("error", json!({ "text": text }));
     }
 
     /// Ends the log.

@@ -13,6 +13,7 @@ use crate::adam::Adam;
 use crate::config::{Backend, DemonstrationConfig, LearnerConfig};
 use crate::distributed::average::GradientAverage;
 use crate::dqn::{UpdateStats, linear_quantile};
+use crate::finite::{NotFinite, check_update};
 use crate::networks::Parameters;
 use godwit_envs::observation::ObservationBuffer;
 use godwit_models::net::backward::{AdamFactors, Backward, MlpValues, adam, sum_of_squares};
@@ -142,6 +143,9 @@ impl NativeUpdate {
 
     /// One gradient step on the mean weighted Huber loss, and on the large-margin loss where
     /// examples have rivals. Afterwards [`NativeUpdate::errors`] holds the absolute TD errors.
+    ///
+    /// # Errors
+    /// When the loss or the gradient's norm is not finite; then nothing has changed.
     #[expect(clippy::too_many_arguments, reason = "the ingredients of an update")]
     pub fn update<'a>(
         &mut self,
@@ -152,19 +156,25 @@ impl NativeUpdate {
         learning_rate: f64,
         want_stats: bool,
         times: &mut LearnTimes,
-    ) -> Option<UpdateStats> {
+    ) -> Result<Option<UpdateStats>, NotFinite> {
         let start = Instant::now();
         self.fill(examples);
         let Trained { online, target, adam, average } = trained;
         let loss = self.gradient(host(&online.flat), config.huber_delta as f32, demonstrations);
         if let Some(average) = average {
+            if !loss.is_finite() {
+                // The gradient of a Huber loss may be finite even so: every rank has to notice.
+                self.gradient[0] = f32::NAN;
+            }
             average.slice(&mut self.gradient);
         }
         let middle = Instant::now();
-        let norm = self.descend(online, target, adam, config, learning_rate);
         times.gradient += middle - start;
+        let norm = sum_of_squares(&self.gradient).sqrt();
+        check_update(loss, norm, adam.updates + 1)?;
+        self.descend(online, target, adam, config, learning_rate, norm);
         times.optimiser += middle.elapsed();
-        want_stats.then(|| self.stats(loss, norm))
+        Ok(want_stats.then(|| self.stats(loss, norm)))
     }
 
     /// The absolute TD error of each transition of the last update, `[B]`.
@@ -234,7 +244,7 @@ impl NativeUpdate {
         loss * f64::from(share)
     }
 
-    /// Clipping, Adam and the target network; returns the gradient's norm.
+    /// Clipping to the gradient's `norm`, Adam and the target network.
     fn descend(
         &mut self,
         online: &mut Parameters,
@@ -242,8 +252,8 @@ impl NativeUpdate {
         optimiser: &mut Adam,
         config: &LearnerConfig,
         learning_rate: f64,
-    ) -> f64 {
-        let norm = sum_of_squares(&self.gradient).sqrt();
+        norm: f64,
+    ) {
         optimiser.updates += 1;
         let t = optimiser.updates as i32;
         let factors = AdamFactors {
@@ -263,7 +273,6 @@ impl NativeUpdate {
         if config.target_every > 0 && optimiser.updates.is_multiple_of(config.target_every) {
             target.copy_from_slice(online);
         }
-        norm
     }
 
     fn stats(&mut self, loss: f64, gradient_norm: f64) -> UpdateStats {

@@ -17,6 +17,7 @@ pub mod space;
 use crate::assemble;
 use crate::checkpoint::{self, RunDirectory};
 use crate::distributed::Group;
+use crate::finite::Stopped;
 use crate::logging::hparams::{
     HyperDomain, HyperParameter, HyperValue, write_experiment, write_session,
 };
@@ -159,16 +160,26 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Brings one run to the end of a rung: its best mean validation return, or `None` when it was
-/// asked to stop before.
+/// Brings one run to the end of a rung: its best mean validation return, NaN when training met a
+/// number that is not finite, or `None` when it was asked to stop before.
 fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<Option<f64>> {
     let folder = place.folder.join(plan.folder(run));
     let until = plan.rungs[rung].env_steps;
     let before = if rung == 0 { 0 } else { plan.rungs[rung - 1].env_steps };
     let mut record = Record::read(&folder)?;
+    let stopped_before = record.at(before).is_some_and(f64::is_nan);
     if let Some(value) = record.at(until) {
         place.env_steps.fetch_add(until - before, Ordering::Relaxed);
         return Ok(Some(value));
+    }
+    let mut note = |value: f64| -> anyhow::Result<Option<f64>> {
+        record.add(until, value);
+        record.write(&folder)?;
+        Ok(Some(value))
+    };
+    if stopped_before {
+        place.env_steps.fetch_add(until - before, Ordering::Relaxed);
+        return note(f64::NAN);
     }
     let mixture = Mixture::from(plan.scenarios[run.scenario].clone());
     let config = plan.config(run);
@@ -197,14 +208,19 @@ fn advance(plan: &Plan, place: Place, rung: usize, run: Run) -> anyhow::Result<O
     };
     place.env_steps.fetch_add(trainer.counters.env_steps.saturating_sub(before), Ordering::Relaxed);
     let session = Session { stop: place.stop, pause_at: until, silent: Some(place.env_steps) };
-    let summary = run::train_part(&mixture, &mut trainer, &directory, session)?;
+    let summary = match run::train_part(&mixture, &mut trainer, &directory, session) {
+        // Settings with which nothing can be learnt are an outcome, and the worst one.
+        Err(error) if error.is::<Stopped>() => {
+            let left = until.saturating_sub(trainer.counters.env_steps);
+            place.env_steps.fetch_add(left, Ordering::Relaxed);
+            return note(f64::NAN);
+        }
+        outcome => outcome?,
+    };
     if summary.end == RunEnd::Interrupted {
         return Ok(None);
     }
-    let value = summary.best_return.context("expected an evaluation, got none")?;
-    record.add(until, value);
-    record.write(&folder)?;
-    Ok(Some(value))
+    note(summary.best_return.context("expected an evaluation, got none")?)
 }
 
 fn hyper_parameters(plan: &Plan) -> Vec<HyperParameter> {

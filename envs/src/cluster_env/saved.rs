@@ -23,6 +23,12 @@ struct Saved {
     restarts: u32,
 }
 
+/// The first of these workloads (each below `workloads`) that is named a second time.
+fn repeated(named: impl Iterator<Item = u32>, workloads: usize) -> Option<u32> {
+    let mut seen = vec![false; workloads];
+    named.into_iter().find(|&workload| std::mem::replace(&mut seen[workload as usize], true))
+}
+
 impl ClusterEnv {
     /// See [`Env::save`](crate::env::Env::save).
     pub(super) fn saved(&self) -> serde_json::Value {
@@ -73,6 +79,18 @@ impl ClusterEnv {
                     .into(),
             );
         }
+        let moving = saved.transfers.iter().map(|transfer| transfer.workload);
+        if let Some(twice) = repeated(moving, workloads) {
+            return Err(format!(
+                "environment state: expected one transfer of each workload, got two of workload \
+                 {twice}"
+            ));
+        }
+        if let Some(twice) = repeated(saved.queue.iter().copied(), workloads) {
+            return Err(format!(
+                "environment state: expected each workload to wait once, got workload {twice} twice"
+            ));
+        }
         let rules = &self.template.rules.episode;
         if rules.mode == Mode::Online && saved.tick > rules.ticks {
             let (ticks, tick) = (rules.ticks, saved.tick);
@@ -92,5 +110,53 @@ impl ClusterEnv {
         self.restarts = saved.restarts;
         self.settle();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::scenario::{Phase, Scenario, WorldTemplate};
+    use std::sync::Arc;
+
+    /// An online world in which a workload is on its way.
+    fn moving() -> ClusterEnv {
+        let mut scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
+        scenario.rules.episode.mode = Mode::Online;
+        scenario.rules.episode.ticks = 24;
+        scenario.rules.episode.tick_s = 1.0;
+        scenario.rules.episode.moves_per_tick = 2;
+        let scenario = Scenario::parse(&scenario.to_toml(), "online").expect("a valid scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let mut env = ClusterEnv::new(template, Phase::Train).expect("a start");
+        env.reset(3).expect("a start");
+        let first = (1..env.action_space()).find(|&action| env.step(action).is_ok());
+        assert!(first.is_some() && !env.state().transfers.is_empty(), "nothing moves");
+        env
+    }
+
+    #[test]
+    fn a_workload_that_moves_or_waits_twice_is_refused() {
+        let mut env = moving();
+        let good = env.save();
+        assert_eq!(env.restore(&good), Ok(()));
+        let mut doubled = good.clone();
+        let transfers = doubled["transfers"].as_array_mut().expect("a list");
+        transfers.push(transfers[0].clone());
+        let workload = transfers[0]["workload"].clone();
+        assert_eq!(
+            env.restore(&doubled),
+            Err(format!(
+                "environment state: expected one transfer of each workload, got two of workload \
+                 {workload}"
+            ))
+        );
+        let mut waiting = good.clone();
+        waiting["queue"] = serde_json::json!([1, 0, 1]);
+        let error = env.restore(&waiting).expect_err("a workload that waits twice");
+        assert!(error.ends_with("got workload 1 twice"), "{error}");
+        // What was refused has changed nothing.
+        assert_eq!(env.save(), good);
     }
 }

@@ -82,6 +82,7 @@ impl Check<'_> {
             }
             self.fits_somewhere(scenario, g)?;
         }
+        self.anti_affinity(scenario)?;
         self.listed(scenario, &node_of)
     }
 
@@ -277,8 +278,41 @@ impl Check<'_> {
             .keys()
             .map(|resource| format!("{resource} = {}", peak_demand(group, resource)))
             .collect();
-        let got = format!("demand {{{}}}", demand.join(", "));
+        let got = format!("a peak demand of {{{}}}", demand.join(", "));
         self.fail(&format!("workloads[{g}]"), "a node that can hold it", got)
+    }
+
+    /// Whether there is a node for each workload of an anti-affinity group that is there from the
+    /// start. Those that come and go need not be there at the same time.
+    fn anti_affinity(&self, scenario: &Scenario) -> Checked {
+        let nodes_for = |classes: &dyn Fn(&str) -> bool| -> u64 {
+            let open = scenario.nodes.iter().filter(|node| classes(&node.class));
+            open.map(|node| u64::from(node.count)).sum()
+        };
+        let allows = |group: &WorkloadGroup, class: &str| {
+            group.classes.is_empty() || group.classes.iter().any(|allowed| allowed == class)
+        };
+        let workloads = || scenario.workloads.iter().filter(|group| group.arrivals.is_none());
+        for (g, group) in scenario.workloads.iter().enumerate() {
+            let Some(name) = group.anti_affinity.as_ref().filter(|_| group.arrivals.is_none())
+            else {
+                continue;
+            };
+            let members: Vec<&WorkloadGroup> =
+                workloads().filter(|other| other.anti_affinity.as_ref() == Some(name)).collect();
+            let all: u64 = members.iter().map(|member| u64::from(member.count)).sum();
+            let any = nodes_for(&|class| members.iter().any(|member| allows(member, class)));
+            let own = nodes_for(&|class| allows(group, class));
+            for (count, nodes) in [(u64::from(group.count), own), (all, any)] {
+                let expected = format!(
+                    "at most {nodes} workloads in anti-affinity group {name:?}, one for each node \
+                     that they may be on"
+                );
+                let field = format!("workloads[{g}].anti_affinity");
+                self.require(count <= nodes, &field, &expected, count)?;
+            }
+        }
+        Ok(())
     }
 
     /// Placements that the file lists: the nodes exist and can hold what is put there.

@@ -154,13 +154,43 @@ fn a_workload_that_fits_nowhere_is_refused() {
         (
             "cpu = [1, 2]",
             "cpu = [1, 11]",
-            "workloads[0]: expected a node that can hold it, got demand {cpu = 11, memory = 4}",
+            "workloads[0]: expected a node that can hold it, got a peak demand of {cpu = 11, memory = 4}",
         ),
         // 7 cores fit, its peak of 10.5 does not.
         (
             "demand = { cpu = 5 }",
             "demand = { cpu = 7 }",
-            "workloads[1]: expected a node that can hold it, got demand {cpu = 10.5}",
+            "workloads[1]: expected a node that can hold it, got a peak demand of {cpu = 10.5}",
+        ),
+    ]);
+}
+
+/// Two nodes are standard, one is fast.
+#[test]
+fn an_anti_affinity_group_needs_a_node_for_each_of_its_workloads() {
+    let steady = "name = \"steady\"\ncount = 2";
+    all(&[
+        (
+            steady,
+            "name = \"steady\"\nanti_affinity = \"s\"\ncount = 4",
+            "workloads[0].anti_affinity: expected at most 3 workloads in anti-affinity group \"s\", one for each node that they may be on, got 4",
+        ),
+        (
+            steady,
+            "name = \"steady\"\nanti_affinity = \"s\"\nclasses = [\"standard\"]\ncount = 3",
+            "workloads[0].anti_affinity: expected at most 2 workloads in anti-affinity group \"s\", one for each node that they may be on, got 3",
+        ),
+        // Two groups of workloads share one: 3 + 1 on 3 nodes.
+        (
+            steady,
+            "name = \"steady\"\nanti_affinity = \"apart\"\ncount = 3",
+            "workloads[0].anti_affinity: expected at most 3 workloads in anti-affinity group \"apart\", one for each node that they may be on, got 4",
+        ),
+        // As many as there are nodes pass, up to what was listed: two of them on one node.
+        (
+            steady,
+            "name = \"steady\"\nanti_affinity = \"s\"\ncount = 3",
+            "workloads[0].node: expected nodes without another workload of anti-affinity group \"s\", got \"a-0\" twice",
         ),
     ]);
 }

@@ -21,7 +21,9 @@ pub enum Failure {
     #[error("cannot read or write the file: {0}")]
     File(std::io::Error),
     /// Not a zip archive, or one whose directory is damaged.
-    #[error("archive: expected a readable zip file: {0}")]
+    #[error(
+        "archive: expected a readable zip file (only files of `godwit export` can be used): {0}"
+    )]
     Archive(zip::result::ZipError),
     /// An entry cannot be read in full, or its CRC-32 differs from the stated one.
     #[error("checksum: entry {entry}: {source}")]
@@ -32,7 +34,10 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// The archive does not end in a seal.
-    #[error("seal: expected an archive comment godwit-sha256:<64 digits> at the end, got none")]
+    #[error(
+        "seal: only files of `godwit export` can be used: expected an archive comment \
+         godwit-sha256:<64 digits> at the end, got none"
+    )]
     Unsealed,
     /// The bytes of the file differ from those that were sealed.
     #[error("seal: expected SHA-256 {expected} of the whole file, got {computed}")]

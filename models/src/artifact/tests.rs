@@ -195,8 +195,8 @@ fn a_file_is_sealed_in_place_and_the_error_names_it() {
     assert_eq!(
         error,
         format!(
-            "artifact {}: seal: expected an archive comment godwit-sha256:<64 digits> at the \
-             end, got none",
+            "artifact {}: seal: only files of `godwit export` can be used: expected an archive \
+             comment godwit-sha256:<64 digits> at the end, got none",
             path.display()
         )
     );

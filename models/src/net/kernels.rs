@@ -70,6 +70,13 @@ fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// The larger of a number and 0. `f32::max` would turn what is no number into 0, and hide it from
+/// whoever looks at the outputs.
+#[inline(always)]
+pub fn relu(value: f32) -> f32 {
+    if value < 0.0 { 0.0 } else { value }
+}
+
 /// One tile of `R` rows and `C * LANES` columns of outputs; `input(k)` is column k of the inputs
 /// of these rows, `outputs` starts with the first of these rows.
 #[expect(clippy::needless_range_loop, reason = "constant bounds are what LLVM vectorises")]
@@ -113,7 +120,7 @@ fn tile<const R: usize, const C: usize, const FMA: bool>(
             let out = &mut outputs[r * stride + column + c * LANES..][..LANES];
             for lane in 0..LANES {
                 let value = sum[r][c][lane];
-                out[lane] = if finish == Finish::Relu { value.max(0.0) } else { value };
+                out[lane] = if finish == Finish::Relu { relu(value) } else { value };
             }
         }
     }

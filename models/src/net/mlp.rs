@@ -2,7 +2,7 @@
 
 use godwit_envs::observation::ObservationBuffer;
 
-use super::kernels::{Finish, Rows, Start, add, dense};
+use super::kernels::{Finish, Rows, Start, add, dense, relu};
 use super::{FixedSize, NetworkSpec, Parameter, padded};
 
 /// Weights and scratch of one mlp.
@@ -85,7 +85,7 @@ impl Mlp {
                 add(&mut self.hidden1, &weight[(k * nodes + *node as usize) * h..][..h]);
             }
         }
-        self.hidden1.iter_mut().for_each(|value| *value = value.max(0.0));
+        self.hidden1.iter_mut().for_each(|value| *value = relu(*value));
         let rows = Rows::all(&self.hidden1, h);
         let weight = &self.hidden2_weight.data;
         let start = Start::Row(&self.hidden2_bias.data);
