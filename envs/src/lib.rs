@@ -18,6 +18,7 @@ pub mod exact;
 pub mod faults;
 pub mod features;
 pub mod fences;
+mod fingerprint;
 pub mod importers;
 pub mod input;
 pub mod live;

@@ -276,7 +276,8 @@ pub fn plan_with(
     let plan_us = micros(planning);
     let checking = Instant::now();
     let plan = review(case, safety, &moment.memory, plan, decisions)?;
-    let left_out = shell.left_out().clone();
+    let settled = shell.settled(&case.state).len() as u32;
+    let left_out = LeftOut { settled, ..shell.left_out().clone() };
     let guard_us = micros(checking);
     let (stays, stays_us) = stays(case, Some(&shell), &plan, limits.list_stays);
     let findings = Findings::of(case, &plan, Some(made(Some(sees_health))));

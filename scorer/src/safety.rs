@@ -8,7 +8,7 @@ use godwit_envs::input::{InputError, read_text};
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::plan::{Plan, PlannedMove};
 use godwit_models::shell::{
-    Broken, Change, Memory, Refusal, Shell, ShellRules, broken, cooling, span,
+    Broken, Carried, Change, Memory, Refusal, Shell, ShellRules, broken, cooling, span,
 };
 use serde::{Deserialize, Serialize};
 
@@ -175,7 +175,9 @@ impl Safety {
         if !broken.is_empty() {
             return Err(Overtaken { broken, memory });
         }
-        if let Some(change) = kept.memory.planned(horizon, &case.snapshot, arrived, &plan.moves) {
+        let world = if plan.moves.is_empty() { 0 } else { case.state.fingerprint() };
+        let carried = Carried { moves: &plan.moves, later: &plan.later, world };
+        if let Some(change) = kept.memory.planned(horizon, &case.snapshot, arrived, carried) {
             kept.make(change);
         }
         Ok(())

@@ -208,6 +208,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 cooldown_ticks: shape.cooldown,
                 transfers_per_node: rng.random_range(1..3),
                 transfers_in_flight: rng.random_range(1..5),
+                ..Limits::default()
             },
             candidates: CandidateRules {
                 max: shape.max_candidates,

@@ -5,9 +5,14 @@
 //! that the sender counts anew, or that a tick far in the future was a mistake: what was remembered of
 //! later ticks then counts as of this one, so that no rest lasts longer than rules say. Forgetting
 //! lags one plan behind the latest tick, so that a tick by mistake forgets nothing.
+//!
+//! Each migration is remembered with the world in which it was planned
+//! ([`ClusterState::fingerprint`](godwit_envs::state::ClusterState::fingerprint)): while that is the
+//! same, nothing speaks for moving the workload again, and the moves that were counted on for later
+//! ticks are still right.
 
 use super::rules::ShellRules;
-use crate::plan::PlannedMove;
+use crate::plan::{LaterMove, PlannedMove};
 use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -21,6 +26,30 @@ pub struct Memory {
     /// Plans with migrations so far.
     #[serde(default)]
     plans: u64,
+    /// Moves that the latest plan with moves counts on in later ticks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    later: Vec<LaterMove>,
+    /// World of the latest plan with moves.
+    #[serde(default)]
+    world: u64,
+}
+
+/// What is remembered of a plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Carried<'a> {
+    /// Its moves.
+    pub moves: &'a [PlannedMove],
+    /// Moves of later ticks that it counts on.
+    pub later: &'a [LaterMove],
+    /// The world that it was made in; 0 where nobody says.
+    pub world: u64,
+}
+
+impl<'a> Carried<'a> {
+    /// Moves of a world that nobody compares.
+    pub fn of(moves: &'a [PlannedMove]) -> Self {
+        Self { moves, ..Self::default() }
+    }
 }
 
 /// A workload left a node.
@@ -33,6 +62,9 @@ struct Departure {
     /// Number of the plan, from 1; 0 where plans were not counted.
     #[serde(default)]
     plan: u64,
+    /// World that the plan was made in.
+    #[serde(default)]
+    world: u64,
     #[serde(default, skip_serializing_if = "Sight::is_default")]
     sight: Sight,
 }
@@ -68,6 +100,12 @@ pub struct Change {
     /// Migrations that are going to be made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     moves: Vec<Made>,
+    /// Moves of later ticks that these count on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    later: Vec<LaterMove>,
+    /// World of the plan.
+    #[serde(default)]
+    world: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,8 +124,8 @@ struct Made {
 
 impl Memory {
     /// Keeps migrations that started in this tick, and forgets what no rule asks for any more.
-    pub fn record(&mut self, rules: &ShellRules, tick: u64, moves: &[PlannedMove]) {
-        let change = self.change(span(rules), tick, moves, Vec::new());
+    pub fn record(&mut self, rules: &ShellRules, tick: u64, plan: Carried<'_>) {
+        let change = self.change(span(rules), tick, plan, Vec::new());
         self.apply(&change);
     }
 
@@ -101,9 +139,10 @@ impl Memory {
         horizon: u64,
         snapshot: &Snapshot,
         arrived: u64,
-        moves: &[PlannedMove],
+        plan: Carried<'_>,
     ) -> Option<Change> {
         let tick = snapshot.tick?;
+        let moves = plan.moves;
         let mut dropped = Vec::new();
         if !self.is_empty() && !moves.is_empty() {
             let look = Look::new(snapshot, tick, arrived);
@@ -119,7 +158,7 @@ impl Memory {
                 ));
             }
         }
-        let change = self.change(horizon, tick, moves, dropped);
+        let change = self.change(horizon, tick, plan, dropped);
         let same = moves.is_empty() && change.back_to.is_none();
         (!same).then_some(change)
     }
@@ -145,13 +184,8 @@ impl Memory {
         Some(Change { plans, latest, dropped: vec![dropped], ..Change::default() })
     }
 
-    fn change(
-        &self,
-        horizon: u64,
-        tick: u64,
-        moves: &[PlannedMove],
-        dropped: Vec<Dropped>,
-    ) -> Change {
+    fn change(&self, horizon: u64, tick: u64, plan: Carried<'_>, dropped: Vec<Dropped>) -> Change {
+        let Carried { moves, later, world } = plan;
         let back_to = self.back_to(horizon, tick);
         let before = back_to.unwrap_or(self.latest);
         Change {
@@ -168,6 +202,8 @@ impl Memory {
                     destination: planned.destination_name.clone(),
                 })
                 .collect(),
+            later: later.to_vec(),
+            world,
         }
     }
 
@@ -183,16 +219,20 @@ impl Memory {
             }
         }
         self.moves.retain(|_, departures| {
-            departures.retain(|departure| departure.tick >= change.oldest);
+            departures.retain(|d| d.tick >= change.oldest || d.is_of(change.world));
             !departures.is_empty()
         });
         (self.latest, self.plans) = (change.latest, change.plans);
+        if !change.moves.is_empty() {
+            (self.later, self.world) = (change.later.clone(), change.world);
+        }
         for Made { workload, source, destination } in &change.moves {
             self.moves.entry(workload.clone()).or_default().push(Departure {
                 tick: self.latest,
                 source: source.clone(),
                 destination: destination.clone(),
                 plan: self.plans,
+                world: change.world,
                 sight: Sight::Left,
             });
         }
@@ -236,7 +276,8 @@ impl Memory {
                 moves.insert(workload.name.clone(), seen);
             }
         }
-        Self { moves, latest: back_to.unwrap_or(self.latest), plans: self.plans }
+        let latest = back_to.unwrap_or(self.latest);
+        Self { moves, latest, plans: self.plans, later: self.later.clone(), world: self.world }
     }
 
     /// Ticks for which the workload still has to rest.
@@ -261,6 +302,17 @@ impl Memory {
         let last = self.of(workload).iter().rev().find(moved);
         let passed = last.map(|last| self.latest.max(tick).saturating_sub(last.tick));
         passed.map_or(0, |passed| u64::from(ticks).saturating_sub(passed))
+    }
+
+    /// Whether the workload was moved already, in this very world.
+    pub fn is_settled(&self, world: u64, workload: &str) -> bool {
+        let moved = |d: &Departure| d.is_of(world) && d.sight != Sight::Stayed;
+        self.of(workload).iter().any(moved)
+    }
+
+    /// The moves that the latest plan counts on, if it was made in this very world.
+    pub fn later(&self, world: u64) -> &[LaterMove] {
+        if self.world == world { &self.later } else { &[] }
     }
 
     /// Nodes that the workload must not return to yet.
@@ -289,6 +341,12 @@ impl Memory {
 
     fn of(&self, workload: &str) -> &[Departure] {
         self.moves.get(workload).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Departure {
+    fn is_of(&self, world: u64) -> bool {
+        world != 0 && self.world == world
     }
 }
 

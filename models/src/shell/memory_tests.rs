@@ -1,7 +1,7 @@
 //! What is remembered, with what snapshots show of it.
 
 use super::tests::moved;
-use super::{Change, Memory, ShellRules, span};
+use super::{Carried, Change, Memory, ShellRules, span};
 use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotTransfer, SnapshotWorkload};
 
 const HORIZON: u64 = 10;
@@ -25,7 +25,7 @@ fn snapshot(tick: u64, node: &str) -> Snapshot {
 fn plan(memory: &mut Memory, snapshot: &Snapshot, arrived: u64, destination: &str) -> Change {
     let mut planned = moved("x", &snapshot.workloads[0].node);
     planned.destination_name = destination.to_owned();
-    let change = memory.planned(HORIZON, snapshot, arrived, &[planned]).unwrap();
+    let change = memory.planned(HORIZON, snapshot, arrived, Carried::of(&[planned])).unwrap();
     memory.apply(&change);
     change
 }
@@ -65,7 +65,7 @@ fn a_later_plan_of_the_same_tick_replaces_what_has_not_begun() {
     assert_eq!(seen.left_within(9, 3, "x").collect::<Vec<_>>(), ["a", "c"]);
     let mut other = snapshot(3, "a");
     other.workloads[0].name = "y".to_owned();
-    assert_eq!(memory.planned(HORIZON, &other, 3, &[]), None);
+    assert_eq!(memory.planned(HORIZON, &other, 3, Carried::of(&[])), None);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_plan_that_left_after_the_snapshot_came_is_hidden_and_counts() {
     assert_eq!(seen.cooldown(5, 3, "x"), 5);
     assert_eq!(memory.about(HORIZON, &snapshot(4, "a"), 0).cooldown(5, 4, "x"), 4);
     // It does not replace what it cannot know.
-    assert_eq!(memory.planned(HORIZON, &early, 0, &[]), None);
+    assert_eq!(memory.planned(HORIZON, &early, 0, Carried::of(&[])), None);
     assert_eq!(memory.about(HORIZON, &early, 1).hidden("x").count(), 0);
 }
 
@@ -93,13 +93,13 @@ fn a_tick_far_in_the_future_freezes_nothing_and_forgets_nothing() {
     assert_eq!(seen.left_within(3, 102, "x").collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(seen.cooldown(5, 102, "x"), 5);
     // A plan that moves nothing settles it: time goes on from there.
-    let settled = memory.planned(HORIZON, &back, 2, &[]).unwrap();
+    let settled = memory.planned(HORIZON, &back, 2, Carried::of(&[])).unwrap();
     memory.apply(&settled);
     assert_eq!([103, 106, 107].map(|tick| cooldown(&memory, &snapshot(tick, "c"))), [4, 1, 0]);
-    assert_eq!(memory.planned(HORIZON, &snapshot(103, "c"), 2, &[]), None);
+    assert_eq!(memory.planned(HORIZON, &snapshot(103, "c"), 2, Carried::of(&[])), None);
     // A sender that counts anew is not frozen, either.
     let restarted = snapshot(0, "c");
-    let change = memory.planned(HORIZON, &restarted, 2, &[]).unwrap();
+    let change = memory.planned(HORIZON, &restarted, 2, Carried::of(&[])).unwrap();
     memory.apply(&change);
     assert_eq!([0, 5].map(|tick| cooldown(&memory, &snapshot(tick, "c"))), [5, 0]);
 }

@@ -3,6 +3,8 @@
 //! checked again in another way ([`broken`]).
 
 mod check;
+#[cfg(test)]
+mod frozen_tests;
 mod memory;
 #[cfg(test)]
 mod memory_tests;
@@ -13,7 +15,7 @@ mod stays;
 mod tests;
 
 pub use check::{Broken, broken, cooling};
-pub use memory::{Change, Memory, span};
+pub use memory::{Carried, Change, Memory, span};
 pub use rules::{Backoff, ShellRules, Window};
 pub use shelled::Shelled;
 pub use stays::{Stay, StayReason, Stays};
@@ -22,7 +24,7 @@ use crate::plan::{Plan, PlannedMove, Reach, plan_within};
 use crate::policy::Policy;
 use godwit_envs::fences::Fences;
 use godwit_envs::snapshot::Snapshot;
-use godwit_envs::state::ClusterState;
+use godwit_envs::state::{Action, ClusterState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -73,6 +75,9 @@ pub struct LeftOut {
     pub resting: u32,
     /// Workloads that must not return to a node yet.
     pub held_down: u32,
+    /// Workloads that were moved before, since when nothing else has changed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settled: u32,
     /// Workloads of plans that left after this snapshot came.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u32,
@@ -93,6 +98,7 @@ impl LeftOut {
 pub struct Shell<'a> {
     rules: &'a ShellRules,
     snapshot: &'a Snapshot,
+    memory: &'a Memory,
     /// Fences before the first move.
     fences: Fences,
     left_out: LeftOut,
@@ -116,7 +122,7 @@ impl<'a> Shell<'a> {
     /// When nothing is to be decided about it.
     pub fn new(
         rules: &'a ShellRules,
-        memory: &Memory,
+        memory: &'a Memory,
         snapshot: &'a Snapshot,
         now_s: f64,
     ) -> Result<Self, Refusal> {
@@ -124,6 +130,7 @@ impl<'a> Shell<'a> {
         let mut shell = Self {
             rules,
             snapshot,
+            memory,
             fences: Fences::default(),
             left_out: LeftOut::default(),
             quotas: Quotas::new(rules, memory, snapshot),
@@ -155,9 +162,39 @@ impl<'a> Shell<'a> {
             payback_ticks: self.rules.payback_ticks,
             min_gain_share: self.rules.min_gain_share,
         };
-        plan_within(state, policy, reach, &mut |state, moves| {
+        let settled = self.settled(state);
+        let mut policy = Promised { policy, moves: self.promised(state) };
+        plan_within(state, &mut policy, reach, &mut |state, moves| {
             state.fences = self.fences_after(moves);
+            for &k in &settled {
+                state.fences.hold_workload(k, state.spec.workloads());
+            }
         })
+    }
+
+    /// Workloads that were moved already while the cluster was as it is now, but for the placement:
+    /// nothing speaks for moving them again, whatever a policy thinks.
+    pub fn settled(&self, state: &ClusterState) -> Vec<usize> {
+        if self.memory.is_empty() {
+            return Vec::new();
+        }
+        let (world, names) = (state.fingerprint(), &state.spec.workload_names);
+        (0..names.len()).filter(|&k| self.memory.is_settled(world, &names[k])).collect()
+    }
+
+    /// What an earlier plan counts on in this world, the first move last.
+    fn promised(&self, state: &ClusterState) -> Vec<(usize, usize)> {
+        if self.memory.is_empty() {
+            return Vec::new();
+        }
+        let spec = &*state.spec;
+        let index = |names: &[String], name: &String| names.iter().position(|n| n == name);
+        let later = self.memory.later(state.fingerprint()).iter().rev();
+        let moves = later.map(|later| {
+            let workload = index(&spec.workload_names, &later.workload_name)?;
+            Some((workload, index(&spec.node_names, &later.destination_name)?))
+        });
+        moves.flatten().collect()
     }
 
     /// Fences from what is known before the plan.
@@ -221,6 +258,32 @@ impl<'a> Shell<'a> {
             }
         }
         fences
+    }
+}
+
+/// Proposes moves that were promised, and then asks the policy.
+struct Promised<'a> {
+    policy: &'a mut dyn Policy,
+    /// The next one last.
+    moves: Vec<(usize, usize)>,
+}
+
+impl Policy for Promised<'_> {
+    fn name(&self) -> &str {
+        self.policy.name()
+    }
+
+    fn reset(&mut self, seed: u64) {
+        self.policy.reset(seed);
+    }
+
+    fn act(&mut self, state: &ClusterState) -> Action {
+        while let Some((workload, destination)) = self.moves.pop() {
+            if state.check(workload, destination).is_ok() {
+                return Action::Migrate { workload, destination };
+            }
+        }
+        self.policy.act(state)
     }
 }
 

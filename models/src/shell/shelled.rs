@@ -1,6 +1,6 @@
 //! A policy that plays episodes within an operator's limits, as the scorer would keep it to them.
 
-use super::{Memory, Shell, ShellRules};
+use super::{Carried, Memory, Shell, ShellRules};
 use crate::plan::PlannedMove;
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
@@ -72,8 +72,13 @@ impl Shelled {
         let Ok(shell) = Shell::new(&self.rules, &self.memory, &self.snapshot, now_s) else {
             return;
         };
-        self.moves = shell.plan(state, self.policy.as_mut(), u32::MAX, None).moves;
-        self.memory.record(&self.rules, u64::from(state.tick), &self.moves);
+        let plan = shell.plan(state, self.policy.as_mut(), u32::MAX, None);
+        if !plan.moves.is_empty() {
+            let world = state.fingerprint();
+            let carried = Carried { moves: &plan.moves, later: &plan.later, world };
+            self.memory.record(&self.rules, u64::from(state.tick), carried);
+        }
+        self.moves = plan.moves;
         self.moves.reverse();
     }
 }

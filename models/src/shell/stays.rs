@@ -32,6 +32,8 @@ pub enum StayReason {
     /// A plan that left after this snapshot came moves it, or others to or from its node, or every
     /// node that could take it.
     UnderWay,
+    /// It was moved before, and nothing else has changed since.
+    Settled,
     /// The operator's back-off lets it rest.
     Resting,
     /// The metrics of its node, or of every node that could take it, are stale.
@@ -123,6 +125,8 @@ struct Judge<'a> {
     /// The end's nodes.
     tiles: Vec<Tile>,
     shell: Option<&'a Shell<'a>>,
+    /// Who was moved in this very world, ascending.
+    settled: Vec<usize>,
     /// Fences, and what is left of the shell's quotas, after the plan.
     fences: Fences,
     quotas: Vec<u32>,
@@ -156,6 +160,7 @@ impl<'a> Judge<'a> {
             end,
             tiles,
             shell,
+            settled: shell.map(|shell| shell.settled(state)).unwrap_or_default(),
             fences: shell.map(|shell| shell.fences_after(&plan.moves)).unwrap_or_default(),
             quotas: shell.map(|shell| shell.quotas.left_after(&plan.moves)).unwrap_or_default(),
             stop_reason: plan.stop_reason,
@@ -192,7 +197,9 @@ impl<'a> Judge<'a> {
         let quotas = shell.quotas.of.get(k).copied().unwrap_or_default();
         let [no_tenant, no_group] =
             quotas.map(|quota| quota.is_some_and(|quota| self.quotas[quota] == 0));
-        if shell.under_way.contains(&node) {
+        if self.settled.binary_search(&k).is_ok() {
+            Some(StayReason::Settled)
+        } else if shell.under_way.contains(&node) {
             Some(StayReason::UnderWay)
         } else if shell.fences.holds_workload(k) {
             Some(StayReason::Resting)

@@ -1,7 +1,7 @@
 use super::*;
 use crate::plan::PlannedMove;
 use crate::policy::Policy;
-use crate::shell::{Memory, ShellRules};
+use crate::shell::{Carried, Memory, ShellRules};
 use crate::testing::{cluster, rules};
 use godwit_envs::cluster::WorkloadSpec;
 use godwit_envs::snapshot::Snapshot;
@@ -97,7 +97,7 @@ fn rests_returns_and_stale_nodes_are_told_apart() {
     let limits = "max_metrics_age_s = 30\nhold_down_ticks = 10";
     let mut memory = Memory::default();
     let mut left = moved(&state, 1, 1);
-    memory.record(&ShellRules::from_toml(limits, "limits").unwrap(), 99, &left);
+    memory.record(&ShellRules::from_toml(limits, "limits").unwrap(), 99, Carried::of(&left));
     let case = (state, snapshot);
     let found = reasons(limits, &memory, &case);
     // w1 has left node 1, and node 2 is stale: what lasts is named.
@@ -108,11 +108,11 @@ fn rests_returns_and_stale_nodes_are_told_apart() {
     left.extend(moved(&case.0, 1, 2));
     let hold = "hold_down_ticks = 10";
     let mut memory = Memory::default();
-    memory.record(&ShellRules::from_toml(hold, "limits").unwrap(), 99, &left);
+    memory.record(&ShellRules::from_toml(hold, "limits").unwrap(), 99, Carried::of(&left));
     assert_eq!(reasons(hold, &memory, &case)[0], (1, StayReason::HeldDown));
     let rest = "backoff = { first_ticks = 5, factor = 2, most_ticks = 9, forget_ticks = 50 }";
     let mut memory = Memory::default();
-    memory.record(&ShellRules::from_toml(rest, "limits").unwrap(), 99, &left[..1]);
+    memory.record(&ShellRules::from_toml(rest, "limits").unwrap(), 99, Carried::of(&left[..1]));
     assert_eq!(reasons(rest, &memory, &case)[0], (1, StayReason::Resting));
 }
 

@@ -110,12 +110,12 @@ fn a_workload_rests_longer_with_each_move_and_stays_off_the_node_that_it_left() 
     let first = &away.moves[..1];
     let name = first[0].workload_name.as_str();
     let mut memory = Memory::default();
-    memory.record(&rules, 100, first);
+    memory.record(&rules, 100, Carried::of(first));
     let rests = |memory: &Memory, tick| memory.rest(&rules, tick, name);
     assert_eq!([100, 102, 103].map(|tick| rests(&memory, tick)), [3, 1, 0]);
-    memory.record(&rules, 103, first);
+    memory.record(&rules, 103, Carried::of(first));
     assert_eq!([103, 108, 109].map(|tick| rests(&memory, tick)), [6, 1, 0]);
-    memory.record(&rules, 109, first);
+    memory.record(&rules, 109, Carried::of(first));
     // 12, but at most 10.
     assert_eq!([109, 119].map(|tick| rests(&memory, tick)), [10, 0]);
     // The first two are forgotten, the last one's rest is over.
@@ -124,12 +124,12 @@ fn a_workload_rests_longer_with_each_move_and_stays_off_the_node_that_it_left() 
     assert_eq!([109, 122, 123, 129].map(off), [3, 2, 1, 0]);
     // A clock that is put back a little shortens nothing.
     assert_eq!((rests(&memory, 60), off(60)), (10, 3));
-    memory.record(&rules, 60, &[]);
+    memory.record(&rules, 60, Carried::of(&[]));
     assert_eq!(rests(&memory, 110), 9);
     // In the end nothing is kept: one plan after the tick that says so, as it may be a mistake.
-    memory.record(&rules, 1_000, &[]);
+    memory.record(&rules, 1_000, Carried::of(&[]));
     assert!(!memory.is_empty());
-    memory.record(&rules, 1_000, &[]);
+    memory.record(&rules, 1_000, Carried::of(&[]));
     assert!(memory.is_empty());
 }
 
@@ -143,7 +143,7 @@ fn the_last_tick_that_there_is_ends_neither_rest_nor_hold_down() {
     let plan = planned(&ShellRules::default(), &Memory::default(), &snapshot(|_| {}));
     let name = plan.moves[0].workload_name.as_str();
     let mut memory = Memory::default();
-    memory.record(&rules, u64::MAX, &plan.moves[..1]);
+    memory.record(&rules, u64::MAX, Carried::of(&plan.moves[..1]));
     assert_eq!(memory.rest(&rules, u64::MAX, name), 3);
     assert_eq!(memory.left_by(&rules, u64::MAX, name).count(), 1);
 }
@@ -157,7 +157,7 @@ fn what_memory_forbids_is_not_planned() {
     let mut memory = Memory::default();
     let mut back = first.clone();
     back.source_name.clone_from(&first.destination_name);
-    memory.record(&rules, 90, &[back]);
+    memory.record(&rules, 90, Carried::of(&[back]));
     let plan = planned(&rules, &memory, &snapshot(|_| {}));
     assert!(!plan.moves.is_empty());
     let target = (first.workload_name.as_str(), first.destination_name.as_str());
@@ -324,7 +324,7 @@ fn limits(seed: u64, snapshot: &Snapshot) -> (ShellRules, Memory) {
             .filter(|_| rng.random_bool(0.2))
             .map(|workload| moved(&workload.name, &snapshot.nodes[0].name))
             .collect();
-        memory.record(&rules, tick, &moves);
+        memory.record(&rules, tick, Carried::of(&moves));
     }
     // The last plans may have left after the snapshot came.
     let arrived = rng.random_range(0..=memory.plans());
