@@ -2,7 +2,7 @@
 
 use super::*;
 use godwit_models::plan::PlannedMove;
-use godwit_models::shell::ShellRules;
+use godwit_models::shell::{Carried, ShellRules};
 use serde_json::json;
 
 fn moved(workload: &str) -> PlannedMove {
@@ -39,7 +39,9 @@ fn change(memory: &Memory, workload: &str) -> Change {
         "format": "godwit-snapshot/1", "tick": memory.plans(), "resources": [],
         "nodes": [], "workloads": [],
     }));
-    memory.planned(1_000_000, &snapshot.unwrap(), memory.plans(), &[moved(workload)]).unwrap()
+    memory
+        .planned(1_000_000, &snapshot.unwrap(), memory.plans(), Carried::of(&[moved(workload)]))
+        .unwrap()
 }
 
 fn recalled(folder: &Path) -> Memory {

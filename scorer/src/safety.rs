@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use godwit_envs::input::{InputError, read_text};
+use godwit_envs::scenario::Rules;
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::plan::{Plan, PlannedMove};
 use godwit_models::shell::{
@@ -84,6 +85,12 @@ impl Safety {
         &self.rules
     }
 
+    /// Ticks within which moves have to be worth their costs: the operator's word before the
+    /// artifact's.
+    pub fn payback_ticks(&self, rules: &Rules) -> u32 {
+        self.rules.payback_ticks.unwrap_or(rules.limits.payback_ticks)
+    }
+
     /// The text that the limits were read from; empty if there are none.
     pub fn text(&self) -> &str {
         &self.text
@@ -113,7 +120,7 @@ impl Safety {
     pub fn around<'a>(
         &'a self,
         snapshot: &'a Snapshot,
-        moment: &Moment,
+        moment: &'a Moment,
     ) -> Result<Shell<'a>, Refusal> {
         Shell::new(&self.rules, &moment.memory, snapshot, moment.now_us as f64 * 1e-6)
     }

@@ -152,7 +152,8 @@ pub struct Limits {
     pub transfers_per_node: u32,
     /// Transfers in flight in the whole cluster.
     pub transfers_in_flight: u32,
-    /// Online: ticks within which what is planned has to be worth its costs.
+    /// Online: ticks within which what is planned has to be worth what it costs; a gain that lasts
+    /// longer counts for no more.
     #[serde(skip_serializing_if = "is_default_payback")]
     pub payback_ticks: u32,
 }

@@ -7,9 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Ticks for which a gain counts against a cost that is paid once, in online scenarios.
-pub const PAYBACK_TICKS: u32 = 24;
-
 /// When a policy is demoted.
 #[derive(Debug, Clone, Copy)]
 pub struct Demotion {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::app::{App, Arrival, Shared};
 use super::body::{check_size, text};
 use super::decisions::unknown_decision;
-use super::drift::{Outcome, PAYBACK_TICKS, Standing};
+use super::drift::{Outcome, Standing};
 use super::error::{ApiError, json};
 use super::pool::Worker;
 use super::settings::Mode;
@@ -209,7 +209,7 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     let Told { moves: evaluated, not_made, returns, predicted_gain: predicted, cost } = told;
     let realised = undone.realised_gain;
     let lasts = match case.state.rules.episode.mode {
-        Online => PAYBACK_TICKS as f32,
+        Online => app.settings.safety.payback_ticks(&case.state.rules) as f32,
         // A gain in a world that stands still is counted once.
         Rebalance => 1.0,
     };
