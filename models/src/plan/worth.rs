@@ -240,3 +240,7 @@ pub(super) fn give_reasons(moves: &mut [PlannedMove], found: &Chains) {
     }
     routes::mark_parking(moves);
 }
+
+#[cfg(test)]
+#[path = "worth_tests.rs"]
+mod tests;

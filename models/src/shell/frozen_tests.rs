@@ -1,6 +1,6 @@
 //! Worlds in which nothing changes, planned for tick after tick as a scorer does.
 
-use super::{Carried, Memory, Shell, ShellRules};
+use super::{Carried, Memory, Shell, ShellRules, Shelled};
 use crate::artifact::Artifact;
 use crate::baselines::baseline;
 use crate::duties::DutiesFirst;
@@ -8,8 +8,10 @@ use crate::network_policy::NetworkPolicy;
 use crate::plan::{Plan, ReasonCode};
 use crate::policy::Policy;
 use crate::pretrained::PRETRAINED;
+use crate::rollout::rollout;
+use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::rng::{Rng, stream};
-use godwit_envs::scenario::{Mode, Rules};
+use godwit_envs::scenario::{DemandProcess, Mode, Phase, Rules, Scenario, WorldTemplate};
 use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};
 use godwit_envs::state::ClusterState;
 use proptest::prelude::*;
@@ -173,4 +175,36 @@ proptest! {
             prop_assert_eq!(judge(contestant, wild.as_mut(), false, seed), None, "wild, {}", name);
         }
     }
+}
+
+/// The same in episodes: with the demand of every workload constant, no policy earns less than
+/// staying does.
+#[test]
+fn in_a_frozen_episode_no_policy_is_behind_staying() {
+    let mut moved = 0;
+    for name in ["diurnal", "bursty", "founding-10x50", "hetero"] {
+        let mut scenario = Scenario::embedded(name).unwrap();
+        for group in &mut scenario.workloads {
+            (group.process, group.arrivals) = (DemandProcess::Constant, None);
+        }
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let mut env = ClusterEnv::new(template, Phase::Evaluate).unwrap();
+        let artifact = Artifact::open(Path::new(name)).unwrap();
+        let rules = Arc::new(ShellRules::default());
+        let mut earned = |policy: Box<dyn Policy>, seed| {
+            let mut shelled = Shelled::new(policy, Arc::clone(&rules), None);
+            let outcome = rollout(&mut env, &mut shelled, seed).unwrap();
+            moved += outcome.moves;
+            outcome.episode_return
+        };
+        for seed in 0..4 {
+            let stays = earned(baseline("stay").unwrap(), seed);
+            let network = artifact.network.clone();
+            let with = earned(Box::new(NetworkPolicy::new(name, network)), seed);
+            assert!(with >= stays - 1e-3, "{name}, {seed}: {with} where staying has {stays}");
+            let with = earned(baseline("random").unwrap(), seed);
+            assert!(with >= stays - 1e-3, "random, {name}, {seed}: {with} and {stays}");
+        }
+    }
+    assert!(moved > 100, "{moved}");
 }
