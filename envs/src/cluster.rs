@@ -43,7 +43,8 @@ pub struct ClusterSpec {
     pub zone_names: Vec<String>,
     /// Supply R_ij, `[m][P]`.
     pub supply: Vec<f32>,
-    /// 1 / R_ij, or 0 where a node lacks the resource, `[m][P]`.
+    /// 1 / R_ij, or 0 where a node lacks the resource, `[m][P]`; more than 0 there if a live cluster
+    /// shows demand for it on that node all the same.
     pub inverse_supply: Vec<f32>,
     /// 1 / max_i R_ij, or 0 where no node has the resource, `[m]`.
     pub inverse_largest: Vec<f32>,

@@ -76,6 +76,8 @@ impl ClusterState {
             Err(Infeasible::NotRunning)
         } else if !self.spec.movable[workload] {
             Err(Infeasible::Pinned)
+        } else if self.is_misfit(workload) {
+            Err(Infeasible::Capacity)
         } else if self.moves_left == 0 {
             Err(Infeasible::Budget)
         } else if self.cooldown[workload] > 0 {

@@ -38,9 +38,14 @@ impl Default for FaultRules {
             drain_per_tick: 0.0,
             drain_ticks: 12,
             repair_ticks: [12, 36],
-            restart_s: 60.0,
+            restart_s: Self::RESTART_S,
         }
     }
+}
+
+impl FaultRules {
+    /// Seconds that a cold restart takes where rules say nothing of faults.
+    pub const RESTART_S: f32 = 60.0;
 }
 
 /// A change of a node's health at the start of a tick.

@@ -22,6 +22,7 @@ pub mod importers;
 pub mod input;
 pub mod live;
 pub mod migration;
+mod misfit;
 pub mod normalisation;
 pub mod objective;
 pub mod observation;

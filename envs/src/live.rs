@@ -16,7 +16,9 @@ impl ClusterState {
     /// `label` is what errors call the snapshot.
     ///
     /// Resource kinds are matched by name, in any order. A workload without forecast is expected
-    /// to keep its present demand. Of the tick, only the time within the season counts.
+    /// to keep its present demand. Of the tick, only the time within the season counts. A demand
+    /// above every node's supply counts as at most twice what its own node supplies, and demand on a
+    /// node that lacks the resource as overload.
     ///
     /// # Errors
     /// When the snapshot's resource kinds or forecast horizons are not those of the rules, or it has
@@ -69,6 +71,7 @@ impl ClusterState {
                 _ => 0,
             };
         }
+        state.weigh_misfits();
         state.rebuild();
         Ok(state)
     }

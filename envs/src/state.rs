@@ -5,6 +5,7 @@
 
 use crate::cluster::{ClusterSpec, Health, NO_GROUP};
 use crate::constraints::Infeasible;
+use crate::faults::FaultRules;
 use crate::fences::Fences;
 use crate::migration::{MigrationCost, MigrationCostLanes};
 use crate::objective::{LEVEL_TERMS, LOAD_TERMS, Objective, TERMS, Term, Terms};
@@ -109,6 +110,8 @@ pub struct ClusterState {
     /// Members of each anti-affinity group per node, `[G][P]`.
     pub(crate) group_count: Vec<u16>,
     pub(crate) in_transfer: Vec<bool>,
+    /// Workloads that demand more of a resource than any node supplies, `[K]`; empty for none.
+    pub(crate) misfits: Vec<bool>,
     /// Nodes that accept no workloads.
     pub(crate) closed_nodes: usize,
     /// Waiting workloads by cause, weighted by priority: displaced, unplaced.
@@ -150,6 +153,7 @@ impl ClusterState {
             link_share: vec![0.0; spec.nodes()],
             group_count: vec![0; spec.groups * spec.padded_nodes()],
             in_transfer: vec![false; spec.workloads()],
+            misfits: Vec::new(),
             closed_nodes: 0,
             waiting: [0.0; 2],
             workload_count: vec![0; spec.padded_nodes()],
@@ -228,6 +232,15 @@ impl ClusterState {
     /// Transfers that a node takes part in.
     pub fn transfers_of(&self, node: usize) -> u16 {
         self.node_transfers[node]
+    }
+
+    /// Members of the workload's anti-affinity group on a node, those that are being transferred away
+    /// included; 0 without a group.
+    pub fn members_on(&self, workload: usize, node: usize) -> u16 {
+        match self.spec.group[workload] {
+            NO_GROUP => 0,
+            group => self.group_count[group as usize * self.spec.padded_nodes() + node],
+        }
     }
 
     /// Workloads on a node.
@@ -359,9 +372,26 @@ impl ClusterState {
         self.link_share[source].min(self.link_share[destination])
     }
 
-    /// Price of this migration if it started now.
+    /// Whether leaving this node is a cold restart: a failed node has no state left to copy from.
+    #[inline(always)]
+    pub fn restarts_from(&self, node: usize) -> bool {
+        self.health[node] == Health::Failed
+    }
+
+    /// Price of a cold restart: no traffic, and down until the workload runs again. Where the rules
+    /// know no faults, that takes [`FaultRules::RESTART_S`].
+    fn restart_cost(&self) -> MigrationCost {
+        let faults = self.rules.faults.as_ref();
+        let restart_s = faults.map_or(FaultRules::RESTART_S, |faults| faults.restart_s);
+        MigrationCost { moved_gib: 0.0, transfer_s: restart_s, downtime_s: restart_s }
+    }
+
+    /// Price of this migration if it started now; that of a cold restart from a failed node.
     pub fn migration_cost(&self, workload: usize, destination: usize) -> MigrationCost {
         let source = self.placement[workload] as usize;
+        if self.restarts_from(source) {
+            return self.restart_cost();
+        }
         self.rules.migration.cost(
             self.spec.state_gib[workload],
             self.spec.dirty_gib_s[workload],
@@ -373,6 +403,13 @@ impl ClusterState {
     #[inline(always)]
     pub fn migration_cost_lanes(&self, workload: usize, tile: &Tile, out: &mut MigrationCostLanes) {
         let source = self.placement[workload] as usize;
+        if self.restarts_from(source) {
+            let cost = self.restart_cost();
+            out.moved_gib = [cost.moved_gib; LANES];
+            out.transfer_s = [cost.transfer_s; LANES];
+            out.downtime_s = [cost.downtime_s; LANES];
+            return;
+        }
         let most = self.link_share[source];
         // Unused lanes take the last node's share: they must not make the lanes differ.
         let mut share = most;
@@ -399,7 +436,8 @@ impl ClusterState {
     }
 
     /// Carries out a migration that [`ClusterState::check`] allows and returns its price. In an
-    /// online world a transfer starts; in a static one the move is complete at once.
+    /// online world a transfer starts; in a static one, and from a failed node, the move is complete
+    /// at once: nothing is copied, and the source holds nothing any more.
     ///
     /// # Errors
     /// The constraint that forbids it; the state is unchanged.
@@ -415,17 +453,17 @@ impl ClusterState {
         self.placement[workload] = destination as u32;
         self.workload_count[source] -= 1;
         self.workload_count[destination] += 1;
-        let online = self.rules.episode.mode == Mode::Online;
+        let transfers = self.rules.episode.mode == Mode::Online && !self.restarts_from(source);
         if group != NO_GROUP {
             // In transit the workload is on both nodes: no other member may take the source yet.
-            if !online {
+            if !transfers {
                 self.group_count[group as usize * padded + source] -= 1;
             }
             self.group_count[group as usize * padded + destination] += 1;
         }
         self.cooldown[workload] = self.rules.limits.cooldown_ticks.min(u32::from(u16::MAX)) as u16;
         self.moves_left -= 1;
-        if online {
+        if transfers {
             self.transfers.push(Transfer {
                 workload: workload as u32,
                 source: source as u32,

@@ -12,7 +12,7 @@
 use crate::network_policy::NetworkPolicy;
 use crate::plan::Plan;
 use crate::policy::Policy;
-use godwit_envs::scenario::Mode;
+use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -108,6 +108,10 @@ impl Policy for Draws {
             None => self.policy.act(state),
         }
     }
+
+    fn sees_health(&self, rules: &Rules) -> bool {
+        self.policy.sees_health(rules)
+    }
 }
 
 /// The plan that gains most, costs taken off, of at most so many; of equal ones the first. `make` makes
@@ -120,8 +124,7 @@ pub fn best_plan(plans: u32, mut make: impl FnMut(u64) -> (Plan, bool)) -> Plan 
         }
         let (plan, another) = make(number);
         more = another;
-        // One that moves nothing, as where time is up at once, is no better, however gains round.
-        if !plan.moves.is_empty() && plan.net_gain() > best.net_gain() {
+        if plan.worth > best.worth {
             best = plan;
         }
     }
@@ -244,7 +247,7 @@ mod tests {
                     state.fences.hold_workload(planned.workload, workloads);
                 }
             };
-            let reach = Reach { max_moves: 5, deadline: None, expires_s: None };
+            let reach = Reach::of(5);
             let mut best_of = |plans| {
                 let mut draws = Draws::new(policy(&env));
                 best_plan(plans, |number| {
@@ -254,14 +257,14 @@ mod tests {
             };
             let [first, best] = [best_of(1), best_of(8)];
             assert_eq!(best_of(8), best, "another time another plan");
-            assert!(best.net_gain() >= first.net_gain());
+            assert!(best.worth >= first.worth);
             assert!(best.moves.iter().all(|planned| planned.workload != 0));
             assert_eq!(violations(&state, &best.moves), []);
             let mut moved: Vec<usize> = best.moves.iter().map(|planned| planned.workload).collect();
             moved.sort_unstable();
             moved.dedup();
             assert_eq!(moved.len(), best.moves.len());
-            (one, many) = (one + first.net_gain(), many + best.net_gain());
+            (one, many) = (one + first.worth, many + best.worth);
         }
         assert!(many > one + 0.1, "{one} {many}");
     }
@@ -274,6 +277,9 @@ mod tests {
             stop_reason: StopReason::NoGain,
             objective_before: 1.0,
             objective_after: 1.0,
+            worth: 0.0,
+            payback_ticks: None,
+            later: Vec::new(),
         };
         let mut made = 0;
         let best = best_plan(9, |number| {

@@ -8,8 +8,8 @@ mod violation;
 
 pub use violation::Violation;
 
-use crate::plan::PlannedMove;
-use godwit_envs::cluster::NO_GROUP;
+use crate::plan::{Method, PlannedMove};
+use godwit_envs::cluster::{Health, NO_GROUP};
 use godwit_envs::outlook::fits;
 use godwit_envs::reassignment;
 use godwit_envs::scenario::Mode;
@@ -128,6 +128,16 @@ impl Replay<'_> {
         if state.transfers.iter().any(|transfer| transfer.workload as usize == workload) {
             found.push(Violation::InTransfer { at, workload });
         }
+        if state.is_misfit(workload) {
+            found.push(Violation::FitsNowhere { at, workload });
+        }
+        if !state.is_open(node) {
+            found.push(Violation::NodeClosed { at, node });
+        }
+        let (expected, got) = (Method::of(state, source), planned.method);
+        if expected != got {
+            found.push(Violation::Method { at, node: source, expected, got });
+        }
         if !spec.class_allows(workload, node) {
             found.push(Violation::Class { at, workload, node });
         }
@@ -216,7 +226,13 @@ impl Replay<'_> {
         found: &mut Vec<Violation>,
     ) {
         let (state, limits) = (self.state, &self.state.rules.limits);
-        let count = state.transfers.len() + self.under_way.len() + 1;
+        // From a failed node nothing is transferred.
+        let is_transfer = |node: usize| state.health[node] != Health::Failed;
+        if !is_transfer(source) {
+            return;
+        }
+        let started = || self.under_way.iter().filter(|moved| is_transfer(moved.1));
+        let count = state.transfers.len() + started().count() + 1;
         if count > limits.transfers_in_flight as usize {
             let limit = limits.transfers_in_flight;
             found.push(Violation::TransfersInFlight { at, limit, count });
@@ -226,7 +242,7 @@ impl Replay<'_> {
                 transfer.source as usize == node
                     || state.placement[transfer.workload as usize] as usize == node
             });
-            let now = self.under_way.iter().filter(|moved| moved.1 == node || moved.2 == node);
+            let now = started().filter(|moved| moved.1 == node || moved.2 == node);
             let (count, limit) =
                 ((before.count() + now.count()) as u32 + 1, limits.transfers_per_node);
             if count > limit {

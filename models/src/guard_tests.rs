@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{LevelChange, ReasonCode};
+use crate::plan::{LevelChange, Method, ReasonCode};
 use crate::testing::{cluster, rules};
 use godwit_envs::state::Transfer;
 use serde_json::json;
@@ -23,6 +23,7 @@ fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32)
         wave,
         earliest_start_s: 0.0,
         expires_s: state.rules.episode.tick_s.into(),
+        method: Method::of(state, source),
         reason: ReasonCode::MakesRoom,
     }
 }
@@ -149,4 +150,45 @@ fn transfer_limits_and_cooldowns_are_found() {
     state.cooldown[2] = 1;
     let found = violations(&state, &[planned(&state, 2, 1, 0)]);
     assert_eq!(found, [Violation::Cooldown { at: 0, workload: 2, ticks: 1 }]);
+}
+
+#[test]
+fn a_move_off_a_failed_node_is_a_cold_restart_and_no_other_is() {
+    let mut state = state();
+    let live = planned(&state, 0, 2, 0);
+    state.health[0] = Health::Failed;
+    state.rebuild();
+    let found = violations(&state, std::slice::from_ref(&live));
+    let (expected, got) = (Method::ColdRestart, Method::Live);
+    assert_eq!(found, [Violation::Method { at: 0, node: 0, expected, got }]);
+    assert_eq!(violations(&state, &[planned(&state, 0, 2, 0)]), []);
+    state.health[0] = Health::Healthy;
+    state.rebuild();
+    let restart = PlannedMove { method: Method::ColdRestart, ..live };
+    assert_eq!(violations(&state, &[restart]).len(), 1);
+}
+
+#[test]
+fn cold_restarts_are_no_transfers() {
+    let rules = rules(json!({"limits": {"transfers_per_node": 1, "transfers_in_flight": 1}}));
+    let mut state = cluster(rules, (3, 10.0), &[(1.0, 0), (1.0, 0), (1.0, 1)], |_| {});
+    let moves = |state: &ClusterState| [planned(state, 0, 2, 0), planned(state, 1, 2, 0)];
+    assert_eq!(violations(&state, &moves(&state)).len(), 3);
+    state.health[0] = Health::Failed;
+    state.rebuild();
+    assert_eq!(violations(&state, &moves(&state)), []);
+    // Beside them there is room for one transfer.
+    let [first, second] = moves(&state);
+    assert_eq!(violations(&state, &[first, second, planned(&state, 2, 2, 0)]), []);
+}
+
+#[test]
+fn a_node_that_is_closed_takes_nobody() {
+    let mut state = state();
+    for health in [Health::Draining, Health::Failed] {
+        state.health[2] = health;
+        state.rebuild();
+        let found = violations(&state, &[planned(&state, 0, 2, 0)]);
+        assert_eq!(found, [Violation::NodeClosed { at: 0, node: 2 }]);
+    }
 }

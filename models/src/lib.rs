@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod baselines;
 pub mod best_of;
+pub mod duties;
 pub mod explain;
 pub mod guard;
 #[cfg(feature = "milp")]

@@ -4,7 +4,9 @@ use crate::net::{Network, first_best};
 use crate::policy::Policy;
 use godwit_envs::candidates::CandidateList;
 use godwit_envs::encoder::{Candidates, encode, observation_space};
+use godwit_envs::features;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Takes the candidate of highest value. Buffers are made for the first cluster it sees and made
@@ -76,5 +78,9 @@ impl Policy for NetworkPolicy {
 
     fn act(&mut self, state: &ClusterState) -> Action {
         self.act_by(state, first_best)
+    }
+
+    fn sees_health(&self, rules: &Rules) -> bool {
+        features::schema(rules).node.iter().any(|feature| feature.name == "draining")
     }
 }

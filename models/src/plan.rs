@@ -7,13 +7,19 @@
 //!
 //! In online scenarios a plan holds the moves of one tick.
 
+mod ahead;
 mod document;
 mod routes;
 mod waves;
+mod worth;
 
-pub use document::{LevelChange, Plan, PlannedMove, ReasonCode, StopReason};
+pub use ahead::LaterMove;
+pub(crate) use ahead::MOST_TICKS;
+pub use document::{LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReason};
 
+use crate::duties::{self, Duty};
 use crate::policy::Policy;
+use ahead::Continuation;
 use godwit_envs::constraints::Infeasible;
 use godwit_envs::migration::MigrationCost;
 use godwit_envs::objective::{LEVEL_TERMS, Term};
@@ -23,6 +29,7 @@ use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use std::time::Instant;
 use waves::{Turn, Waves};
+use worth::{Chain, End};
 
 /// How far a plan may go.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +41,19 @@ pub struct Reach {
     /// Moves start before this, seconds after the snapshot; and before the end of the tick in
     /// online scenarios.
     pub expires_s: Option<f32>,
+    /// Ticks within which moves have to pay; those of the rules where it is left out.
+    pub payback_ticks: Option<u32>,
+    /// Least share of the objective held over the payback time that the plan has to be worth; with
+    /// 0 it must not lose.
+    pub min_gain_share: f32,
+}
+
+impl Reach {
+    /// As far as the policy goes in so many moves.
+    pub fn of(max_moves: u32) -> Self {
+        let (deadline, expires_s, payback_ticks, min_gain_share) = Default::default();
+        Self { max_moves, deadline, expires_s, payback_ticks, min_gain_share }
+    }
 }
 
 /// When the moves of a plan expire by the rules: with the tick in online scenarios, seconds after
@@ -54,7 +74,7 @@ pub fn plan(
     max_moves: u32,
     deadline: Option<Instant>,
 ) -> Plan {
-    let reach = Reach { max_moves, deadline, expires_s: None };
+    let reach = Reach { deadline, ..Reach::of(max_moves) };
     plan_within(state, policy, reach, &mut |_, _| {})
 }
 
@@ -68,19 +88,50 @@ pub fn plan_within(
     reach: Reach,
     fence: &mut Fencing<'_>,
 ) -> Plan {
-    let mut draft = Draft::new(state, reach.expires_s);
-    let mut stop_reason = draft.decide(policy, reach, fence);
-    if state.rules.episode.mode == Mode::Rebalance && !draft.moves.is_empty() {
-        draft.cut();
-        if draft.moves.is_empty() {
-            stop_reason = StopReason::NoGain;
-        } else if let Some(shorter) = routes::shorten(state, &draft, fence) {
+    let payback_ticks = reach.payback_ticks.unwrap_or(state.rules.limits.payback_ticks);
+    let mut draft = Draft::new(state, reach.expires_s, payback_ticks);
+    loop {
+        let before = draft.moves.len();
+        let stop_reason = draft.decide(policy, reach, fence);
+        let decided = draft.moves.len();
+        let mut found = draft.chains();
+        let mut continuation = None;
+        if found.end() < decided && stop_reason == StopReason::BudgetSpent {
+            continuation = draft.go_on(found.end(), policy, reach.deadline, fence);
+        }
+        if let Some(continuation) = &continuation {
+            found.chains.push(Chain { moves: found.end()..decided, end: End::GoesOn });
+            found.worth += continuation.worth;
+        }
+        let kept = found.end();
+        let enough = found.are_worth(f64::from(reach.min_gain_share) * draft.held[0]);
+        draft = draft.worthwhile(state, &found, enough, fence);
+        draft.continuation = continuation.filter(|_| enough);
+        if draft.continuation.is_none()
+            && let Some(shorter) = routes::shorten(state, &draft, fence)
+        {
             draft = shorter;
         }
+        let stop_reason = match stop_reason {
+            _ if !enough => StopReason::GainBelowThreshold,
+            StopReason::OutOfTime | StopReason::InfeasibleChoice => stop_reason,
+            // Before the deadline: a plan that is made again without a clock says the same.
+            _ if kept < decided => StopReason::NoGain,
+            // Fewer moves come to the same: there is room for more.
+            StopReason::BudgetSpent | StopReason::MaxMoves
+                if !draft.is_cut
+                    && draft.continuation.is_none()
+                    && (before + 1..decided).contains(&draft.moves.len()) =>
+            {
+                continue;
+            }
+            _ => stop_reason,
+        };
+        return draft.finish(stop_reason);
     }
-    draft.finish(stop_reason)
 }
 
+#[derive(Clone)]
 struct Draft {
     /// What the policy sees.
     scratch: ClusterState,
@@ -90,12 +141,22 @@ struct Draft {
     waves: Waves,
     /// Level of `settled` after each move, `[1 + moves]`.
     levels: Vec<f32>,
+    /// The objective held over the payback time after each move, `[1 + moves]`.
+    held: Vec<f64>,
+    /// Whether each move is made whatever it costs, `[moves]`.
+    due: Vec<bool>,
+    /// Ticks within which moves have to pay.
+    payback_ticks: u32,
+    /// Whether moves were taken off the end, so that the states are those of another plan.
+    is_cut: bool,
+    /// How the last moves, behind the last chain, come to be worth their costs.
+    continuation: Option<Continuation>,
     /// When every move of the plan expires.
     expires_s: Option<f32>,
 }
 
 impl Draft {
-    fn new(state: &ClusterState, expires_s: Option<f32>) -> Self {
+    fn new(state: &ClusterState, expires_s: Option<f32>, payback_ticks: u32) -> Self {
         let ends = [expires_s, tick_end_s(&state.rules)];
         Self {
             scratch: state.clone(),
@@ -103,6 +164,11 @@ impl Draft {
             moves: Vec::new(),
             waves: Waves::new(state),
             levels: vec![state.level()],
+            held: vec![worth::held(state, payback_ticks)],
+            due: Vec::new(),
+            payback_ticks,
+            is_cut: false,
+            continuation: None,
             expires_s: ends.into_iter().flatten().reduce(f32::min),
         }
     }
@@ -148,6 +214,7 @@ impl Draft {
         if self.expires_s.is_some_and(|expires_s| turn.start_s >= expires_s) {
             return Ok(false);
         }
+        let duty = self.duty(workload, destination);
         let price = self.scratch.migrate(workload, destination)?;
         if self.scratch.rules.episode.mode == Mode::Rebalance {
             // As the environment does: each move counts as a tick.
@@ -165,16 +232,18 @@ impl Draft {
         }
         change[Term::MachineReassignment as usize] =
             (self.settled.reassignment_cost() - cost_before) as f32;
-        self.record(workload, source, destination, &change, price, turn);
+        self.record(workload, [source, destination], &change, duty, price, turn);
+        self.held.push(worth::held(&self.scratch, self.payback_ticks));
+        self.due.push(duty.is_some());
         Ok(true)
     }
 
     fn record(
         &mut self,
         workload: usize,
-        source: usize,
-        destination: usize,
+        [source, destination]: [usize; 2],
         change: &[f32; LEVEL_TERMS],
+        duty: Option<Duty>,
         price: MigrationCost,
         turn: Turn,
     ) {
@@ -197,36 +266,54 @@ impl Draft {
             wave: turn.wave,
             earliest_start_s: turn.start_s,
             expires_s: self.expires_s,
-            reason: ReasonCode::of(&state.objective, change),
+            method: Method::of(state, source),
+            reason: match duty {
+                Some(Duty::Evacuates) => ReasonCode::Evacuates,
+                Some(Duty::Repairs) => ReasonCode::Repairs,
+                None => ReasonCode::of(&state.objective, change),
+            },
         });
     }
 
-    /// Level after all moves, and what they cost.
-    fn total(&self) -> f32 {
-        let cost: f32 = self.moves.iter().map(|planned| planned.cost).sum();
-        self.levels[self.moves.len()] + cost
+    /// Why this migration is made whatever it costs, if it is. Where the objective prices overload,
+    /// what lowers it has to pay as everything else does, if the node has any supply at all.
+    fn duty(&self, workload: usize, destination: usize) -> Option<Duty> {
+        let state = &self.scratch;
+        let source = state.placement[workload] as usize;
+        duties::purpose(state, workload, destination).filter(|duty| {
+            *duty == Duty::Evacuates
+                || !state.objective.uses(Term::Overload)
+                || duties::breaks_placement(state, workload, source)
+        })
     }
 
-    /// Cuts the plan behind the move with which the objective, costs included, is best.
-    fn cut(&mut self) {
-        let (mut kept, mut best, mut cost) = (0, self.levels[0], 0.0);
-        for (at, planned) in self.moves.iter().enumerate() {
-            cost += planned.cost;
-            if self.levels[at + 1] + cost < best {
-                best = self.levels[at + 1] + cost;
-                kept = at + 1;
-            }
-        }
-        self.moves.truncate(kept);
+    /// Leaves the first moves, to be told of: no more can be added.
+    fn truncate(&mut self, moves: usize) {
+        self.is_cut |= moves < self.moves.len();
+        self.moves.truncate(moves);
+        self.due.truncate(moves);
+        self.levels.truncate(moves + 1);
+        self.held.truncate(moves + 1);
     }
 
     fn finish(mut self, stop_reason: StopReason) -> Plan {
-        routes::mark_parking(&mut self.moves);
+        let found = self.chains();
+        worth::give_reasons(&mut self.moves, &found);
+        let (later, further) = match self.continuation {
+            Some(Continuation { later, worth }) => (later, worth),
+            None => (Vec::new(), 0.0),
+        };
         Plan {
             waves: self.moves.last().map_or(0, |last| last.wave + 1),
             stop_reason,
             objective_before: self.levels[0],
             objective_after: self.levels[self.moves.len()],
+            worth: (found.worth + further) as f32,
+            later,
+            payback_ticks: match self.scratch.rules.episode.mode {
+                Mode::Online => Some(self.payback_ticks),
+                Mode::Rebalance => None,
+            },
             moves: self.moves,
         }
     }

@@ -199,7 +199,7 @@ proptest! {
         for name in NAMES {
             let mut policy = baseline(name).unwrap();
             policy.reset(seed);
-            let reach = Reach { max_moves: 20, deadline: None, expires_s };
+            let reach = Reach { expires_s, ..Reach::of(20) };
             let plan = plan_within(&state, &mut *policy, reach, &mut |_, _| {});
             prop_assert_eq!(violations(&state, &plan.moves), [], "{}: {:?}", name, plan);
             prop_assert_eq!(simulate(&state, &plan, &mut rng), Ok(()), "{}: {:?}", name, plan);
@@ -216,8 +216,8 @@ proptest! {
 fn random_draft(state: &ClusterState, seed: u64) -> Draft {
     let mut policy = baseline("random").unwrap();
     policy.reset(seed);
-    let mut draft = Draft::new(state, None);
-    let reach = Reach { max_moves: 20, deadline: None, expires_s: None };
+    let mut draft = Draft::new(state, None, 36);
+    let reach = Reach::of(20);
     draft.decide(&mut *policy, reach, &mut |_, _| {});
     draft
 }
@@ -231,7 +231,8 @@ fn straight_routes_keep_every_constraint_and_end_no_worse_in_fewer_moves() {
         let draft = random_draft(&state, seed);
         if let Some(shorter) = routes::shorten(&state, &draft, &mut |_, _| {}) {
             shortened += 1;
-            assert!(shorter.moves.len() < draft.moves.len() && shorter.total() <= draft.total());
+            let worth = |draft: &Draft| draft.worth_of(0..draft.moves.len());
+            assert!(shorter.moves.len() < draft.moves.len() && worth(&shorter) >= worth(&draft));
             let plan = shorter.finish(StopReason::PolicyStays);
             assert_eq!(violations(&state, &plan.moves), []);
             let mut rng = stream(seed, "order of transfers");

@@ -37,7 +37,7 @@ fn chain() -> (ClusterState, Vec<(usize, usize)>) {
 
 fn chain_within(expires_s: Option<f32>) -> Plan {
     let (state, moves) = chain();
-    let reach = Reach { max_moves: 9, deadline: None, expires_s };
+    let reach = Reach { expires_s, ..Reach::of(9) };
     let plan = plan_within(&state, &mut Script(moves), reach, &mut |_, _| {});
     assert_eq!(violations(&state, &plan.moves), []);
     plan
@@ -99,7 +99,7 @@ fn a_stop_that_the_fences_ask_for_stays_and_says_what_it_is() {
     let placed = [(6.0, 0), (4.0, 0), (6.0, 1), (4.0, 1), (1.0, 2)];
     let state = cluster(rules(json!({})), (4, 10.0), &placed, |_| {});
     let moves = vec![(1, 2), (1, 3), (3, 2)];
-    let reach = Reach { max_moves: 9, deadline: None, expires_s: None };
+    let reach = Reach::of(9);
     let mut fence = |state: &mut ClusterState, moves: &[PlannedMove]| {
         state.fences = Fences::default();
         if moves.is_empty() {
@@ -125,7 +125,7 @@ fn online_moves_expire_with_the_tick() {
     let state =
         cluster(rules(json!({"episode": episode})), (2, 10.0), &[(3.0, 0), (3.0, 0)], |_| {});
     for (expires_s, expected) in [(None, 60.0), (Some(90.0), 60.0), (Some(45.0), 45.0)] {
-        let reach = Reach { max_moves: 1, deadline: None, expires_s };
+        let reach = Reach { expires_s, ..Reach::of(1) };
         let plan = plan_within(&state, &mut Script(vec![(0, 1)]), reach, &mut |_, _| {});
         assert_eq!(plan.moves[0].expires_s, Some(expected));
         assert_eq!(violations(&state, &plan.moves), []);
@@ -152,7 +152,8 @@ fn the_guard_finds_times_that_do_not_follow_from_the_waves() {
     });
     assert!(matches!(expired[..], [Violation::Expired { at: 3, .. }]), "{expired:?}");
     let episode = json!({"mode": "online", "tick_s": 60.0});
-    let online = cluster(rules(json!({"episode": episode})), (2, 10.0), &[(3.0, 0)], |_| {});
+    let placed = [(3.0, 0), (3.0, 0)];
+    let online = cluster(rules(json!({"episode": episode})), (2, 10.0), &placed, |_| {});
     let mut moves = plan(&online, &mut Script(vec![(0, 1)]), 9, None).moves;
     moves[0].expires_s = Some(61.0);
     let late = Violation::TickEnd { at: 0, tick_s: 60.0, expires_s: Some(61.0) };

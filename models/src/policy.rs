@@ -1,5 +1,6 @@
 //! What chooses migrations: baselines and networks alike.
 
+use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Chooses an action for a cluster as it stands.
@@ -13,4 +14,10 @@ pub trait Policy: Send {
 
     /// The next action: one that [`ClusterState::check`] allows, or `Stay`.
     fn act(&mut self, state: &ClusterState) -> Action;
+
+    /// Whether under these rules it looks at the health of nodes, and so has its own say over who
+    /// leaves those that drain.
+    fn sees_health(&self, _rules: &Rules) -> bool {
+        false
+    }
 }

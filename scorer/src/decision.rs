@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{Case, Loaded, Planned};
+use crate::findings::Findings;
 
 /// Name and version of the document.
 const DECISION_FORMAT: &str = "godwit-plan/1";
@@ -32,6 +33,9 @@ pub struct Decision {
     pub plan: Plan,
     /// Why the workloads that are not among them stay where they are.
     pub stays: Stays,
+    /// What is broken in the snapshot, what looks wrong, and which moves had to be made.
+    #[serde(flatten)]
+    pub findings: Findings,
     /// Where the time went.
     pub timing_us: Timing,
 }
@@ -74,6 +78,7 @@ impl Decision {
             left_out: planned.left_out,
             plan: planned.plan,
             stays: planned.stays,
+            findings: planned.findings,
             timing_us: Timing {
                 plan: planned.plan_us,
                 guard: planned.guard_us,

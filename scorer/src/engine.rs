@@ -12,6 +12,7 @@ use godwit_envs::state::ClusterState;
 use godwit_models::artifact::{Artifact, ArtifactError};
 use godwit_models::baselines::stay::Stay;
 use godwit_models::best_of::{Draws, best_plan};
+use godwit_models::duties::DutiesFirst;
 use godwit_models::guard::{Violation, violations};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::{Plan, StopReason};
@@ -20,6 +21,7 @@ use godwit_models::shell::{Broken, LeftOut, Memory, Refusal, Shell, Stays};
 
 use crate::counted::{Counted, Slow};
 use crate::decision::{ArtifactName, Decision, Timing};
+use crate::findings::{Circumstances, Findings};
 use crate::safety::{Moment, Safety};
 
 /// Why there is no decision.
@@ -153,7 +155,9 @@ pub struct Planned {
     pub left_out: LeftOut,
     /// Why everything else stays.
     pub stays: Stays,
-    /// How often the policy was asked.
+    /// What is told of the snapshot besides.
+    pub findings: Findings,
+    /// How often the policy was asked, what had to be done before it included.
     pub decisions: u32,
     /// Microseconds of deciding and ordering.
     pub plan_us: u64,
@@ -232,7 +236,7 @@ impl Engine {
     }
 }
 
-/// Plans with any policy; what it gives is checked like the artifact's own plans. The policy is reset
+/// Plans with any policy, after what has to be done whatever it thinks; the plan is checked like the artifact's own plans. The policy is reset
 /// with the number of each plan, from 0: it must remember nothing of other requests.
 ///
 /// # Errors
@@ -245,15 +249,20 @@ pub fn plan_with(
     limits: PlanLimits,
 ) -> Result<Planned, EngineError> {
     let planning = Instant::now();
+    let (limits_asked, now_s) = (safety.rules(), moment.now_us as f64 * 1e-6);
+    let made = |sees_health| Circumstances { limits: limits_asked, now_s, sees_health };
     let shell = match safety.around(&case.snapshot, moment) {
         Ok(shell) => shell,
         Err(refusal) => {
-            return Ok(nothing(case, StopReason::Refused, Some(refusal), limits.list_stays));
+            let (reason, made) = (StopReason::Refused, Some(made(None)));
+            return Ok(nothing(case, reason, Some(refusal), made, limits.list_stays));
         }
     };
     // A network has nothing to look at in an empty cluster, and there is nothing to decide.
     let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
-    let mut counted = Counted::new(policy, limits.decisions, limits.per_decision);
+    let sees_health = policy.sees_health(&case.state.rules);
+    let mut duties = DutiesFirst::new(policy, sees_health);
+    let mut counted = Counted::new(&mut duties, limits.decisions, limits.per_decision);
     let plan = best_plan(plans(case, limits), |number| {
         counted.reset(number);
         let plan = shell.plan(&case.state, &mut counted, limits.max_moves, limits.deadline);
@@ -270,7 +279,18 @@ pub fn plan_with(
     let left_out = shell.left_out().clone();
     let guard_us = micros(checking);
     let (stays, stays_us) = stays(case, Some(&shell), &plan, limits.list_stays);
-    Ok(Planned { plan, refusal: None, left_out, stays, decisions, plan_us, guard_us, stays_us })
+    let findings = Findings::of(case, &plan, Some(made(Some(sees_health))));
+    Ok(Planned {
+        plan,
+        refusal: None,
+        left_out,
+        stays,
+        findings,
+        decisions,
+        plan_us,
+        guard_us,
+        stays_us,
+    })
 }
 
 /// How many plans are compared: online, where the world goes on by itself, a simulated plan says
@@ -290,13 +310,14 @@ fn stays(case: &Case, shell: Option<&Shell>, plan: &Plan, listed: bool) -> (Stay
 
 /// The plan of a halted engine: nothing, whatever a policy would say.
 pub fn halted(case: &Case, list_stays: bool) -> Planned {
-    nothing(case, StopReason::Halted, None, list_stays)
+    nothing(case, StopReason::Halted, None, None, list_stays)
 }
 
 fn nothing(
     case: &Case,
     stop_reason: StopReason,
     refusal: Option<Refusal>,
+    made: Option<Circumstances<'_>>,
     list_stays: bool,
 ) -> Planned {
     let level = case.state.level();
@@ -306,9 +327,13 @@ fn nothing(
         stop_reason,
         objective_before: level,
         objective_after: level,
+        worth: 0.0,
+        payback_ticks: None,
+        later: Vec::new(),
     };
     let (stays, stays_us) = stays(case, None, &plan, list_stays);
     Planned {
+        findings: Findings::of(case, &plan, made),
         plan,
         refusal,
         left_out: LeftOut::default(),

@@ -7,11 +7,14 @@ mod decide;
 mod decision;
 mod decision_log;
 mod engine;
+mod findings;
 mod inspect;
 mod journal;
 mod replay;
 mod safety;
 mod serve;
+mod violations;
+mod warnings;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -79,6 +79,11 @@ impl Safety {
         Self { kept: Mutex::new(Kept { memory, journal }), ..self }
     }
 
+    /// The limits.
+    pub fn rules(&self) -> &ShellRules {
+        &self.rules
+    }
+
     /// The text that the limits were read from; empty if there are none.
     pub fn text(&self) -> &str {
         &self.text

@@ -75,6 +75,11 @@ pub struct Args {
     /// simulated metrics are never old, and the first tick begins at midnight (UTC)
     #[arg(long, value_name = "FILE.toml")]
     limits: Option<PathBuf>,
+    /// Let every policy and baseline make whatever moves it likes, as training does: without the
+    /// net-gain rule, by which the scorer drops moves that are not worth their costs within
+    /// `payback_ticks`
+    #[arg(long, conflicts_with = "limits")]
+    unruled: bool,
     /// A move back to a node that the workload left at most this many ticks (rebalance: moves)
     /// before is counted as an oscillation [default: those in which the hold-down of --limits
     /// forbids it, else 12]
@@ -122,14 +127,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(BadInput(message.into()).into());
     }
     let rules = args.limits.as_deref().map(limits::load).transpose()?;
-    if let Some(rules) = &rules {
-        if limits::asks_in_vain(rules, &scenario) {
+    if !args.unruled {
+        let rules = rules.clone().unwrap_or_default();
+        if limits::asks_in_vain(&rules, &scenario) {
             eprintln!(
                 "note: no workload of {} states a tenant or a disruption group that is limited",
                 scenario.name
             );
         }
-        let within = |contender| limits::within(contender, rules, &scenario);
+        let within = |contender| limits::within(contender, &rules, &scenario);
         contenders = contenders.into_iter().map(within).collect();
     }
     let held_down = rules.as_deref().and_then(limits::held_down);
@@ -280,6 +286,9 @@ fn command(args: &Args) -> String {
     words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
     if let Some(limits) = &args.limits {
         words.extend(["--limits".into(), quoted(last(limits))]);
+    }
+    if args.unruled {
+        words.push("--unruled".into());
     }
     if let Some(window) = args.oscillation_window {
         words.push(format!("--oscillation-window {window}"));

@@ -152,7 +152,16 @@ pub struct Limits {
     pub transfers_per_node: u32,
     /// Transfers in flight in the whole cluster.
     pub transfers_in_flight: u32,
+    /// Online: ticks within which what is planned has to be worth its costs.
+    #[serde(skip_serializing_if = "is_default_payback")]
+    pub payback_ticks: u32,
 }
+
+/// [`Limits::payback_ticks`] where nothing is said.
+pub const DEFAULT_PAYBACK_TICKS: u32 = 36;
+
+/// Longest payback time, ticks.
+pub const MAX_PAYBACK_TICKS: u32 = 1_000_000;
 
 /// Which actions the policy is offered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -398,7 +407,12 @@ impl Amount {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cooldown_ticks: 0, transfers_per_node: 2, transfers_in_flight: 8 }
+        Self {
+            cooldown_ticks: 0,
+            transfers_per_node: 2,
+            transfers_in_flight: 8,
+            payback_ticks: DEFAULT_PAYBACK_TICKS,
+        }
     }
 }
 
@@ -408,6 +422,9 @@ impl Default for CandidateRules {
     }
 }
 
+fn is_default_payback(ticks: &u32) -> bool {
+    *ticks == DEFAULT_PAYBACK_TICKS
+}
 fn is_false(x: &bool) -> bool {
     !x
 }

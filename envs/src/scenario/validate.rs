@@ -5,7 +5,8 @@ mod groups;
 
 use super::load::ScenarioError;
 use super::types::{
-    Amount, DemandProcess, Mode, Perturb, Rules, Scenario, StartPlacement, Windows, WorkloadGroup,
+    Amount, DemandProcess, MAX_PAYBACK_TICKS, Mode, Perturb, Rules, Scenario, StartPlacement,
+    Windows, WorkloadGroup,
 };
 use crate::churn::Arrivals;
 use crate::cluster::Health;
@@ -139,6 +140,12 @@ impl Check<'_> {
         self.non_negative("rules.migration.switch_over_s", rules.migration.switch_over_s)?;
         self.at_least_one("rules.limits.transfers_per_node", rules.limits.transfers_per_node)?;
         self.at_least_one("rules.limits.transfers_in_flight", rules.limits.transfers_in_flight)?;
+        self.require(
+            (1..=MAX_PAYBACK_TICKS).contains(&rules.limits.payback_ticks),
+            "rules.limits.payback_ticks",
+            &format!("a number from 1 to {MAX_PAYBACK_TICKS}"),
+            rules.limits.payback_ticks,
+        )?;
         self.require(
             rules.candidates.max >= 2,
             "rules.candidates.max",

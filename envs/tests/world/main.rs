@@ -8,6 +8,7 @@ mod dynamics;
 mod episodes;
 mod exact;
 mod features;
+mod misfits;
 mod naive;
 mod replay;
 mod rules;

@@ -18,6 +18,21 @@ pub struct Point {
     pub terms: [f64; 4],
 }
 
+/// What a node has of a resource: where it lacks what is demanded there, half of the smallest such
+/// demand. Infinite where nobody demands it.
+fn supply(state: &ClusterState, node: usize, j: usize) -> f64 {
+    let (m, supply) = (state.spec.resources, state.spec.supply_of(node, j));
+    if supply > 0.0 {
+        return f64::from(supply);
+    }
+    let demanded = state.placement.iter().enumerate().filter(|on| *on.1 as usize == node);
+    let views = state.demand.chunks(state.demand.len().max(1));
+    let views = views.chain(state.forecast_demand.chunks(state.demand.len().max(1)));
+    let demands = views.flat_map(|view| demanded.clone().map(|(k, _)| view[k * m + j]));
+    let smallest = demands.filter(|d| *d > 0.0).fold(f32::INFINITY, f32::min);
+    f64::from(smallest) / 2.0
+}
+
 /// What the nodes carry under a placement.
 pub fn point(
     state: &ClusterState,
@@ -39,16 +54,8 @@ pub fn point(
                 f64::from(demand[transfer.workload as usize * m + j]);
         }
     }
-    let utilisation: Vec<Vec<f64>> = (0..n)
-        .map(|i| {
-            (0..m)
-                .map(|j| match spec.supply_of(i, j) {
-                    0.0 => 0.0,
-                    supply => held[i][j] / f64::from(supply),
-                })
-                .collect()
-        })
-        .collect();
+    let utilisation: Vec<Vec<f64>> =
+        (0..n).map(|i| (0..m).map(|j| held[i][j] / supply(state, i, j)).collect()).collect();
     let load: Vec<f64> = utilisation.iter().map(|u| u.iter().sum()).collect();
     let mean = load.iter().sum::<f64>() / n as f64;
     let variance = load.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / n as f64;
@@ -344,7 +351,7 @@ impl<'a> Naive<'a> {
             "utilisation" => at.utilisation[i][j],
             "supply_share" => {
                 let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
-                f64::from(spec.supply_of(i, j) / most)
+                if most > 0.0 { f64::from(spec.supply_of(i, j) / most) } else { 0.0 }
             }
             "load_per_resource" => at.load[i] / m,
             "load_above_mean" => (at.load[i] - at.mean) / m,
@@ -375,16 +382,16 @@ impl<'a> Naive<'a> {
         let (state, m) = (self.state, self.state.spec.resources as f64);
         let (base, j, h) = parse(state, name);
         let spec = &*state.spec;
-        let share = |d: f32, j: usize| match state.node_of(k).map(|node| spec.supply_of(node, j)) {
-            None | Some(0.0) => 0.0,
-            Some(supply) => f64::from(d) / f64::from(supply),
+        let share = |d: f32, j: usize| match state.node_of(k) {
+            None => 0.0,
+            Some(node) => f64::from(d) / supply(state, node, j),
         };
         let load =
             |demand: &[f32]| demand.iter().enumerate().map(|(j, &d)| share(d, j)).sum::<f64>();
         match base {
             "demand_share" => {
                 let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
-                f64::from(state.demand_of(k)[j]) / f64::from(most)
+                if most > 0.0 { f64::from(state.demand_of(k)[j]) / f64::from(most) } else { 0.0 }
             }
             "utilisation_on_source" => share(state.demand_of(k)[j], j),
             "state" => f64::from(1.0 + spec.state_gib[k]).ln() / 4.0,

@@ -21,6 +21,7 @@ use crate::baselines::scan::move_cost;
 use crate::policy::Policy;
 use godwit_envs::cluster::Health;
 use godwit_envs::objective::Term;
+use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`Evacuate`].
@@ -98,7 +99,8 @@ impl Evacuate {
             if ahead {
                 continue;
             }
-            let Some(destination) = refuge(state, k) else { continue };
+            let in_time = |node| ends_in_time(state, k, node);
+            let Some(destination) = refuge(state, k, in_time) else { continue };
             if risk * weight * priority > move_cost(state, k, destination) {
                 best = Some((due(node), priority, gib, k, destination));
             }
@@ -115,7 +117,8 @@ pub(crate) fn ways_out(state: &ClusterState) -> impl Iterator<Item = (usize, usi
             let node = state.node_of(k).filter(|&node| draining(node))?;
             state.may_leave(k).ok()?;
             let (priority, gib) = (state.spec.priority[k], state.spec.state_gib[k]);
-            Some((state.deadline[node], -priority, gib, k, refuge(state, k)?))
+            let in_time = |node| ends_in_time(state, k, node);
+            Some((state.deadline[node], -priority, gib, k, refuge(state, k, in_time)?))
         })
         .collect();
     ways.sort_unstable_by(|a, b| {
@@ -136,12 +139,16 @@ fn ends_in_time(state: &ClusterState, workload: usize, destination: usize) -> bo
     state.migration_cost(workload, destination).transfer_s <= left
 }
 
-/// The healthy node of the lowest load that takes the workload in time.
-fn refuge(state: &ClusterState, workload: usize) -> Option<usize> {
+/// The healthy node of the lowest load that takes the workload, of those that are `in_time`.
+pub(crate) fn refuge(
+    state: &ClusterState,
+    workload: usize,
+    in_time: impl Fn(usize) -> bool,
+) -> Option<usize> {
     (0..state.spec.nodes())
         .filter(|&node| state.health[node] == Health::Healthy)
         .filter(|&node| state.check(workload, node).is_ok())
-        .filter(|&node| ends_in_time(state, workload, node))
+        .filter(|&node| in_time(node))
         .min_by(|&a, &b| state.now.load[a].total_cmp(&state.now.load[b]))
 }
 
@@ -156,6 +163,11 @@ impl Policy for Evacuate {
 
     fn act(&mut self, state: &ClusterState) -> Action {
         self.evacuate(state).unwrap_or_else(|| self.balance(state))
+    }
+
+    /// What a restart costs, against which it weighs a move, is in the rules of faults.
+    fn sees_health(&self, rules: &Rules) -> bool {
+        rules.faults.is_some()
     }
 }
 

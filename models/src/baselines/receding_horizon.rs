@@ -36,7 +36,7 @@ use godwit_envs::demand::DemandTable;
 use godwit_envs::event::EventKind;
 use godwit_envs::faults::HealthChange;
 use godwit_envs::objective::Term;
-use godwit_envs::scenario::Mode;
+use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`RecedingHorizon`].
@@ -253,5 +253,10 @@ impl Policy for RecedingHorizon {
             workload: best.workload,
             destination: best.destination,
         })
+    }
+
+    /// What a restart costs, against which it weighs a move, is in the rules of faults.
+    fn sees_health(&self, rules: &Rules) -> bool {
+        rules.faults.is_some()
     }
 }

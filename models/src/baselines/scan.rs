@@ -68,7 +68,16 @@ impl Scan {
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
-        best_simd(self, state, min_gain, &mut best, None);
+        best_simd(self, state, min_gain, None, &mut best, None);
+        best
+    }
+
+    /// The most valuable feasible move of these workloads, ascending, whatever it gains; ties as in
+    /// [`Scan::best`]. Call [`Scan::prepare`] first.
+    pub fn best_among(&mut self, state: &ClusterState, workloads: &[usize]) -> Option<ValuedMove> {
+        let mut best = None;
+        self.twins.reset(state.spec.workloads());
+        best_simd(self, state, f32::NEG_INFINITY, Some(workloads), &mut best, None);
         best
     }
 
@@ -77,7 +86,7 @@ impl Scan {
     pub fn best_of_each(&mut self, state: &ClusterState, out: &mut Vec<ValuedMove>) {
         out.clear();
         self.twins.reset(state.spec.workloads());
-        best_simd(self, state, f32::NEG_INFINITY, &mut None, Some(out));
+        best_simd(self, state, f32::NEG_INFINITY, None, &mut None, Some(out));
     }
 
     /// Value of a move whether or not it is feasible. Call [`Scan::prepare`] first.
@@ -109,6 +118,7 @@ fn best_simd(
     scan: &mut Scan,
     state: &ClusterState,
     min_gain: f32,
+    among: Option<&[usize]>,
     best: &mut Option<ValuedMove>,
     mut each: Option<&mut Vec<ValuedMove>>,
 ) {
@@ -121,8 +131,9 @@ fn best_simd(
     let mut most = min_gain;
     let mut arrivals = Arrivals::default();
     let mut price = MigrationCostLanes::default();
+    let is_among = |k: usize| among.is_none_or(|among| among.binary_search(&k).is_ok());
     for k in 0..spec.workloads() {
-        if state.may_leave(k).is_err() || scan.twins.seen(state, k) {
+        if !is_among(k) || state.may_leave(k).is_err() || scan.twins.seen(state, k) {
             continue;
         }
         let source = state.placement[k] as usize;

@@ -1,5 +1,6 @@
 //! What can be wrong with a plan.
 
+use crate::plan::Method;
 use serde::Serialize;
 
 /// A broken constraint. `at` is the position of the move in the plan.
@@ -97,6 +98,35 @@ pub enum Violation {
         workload: usize,
         /// Ticks it still has to wait.
         ticks: u32,
+    },
+    /// The workload demands more of a resource than any node supplies.
+    #[error("move {at}: expected a workload that some node could hold, got {workload}")]
+    FitsNowhere {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+    },
+    /// The destination is draining or has failed.
+    #[error("move {at}: expected a node that accepts workloads, got node {node}")]
+    NodeClosed {
+        /// Position in the plan.
+        at: usize,
+        /// The destination.
+        node: usize,
+    },
+    /// The move is to be carried out in another way than its source allows: nothing can be copied
+    /// from a node that has failed.
+    #[error("move {at}: expected method {expected:?} from node {node}, got {got:?}")]
+    Method {
+        /// Position in the plan.
+        at: usize,
+        /// The node that the workload leaves.
+        node: usize,
+        /// How workloads leave it.
+        expected: Method,
+        /// How the plan wants it to.
+        got: Method,
     },
     /// The destination's class is not among the workload's.
     #[error("move {at}: expected a node class that workload {workload} allows, got node {node}")]

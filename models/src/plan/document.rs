@@ -1,6 +1,8 @@
 //! What a plan says: the part of a decision's document that is about migrations.
 
+use super::ahead::LaterMove;
 use godwit_envs::objective::{LEVEL_TERMS, Objective, Term};
+use godwit_envs::state::ClusterState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,19 @@ pub struct Plan {
     pub objective_before: f32,
     /// Weighted level terms once every transfer of the plan is complete; costs not included.
     pub objective_after: f32,
+    /// What the moves lower the weighted objective by, costs taken off: held over `payback_ticks` on
+    /// the demand that the snapshot forecasts, or once in rebalance scenarios. Moves that have to be
+    /// made whatever they cost, and the others of their chains, are left out. Never negative.
+    #[serde(default)]
+    pub worth: f32,
+    /// Ticks within which the moves have to pay; absent in rebalance scenarios.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub payback_ticks: Option<u32>,
+    /// Moves of later ticks that the last moves of this one count on. The scorer proposes them first
+    /// in the next ticks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<LaterMove>,
 }
 
 /// One migration of a plan.
@@ -46,7 +61,8 @@ pub struct PlannedMove {
     pub cost: f32,
     /// Traffic, GiB.
     pub moved_gib: f32,
-    /// Expected length of the transfer, seconds, as the world model prices it.
+    /// Expected length of the transfer, seconds, as the world model prices it; of a cold restart, the
+    /// time until the workload runs again.
     pub transfer_s: f32,
     /// Expected time in which the workload does not run, seconds.
     pub downtime_s: f32,
@@ -61,8 +77,22 @@ pub struct PlannedMove {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "f32")]
     pub expires_s: Option<f32>,
+    /// How it is carried out.
+    #[serde(default)]
+    pub method: Method,
     /// What it is good for.
     pub reason: ReasonCode,
+}
+
+/// How a workload comes to another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Its state is copied from the node that it leaves.
+    #[default]
+    Live,
+    /// It is started anew: the node that it leaves has failed, and nothing is copied from it.
+    ColdRestart,
 }
 
 /// Change of each level term; units as in [`Term`].
@@ -96,17 +126,24 @@ pub enum ReasonCode {
     LowersFragmentation,
     /// Mostly lowers the cost of the machine-reassignment problem.
     LowersMachineReassignment,
-    /// Improves no weighted term by itself: it prepares later moves.
+    /// Improves no weighted term now, but at a forecast horizon.
+    AheadOfDemand,
+    /// Improves no weighted term by itself: a later move of the plan needs it.
     MakesRoom,
+    /// Leaves a node that drains, is degraded or has failed, whatever it costs.
+    Evacuates,
+    /// Mends a constraint that the snapshot breaks, whatever it costs.
+    Repairs,
+    /// Worth its costs together with the moves of later ticks that the plan names.
+    BeginsChain,
     /// A stop on the way, for want of room: the workload goes on later in the plan.
     Parks,
 }
 
-impl Plan {
-    /// What the weighted objective falls by, the cost of the moves taken off.
-    pub fn net_gain(&self) -> f32 {
-        let cost: f32 = self.moves.iter().map(|planned| planned.cost).sum();
-        self.objective_before - self.objective_after - cost
+impl Method {
+    /// How a workload leaves this node.
+    pub fn of(state: &ClusterState, source: usize) -> Self {
+        if state.restarts_from(source) { Self::ColdRestart } else { Self::Live }
     }
 }
 
@@ -163,9 +200,9 @@ pub enum StopReason {
     OutOfTime,
     /// The policy chose a migration that is not allowed.
     InfeasibleChoice,
-    /// The policy's moves would not have improved the objective by what they cost.
+    /// What the policy chose further is not worth what it costs within the payback time.
     NoGain,
-    /// The policy's moves would have improved the objective by less than the operator asks for.
+    /// The policy's moves are worth less than the operator asks for.
     GainBelowThreshold,
     /// Someone has halted all migrations; the policy was not asked.
     Halted,

@@ -32,15 +32,16 @@ pub(super) fn shorten(
     if ordered.ordering != Ordering::Complete {
         return None;
     }
-    let mut shorter = Draft::new(state, draft.expires_s);
+    let mut shorter = Draft::new(state, draft.expires_s, draft.payback_ticks);
     for (workload, destination) in ordered.moves {
         fence(&mut shorter.scratch, &shorter.moves);
         if shorter.migrate(workload, destination) != Ok(true) {
             return None;
         }
     }
-    shorter.cut();
-    (shorter.total() <= draft.total()).then_some(shorter)
+    shorter.truncate(shorter.chains().end());
+    let worth = |draft: &Draft| draft.worth_of(0..draft.moves.len());
+    (worth(&shorter) >= worth(draft)).then_some(shorter)
 }
 
 /// Each workload that ends on another node than it started from, with that node, in the order of

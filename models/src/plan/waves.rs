@@ -6,6 +6,7 @@ use godwit_envs::state::{ClusterState, NOWHERE};
 
 /// Groups moves into waves: a move joins the current wave unless it depends on room, or on
 /// a limit, that only the end of the wave frees.
+#[derive(Clone)]
 pub(super) struct Waves {
     wave: u32,
     /// Seconds from the plan's start until the wave starts.
@@ -23,6 +24,8 @@ pub(super) struct Waves {
     in_flight: Vec<u32>,
     /// Transfers of each node in this wave, those included, `[N]`.
     transfers: Vec<u32>,
+    /// Transfers of this wave: cold restarts are none.
+    started: usize,
 }
 
 /// When a move may start.
@@ -48,6 +51,7 @@ impl Waves {
             arrived: Vec::new(),
             transfers: in_flight.clone(),
             in_flight,
+            started: 0,
         }
     }
 
@@ -68,8 +72,11 @@ impl Waves {
             self.held[j * padded + destination] += d;
         }
         self.arrived.push((k, destination));
-        self.transfers[source] += 1;
-        self.transfers[destination] += 1;
+        if !state.restarts_from(source) {
+            self.transfers[source] += 1;
+            self.transfers[destination] += 1;
+            self.started += 1;
+        }
         self.longest_s = self.longest_s.max(transfer_s);
         Turn { wave: self.wave, start_s: self.start_s }
     }
@@ -87,9 +94,11 @@ impl Waves {
             let at = j * padded + destination;
             d <= 0.0 || fits(self.held[at], d, spec.supply[at])
         });
-        room && before as usize + self.arrived.len() < limits.transfers_in_flight as usize
-            && self.transfers[source] < limits.transfers_per_node
-            && self.transfers[destination] < limits.transfers_per_node
+        let may_start = state.restarts_from(source)
+            || before as usize + self.started < limits.transfers_in_flight as usize
+                && self.transfers[source] < limits.transfers_per_node
+                && self.transfers[destination] < limits.transfers_per_node;
+        room && may_start
             && self.arrived.iter().all(|&(other, node)| {
                 other != k
                     && (group == NO_GROUP || node != destination || spec.group[other] != group)
@@ -108,6 +117,7 @@ impl Waves {
             self.placement[k] = destination as u32;
         }
         self.arrived.clear();
+        self.started = 0;
         self.transfers.clone_from(&self.in_flight);
         // Summed anew: adding and subtracting would drift.
         self.held.fill(0.0);

@@ -18,7 +18,7 @@ pub use rules::{Backoff, ShellRules, Window};
 pub use shelled::Shelled;
 pub use stays::{Stay, StayReason, Stays};
 
-use crate::plan::{Plan, PlannedMove, Reach, StopReason, plan_within};
+use crate::plan::{Plan, PlannedMove, Reach, plan_within};
 use crate::policy::Policy;
 use godwit_envs::fences::Fences;
 use godwit_envs::snapshot::Snapshot;
@@ -41,9 +41,9 @@ pub enum Refusal {
         rule: String,
     },
     /// The snapshot is too old.
-    #[error("taken_at_s: expected a snapshot of at most {limit_s} s, got one of {age_s} s")]
+    #[error("taken_at_s: expected a snapshot of at most {limit_s} s, got one of {age_s} s{}", ahead(*age_s))]
     Stale {
-        /// Its age, seconds.
+        /// Its age, seconds; negative for one from the future.
         age_s: f64,
         /// Oldest that is decided about, seconds.
         limit_s: f64,
@@ -148,18 +148,16 @@ impl<'a> Shell<'a> {
     ) -> Plan {
         let max_moves = self.rules.max_moves.map_or(max_moves, |most| most.min(max_moves));
         let expires_s = self.rules.expires_s(self.snapshot.taken_at_s);
-        let reach = Reach { max_moves, deadline, expires_s };
-        let mut plan = plan_within(state, policy, reach, &mut |state, moves| {
+        let reach = Reach {
+            max_moves,
+            deadline,
+            expires_s,
+            payback_ticks: self.rules.payback_ticks,
+            min_gain_share: self.rules.min_gain_share,
+        };
+        plan_within(state, policy, reach, &mut |state, moves| {
             state.fences = self.fences_after(moves);
-        });
-        let least = self.rules.min_gain_share * plan.objective_before;
-        if least > 0.0 && !plan.moves.is_empty() && plan.net_gain() < least {
-            plan.moves.clear();
-            plan.waves = 0;
-            plan.objective_after = plan.objective_before;
-            plan.stop_reason = StopReason::GainBelowThreshold;
-        }
-        plan
+        })
     }
 
     /// Fences from what is known before the plan.
@@ -282,6 +280,15 @@ impl Quotas {
     }
 }
 
+/// What is wrong with a time that is ahead of the clock: by thousands of years, its unit.
+fn ahead(age_s: f64) -> &'static str {
+    match age_s {
+        age_s if age_s < -1e10 => ", which looks like milliseconds",
+        age_s if age_s < 0.0 => ", as some clock is wrong",
+        _ => "",
+    }
+}
+
 /// Whether anything may be decided.
 fn admit(rules: &ShellRules, snapshot: &Snapshot, now_s: f64) -> Result<(), Refusal> {
     let missing = |field: &str, rule: &str| Refusal::NoTime {
@@ -299,8 +306,8 @@ fn admit(rules: &ShellRules, snapshot: &Snapshot, now_s: f64) -> Result<(), Refu
     if let Some(limit_s) = rules.max_age_s {
         let taken = snapshot.taken_at_s.ok_or_else(|| missing("taken_at_s", "max_age_s"))?;
         // A snapshot from the future is as doubtful as an old one: some clock is wrong.
-        let age_s = (now_s - taken).abs();
-        if age_s > limit_s {
+        let age_s = now_s - taken;
+        if age_s.abs() > limit_s {
             return Err(Refusal::Stale { age_s, limit_s });
         }
     }

@@ -1,6 +1,7 @@
 //! What an operator asks of every plan, whatever the policy thinks.
 
 use godwit_envs::input::InputError;
+use godwit_envs::scenario::MAX_PAYBACK_TICKS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,8 +18,11 @@ pub struct ShellRules {
     pub max_moves_per_tenant: Option<u32>,
     /// Most members of a disruption group that may be unavailable: in transfer, or moved by the plan.
     pub disruption_budgets: BTreeMap<String, u32>,
-    /// A plan has to lower the objective by at least this share of it, costs included. With 0, a plan
-    /// may also make it worse for now, as moves ahead of a peak do.
+    /// Ticks within which the moves of an online plan have to be worth their costs; those of the
+    /// artifact's rules where it is left out.
+    pub payback_ticks: Option<u32>,
+    /// Least share of the objective held over the payback time (rebalance: of the objective) that a
+    /// plan lowers it by, costs taken off. With 0 a plan must not lose.
     pub min_gain_share: f32,
     /// Ticks in which a workload does not return to a node that it has left.
     pub hold_down_ticks: u32,
@@ -158,6 +162,10 @@ impl ShellRules {
             let holds = (0.0..=1.0).contains(&share);
             require(holds, field, "a share from 0 to 1", share.to_string())?;
         }
+        let ticks = self.payback_ticks;
+        let holds = ticks.is_none_or(|ticks| (1..=MAX_PAYBACK_TICKS).contains(&ticks));
+        let expected = format!("a number from 1 to {MAX_PAYBACK_TICKS}");
+        require(holds, "payback_ticks", &expected, ticks.unwrap_or_default().to_string())?;
         for (field, age) in [
             ("max_age_s", self.max_age_s),
             ("move_lifetime_s", self.move_lifetime_s.map(f64::from)),

@@ -2,7 +2,8 @@
 //! have to fall.
 
 use super::Shell;
-use crate::plan::{Plan, StopReason};
+use crate::duties::ends_in_time;
+use crate::plan::{Method, Plan, StopReason};
 use godwit_envs::fences::Fences;
 use godwit_envs::observation::LANES;
 use godwit_envs::outlook::Tile;
@@ -45,6 +46,8 @@ pub enum StayReason {
     TransferLimit,
     /// It has left the nodes that could take it, and must not return to them yet.
     HeldDown,
+    /// Its node drains, and no transfer to a node that could take it would end before the deadline.
+    TooLate,
     /// No node could take it: capacity, class, anti-affinity, health or transfers in flight.
     NoFeasibleDestination,
     /// It could move, and the policy prefers to move nothing more.
@@ -133,7 +136,7 @@ impl<'a> Judge<'a> {
             let end = end.to_mut();
             for planned in &plan.moves {
                 end.placement[planned.workload] = planned.destination as u32;
-                if state.rules.episode.mode == Mode::Online {
+                if state.rules.episode.mode == Mode::Online && planned.method == Method::Live {
                     end.transfers.push(Transfer {
                         workload: planned.workload as u32,
                         source: planned.source as u32,
@@ -170,6 +173,8 @@ impl<'a> Judge<'a> {
             StayReason::Cooldown
         } else if matches!(self.stop_reason, StopReason::Halted | StopReason::Refused) {
             self.stop_reason.into()
+        } else if state.is_misfit(k) {
+            StayReason::NoFeasibleDestination
         } else if let Some(reason) = self.limit(k, node) {
             reason
         } else if self.end.transfers.len() >= limits.transfers_in_flight as usize
@@ -212,7 +217,11 @@ impl<'a> Judge<'a> {
             for lane in (0..LANES).filter(|&lane| open[lane]) {
                 let node = tile.node[lane] as usize;
                 if !self.fences.keeps_out(k, node) {
-                    return None;
+                    if ends_in_time(self.state, self.state.tick, k, node) {
+                        return None;
+                    }
+                    reason = reason.min(StayReason::TooLate);
+                    continue;
                 }
                 let closed = if self.shell.is_some_and(|shell| shell.under_way.contains(&node)) {
                     StayReason::UnderWay

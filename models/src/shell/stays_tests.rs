@@ -163,8 +163,28 @@ fn without_a_decision_it_is_said_why() {
             stop_reason,
             objective_before: 0.0,
             objective_after: 0.0,
+            worth: 0.0,
+            payback_ticks: None,
+            later: Vec::new(),
         };
         let stays = Stays::new(None, &state, &plan, false);
         assert_eq!(serde_json::to_value(stays).unwrap(), json!({"counts": {"pinned": 1, code: 4}}));
     }
+}
+
+#[test]
+fn whoever_would_not_be_away_by_the_deadline_is_too_late() {
+    use godwit_envs::cluster::Health;
+    let large = |workloads: &mut [WorkloadSpec]| workloads[2].state_gib = 100.0;
+    let (mut state, snapshot) = case(large);
+    state.health[0] = Health::Draining;
+    // At 1 GiB/s longer than a tick of 60 s.
+    state.deadline[0] = 1;
+    state.rebuild();
+    let mut case = (state, snapshot);
+    let found = reasons("", &Memory::default(), &case);
+    assert_eq!(found[..2], [(1, StayReason::PolicyStays), (2, StayReason::TooLate)]);
+    case.0.deadline[0] = 3;
+    let found = reasons("", &Memory::default(), &case);
+    assert_eq!(found[1], (2, StayReason::PolicyStays));
 }

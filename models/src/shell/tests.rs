@@ -1,6 +1,7 @@
 use super::*;
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
+use crate::plan::StopReason;
 use crate::plan::plan;
 use crate::plan::simulation_tests::simulate;
 use crate::testing::{cluster, random_state, rules};
@@ -397,4 +398,19 @@ fn plans_without_a_shell_break_limits() {
         others += u32::from(!broken.iter().all(is_late));
     }
     assert!(others > 50 && late > 5, "{others} and {late} of 200");
+}
+
+#[test]
+fn the_age_of_a_snapshot_from_the_future_is_negative_and_says_what_is_wrong() {
+    let rules = ShellRules { max_age_s: Some(60.0), ..ShellRules::default() };
+    for (taken_s, said) in [
+        (1_000.0, "got one of 100 s"),
+        (1_200.0, "got one of -100 s, as some clock is wrong"),
+        (1_100e12, "got one of -1099999999998900 s, which looks like milliseconds"),
+    ] {
+        let snapshot = snapshot(|snapshot| snapshot.taken_at_s = Some(taken_s));
+        let refusal = Shell::new(&rules, &Memory::default(), &snapshot, 1_100.0).err().unwrap();
+        assert!(refusal.to_string().ends_with(said), "{refusal}");
+        assert_eq!(refusal, Refusal::Stale { age_s: 1_100.0 - taken_s, limit_s: 60.0 });
+    }
 }

@@ -401,6 +401,7 @@ fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
 fn record(app: &App, decision: &Decision, comparison: Option<&Comparison>) {
     let metrics = &app.metrics;
     metrics.decided(&decision.plan);
+    metrics.found(&decision.findings);
     let timing = &decision.timing_us;
     for (stage, micros) in [
         ("snapshot", timing.snapshot),

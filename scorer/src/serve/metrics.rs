@@ -19,6 +19,9 @@ use super::planning::FallbackReason;
 use super::settings::Mode;
 use crate::decision_log::Counters;
 use crate::engine::Loaded;
+use crate::findings::{Duties, Findings};
+use crate::violations::KINDS;
+use crate::warnings::WarningCode;
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -54,6 +57,11 @@ struct OutcomeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabels {
     reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +120,9 @@ pub struct Metrics {
     returning_moves: Counter,
     overtaken: Family<ResultLabels, Counter>,
     feedback_moves: Family<StatusLabels, Counter>,
+    violations: Family<KindLabels, Counter>,
+    warnings: Family<CodeLabels, Counter>,
+    duties: Family<KindLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
     feedback: Counter,
     feedback_predicted: Histogram,
@@ -163,6 +174,9 @@ impl Metrics {
             returning_moves: Counter::default(),
             overtaken: Family::default(),
             feedback_moves: Family::default(),
+            violations: Family::default(),
+            warnings: Family::default(),
+            duties: Family::default(),
             fallbacks: Family::default(),
             feedback: Counter::default(),
             feedback_predicted: Histogram::new(GAINS),
@@ -198,6 +212,12 @@ impl Metrics {
         }
         for outcome in OUTCOMES {
             metrics.decisions.get_or_create(&OutcomeLabels { outcome }).inc_by(0);
+        }
+        for kind in KINDS {
+            metrics.violations.get_or_create(&KindLabels { kind }).inc_by(0);
+        }
+        for warning in WarningCode::ALL {
+            metrics.warnings.get_or_create(&CodeLabels { reason: code(&warning) }).inc_by(0);
         }
         for reason in FallbackReason::ALL.map(FallbackReason::name) {
             let labels = FallbackLabels { reason, to: fallback.to_owned() };
@@ -249,6 +269,21 @@ impl Metrics {
             "state_lost",
             "Times that what is remembered may not have been kept for the next start",
             self.state_lost.clone(),
+        );
+        r.register(
+            "input_violations",
+            "Rules that are broken in the snapshots decided about, by kind",
+            self.violations.clone(),
+        );
+        r.register(
+            "warnings",
+            "Warnings told with decisions, by what they are about; beyond 20 in one they are not told",
+            self.warnings.clone(),
+        );
+        r.register(
+            "duty_moves",
+            "Planned moves that leave nodes in trouble or mend broken rules",
+            self.duties.clone(),
         );
         r.register(
             "fallbacks",
@@ -380,6 +415,20 @@ impl Metrics {
             self.moves.get_or_create(&CodeLabels { reason: code(reason) }).inc();
         }
         self.gains.observe(f64::from(plan.objective_before - plan.objective_after));
+    }
+
+    /// This was told of a snapshot that was decided about.
+    pub fn found(&self, findings: &Findings) {
+        for (&kind, &count) in &findings.violation_counts {
+            self.violations.get_or_create(&KindLabels { kind }).inc_by(u64::from(count));
+        }
+        for warning in &findings.warnings {
+            self.warnings.get_or_create(&CodeLabels { reason: code(&warning.code) }).inc();
+        }
+        let Duties { evacuates, repairs } = findings.duties;
+        for (kind, count) in [("evacuates", evacuates), ("repairs", repairs)] {
+            self.duties.get_or_create(&KindLabels { kind }).inc_by(u64::from(count));
+        }
     }
 
     /// No plan could be returned although the snapshot was sound.

@@ -17,7 +17,7 @@ use godwit_envs::scenario::Mode;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::guard::violations;
-use godwit_models::plan::{LevelChange, PlannedMove, ReasonCode, tick_end_s};
+use godwit_models::plan::{LevelChange, Method, PlannedMove, ReasonCode, tick_end_s};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -199,6 +199,7 @@ fn resolve(
             downtime_s: 0.0,
             earliest_start_s: 0.0,
             expires_s,
+            method: source.map_or_else(Method::default, |node| Method::of(state, node)),
             reason: ReasonCode::MakesRoom,
         });
     }

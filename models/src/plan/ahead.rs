@@ -1,0 +1,93 @@
+//! Chains that go on in later ticks: where a tick's budget ends a plan half way through an exchange,
+//! its last moves are worth their costs only with moves that the policy makes next.
+//!
+//! The policy is asked for these in the simulator, with demand as it is now. The plan names them, so
+//! that whoever plans for the next tick can propose them first ([`crate::shell::Memory`]): where
+//! nothing has changed, a chain that was begun is finished.
+
+use super::worth::{held_from, level};
+use super::{Draft, Fencing};
+use crate::policy::Policy;
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::Action;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// Most ticks that a chain goes on for after its first.
+pub(crate) const MOST_TICKS: u32 = 3;
+
+/// A move of a later tick that moves of this one count on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LaterMove {
+    /// The workload's name.
+    pub workload_name: String,
+    /// Name of the node it goes to.
+    pub destination_name: String,
+}
+
+/// How a chain goes on.
+#[derive(Debug, Clone)]
+pub(super) struct Continuation {
+    /// Its moves in later ticks.
+    pub later: Vec<LaterMove>,
+    /// What the whole chain is worth.
+    pub worth: f64,
+}
+
+impl Draft {
+    /// How the moves from `first` on, which are not worth their costs yet, come to be in later ticks,
+    /// if they do. The draft's tick has no budget left.
+    pub(super) fn go_on(
+        &self,
+        first: usize,
+        policy: &mut dyn Policy,
+        deadline: Option<Instant>,
+        fence: &mut Fencing<'_>,
+    ) -> Option<Continuation> {
+        let mut state = self.scratch.clone();
+        if state.rules.episode.mode == Mode::Rebalance || state.moves_left > 0 {
+            return None;
+        }
+        let (spec, rules) = (state.spec.clone(), state.rules.clone());
+        let mut moved: Vec<usize> = self.moves.iter().map(|planned| planned.workload).collect();
+        let mut costs: f64 = self.moves[first..].iter().map(|m| f64::from(m.cost)).sum();
+        let mut waiting = 0.0;
+        let mut later = Vec::new();
+        for tick in 1..=MOST_TICKS.min(self.payback_ticks) {
+            let terms = state.run_transfers(rules.episode.tick_s);
+            waiting += level(&state.objective, &terms, 0);
+            state.start_tick();
+            while state.moves_left > 0 {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return None;
+                }
+                fence(&mut state, &[]);
+                for &k in &moved {
+                    state.fences.hold_workload(k, spec.workloads());
+                }
+                let Action::Migrate { workload, destination } = policy.act(&state) else {
+                    break;
+                };
+                let price = state.migrate(workload, destination).ok()?;
+                costs += f64::from(state.objective.value(&state.flow_terms(workload, &price)));
+                moved.push(workload);
+                later.push(LaterMove {
+                    workload_name: spec.workload_names[workload].clone(),
+                    destination_name: spec.node_names[destination].clone(),
+                });
+                let held = waiting + held_from(&state, tick, self.payback_ticks);
+                let worth = self.held[first] - held - costs;
+                // The moves so far may be short of their costs by one margin.
+                if worth > 2.0 * self.margin() {
+                    return Some(Continuation { later, worth });
+                }
+            }
+            if later.is_empty() {
+                return None;
+            }
+        }
+        None
+    }
+}

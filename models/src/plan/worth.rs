@@ -1,0 +1,242 @@
+//! The net-gain rule: what moves are worth, and which moves of a draft are.
+//!
+//! What counts is the weighted objective held over the payback time, by the simulator's own account:
+//! while transfers run source and destination both hold the demand, and afterwards demand follows
+//! the forecast, if the state has one. Moves come in chains: a chain ends with the first move with
+//! which it is worth more than it costs. What is behind the last chain is cut, and within a chain
+//! nothing is kept that the chain is worth as much without.
+//!
+//! Held levels are a function of the state alone. So in a world where nothing changes, plan after
+//! plan lowers one and the same number, and nothing can go to and fro for ever.
+
+use super::{Draft, Fencing, PlannedMove, ReasonCode, routes};
+use godwit_envs::objective::{LOAD_TERMS, Objective, Term};
+use godwit_envs::scenario::Mode;
+use godwit_envs::state::ClusterState;
+use std::ops::Range;
+
+/// Share of the terms that sums of 32-bit numbers may be off by.
+const ROUNDING: f64 = 1e-6;
+
+/// Moves that are worth their costs together, and not before the last of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chain {
+    /// Positions of its moves.
+    pub moves: Range<usize>,
+    /// What it is kept for.
+    pub end: End,
+}
+
+/// What a chain is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is worth its costs.
+    Pays,
+    /// Its last move has to be made whatever it costs.
+    IsDue,
+    /// It is worth its costs with moves of later ticks.
+    GoesOn,
+}
+
+/// What a draft's moves come to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Chains {
+    /// The chains in order; moves behind the last one are worth nothing.
+    pub chains: Vec<Chain>,
+    /// What the chains lower the held objective by, costs taken off; those that are due left out.
+    pub worth: f64,
+}
+
+impl Chains {
+    /// Number of moves up to the end of the last chain.
+    pub fn end(&self) -> usize {
+        self.chains.last().map_or(0, |chain| chain.moves.end)
+    }
+
+    /// Whether those that are not due, if there are any, are worth so much.
+    pub fn are_worth(&self, least: f64) -> bool {
+        self.worth >= least || self.chains.iter().all(|chain| chain.end == End::IsDue)
+    }
+}
+
+/// The weighted objective that a state holds over `ticks` ticks if nothing more is moved, in units
+/// of the objective times ticks. In rebalance scenarios, where no time passes, the objective once.
+pub(super) fn held(state: &ClusterState, ticks: u32) -> f64 {
+    if state.rules.episode.mode == Mode::Rebalance {
+        return level(&state.objective, &state.level_terms(), state.reassignment_cost());
+    }
+    held_from(state, 0, ticks)
+}
+
+/// [`held`] of an online state in which `passed` of these ticks are over, from then on. Its demand and
+/// forecast are still those of the first.
+pub(super) fn held_from(state: &ClusterState, passed: u32, ticks: u32) -> f64 {
+    let tick_s = state.rules.episode.tick_s;
+    let (from, to) = (f64::from(passed), f64::from(ticks));
+    let longest = longest_transfer_s(state);
+    let in_transit = (f64::from(longest) / f64::from(tick_s)).min(to - from);
+    if in_transit <= 0.0 {
+        return held_settled(state, from, to);
+    }
+    let mut state = state.clone();
+    let terms = state.run_transfers(longest.min(tick_s * (ticks - passed) as f32));
+    let transient = level(&state.objective, &terms, 0) * in_transit;
+    if in_transit >= to - from {
+        return transient;
+    }
+    // Rounding may leave the last transfer a little time.
+    while !state.transfers.is_empty() {
+        state.run_transfers(longest_transfer_s(&state));
+    }
+    transient + held_settled(&state, from + in_transit, to)
+}
+
+/// The same between two times, in ticks from now, of a state without transfers: from view to view
+/// the level changes evenly, and stays what it is after the last.
+fn held_settled(state: &ClusterState, from: f64, to: f64) -> f64 {
+    let mut terms = state.level_terms();
+    let (mut at, mut last) = (0.0, level(&state.objective, &terms, 0));
+    let mut sum = 0.0;
+    for (&horizon, outlook) in state.rules.forecast.horizons.iter().zip(&state.forecast) {
+        terms[..LOAD_TERMS].copy_from_slice(&outlook.terms(&state.objective));
+        let (next_at, next) = (f64::from(horizon), level(&state.objective, &terms, 0));
+        let (begin, end) = (from.max(at), to.min(next_at));
+        if begin < end {
+            let slope = (next - last) / (next_at - at);
+            sum += (end - begin) * (last + slope * ((begin + end) / 2.0 - at));
+        }
+        (at, last) = (next_at, next);
+    }
+    sum + (to - from.max(at)).max(0.0) * last
+}
+
+fn longest_transfer_s(state: &ClusterState) -> f32 {
+    state.transfers.iter().map(|transfer| transfer.remaining_s).fold(0.0, f32::max)
+}
+
+/// The weighted sum in double precision, with the machine-reassignment cost as the whole number that
+/// it is.
+pub(super) fn level(objective: &Objective, terms: &[f32], reassignment_cost: i64) -> f64 {
+    let weighted =
+        objective.weights.iter().zip(terms).enumerate().map(|(term, (&weight, &value))| {
+            let value = match term {
+                term if term == Term::MachineReassignment as usize => reassignment_cost as f64,
+                _ => f64::from(value),
+            };
+            f64::from(weight) * value
+        });
+    weighted.sum()
+}
+
+impl Draft {
+    /// The chains of the moves so far.
+    pub(super) fn chains(&self) -> Chains {
+        let margin = self.margin();
+        let mut found = Chains::default();
+        let mut first = 0;
+        for (at, is_due) in self.due.iter().enumerate() {
+            let worth = self.worth_of(first..at + 1);
+            if *is_due || worth > margin {
+                let end = if *is_due { End::IsDue } else { End::Pays };
+                found.chains.push(Chain { moves: first..at + 1, end });
+                found.worth += if *is_due { 0.0 } else { worth };
+                first = at + 1;
+            }
+        }
+        found
+    }
+
+    /// What the held objective falls by with these moves, costs taken off.
+    pub(super) fn worth_of(&self, moves: Range<usize>) -> f64 {
+        let costs: f64 = self.moves[moves.clone()].iter().map(|m| f64::from(m.cost)).sum();
+        self.held[moves.start] - self.held[moves.end] - costs
+    }
+
+    /// What a chain has to be worth: more than rounding may come to. The cost of a
+    /// machine-reassignment problem is exact.
+    pub(super) fn margin(&self) -> f64 {
+        let exact = f64::from(self.scratch.objective.weights[Term::MachineReassignment as usize])
+            * self.settled.reassignment_cost() as f64;
+        ROUNDING * (self.held[0] - exact).abs().max(1.0)
+    }
+
+    /// The draft with these chains of it alone, each with no move that it is worth as much without.
+    /// `state` is what the draft began with. Where it is not worth `enough`, only the chains that
+    /// are due are left.
+    pub(super) fn worthwhile(
+        mut self,
+        state: &ClusterState,
+        found: &Chains,
+        enough: bool,
+        fence: &mut Fencing<'_>,
+    ) -> Self {
+        let is_kept = |chain: &&Chain| enough || chain.end == End::IsDue;
+        let all = found.chains.iter().filter(is_kept).count() == found.chains.len();
+        if all && found.chains.iter().all(|chain| chain.moves.len() == 1) {
+            self.truncate(found.end());
+            return self;
+        }
+        let anew = || Draft::new(state, self.expires_s, self.payback_ticks);
+        let mut draft = anew();
+        for chain in found.chains.iter().filter(is_kept) {
+            if !draft.add_chain(chain, &self.moves[chain.moves.clone()], fence) {
+                if !all {
+                    return anew();
+                }
+                // Something that was left out served a later chain, too.
+                self.truncate(found.end());
+                return self;
+            }
+        }
+        draft
+    }
+
+    /// Adds the moves of a chain that it needs; `false`, and a draft of no use, if they are not
+    /// possible here or not worth their costs.
+    fn add_chain(&mut self, chain: &Chain, moves: &[PlannedMove], fence: &mut Fencing<'_>) -> bool {
+        let first = self.moves.len();
+        let mut kept: Vec<(usize, usize)> =
+            moves.iter().map(|planned| (planned.workload, planned.destination)).collect();
+        if chain.end == End::GoesOn {
+            return self.add(&kept, fence);
+        }
+        let mut best = self.clone();
+        if !best.add(&kept, fence) {
+            return false;
+        }
+        for at in (0..kept.len() - 1).rev() {
+            let mut fewer = kept.clone();
+            fewer.remove(at);
+            let mut shorter = self.clone();
+            if shorter.add(&fewer, fence)
+                && shorter.worth_of(first..shorter.moves.len())
+                    >= best.worth_of(first..best.moves.len())
+            {
+                (kept, best) = (fewer, shorter);
+            }
+        }
+        *self = best;
+        self.chains().end() == self.moves.len()
+    }
+
+    fn add(&mut self, moves: &[(usize, usize)], fence: &mut Fencing<'_>) -> bool {
+        moves.iter().all(|&(workload, destination)| {
+            fence(&mut self.scratch, &self.moves);
+            self.migrate(workload, destination) == Ok(true)
+        })
+    }
+}
+
+/// Says of moves that improve nothing by themselves what they are for.
+pub(super) fn give_reasons(moves: &mut [PlannedMove], found: &Chains) {
+    for chain in &found.chains {
+        let last = chain.moves.end - 1;
+        if moves[last].reason == ReasonCode::MakesRoom {
+            moves[last].reason = ReasonCode::AheadOfDemand;
+        }
+    }
+    for planned in &mut moves[found.end()..] {
+        planned.reason = ReasonCode::BeginsChain;
+    }
+    routes::mark_parking(moves);
+}
