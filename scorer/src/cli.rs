@@ -290,7 +290,7 @@ pub struct LimitArgs {
     pub keep_decisions: usize,
     /// Most bytes of their answers; the oldest make room, and an answer that alone is larger is not
     /// kept
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
     pub keep_decisions_bytes: usize,
 }
 

@@ -39,8 +39,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Refused> {
         use std::os::unix::fs::PermissionsExt;
         let mode = file.metadata().map_err(readable)?.permissions().mode();
         if mode & 0o007 != 0 {
-            let expected = "a file that others cannot read (chmod o-rwx; mode 0440 for a mounted \
-                            secret)";
+            let expected = "a file that others cannot read (chmod o-rwx)";
             return Err(Refused { expected, got: format!("mode {:03o}", mode & 0o777) });
         }
     }
