@@ -110,7 +110,7 @@ impl Files {
             _lock: lock,
         };
         // A folder that is full of young files keeps nobody from starting: the first line has room.
-        let (old, _) = files.to_remove(0, true).map_err(refuse)?;
+        let (old, _) = files.surplus(0, true).map_err(refuse)?;
         files.begin().map_err(refuse)?;
         files.remove(&old);
         Ok(files)
@@ -148,7 +148,7 @@ impl Files {
         let grown = self.current.as_ref().map_or(0, |current| current.bytes) + size;
         let old = if new || self.others + grown > self.bound() {
             let header = if new { self.limits.line()?.len() as u64 } else { 0 };
-            let (old, fits) = self.to_remove(header + size, new)?;
+            let (old, fits) = self.surplus(header + size, new)?;
             if !fits {
                 return Err(io::ErrorKind::QuotaExceeded.into());
             }
@@ -169,7 +169,7 @@ impl Files {
 
     /// The oldest files, as far as they have to go before `size` more bytes are written, and whether
     /// there is room for these then; `new` if another file is begun for them.
-    fn to_remove(&mut self, size: u64, new: bool) -> io::Result<(Vec<PathBuf>, bool)> {
+    fn surplus(&mut self, size: u64, new: bool) -> io::Result<(Vec<PathBuf>, bool)> {
         let mut files = match log_files(&self.folder) {
             // It may be made again, or not: whoever begins a file will see.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

@@ -210,7 +210,9 @@ impl Writer {
             }
             Err(error) => {
                 self.counters.lost.inc();
-                let full = error.kind() == io::ErrorKind::QuotaExceeded;
+                // A quota of the system's own is an error of the system.
+                let full =
+                    error.kind() == io::ErrorKind::QuotaExceeded && error.raw_os_error().is_none();
                 if full && self.counters.full.set(1) == 0 {
                     tracing::error!(
                         bound_bytes = self.files.bound(),
