@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use bytes::Bytes;
-use godwit_models::artifact::ArtifactError;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +20,7 @@ use super::history::History;
 use super::metrics::Metrics;
 use super::model::LiveModel;
 use super::pool::{Planners, Pool, Worker};
+use super::reload::ReloadError;
 use super::settings::Settings;
 use crate::decision_log::{DecisionLog, Event};
 use crate::engine::Loaded;
@@ -87,7 +87,7 @@ impl App {
             log: log.transpose()?,
             pool: Pool::start(settings.workers, &model, planners, &metrics)?,
             permits: Semaphore::new(settings.bounds.requests as usize),
-            history: History::new(settings.bounds.decisions),
+            history: History::new(settings.bounds.decisions, settings.bounds.decisions_bytes),
             draining: AtomicBool::new(false),
             desk: Desk::new(halted),
             drift: Drift::new(settings.fallback.demotion),
@@ -110,8 +110,8 @@ impl App {
     }
 
     /// Another artifact was to be loaded, because of a request or of a change of the file.
-    pub fn reloaded(&self, trigger: &'static str, reloaded: &Result<Arc<Loaded>, ArtifactError>) {
-        self.metrics.reloaded(trigger, reloaded.as_deref().ok());
+    pub fn reloaded(&self, trigger: &'static str, reloaded: &Result<Arc<Loaded>, ReloadError>) {
+        self.metrics.reloaded(trigger, reloaded.as_deref().map_err(ReloadError::reason));
         if reloaded.is_ok() {
             self.clear_record();
         }
@@ -210,7 +210,7 @@ pub mod tests {
             panic!("no serve")
         };
         let settings = Settings::new(&args).unwrap();
-        let model = LiveModel::open(settings.model.clone()).unwrap();
+        let model = LiveModel::open(settings.model.clone(), false).unwrap();
         Arc::new(App::start(settings, Arc::new(model)).unwrap())
     }
 

@@ -1,13 +1,14 @@
 //! What clients are told when something is wrong: a status, a stable code and a sentence.
 
+use axum::extract::rejection::QueryRejection;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use godwit_envs::input::InputError;
-use godwit_models::artifact::ArtifactError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::reload::ReloadError;
 use crate::engine::EngineError;
 
 /// The body of every answer that is an error.
@@ -57,6 +58,11 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
     }
 
+    /// A query that the route does not take.
+    pub fn query(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
+    }
+
     /// The decision could not be put down, and must be.
     pub fn log_failed() -> Self {
         let message = "expected to write the decision's record, got a failure (see the log)";
@@ -99,9 +105,13 @@ impl ApiError {
     }
 }
 
-impl From<ArtifactError> for ApiError {
-    fn from(error: ArtifactError) -> Self {
-        Self::new(StatusCode::CONFLICT, "artifact_refused", error.to_string())
+impl From<ReloadError> for ApiError {
+    fn from(error: ReloadError) -> Self {
+        let code = match error {
+            ReloadError::OtherRules { .. } => "other_rules",
+            ReloadError::Artifact(_) | ReloadError::Slow(_) => "artifact_refused",
+        };
+        Self::new(StatusCode::CONFLICT, code, error.to_string())
     }
 }
 

@@ -1,16 +1,17 @@
 //! What every request passes: a name, the token, counting, one line in the log.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
-use super::app::{App, Arrival, Shared};
-use super::error::{ApiError, ErrorCode};
-use super::routes::{Route, route};
+use super::access::{Access, admit};
+use super::app::{Arrival, Shared};
+use super::error::ErrorCode;
+use super::routes::route;
+use super::settings::Settings;
 
 /// Header with the name of the request.
 const REQUEST_ID: &str = "x-request-id";
@@ -23,7 +24,10 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = path.and_then(route);
     let method = request.method().clone();
-    let mut response = match admit(&app, route, &request) {
+    // Paths that are no route tell nobody anything before a token is shown.
+    let access = route.map_or(Access::Read, |route| route.access);
+    let Settings { tokens, hosts, .. } = &app.settings;
+    let mut response = match admit(tokens.as_ref(), hosts, access, &request) {
         Ok(()) => {
             let until = at + app.settings.bounds.request_timeout;
             request.extensions_mut().insert(Arrival { id: id.clone(), at, until });
@@ -44,27 +48,6 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
-}
-
-/// Whether this request may be answered at all.
-fn admit(app: &App, route: Option<&Route>, request: &Request) -> Result<(), ApiError> {
-    if route.is_some_and(|route| route.open) {
-        return Ok(());
-    }
-    match &app.settings.token {
-        Some(token) if token.is_shown_in(request.headers()) => Ok(()),
-        Some(_) => {
-            let message = "expected the header authorization: Bearer <token> with the right token";
-            Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
-        }
-        // Any page that someone opens in a browser on this machine could otherwise resume what
-        // was halted.
-        None if request.headers().contains_key(ORIGIN) => {
-            let message = "expected no request of a web page (header origin) without --token-file";
-            Err(ApiError::new(StatusCode::FORBIDDEN, "web_page", message))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Counts a request as being answered, until it is answered or its connection is gone.

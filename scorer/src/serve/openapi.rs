@@ -4,6 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::access::Access;
 use super::decisions::IDEMPOTENCY_KEY;
 use super::error::ErrorBody;
 use super::metrics::CONTENT_TYPE;
@@ -30,7 +31,18 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token of --token-file, which is taken everywhere",
+                },
+                "read_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token of --read-token-file, which only reads",
+                },
+            },
         },
         // Where the service was started without a token, none is asked for.
         "security": [{"token": []}, {}],
@@ -52,8 +64,11 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
-    if route.open {
+    if route.access == Access::Open {
         operation["security"] = json!([]);
+    }
+    if route.access == Access::Read {
+        operation["security"] = json!([{"token": []}, {"read_token": []}, {}]);
     }
     json!({method: operation})
 }
@@ -68,7 +83,7 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     responses.insert("200".to_owned(), json!({"description": route.summary, "content": ok}));
     let schema = generator.subschema_for::<ErrorBody>();
     let content = json!({"application/json": {"schema": schema}});
-    let everywhere: &[u16] = if route.open { &[] } else { &[401, 403] };
+    let everywhere: &[u16] = if route.access == Access::Open { &[] } else { &[401, 403] };
     for status in everywhere.iter().chain(route.errors) {
         let description = axum::http::StatusCode::from_u16(*status)
             .ok()

@@ -12,6 +12,7 @@ use godwit_envs::snapshot::Snapshot;
 use schemars::{Schema, SchemaGenerator};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::access::Access;
 use super::app::Shared;
 use super::decisions::{PlanQuery, ServedDecision};
 use super::drift::Standing;
@@ -32,8 +33,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
-    /// Whether it is answered without the token.
-    pub open: bool,
+    /// What it is answered for.
+    pub access: Access,
     /// Whether clients may name their question, so that the same again is answered the same.
     pub repeatable: bool,
     /// What it takes in its query.
@@ -112,6 +113,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v1/decisions/{id}",
         summary: "A recent decision as it was sent",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(decisions::find)),
         answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
         errors: &[404],
@@ -134,16 +136,18 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v1/model",
         summary: "The artifact that decides",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(control::model)),
         answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
         ..PLAIN
     },
     Route {
         path: "/v1/model/reload",
-        summary: "Read the artifact again; the old one stays if the new one fails a check",
+        summary: "Read the artifact again; the old one stays if the new one fails a check or has other rules",
+        query: Some(|g| g.subschema_for::<control::ReloadQuery>()),
         endpoint: Endpoint::Post(|| post(control::reload)),
         answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
-        errors: &[409, 500],
+        errors: &[400, 409, 500],
         ..PLAIN
     },
     Route {
@@ -156,6 +160,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2",
         summary: "The service (Open Inference Protocol)",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::server)),
         answer: Answer::Json(|g| g.subschema_for::<ServerMetadata>()),
         ..PLAIN
@@ -163,7 +168,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/health/live",
         summary: "Whether the process is alive",
-        open: true,
+        access: Access::Open,
         endpoint: Endpoint::Get(|| get(control::live)),
         answer: Answer::Json(|g| g.subschema_for::<control::Live>()),
         ..PLAIN
@@ -171,7 +176,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/health/ready",
         summary: "Whether requests should be sent here",
-        open: true,
+        access: Access::Open,
         endpoint: Endpoint::Get(|| get(control::ready)),
         answer: Answer::Json(|g| g.subschema_for::<control::Ready>()),
         ..PLAIN
@@ -179,6 +184,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/models/{model}",
         summary: "Inputs and outputs of the network",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::model)),
         answer: Answer::Json(|g| g.subschema_for::<ModelMetadata>()),
         errors: &[404],
@@ -187,6 +193,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/models/{model}/ready",
         summary: "Whether the network can be asked",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::model_ready)),
         answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
         errors: &[404],
@@ -203,6 +210,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/metrics",
         summary: "What is counted and measured, for Prometheus",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(control::metrics)),
         answer: Answer::Text,
         ..PLAIN
@@ -210,6 +218,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/openapi.json",
         summary: "This interface as an OpenAPI document",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(control::openapi)),
         answer: Answer::Any,
         ..PLAIN
@@ -220,7 +229,7 @@ pub const ROUTES: &[Route] = &[
 const PLAIN: Route = Route {
     path: "",
     summary: "",
-    open: false,
+    access: Access::Write,
     repeatable: false,
     query: None,
     endpoint: Endpoint::Get(MethodRouter::new),

@@ -121,7 +121,7 @@ impl Service {
     pub fn begin(&self, path: &str, body: &[u8]) -> TcpStream {
         let mut stream = self.connect();
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}");
         write!(stream, "{head}\r\nconnection: close\r\n\r\n").unwrap();
         stream.write_all(&body[..length / 2]).unwrap();
         stream
