@@ -1,16 +1,19 @@
 //! `decide` and `stream`: a snapshot in, a plan out.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use godwit_envs::input::InputError;
 use serde::Serialize;
 
 use crate::cli::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
 use crate::decision::Decision;
 use crate::engine::{Engine, EngineError, Loaded, PlanLimits};
+use crate::lines::{Line, Lines};
+use crate::problem::{ErrorBody, LINE_TOO_LARGE, MALFORMED_JSON, engine_code};
 use crate::safety::Safety;
 
 /// `godwit-scorer decide`.
@@ -27,27 +30,28 @@ pub fn decide(args: &DecideArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What `stream` prints for a line that cannot be decided about.
+#[derive(Serialize)]
+struct Refused {
+    /// Number of the line, from 1.
+    line: usize,
+    /// As `serve` answers it.
+    #[serde(flatten)]
+    body: ErrorBody,
+}
+
 /// `godwit-scorer stream`. A line that cannot be decided about yields `{"line": .., "error": ..}`
 /// and the next one is read: a live cluster sends another snapshot soon.
 pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
-    #[derive(Serialize)]
-    struct Refusal {
-        line: usize,
-        error: String,
-    }
     let mut scorer = Scorer::new(&args.policy, &args.tell)?;
     let mut out = io::stdout().lock();
-    for (at, line) in io::stdin().lock().lines().enumerate() {
-        let number = at + 1;
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let json = match scorer.decide(&line, &format!("line {number}")) {
-            Ok(decision) => serde_json::to_string(&decision)?,
-            Err(error) => {
-                serde_json::to_string(&Refusal { line: number, error: error.to_string() })?
-            }
+    let mut lines = Lines::new(io::stdin().lock(), args.max_line_bytes);
+    for number in 1.. {
+        let Some(line) = lines.next().context("standard input: cannot read on")? else { break };
+        let json = match scorer.decide_line(&line, number, args.max_line_bytes) {
+            Ok(None) => continue,
+            Ok(Some(decision)) => serde_json::to_string(&decision)?,
+            Err(body) => serde_json::to_string(&Refused { line: number, body })?,
         };
         scorer.read_us = 0;
         writeln!(out, "{json}")?;
@@ -83,6 +87,35 @@ impl Scorer {
             },
             deadline: args.deadline_ms.map(Duration::from_millis),
         })
+    }
+
+    /// The decision about a line; none about one that is blank.
+    fn decide_line(
+        &mut self,
+        line: &Line<'_>,
+        number: usize,
+        most_bytes: usize,
+    ) -> Result<Option<Decision>, ErrorBody> {
+        let label = format!("line {number}");
+        let bytes = match *line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong(got) => {
+                let message = format!(
+                    "{label}: expected at most {most_bytes} bytes, got {got} (see --max-line-bytes)"
+                );
+                return Err(ErrorBody::new(LINE_TOO_LARGE, message));
+            }
+        };
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let message = format!("{label}: expected JSON in UTF-8, got {error}");
+            ErrorBody::new(MALFORMED_JSON, message)
+        })?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let refused =
+            |error: EngineError| ErrorBody::new(engine_code(&error, bytes), error.to_string());
+        self.decide(text, &label).map(Some).map_err(refused)
     }
 
     fn decide(&mut self, text: &str, label: &str) -> Result<Decision, EngineError> {

@@ -7,6 +7,8 @@ mod decision;
 mod decision_log;
 mod engine;
 mod inspect;
+mod lines;
+mod problem;
 mod replay;
 mod safety;
 mod serve;

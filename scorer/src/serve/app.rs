@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use godwit_models::artifact::ArtifactError;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Admission;
 use super::body::read;
 use super::drift::Drift;
 use super::error::ApiError;
@@ -45,7 +45,7 @@ pub struct App {
     /// Names requests.
     pub ids: Ids,
     pool: Pool,
-    permits: Semaphore,
+    admission: Admission,
     halted: AtomicBool,
 }
 
@@ -80,10 +80,17 @@ impl App {
             .log
             .take()
             .map(|log| DecisionLog::start(log.files, log.sync, log.required, metrics.log.clone()));
+        let admission = Admission::new(&settings.bounds);
         Ok(Self {
             log: log.transpose()?,
-            pool: Pool::start(settings.workers, &model, planners, &metrics)?,
-            permits: Semaphore::new(settings.bounds.requests as usize),
+            pool: Pool::start(
+                settings.workers,
+                admission.small_bytes(),
+                &model,
+                planners,
+                &metrics,
+            )?,
+            admission,
             history: History::new(settings.bounds.decisions),
             draining: AtomicBool::new(false),
             halted: AtomicBool::new(false),
@@ -143,10 +150,12 @@ impl App {
         work: impl FnOnce(&App, &mut Worker, &Bytes) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let bounds = &self.settings.bounds;
-        let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy(bounds.requests))?;
+        let mut permit = self.admission.enter(body.size_hint().exact())?;
         let body = read(body, bounds.body_bytes, arrival.until).await?;
+        let bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        permit.has_come(bytes);
         let app = Arc::clone(self);
-        let done = self.pool.run(move |worker| work(&app, worker, &body));
+        let done = self.pool.run(bytes, move |worker| work(&app, worker, &body.to_bytes()));
         match timeout_at(arrival.until, done).await {
             Ok(Ok(done)) => done,
             Ok(Err(_lost)) => Err(ApiError::internal()),

@@ -1,16 +1,16 @@
 //! What every request passes: a name, the token, counting, one line in the log.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, ORIGIN, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::app::{App, Arrival, Shared};
-use super::error::{ApiError, ErrorCode};
-use super::routes::{Route, route};
+use super::error::{ApiError, Told, for_inference};
+use super::routes::{Route, is_inference, route};
 
 /// Header with the name of the request.
 const REQUEST_ID: &str = "x-request-id";
@@ -23,6 +23,7 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = path.and_then(route);
     let method = request.method().clone();
+    let is_inference = is_inference(request.uri().path());
     let mut response = match admit(&app, route, &request) {
         Ok(()) => {
             let until = at + app.settings.bounds.request_timeout;
@@ -33,7 +34,10 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     };
     let status = response.status().as_u16();
     let path = route.map_or("unknown", |route| route.path);
-    let code = response.extensions().get().map(|ErrorCode(code)| *code);
+    let code = response.extensions().get().map(|Told { code, .. }| *code);
+    if is_inference {
+        response = for_inference(response);
+    }
     app.metrics.answered(path, status, at.elapsed());
     if let Some(code) = code {
         app.metrics.refused(code);
@@ -51,6 +55,12 @@ fn admit(app: &App, route: Option<&Route>, request: &Request) -> Result<(), ApiE
     if route.is_some_and(|route| route.open) {
         return Ok(());
     }
+    is_let_in(app, request)?;
+    encodings(request.headers())
+}
+
+/// Whether whoever sends this request is let in.
+fn is_let_in(app: &App, request: &Request) -> Result<(), ApiError> {
     match &app.settings.token {
         Some(token) if token.is_shown_in(request.headers()) => Ok(()),
         Some(_) => {
@@ -65,6 +75,20 @@ fn admit(app: &App, route: Option<&Route>, request: &Request) -> Result<(), ApiE
         }
         None => Ok(()),
     }
+}
+
+/// Refuses bodies that would have to be decoded before they can be read.
+fn encodings(headers: &HeaderMap) -> Result<(), ApiError> {
+    for (name, served) in [(CONTENT_ENCODING, "identity"), (TRANSFER_ENCODING, "chunked")] {
+        let values = headers.get_all(&name).iter();
+        let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(got) = values.find(|value| !value.trim().eq_ignore_ascii_case(served)) {
+            let message = format!("{name}: expected none or {served}, got {got:?}");
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(ApiError::new(status, "unsupported_encoding", message));
+        }
+    }
+    Ok(())
 }
 
 /// Counts a request as being answered, until it is answered or its connection is gone.

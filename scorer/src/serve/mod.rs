@@ -4,8 +4,10 @@
 //! count and halt; decisions are made on threads of their own (`pool`). Nothing is kept on
 //! disk but the decision log, if one is asked for.
 
+mod admission;
 mod app;
 mod auth;
+mod binary;
 mod body;
 mod control;
 mod decisions;
@@ -22,8 +24,11 @@ mod metrics;
 mod model;
 mod openapi;
 mod patience;
+mod places;
 mod planning;
 mod pool;
+mod process;
+mod queue;
 mod returns;
 mod routes;
 mod settings;

@@ -65,7 +65,7 @@ pub enum Answer {
 }
 
 /// Errors of routes that take a document.
-const WORK: &[u16] = &[400, 408, 413, 422, 500, 503];
+const WORK: &[u16] = &[400, 408, 413, 415, 422, 500, 503];
 
 /// All routes.
 pub const ROUTES: &[Route] = &[
@@ -102,7 +102,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Say what was carried out of a plan and how the cluster is since: what it gained",
         endpoint: Endpoint::Send(|g| g.subschema_for::<Feedback>(), || post(feedback::feedback)),
         answer: Answer::Json(|g| g.subschema_for::<Evaluation>()),
-        errors: &[400, 404, 408, 409, 413, 422, 500, 503],
+        errors: &[400, 404, 408, 409, 413, 415, 422, 500, 503],
         ..PLAIN
     },
     Route {
@@ -181,8 +181,24 @@ pub const ROUTES: &[Route] = &[
         ..PLAIN
     },
     Route {
+        path: "/v2/models/{model}/versions/{version}",
+        summary: "Inputs and outputs of this version of the network",
+        endpoint: Endpoint::Get(|| get(inference::model)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelMetadata>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
         path: "/v2/models/{model}/ready",
         summary: "Whether the network can be asked",
+        endpoint: Endpoint::Get(|| get(inference::model_ready)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}/ready",
+        summary: "Whether this version of the network can be asked",
         endpoint: Endpoint::Get(|| get(inference::model_ready)),
         answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
         errors: &[404],
@@ -193,7 +209,15 @@ pub const ROUTES: &[Route] = &[
         summary: "Value the candidates of an observation",
         endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
         answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
-        errors: &[400, 404, 408, 413, 422, 500, 503],
+        errors: &[400, 404, 408, 413, 415, 422, 500, 503],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}/infer",
+        summary: "Value the candidates of an observation with this version",
+        endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
+        answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
+        errors: &[400, 404, 408, 413, 415, 422, 500, 503],
         ..PLAIN
     },
     Route {
@@ -226,6 +250,11 @@ const PLAIN: Route = Route {
 /// The route with this path.
 pub fn route(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.path == path)
+}
+
+/// Whether this is a path of the Open Inference Protocol.
+pub fn is_inference(path: &str) -> bool {
+    path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Everything that is served.
