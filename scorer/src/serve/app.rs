@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, HttpBody};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use godwit_models::artifact::ArtifactError;
 use tokio::time::{Instant, timeout_at};
 
@@ -151,11 +151,12 @@ impl App {
     ) -> Result<T, ApiError> {
         let bounds = &self.settings.bounds;
         let mut permit = self.admission.enter(body.size_hint().exact())?;
-        let body = read(body, bounds.body_bytes, arrival.until).await?;
-        let bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let mut body = read(body, bounds.body_bytes, arrival.until).await?;
+        let bytes = body.remaining();
         permit.has_come(bytes);
         let app = Arc::clone(self);
-        let done = self.pool.run(bytes, move |worker| work(&app, worker, &body.to_bytes()));
+        let done =
+            self.pool.run(bytes, move |worker| work(&app, worker, &body.copy_to_bytes(bytes)));
         match timeout_at(arrival.until, done).await {
             Ok(Ok(done)) => done,
             Ok(Err(_lost)) => Err(ApiError::internal()),

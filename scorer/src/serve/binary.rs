@@ -64,9 +64,12 @@ pub fn attach(tensors: &mut [Tensor], mut behind: Bytes) -> Result<(), ApiError>
     Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_tensor", message))
 }
 
+/// The element that bytes of its width are.
+type Decode = fn(&[u8]) -> Option<Element>;
+
 /// The elements that these bytes are; `None` where a part of one is left, or nobody knows the type.
 pub fn elements(datatype: &str, bytes: &[u8]) -> Option<impl Iterator<Item = Element>> {
-    let (width, decode): (usize, fn(&[u8]) -> Option<Element>) = match datatype {
+    let (width, decode): (usize, Decode) = match datatype {
         "BOOL" => (1, |bytes| {
             Some(match *bytes {
                 [0] => Element::Bool(false),

@@ -276,7 +276,7 @@ mod tests {
         };
         let one = [enter("10.0.0.1"), enter("::ffff:10.0.0.1")];
         assert_eq!(enter("10.0.0.1").unwrap_err(), NoPlace::ClientFull);
-        let network = [enter("2001:db8::1"), enter("2001:db8::2:0:0:0:1")];
+        let network = [enter("2001:db8::1"), enter("2001:db8::2:0:0:1")];
         assert_eq!(enter("2001:db8::3").unwrap_err(), NoPlace::ClientFull);
         let here = [0; 4].map(|_| enter("127.0.0.1"));
         assert!(one.iter().chain(&network).chain(&here).all(Result::is_ok));

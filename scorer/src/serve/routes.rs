@@ -336,16 +336,19 @@ mod tests {
         let app = app("");
         let until = Instant::now() + Duration::from_millis(20);
         let arrival = Arrival { id: "test".to_owned(), at: Instant::now(), until };
-        let slow = app.work(&arrival, Body::empty(), |_, _, _| {
-            std::thread::sleep(Duration::from_millis(200));
-            Ok(())
-        });
+        let slow = || {
+            app.work(&arrival, Body::empty(), |_, _, _| {
+                std::thread::sleep(Duration::from_millis(200));
+                Ok(())
+            })
+        };
         let waiting = app.work(&arrival, Body::empty(), |app, _, _| {
             app.metrics.panics.inc();
             Ok(())
         });
-        let (slow, waiting) = tokio::join!(slow, waiting);
-        for given_up in [slow, waiting] {
+        // One for the worker, and one for its second for small bodies.
+        let (first, second, waiting) = tokio::join!(slow(), slow(), waiting);
+        for given_up in [first, second, waiting] {
             assert_eq!(given_up.unwrap_err().into_response().status(), 503);
         }
         let until = Instant::now() + Duration::from_secs(10);
