@@ -119,7 +119,7 @@ def beside(service, small, large, clients, seconds, pause_s):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="founding-10x50")
+    parser.add_argument("--model", default="quickstart")
     parser.add_argument("--program", default="target/release/godwit-scorer")
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement")
     parser.add_argument("--repeat", type=int, default=3, help="rounds of alone, beside 1, beside 4")

@@ -7,6 +7,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use support::Fixture;
 use support::greedy::greedy_bodies;
-use support::service::{PATIENCE, Service, eventually, rest};
+use support::service::{PATIENCE, Service, command, eventually, rest};
 
 const HEALTH: &str = "GET /v2/health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
@@ -31,7 +32,8 @@ fn small_plans_do_not_wait_for_large_ones() {
     let fixture = Fixture::new("quickstart");
     let (large, small) = (large(&fixture), std::fs::read(fixture.snapshot()).unwrap());
     for workers in ["1", "2"] {
-        let service = Service::start(&fixture, &["--workers", workers]);
+        let bounds = ["--workers", workers, "--request-timeout-ms", "60000"];
+        let service = Service::start(&fixture, &bounds);
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let greedy: Vec<_> = (0..4)
@@ -126,6 +128,21 @@ fn half_open_headers_keep_nobody_out() {
     held.extend((0..50).map(|_| half_open()));
     slow.write_all(&body[body.len() / 2..]).unwrap();
     assert!(rest(slow).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn half_open_headers_keep_nobody_out_where_files_are_scarce() {
+    let fixture = Fixture::new("founding-3x3");
+    let plain = command(&fixture, &[]);
+    let mut few_files = Command::new("sh");
+    few_files.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]);
+    few_files.arg(plain.get_program()).args(plain.get_args());
+    let service = Service::spawn(&fixture, few_files);
+    assert_eq!(service.metric("process_max_fds"), 100.0);
+    let held: Vec<TcpStream> = (0..300).map(|_| service.connect()).collect();
+    assert_eq!(service.get("/v2/health/ready").status, 200);
+    assert!(service.metric("process_open_fds") < 100.0);
+    drop(held);
 }
 
 /// A connection to the service from this address.

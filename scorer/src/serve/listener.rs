@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::app::Shared;
 use super::patience::Patience;
 use super::places::{Place, Places, Seat};
+use super::process::most_open_files;
 
 /// The name in metrics of connections that were ended because another needed their place.
 const MADE_ROOM: &str = "made_room";
@@ -35,7 +36,7 @@ pub async fn listen(
     mut signals: mpsc::Receiver<()>,
 ) {
     let bounds = app.settings.bounds.clone();
-    let places = Places::new(bounds.connections, bounds.connections_per_client);
+    let places = Places::new(places(bounds.connections), bounds.connections_per_client);
     let (end, ended) = watch::channel(false);
     let port = Port { app: Arc::clone(&app), router, builder: builder(&app), ended };
     {
@@ -64,6 +65,20 @@ pub async fn listen(
         },
         _ = signals.recv() => tracing::warn!("told to end at once"),
     }
+}
+
+/// Files of the process that are no connections, and some more.
+const OTHER_FILES: u32 = 64;
+
+/// How many connections there may be of those that are asked for: the system refuses all that come
+/// once the process has as many open files as it may.
+fn places(asked: u32) -> u32 {
+    let files = most_open_files().unwrap_or(f64::INFINITY);
+    let most = (files as u32).saturating_sub(OTHER_FILES).max(1);
+    if most < asked {
+        tracing::info!(files, "at most {most} connections, as the limit of open files has it");
+    }
+    asked.min(most)
 }
 
 fn builder(app: &Shared) -> http1::Builder {
@@ -127,7 +142,8 @@ impl Port {
     async fn serve(self, stream: TcpStream, seat: Seat) {
         // Answers are written at once; a kernel without this option only makes them later.
         let _ = stream.set_nodelay(true);
-        let stream = Patience::new(stream, self.app.settings.bounds.request_timeout);
+        let limit = self.app.settings.bounds.request_timeout;
+        let stream = Patience::new(stream, seat.clone(), limit);
         let metrics = Arc::clone(&self.app.metrics);
         match &self.app.settings.tls {
             None => self.talk(stream, seat).await,

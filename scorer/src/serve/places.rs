@@ -35,12 +35,23 @@ struct State {
 struct Entry {
     client: IpAddr,
     waits: Option<Turn>,
+    /// Whether its client has not read all of its answer.
+    unread: bool,
     leave: oneshot::Sender<()>,
 }
 
-/// Those that never sent a request make room first, among them whoever has waited longest.
-type Turn = (HasAsked, u64);
-type HasAsked = bool;
+/// What a connection waits for, and since when: the least makes room first.
+type Turn = (WaitsFor, u64);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum WaitsFor {
+    /// The headers of its first request.
+    FirstRequest,
+    /// Those of another.
+    Request,
+    /// Its client, to read an answer.
+    Reader,
+}
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,9 +122,9 @@ impl Places {
         }
         let (leave, told) = oneshot::channel();
         let number = state.number();
-        state.open.insert(number, Entry { client, waits: None, leave });
+        state.open.insert(number, Entry { client, waits: None, unread: false, leave });
         *state.clients.entry(client).or_default() += 1;
-        state.wait(number, false);
+        state.wait(number, WaitsFor::FirstRequest);
         drop(state);
         let seat = Seat { places: Arc::clone(self), number };
         Ok(Place { seat, leave: told, made_room })
@@ -156,11 +167,23 @@ impl State {
         self.next
     }
 
-    fn wait(&mut self, number: u64, has_asked: HasAsked) {
-        let turn = (has_asked, self.number());
+    fn wait(&mut self, number: u64, waits_for: WaitsFor) {
+        let turn = (waits_for, self.number());
         if let Some(entry) = self.open.get_mut(&number) {
             entry.waits = Some(turn);
             self.waiting.insert(turn, number);
+        }
+    }
+
+    /// It waits for another request, or before that for its client to read the answer.
+    fn wait_again(&mut self, number: u64) {
+        let unread = self.open.get(&number).is_some_and(|entry| entry.unread);
+        self.wait(number, if unread { WaitsFor::Reader } else { WaitsFor::Request });
+    }
+
+    fn wait_no_more(&mut self, number: u64) {
+        if let Some(turn) = self.open.get_mut(&number).and_then(|entry| entry.waits.take()) {
+            self.waiting.remove(&turn);
         }
     }
 
@@ -196,12 +219,20 @@ impl State {
 impl Seat {
     /// A request of this connection is being answered until what is returned is dropped.
     pub fn answering(&self) -> Answering {
-        let mut state = self.places.lock();
-        let turn = state.open.get_mut(&self.number).and_then(|entry| entry.waits.take());
-        if let Some(turn) = turn {
-            state.waiting.remove(&turn);
-        }
+        self.places.lock().wait_no_more(self.number);
         Answering(self.clone())
+    }
+
+    /// Its client has not read all that was written to it, or has.
+    pub fn unread(&self, unread: bool) {
+        let mut state = self.places.lock();
+        let Some(entry) = state.open.get_mut(&self.number) else { return };
+        entry.unread = unread;
+        // While a request is being answered it waits for nothing.
+        if entry.waits.is_some() {
+            state.wait_no_more(self.number);
+            state.wait_again(self.number);
+        }
     }
 }
 
@@ -211,7 +242,7 @@ pub struct Answering(Seat);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.places.lock().wait(self.0.number, true);
+        self.0.places.lock().wait_again(self.0.number);
     }
 }
 
@@ -264,6 +295,27 @@ mod tests {
         drop((answering, second_answering));
         let fourth = places.enter(here).unwrap();
         assert!(told(&mut busy) && fourth.made_room);
+    }
+
+    #[test]
+    fn an_answer_that_is_being_read_makes_room_last() {
+        let places = Places::new(2, None);
+        let here = address("127.0.0.1");
+        let [mut reading, mut idle] = [0; 2].map(|_| places.enter(here).unwrap());
+        let answering = reading.seat.answering();
+        reading.seat.unread(true);
+        drop(answering);
+        drop(idle.seat.answering());
+        let next = places.enter(here).unwrap();
+        assert_eq!([&mut reading, &mut idle].map(told), [false, true]);
+        // It has read on, but later than the other was answered.
+        drop(next.seat.answering());
+        reading.seat.unread(false);
+        let mut last = places.enter(here).unwrap();
+        assert_eq!([&mut reading, &mut last].map(told), [false, false]);
+        drop(last.seat.answering());
+        let _another = places.enter(here).unwrap();
+        assert!(told(&mut reading));
     }
 
     #[test]

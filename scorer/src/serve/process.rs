@@ -18,9 +18,8 @@ pub struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{file}")).ok();
         let [of_process, of_system] = ["self/stat", "stat"].map(read);
-        let [status, limits] = ["self/status", "self/limits"].map(read);
+        let status = read("self/status");
         let times = of_process.as_deref().and_then(times);
         if let Some(Times { cpu_s, .. }) = times {
             let cpu = ConstCounter::new(cpu_s);
@@ -42,11 +41,7 @@ impl Collector for Process {
                 kib("VmSize:").map(|kib| kib * 1024.0),
             ),
             ("process_open_fds", "Open files and connections", open_files()),
-            (
-                "process_max_fds",
-                "Most open files and connections",
-                limits.as_deref().and_then(most_files),
-            ),
+            ("process_max_fds", "Most open files and connections", most_open_files()),
             (
                 "process_start_time_seconds",
                 "When the process began, since 1970",
@@ -60,6 +55,16 @@ impl Collector for Process {
         }
         Ok(())
     }
+}
+
+fn read(file: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{file}")).ok()
+}
+
+/// How many files and connections the process may have open, where the system says and there is a
+/// limit.
+pub fn most_open_files() -> Option<f64> {
+    read("self/limits").as_deref().and_then(most_files)
 }
 
 /// Times of a process, seconds.
