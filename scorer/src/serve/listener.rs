@@ -119,10 +119,11 @@ impl Port {
                 Err(error) => {
                     // Most likely there are too many open files: some connection has to end first.
                     tracing::warn!(%error, "a connection could not be accepted");
-                    if places.make_room() {
+                    let made_room = places.make_room();
+                    if made_room {
                         self.app.metrics.refused(MADE_ROOM);
                     }
-                    sleep(Duration::from_millis(10)).await;
+                    sleep(Duration::from_millis(if made_room { 10 } else { 100 })).await;
                 }
             }
         }
