@@ -29,7 +29,10 @@ pub enum Command {
     Decide(DecideArgs),
     /// Read one snapshot per line from standard input, print one plan (or error) per line
     #[command(after_help = "Example:
-  godwit-scorer stream --model policy.pt < snapshots.jsonl > plans.jsonl")]
+  godwit-scorer stream --model policy.pt < snapshots.jsonl > plans.jsonl
+
+A line that cannot be decided about gets {\"line\": N, \"error\": {\"code\": ..., \"message\": ...}}, the
+error as serve answers it, and the next line is read. Blank lines are skipped.")]
     Stream(StreamArgs),
     /// Answer requests over HTTP
     #[command(after_help = SERVE_HELP)]
@@ -149,6 +152,9 @@ pub struct StreamArgs {
     /// What is remembered across restarts.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Longest line; of a longer one nothing is kept, and it gets an error
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
+    pub max_line_bytes: usize,
     /// What is told.
     #[command(flatten)]
     pub tell: TellArgs,
@@ -195,7 +201,9 @@ pub struct ServeArgs {
     /// `POST /v1/model/reload?allow_other_rules=true` does
     #[arg(long)]
     pub allow_other_rules: bool,
-    /// Threads that decide; one for each core if left out
+    /// Threads that decide; one for each core if left out. A quarter of them, and at least one, takes
+    /// no body of more than a thirty-second part of --max-body-bytes, so that small clusters do not
+    /// wait for large ones; one thread alone takes all, and gets a second beside it for small ones
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroU16>,
     /// What is remembered across restarts.
@@ -293,12 +301,19 @@ pub struct LimitArgs {
     /// Longest time to send a body and to answer it
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     pub request_timeout_ms: u32,
-    /// Most requests that are worked on, or wait for a worker, at once
+    /// Most requests that are worked on, or wait for a worker, at once; half of them may have bodies
+    /// of more than a thirty-second part of --max-body-bytes, or of no stated length
     #[arg(long, value_name = "N", default_value = "64")]
     pub max_requests: NonZeroU32,
-    /// Most open connections
+    /// Most open connections. Where one more comes, one on which no request is being answered makes
+    /// room: who has sent no whole headers yet first, then whoever has been idle for longest
     #[arg(long, value_name = "N", default_value = "1024")]
     pub max_connections: NonZeroU32,
+    /// Most open connections from one address (of IPv6, from one /64 network); if left out, a
+    /// quarter of --max-connections, and no limit for loopback. Behind a proxy all clients have its
+    /// address: give what it opens
+    #[arg(long, value_name = "N")]
+    pub max_connections_per_address: Option<NonZeroU32>,
     /// Time between saying that it is not ready and refusing connections when told to end: as long
     /// as load balancers need to notice
     #[arg(long, value_name = "MS", default_value_t = 0)]

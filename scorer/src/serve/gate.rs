@@ -1,16 +1,17 @@
 //! What every request passes: a name, the token, counting, one line in the log.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
-use super::access::{Access, admit};
-use super::app::{Arrival, Shared};
-use super::error::ErrorCode;
-use super::routes::route;
+use super::access::{self, Access};
+use super::app::{App, Arrival, Shared};
+use super::error::{ApiError, Told, for_inference};
+use super::routes::{Route, is_inference, route};
 use super::settings::Settings;
 
 /// Header with the name of the request.
@@ -24,10 +25,8 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = path.and_then(route);
     let method = request.method().clone();
-    // Paths that are no route tell nobody anything before a token is shown.
-    let access = route.map_or(Access::Read, |route| route.access);
-    let Settings { tokens, hosts, .. } = &app.settings;
-    let mut response = match admit(tokens.as_ref(), hosts, access, &request) {
+    let is_inference = is_inference(request.uri().path());
+    let mut response = match admit(&app, route, &request) {
         Ok(()) => {
             let until = at + app.settings.bounds.request_timeout;
             request.extensions_mut().insert(Arrival { id: id.clone(), at, until });
@@ -37,7 +36,10 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     };
     let status = response.status().as_u16();
     let path = route.map_or("unknown", |route| route.path);
-    let code = response.extensions().get().map(|ErrorCode(code)| *code);
+    let code = response.extensions().get().map(|Told { code, .. }| *code);
+    if is_inference {
+        response = for_inference(response);
+    }
     app.metrics.answered(path, status, at.elapsed());
     if let Some(code) = code {
         app.metrics.refused(code);
@@ -48,6 +50,32 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// Whether this request may be answered at all.
+fn admit(app: &App, route: Option<&Route>, request: &Request) -> Result<(), ApiError> {
+    // Paths that are no route tell nobody anything before a token is shown.
+    let access = route.map_or(Access::Read, |route| route.access);
+    let Settings { tokens, hosts, .. } = &app.settings;
+    access::admit(tokens.as_ref(), hosts, access, request)?;
+    match access {
+        Access::Open => Ok(()),
+        Access::Read | Access::Write => encodings(request.headers()),
+    }
+}
+
+/// Refuses bodies that would have to be decoded before they can be read.
+fn encodings(headers: &HeaderMap) -> Result<(), ApiError> {
+    for (name, served) in [(CONTENT_ENCODING, "identity"), (TRANSFER_ENCODING, "chunked")] {
+        let values = headers.get_all(&name).iter();
+        let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(got) = values.find(|value| !value.trim().eq_ignore_ascii_case(served)) {
+            let message = format!("{name}: expected none or {served}, got {got:?}");
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(ApiError::new(status, "unsupported_encoding", message));
+        }
+    }
+    Ok(())
 }
 
 /// Counts a request as being answered, until it is answered or its connection is gone.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::drift::Standing;
 use super::feedback::MoveStatus;
 use super::planning::FallbackReason;
+use super::process::Process;
 use super::reload::ReloadError;
 use super::settings::Mode;
 use crate::decision_log::Counters;
@@ -111,6 +112,8 @@ type Times<L> = Family<L, Histogram, fn() -> Histogram>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Those that every program has, whose names begin with no other.
+    process: Registry,
     started: Instant,
     requests: Family<RequestLabels, Counter>,
     request_times: Times<RouteLabels>,
@@ -164,7 +167,10 @@ impl Metrics {
         let label = |name: &'static str, value: &'static str| (name.into(), value.into());
         let labels = [label("mode", mode.name())].into_iter();
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-5, 2.0, 21));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
         let mut metrics = Self {
+            process,
             registry: Registry::with_prefix_and_labels("godwit_scorer", labels),
             started: Instant::now(),
             requests: Family::default(),
@@ -401,6 +407,7 @@ impl Metrics {
         self.input_age.set(self.started.elapsed().saturating_sub(last).as_secs_f64());
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry)?;
+        prometheus_text::encode(&mut text, &self.process)?;
         Ok(text)
     }
 

@@ -6,8 +6,10 @@
 //! that is asked for.
 
 mod access;
+mod admission;
 mod app;
 mod auth;
+mod binary;
 mod body;
 mod caller;
 mod control;
@@ -26,8 +28,11 @@ mod metrics;
 mod model;
 mod openapi;
 mod patience;
+mod places;
 mod planning;
 mod pool;
+mod process;
+mod queue;
 mod reload;
 mod routes;
 mod secret;

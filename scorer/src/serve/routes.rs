@@ -68,7 +68,7 @@ pub enum Answer {
 }
 
 /// Errors of routes that take a document.
-const WORK: &[u16] = &[400, 408, 413, 422, 500, 503];
+const WORK: &[u16] = &[400, 408, 413, 415, 422, 500, 503];
 
 /// All routes.
 pub const ROUTES: &[Route] = &[
@@ -107,7 +107,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Say what was carried out of a plan and how the cluster is since: what it gained",
         endpoint: Endpoint::Send(|g| g.subschema_for::<Feedback>(), || post(feedback::feedback)),
         answer: Answer::Json(|g| g.subschema_for::<Evaluation>()),
-        errors: &[400, 404, 408, 409, 413, 422, 500, 503],
+        errors: &[400, 404, 408, 409, 413, 415, 422, 500, 503],
         ..PLAIN
     },
     Route {
@@ -191,8 +191,26 @@ pub const ROUTES: &[Route] = &[
         ..PLAIN
     },
     Route {
+        path: "/v2/models/{model}/versions/{version}",
+        summary: "Inputs and outputs of this version of the network",
+        access: Access::Read,
+        endpoint: Endpoint::Get(|| get(inference::model)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelMetadata>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
         path: "/v2/models/{model}/ready",
         summary: "Whether the network can be asked",
+        access: Access::Read,
+        endpoint: Endpoint::Get(|| get(inference::model_ready)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}/ready",
+        summary: "Whether this version of the network can be asked",
         access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::model_ready)),
         answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
@@ -204,7 +222,15 @@ pub const ROUTES: &[Route] = &[
         summary: "Value the candidates of an observation",
         endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
         answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
-        errors: &[400, 404, 408, 413, 422, 500, 503],
+        errors: &[400, 404, 408, 413, 415, 422, 500, 503],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}/infer",
+        summary: "Value the candidates of an observation with this version",
+        endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
+        answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
+        errors: &[400, 404, 408, 413, 415, 422, 500, 503],
         ..PLAIN
     },
     Route {
@@ -240,6 +266,11 @@ const PLAIN: Route = Route {
 /// The route with this path.
 pub fn route(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.path == path)
+}
+
+/// Whether this is a path of the Open Inference Protocol.
+pub fn is_inference(path: &str) -> bool {
+    path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Everything that is served.
@@ -321,16 +352,19 @@ mod tests {
         let app = app("");
         let until = Instant::now() + Duration::from_millis(20);
         let arrival = Arrival { id: "test".to_owned(), at: Instant::now(), until };
-        let slow = app.work(&arrival, Body::empty(), |_, _, _| {
-            std::thread::sleep(Duration::from_millis(200));
-            Ok(())
-        });
+        let slow = || {
+            app.work(&arrival, Body::empty(), |_, _, _| {
+                std::thread::sleep(Duration::from_millis(200));
+                Ok(())
+            })
+        };
         let waiting = app.work(&arrival, Body::empty(), |app, _, _| {
             app.metrics.panics.inc();
             Ok(())
         });
-        let (slow, waiting) = tokio::join!(slow, waiting);
-        for given_up in [slow, waiting] {
+        // One for the worker, and one for its second for small bodies.
+        let (first, second, waiting) = tokio::join!(slow(), slow(), waiting);
+        for given_up in [first, second, waiting] {
             assert_eq!(given_up.unwrap_err().into_response().status(), 503);
         }
         let until = Instant::now() + Duration::from_secs(10);

@@ -2,6 +2,7 @@
 //! refused here and nowhere else.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,6 +177,8 @@ pub struct Bounds {
     pub requests: u32,
     /// Open connections.
     pub connections: u32,
+    /// Open connections of one client, if they are to be limited otherwise than by default.
+    pub connections_per_client: Option<u32>,
     /// Time for which connections are still accepted once the service is told to end.
     pub drain_delay: Duration,
     /// Time for requests in flight once no more connections are accepted.
@@ -291,6 +294,10 @@ impl Settings {
                 request_timeout: millis(args.limits.request_timeout_ms),
                 requests: args.limits.max_requests.get(),
                 connections: args.limits.max_connections.get(),
+                connections_per_client: args
+                    .limits
+                    .max_connections_per_address
+                    .map(NonZeroU32::get),
                 drain_delay: millis(args.limits.drain_delay_ms),
                 drain: Duration::from_secs(args.limits.drain_s.into()),
                 decisions: args.limits.keep_decisions,

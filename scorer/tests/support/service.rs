@@ -43,9 +43,22 @@ impl Answer {
 
     /// Status and code of an answer that must be an error.
     pub fn error(&self) -> (u16, String) {
+        assert!(!self.message().is_empty());
         let json = self.json();
-        assert!(!json["error"]["message"].as_str().unwrap().is_empty(), "{json}");
-        (self.status, json["error"]["code"].as_str().unwrap().to_owned())
+        let code = match json["error"].is_string() {
+            // The Open Inference Protocol has no place for it in the body.
+            true => self.headers["x-error-code"].to_str().unwrap(),
+            false => json["error"]["code"].as_str().unwrap(),
+        };
+        (self.status, code.to_owned())
+    }
+
+    /// What an answer says that must be an error.
+    pub fn message(&self) -> String {
+        let json = self.json();
+        let error = &json["error"];
+        let message = error.as_str().or_else(|| error["message"].as_str());
+        message.unwrap_or_else(|| panic!("{json}")).to_owned()
     }
 }
 
