@@ -14,7 +14,6 @@ mod waves;
 mod worth;
 
 pub use ahead::LaterMove;
-pub(crate) use ahead::MOST_TICKS;
 pub use document::{LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReason};
 
 use crate::duties::{self, Duty};

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Most ticks that a chain goes on for after its first.
-pub(crate) const MOST_TICKS: u32 = 3;
+const MOST_TICKS: u32 = 3;
 
 /// A move of a later tick that moves of this one count on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
