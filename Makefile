@@ -1,6 +1,6 @@
 # Every target provides libtorch first (`setup`), which does nothing when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-milp demo test test-mpi bench lint clean
+.PHONY: help setup setup-milp setup-clients demo test test-mpi bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -13,10 +13,14 @@ setup: ## put libtorch under .libtorch (downloads it once, about 0.55 GB without
 setup-milp: setup
 	@python3 scripts/setup_milp.py
 
+# Tests that use them are skipped where they cannot be had.
+setup-clients: setup
+	@python3 scripts/setup_clients.py
+
 demo: setup ## train, export, verify and evaluate a small policy, then decide a migration with it
 	@scripts/demo.sh
 
-test: setup-milp ## run all tests
+test: setup-milp setup-clients ## run all tests
 	cargo test --workspace --features milp
 
 test-mpi: setup ## run the tests of several processes; needs MPI, installs nothing

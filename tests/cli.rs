@@ -458,6 +458,15 @@ fn every_policy_is_evaluated_within_the_limits() {
 }
 
 #[test]
+fn a_snapshot_is_a_whole_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = folder.path().join("state.json");
+    godwit(&["snapshot", "founding-3x3", "--out", text(&snapshot)]).assert().success();
+    let written = read(&snapshot);
+    assert_eq!(written.find('\n'), Some(written.len() - 1));
+}
+
+#[test]
 fn a_damaged_snapshot_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = folder.path().join("state.json");

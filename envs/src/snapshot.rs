@@ -24,7 +24,10 @@ pub const MAX_ENTITIES: usize = 65_535;
 /// Most node classes: a workload's allowed classes are a 64-bit mask.
 pub const MAX_CLASSES: usize = 64;
 
-/// One cluster state. m resource kinds.
+/// Most bytes of a name, as in Kubernetes: names are kept, logged and answered.
+pub const MAX_NAME_BYTES: usize = 253;
+
+/// One cluster state. m resource kinds. Names have at most 253 bytes in UTF-8.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
@@ -37,6 +40,7 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_at_s: Option<f64>,
     /// Names of the m resource kinds, in the order of every supply and demand vector.
+    #[schemars(inner(length(max = MAX_NAME_BYTES)))]
     pub resources: Vec<String>,
     /// The nodes; at least one.
     pub nodes: Vec<SnapshotNode>,
@@ -67,12 +71,15 @@ pub struct SnapshotReassignment {
 #[serde(deny_unknown_fields)]
 pub struct SnapshotNode {
     /// Unique name.
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub name: String,
     /// Node class, for example a GPU model; `standard` where left out.
     #[serde(default = "standard", skip_serializing_if = "is_standard")]
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub class: String,
     /// Zone, rack or host label.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub zone: String,
     /// Supply per resource kind, `[m]`; 0 where the node lacks it.
     pub supply: Vec<f32>,
@@ -97,8 +104,10 @@ pub struct SnapshotNode {
 #[serde(deny_unknown_fields)]
 pub struct SnapshotWorkload {
     /// Unique name.
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub name: String,
     /// Name of its node; while it is being transferred, the destination.
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub node: String,
     /// Present demand per resource kind, `[m]`.
     pub demand: Vec<f32>,
@@ -113,16 +122,20 @@ pub struct SnapshotWorkload {
     pub priority: f32,
     /// Node classes it may run on; all where left out. A class that no node has is allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(max = MAX_NAME_BYTES)))]
     pub classes: Vec<String>,
     /// Workloads that name the same group never share a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub anti_affinity: Option<String>,
     /// Whose it is, where migrations are limited per tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub tenant: Option<String>,
     /// Workloads that name the same group are one service, of which only so many may be unavailable
     /// at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub disruption_group: Option<String>,
     /// Whether it may be migrated; true where left out.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -140,8 +153,10 @@ pub struct SnapshotWorkload {
 #[serde(deny_unknown_fields)]
 pub struct SnapshotTransfer {
     /// Name of the workload; its `node` is the destination.
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub workload: String,
     /// Name of the node it comes from.
+    #[schemars(length(max = MAX_NAME_BYTES))]
     pub source: String,
     /// Seconds until it is done.
     pub remaining_s: f32,

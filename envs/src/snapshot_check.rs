@@ -1,6 +1,6 @@
 //! What a snapshot must satisfy beyond its types. The first offence is reported.
 
-use super::{MAX_CLASSES, MAX_ENTITIES, SNAPSHOT_FORMAT, Snapshot};
+use super::{MAX_CLASSES, MAX_ENTITIES, MAX_NAME_BYTES, SNAPSHOT_FORMAT, Snapshot};
 use crate::input::InputError;
 use crate::resources::MAX_RESOURCES;
 use std::collections::{HashMap, HashSet};
@@ -53,9 +53,17 @@ impl Check<'_> {
     }
 
     /// What people read, and others may have, too.
-    fn label(&self, field: impl Display, name: &str) -> Result<(), InputError> {
+    fn label(&self, field: impl Display + Copy, name: &str) -> Result<(), InputError> {
+        self.short(field, name)?;
         let usable = !name.trim().is_empty() && !name.contains(char::is_control);
         self.require(usable, field, "a name on one line", format_args!("{name:?}"))
+    }
+
+    /// Any name, before it is looked up or told.
+    fn short(&self, field: impl Display, name: &str) -> Result<(), InputError> {
+        let expected = format_args!("a name of at most {MAX_NAME_BYTES} bytes");
+        let got = format_args!("one of {} bytes", name.len());
+        self.require(name.len() <= MAX_NAME_BYTES, field, expected, got)
     }
 
     fn number(&self, field: impl Display + Copy, x: f32) -> Result<(), InputError> {
@@ -104,6 +112,7 @@ impl Check<'_> {
             let at = format_args!("nodes[{i}]");
             self.name(format_args!("{at}.name"), &node.name, &mut nodes)?;
             self.label(format_args!("{at}.class"), &node.class)?;
+            self.short(format_args!("{at}.zone"), &node.zone)?;
             self.vector(format_args!("{at}.supply"), &node.supply)?;
             let tiny = |supply: &f32| *supply > 0.0 && *supply < LEAST_SUPPLY;
             if let Some(j) = node.supply.iter().position(tiny) {
@@ -134,6 +143,18 @@ impl Check<'_> {
         for (k, workload) in snapshot.workloads.iter().enumerate() {
             let at = format_args!("workloads[{k}]");
             self.name(format_args!("{at}.name"), &workload.name, &mut names)?;
+            self.short(format_args!("{at}.node"), &workload.node)?;
+            for (c, class) in workload.classes.iter().enumerate() {
+                self.short(format_args!("{at}.classes[{c}]"), class)?;
+            }
+            for (field, name) in [
+                ("anti_affinity", &workload.anti_affinity),
+                ("tenant", &workload.tenant),
+                ("disruption_group", &workload.disruption_group),
+            ] {
+                let name = name.as_deref().unwrap_or_default();
+                self.short(format_args!("{at}.{field}"), name)?;
+            }
             let known = nodes.contains(workload.node.as_str());
             self.require(
                 known,
@@ -220,6 +241,8 @@ impl Check<'_> {
         let mut seen = HashSet::new();
         for (t, transfer) in snapshot.transfers.iter().enumerate() {
             let at = format_args!("transfers[{t}]");
+            self.short(format_args!("{at}.workload"), &transfer.workload)?;
+            self.short(format_args!("{at}.source"), &transfer.source)?;
             let (field, name) =
                 (format_args!("{at}.workload"), format_args!("{:?}", transfer.workload));
             let to = destination.get(transfer.workload.as_str());

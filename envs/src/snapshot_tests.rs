@@ -211,6 +211,57 @@ fn fields_are_checked() {
 }
 
 #[test]
+fn names_are_bounded_and_long_ones_are_not_repeated() {
+    let (long, most) = ("x".repeat(254), "\u{e4}".repeat(126) + "x");
+    for (from, before, after, field) in [
+        (r#"["cpu","#, r#"[""#, r#"","#, "resources[0]"),
+        (r#""name": "a""#, r#""name": ""#, r#"""#, "nodes[0].name"),
+        (r#""class": "fast""#, r#""class": ""#, r#"""#, "nodes[0].class"),
+        (r#""zone": "z""#, r#""zone": ""#, r#"""#, "nodes[0].zone"),
+        (r#""name": "u""#, r#""name": ""#, r#"""#, "workloads[0].name"),
+        (r#""node": "a""#, r#""node": ""#, r#"""#, "workloads[0].node"),
+        (r#""gone"]"#, r#"""#, r#""]"#, "workloads[0].classes[1]"),
+        (r#""anti_affinity": "g""#, r#""anti_affinity": ""#, r#"""#, "workloads[0].anti_affinity"),
+        (r#""movable": false"#, r#""tenant": ""#, r#"""#, "workloads[0].tenant"),
+        (
+            r#""movable": false"#,
+            r#""disruption_group": ""#,
+            r#"""#,
+            "workloads[0].disruption_group",
+        ),
+        (r#""workload": "v""#, r#""workload": ""#, r#"""#, "transfers[0].workload"),
+        (r#""source": "a""#, r#""source": ""#, r#"""#, "transfers[0].source"),
+    ] {
+        let expected =
+            format!("{field}: expected a name of at most 253 bytes, got one of 254 bytes");
+        assert_eq!(error(from, &format!("{before}{long}{after}")), expected);
+        // As many bytes as may be, though other names may not go with it.
+        assert_eq!(most.len(), 253);
+        let text = BASE.replacen(from, &format!("{before}{most}{after}"), 1);
+        let told = Snapshot::from_json(&text, "s.json").err().map(|error| error.to_string());
+        assert!(!told.as_deref().unwrap_or_default().contains("253 bytes"), "{told:?}");
+    }
+}
+
+#[test]
+fn the_schema_states_the_length_of_names() {
+    let schema = Snapshot::json_schema();
+    assert_eq!(schema["properties"]["resources"]["items"]["maxLength"], 253);
+    for (part, fields) in [
+        ("SnapshotNode", &["name", "class", "zone"][..]),
+        ("SnapshotWorkload", &["name", "node", "anti_affinity", "tenant", "disruption_group"]),
+        ("SnapshotTransfer", &["workload", "source"]),
+    ] {
+        for field in fields {
+            let field = &schema["$defs"][part]["properties"][field];
+            assert_eq!(field["maxLength"], 253, "{part} {field}");
+        }
+    }
+    let classes = &schema["$defs"]["SnapshotWorkload"]["properties"]["classes"];
+    assert_eq!(classes["items"]["maxLength"], 253);
+}
+
+#[test]
 fn the_schema_knows_every_field() {
     let schema = Snapshot::json_schema();
     let text = schema.to_string();

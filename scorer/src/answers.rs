@@ -122,7 +122,8 @@ impl Wanted {
     /// The fingerprint of these documents with it.
     pub fn fingerprint(&self, documents: &[&[u8]]) -> Fingerprint {
         let mut hash = Sha256::new();
-        let wanted = format!("{self:?}");
+        let Self { max_moves, list_stays, deadline_ms } = self;
+        let wanted = format!("{max_moves} {list_stays} {deadline_ms:?}");
         for document in documents.iter().copied().chain([wanted.as_bytes()]) {
             hash.update((document.len() as u64).to_le_bytes());
             hash.update(document);

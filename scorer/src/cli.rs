@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::serve::host_name;
+
 /// Decides migrations for live clusters with a trained policy. Needs no libtorch.
 #[derive(Debug, Parser)]
 #[command(name = "godwit-scorer", version, about, long_about = None)]
@@ -27,7 +29,10 @@ pub enum Command {
     Decide(DecideArgs),
     /// Read one snapshot per line from standard input, print one plan (or error) per line
     #[command(after_help = "Example:
-  godwit-scorer stream --model policy.pt < snapshots.jsonl > plans.jsonl")]
+  godwit-scorer stream --model policy.pt < snapshots.jsonl > plans.jsonl
+
+A line that cannot be decided about gets {\"line\": N, \"error\": {\"code\": ..., \"message\": ...}}, the
+error as serve answers it, and the next line is read. Blank lines are skipped.")]
     Stream(StreamArgs),
     /// Answer requests over HTTP
     #[command(after_help = SERVE_HELP)]
@@ -63,13 +68,15 @@ Examples:
   godwit-scorer serve --model policy.pt --decision-log decisions
   godwit-scorer replay decisions --model policy.pt
 
-  # For other machines: a token and TLS
+  # For other machines: tokens and TLS
+  head -c 24 /dev/urandom | base64 > token && chmod 600 token
   godwit-scorer serve --model policy.pt --mode active --listen 0.0.0.0:8980 \\
-    --token-file token --tls-cert server.pem --tls-key server.key
+    --token-file token --read-token-file read-token --tls-cert server.pem --tls-key server.key
 
 GET /openapi.json describes every route. SIGTERM and SIGINT finish the requests in flight; a
 second one ends at once. POST /v1/halt makes every plan empty until POST /v1/resume. A changed
-artifact file is loaded within about a second if it passes every check.
+artifact file is loaded within about a second if it passes every check: a regular file of at most
+256 MiB, read within 10 seconds, with the resources, features and rules of the one that decides.
 
 The decision log is JSON lines, each appended whole with one write. With --log-sync always a
 decision's record is on the disk before the next one is written (before the answer, with
@@ -77,7 +84,9 @@ decision's record is on the disk before the next one is written (before the answ
 system has not written by itself. A killed process costs what was still queued, and at most tears
 the last line: readers skip it, and a new file is begun at each start. When records cannot be
 written decisions go on, the loss is counted in /metrics and logged once, unless --log-required is
-given. Inputs that are refused as malformed are no decisions and are not kept.";
+given. Nobody can flush the log: records of the last --log-keep-s seconds stay, and a log that they
+fill takes no more (godwit_scorer_decision_log_full), so that with --log-required decisions are
+answered 503 until there is room. Inputs that are refused as malformed are no decisions and are not kept.";
 
 const REPLAY_HELP: &str = "\
 Example:
@@ -143,6 +152,9 @@ pub struct StreamArgs {
     /// What is remembered across restarts.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Longest line; of a longer one nothing is kept, and it gets an error
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
+    pub max_line_bytes: usize,
     /// What is told.
     #[command(flatten)]
     pub tell: TellArgs,
@@ -184,7 +196,14 @@ pub struct ServeArgs {
     /// Whose plan is returned in mode shadow; the policy's if left out
     #[arg(long = "return", value_enum)]
     pub returned: Option<Choice>,
-    /// Threads that decide; one for each core if left out
+    /// Let a changed artifact take over even if its resources, features or rules are others than
+    /// those of the artifact that decides; without this, only
+    /// `POST /v1/model/reload?allow_other_rules=true` does
+    #[arg(long)]
+    pub allow_other_rules: bool,
+    /// Threads that decide; one for each core if left out. A quarter of them, and at least one, takes
+    /// no body of more than a thirty-second part of --max-body-bytes, so that small clusters do not
+    /// wait for large ones; one thread alone takes all, and gets a second beside it for small ones
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroU16>,
     /// What is remembered across restarts.
@@ -232,10 +251,19 @@ pub struct FallbackArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessArgs {
-    /// A file with the token that clients must send as `Authorization: Bearer ...`; asked for on
-    /// every route but /v2/health
+    /// A file with the token that clients must send as `Authorization: Bearer ...`, of at least 16
+    /// characters; asked for on every route but /v2/health
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// A file with a second token, which only reads: metrics, model, recent decisions, the interface
+    /// itself
+    #[arg(long, value_name = "FILE", requires = "token_file")]
+    pub read_token_file: Option<PathBuf>,
+    /// Without a token, also answer requests that are sent to this name (header host), as a proxy on
+    /// this machine sends it; else only localhost, 127.0.0.0/8 and [::1] are answered. May be given
+    /// several times
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    pub allow_host: Vec<String>,
     /// The service's certificate and those that it is signed with, PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -273,12 +301,19 @@ pub struct LimitArgs {
     /// Longest time to send a body and to answer it
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     pub request_timeout_ms: u32,
-    /// Most requests that are worked on, or wait for a worker, at once
+    /// Most requests that are worked on, or wait for a worker, at once; half of them may have bodies
+    /// of more than a thirty-second part of --max-body-bytes, or of no stated length
     #[arg(long, value_name = "N", default_value = "64")]
     pub max_requests: NonZeroU32,
-    /// Most open connections
+    /// Most open connections. Where one more comes, one on which no request is being answered makes
+    /// room: who has sent no whole headers yet first, then whoever has been idle for longest
     #[arg(long, value_name = "N", default_value = "1024")]
     pub max_connections: NonZeroU32,
+    /// Most open connections from one address (of IPv6, from one /64 network); if left out, a
+    /// quarter of --max-connections, and no limit for loopback. Behind a proxy all clients have its
+    /// address: give what it opens
+    #[arg(long, value_name = "N")]
+    pub max_connections_per_address: Option<NonZeroU32>,
     /// Time between saying that it is not ready and refusing connections when told to end: as long
     /// as load balancers need to notice
     #[arg(long, value_name = "MS", default_value_t = 0)]
@@ -289,6 +324,10 @@ pub struct LimitArgs {
     /// Decisions to remember for /v1/decisions
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub keep_decisions: usize,
+    /// Most bytes of their answers; the oldest make room, and an answer that alone is larger is not
+    /// kept
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
+    pub keep_decisions_bytes: usize,
 }
 
 /// What is told about it.
@@ -317,9 +356,16 @@ pub struct DecisionLogArgs {
     /// Begin another file before this size is exceeded
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, requires = "decision_log")]
     pub log_max_bytes: u64,
-    /// Most files; the oldest makes room
+    /// Begin another file when the present one is this old
+    #[arg(long, value_name = "SECONDS", requires = "decision_log")]
+    pub log_max_age_s: Option<NonZeroU32>,
+    /// Most files, and this many times --log-max-bytes on the disk; the oldest makes room
     #[arg(long, value_name = "N", default_value = "16", requires = "decision_log")]
     pub log_keep: NonZeroU16,
+    /// Remove no file with a record that is younger, however much is logged. Where these alone take
+    /// --log-keep times --log-max-bytes, records are lost, and counted, until the oldest may go
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "decision_log")]
+    pub log_keep_s: u32,
     /// Answer 503 to decisions whose record cannot be written, and wait until it is
     #[arg(long, requires = "decision_log")]
     pub log_required: bool,

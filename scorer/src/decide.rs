@@ -1,10 +1,11 @@
 //! `decide` and `stream`: a snapshot in, a plan out.
 
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use bytes::Bytes;
 use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
@@ -15,6 +16,8 @@ use crate::cli::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
 use crate::decision::Decision;
 use crate::engine::{Case, Engine, EngineError, Loaded, PlanLimits, micros};
 use crate::journal::Journal;
+use crate::lines::{Line, Lines};
+use crate::problem::{ErrorBody, LINE_TOO_LARGE, MALFORMED_JSON, engine_code};
 use crate::safety::{Moment, Overtaken, Safety};
 use crate::serve::log_errors;
 
@@ -34,30 +37,38 @@ pub fn decide(args: &DecideArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What `stream` prints for a line that cannot be decided about.
+#[derive(Serialize)]
+struct Refused {
+    /// Number of the line, from 1.
+    line: usize,
+    /// As `serve` answers it.
+    #[serde(flatten)]
+    body: ErrorBody,
+}
+
 /// `godwit-scorer stream`. A line that cannot be decided about yields `{"line": .., "error": ..}`
 /// and the next one is read: a live cluster sends another snapshot soon. The same snapshot again, as
 /// after a lost answer, gives the same line again.
 pub fn stream(args: &StreamArgs) -> anyhow::Result<()> {
-    #[derive(Serialize)]
-    struct Refusal {
-        line: usize,
-        error: String,
-    }
     log_errors();
     let journal = args.state.folder.as_deref().map(Journal::open).transpose()?;
     let mut scorer = Scorer::new(&args.policy, &args.tell, journal)?;
     let mut out = io::stdout().lock();
-    for (at, line) in io::stdin().lock().lines().enumerate() {
-        let number = at + 1;
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let json = match scorer.answer(&line, &format!("line {number}"))? {
+    let mut lines = Lines::new(io::stdin().lock(), args.max_line_bytes);
+    for number in 1.. {
+        let Some(line) = lines.next().context("standard input: cannot read on")? else { break };
+        let label = format!("line {number}");
+        let answer = match text(&line, &label, args.max_line_bytes) {
+            Ok(text) if text.trim().is_empty() => continue,
+            Ok(text) => scorer.answer(text, &label)?.map_err(|error| {
+                ErrorBody::new(engine_code(&error, text.as_bytes()), error.to_string())
+            }),
+            Err(body) => Err(body),
+        };
+        let json = match answer {
             Ok(answer) => answer,
-            Err(error) => {
-                serde_json::to_vec(&Refusal { line: number, error: error.to_string() })?.into()
-            }
+            Err(body) => serde_json::to_vec(&Refused { line: number, body })?.into(),
         };
         scorer.read_us = 0;
         out.write_all(&json)?;
@@ -158,6 +169,22 @@ struct Read {
     /// When that began.
     started: Instant,
     snapshot_us: u64,
+}
+
+/// The text of a line.
+fn text<'a>(line: &Line<'a>, label: &str, most_bytes: usize) -> Result<&'a str, ErrorBody> {
+    match *line {
+        Line::Whole(bytes) => std::str::from_utf8(bytes).map_err(|error| {
+            let message = format!("{label}: expected JSON in UTF-8, got {error}");
+            ErrorBody::new(MALFORMED_JSON, message)
+        }),
+        Line::TooLong(got) => {
+            let message = format!(
+                "{label}: expected at most {most_bytes} bytes, got {got} (see --max-line-bytes)"
+            );
+            Err(ErrorBody::new(LINE_TOO_LARGE, message))
+        }
+    }
 }
 
 /// The text of a snapshot and what errors call it.

@@ -84,7 +84,15 @@ impl Loaded {
     /// The first check that fails.
     pub fn open(model: &Path) -> Result<Self, ArtifactError> {
         let started = Instant::now();
-        let artifact = Artifact::open(model)?;
+        Self::new(model, &Artifact::bytes(model)?, started)
+    }
+
+    /// Checks an artifact of these bytes, which were read from `started` on.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn new(model: &Path, bytes: &[u8], started: Instant) -> Result<Self, ArtifactError> {
+        let artifact = Artifact::from_bytes(model, bytes)?;
         let rules = Arc::new(artifact.rules()?);
         let name = ArtifactName {
             sha256: artifact.sha256.clone(),

@@ -10,6 +10,8 @@ mod engine;
 mod findings;
 mod inspect;
 mod journal;
+mod lines;
+mod problem;
 mod replay;
 mod safety;
 mod serve;

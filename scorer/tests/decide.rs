@@ -164,7 +164,9 @@ fn a_stream_outlives_a_bad_line() {
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["plan"], lines[2]["plan"]);
     assert_eq!(lines[1]["line"], 2);
-    let error = lines[1]["error"].as_str().unwrap();
+    // The shape that `serve` answers with.
+    assert_eq!(lines[1]["error"]["code"], "malformed_json");
+    let error = lines[1]["error"]["message"].as_str().unwrap();
     assert!(error.starts_with("line 2: ") && error.ends_with("the end of the input"), "{error}");
 }
 
@@ -200,4 +202,36 @@ fn formats_are_published() {
     let plan = output(scorer().args(["schema", "plan"]));
     assert!(plan["properties"]["plan"].is_object(), "{plan}");
     assert!(plan["$defs"]["PlannedMove"]["properties"]["predicted_gain"].is_object(), "{plan}");
+}
+
+#[test]
+fn a_line_of_a_stream_that_is_too_long_or_no_text_costs_only_itself() {
+    let fixture = Fixture::new("founding-3x3");
+    let good = std::fs::read(fixture.snapshot()).unwrap();
+    let most = good.len().to_string();
+    let too_long = vec![b' '; good.len() + 1];
+    let parts = [&good[..], b"\xff\xfe{}", &too_long, b"{}", b"\r", &good];
+    let mut command = scorer();
+    command.args(["stream", "--max-line-bytes", &most, "--model"]).arg(fixture.model());
+    // The last line has no end.
+    let output = command.write_stdin(parts.join(&b'\n')).assert().success();
+    let lines: Vec<Value> = String::from_utf8(output.get_output().stdout.clone())
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<(&Value, &Value)> =
+        lines.iter().map(|line| (&line["line"], &line["error"]["code"])).collect();
+    let (none, code) = (Value::Null, |code: &str| json!(code));
+    let codes = ["malformed_json", "line_too_large", "invalid_input"].map(code);
+    let numbers = [2, 3, 4].map(|number| json!(number));
+    let mut expected = vec![(&none, &none)];
+    expected.extend(numbers.iter().zip(&codes));
+    expected.push((&none, &none));
+    assert_eq!(told, expected);
+    assert_eq!(lines[0]["plan"], lines[4]["plan"]);
+    assert!(lines[0]["plan"].is_object());
+    let message = lines[2]["error"]["message"].as_str().unwrap();
+    let expected = format!("line 3: expected at most {most} bytes, got {}", too_long.len());
+    assert!(message.starts_with(&expected), "{message}");
 }

@@ -352,7 +352,8 @@ fn a_clock_that_is_put_back_costs_no_record() {
 #[test]
 fn rotation_keeps_the_newest_files_and_everything_in_them() {
     let fixture = Fixture::new("founding-3x3");
-    let service = start(&fixture, &["--log-max-bytes", "20000", "--log-keep", "3"]);
+    let bounds = ["--log-max-bytes", "20000", "--log-keep", "3", "--log-keep-s", "0"];
+    let service = start(&fixture, &bounds);
     let body = fs::read(fixture.snapshot()).unwrap();
     let answered: Vec<Value> =
         (0..60).map(|_| service.post("/v1/plan", &body).ok()["id"].clone()).collect();

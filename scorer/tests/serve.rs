@@ -4,12 +4,14 @@
 
 mod support;
 
+use std::io::Write;
+
 use godwit_models::artifact::Artifact;
 use godwit_models::net::Architecture;
 use godwit_models::pretrained::pretrained;
 use serde_json::{Value, json};
 use support::samples::golden_request;
-use support::service::Service;
+use support::service::{Service, eventually, rest};
 use support::{Fixture, write_artifact};
 
 /// What `decide` prints for the fixture's snapshot.
@@ -228,7 +230,7 @@ fn metrics_count_what_happens() {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         let value: f64 = value.parse().unwrap();
-        assert!(name.starts_with("godwit_scorer_"), "{line}");
+        assert!(name.starts_with("godwit_scorer_") || name.starts_with("process_"), "{line}");
         if name.starts_with("godwit_scorer_moves_total{mode=\"dry_run\",reason=") {
             planned += value;
         }
@@ -259,6 +261,44 @@ fn metrics_count_what_happens() {
 }
 
 #[test]
+fn metrics_tell_of_the_process_under_the_usual_names() {
+    let fixture = Fixture::new("founding-3x3");
+    let service = Service::start(&fixture, &[]);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let started = service.metric("process_start_time_seconds");
+    assert!((now - 60.0..now + 5.0).contains(&started), "{started} {now}");
+    let resident = service.metric("process_resident_memory_bytes");
+    assert!((1e6..1e9).contains(&resident), "{resident}");
+    assert!(service.metric("process_virtual_memory_bytes") >= resident);
+    assert!(service.metric("process_cpu_seconds_total") >= 0.0);
+    let open = service.metric("process_open_fds");
+    let connections = [0; 5].map(|_| service.connect());
+    eventually("the connections", || service.metric("process_open_fds") >= open + 5.0);
+    assert!(service.metric("process_max_fds") > open);
+    drop(connections);
+}
+
+#[test]
+fn bodies_that_would_have_to_be_decoded_are_refused() {
+    let fixture = Fixture::new("founding-3x3");
+    let service = Service::start(&fixture, &[]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    let send =
+        |encoding| service.send("POST", "/v1/plan", &[("content-encoding", encoding)], &body);
+    for encoding in ["gzip", "br", "zstd", "deflate", "gzip, identity", "\u{e9}"] {
+        let answer = send(encoding);
+        assert_eq!(answer.error(), (415, "unsupported_encoding".to_owned()), "{encoding}");
+        assert_eq!(answer.headers["accept-encoding"], "identity");
+    }
+    send("Identity").ok();
+    let stream = service.connect();
+    let head = "POST /v1/plan HTTP/1.1\r\nhost: localhost\r\nconnection: close";
+    let chunks = "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    write!(&stream, "{head}\r\n{chunks}").unwrap();
+    assert!(rest(stream).contains("unsupported_encoding"));
+}
+
+#[test]
 fn the_interface_describes_itself() {
     let fixture = Fixture::new("founding-3x3");
     let service = Service::start(&fixture, &[]);
@@ -282,6 +322,9 @@ fn the_interface_describes_itself() {
         ("get", "/v2/models/{model}"),
         ("get", "/v2/models/{model}/ready"),
         ("post", "/v2/models/{model}/infer"),
+        ("get", "/v2/models/{model}/versions/{version}"),
+        ("get", "/v2/models/{model}/versions/{version}/ready"),
+        ("post", "/v2/models/{model}/versions/{version}/infer"),
         ("get", "/metrics"),
         ("get", "/openapi.json"),
     ] {
@@ -290,7 +333,7 @@ fn the_interface_describes_itself() {
         assert_ne!(answer.status, 405, "{method} {path}");
         assert!(!String::from_utf8_lossy(&answer.body).contains("unknown_route"), "{path}");
     }
-    assert_eq!(paths.len(), 18);
+    assert_eq!(paths.len(), 21);
     let query = paths["/v1/plan"]["post"]["parameters"].as_array().unwrap();
     assert_eq!(
         query.iter().map(|p| &p["name"]).collect::<Vec<_>>(),
@@ -348,7 +391,7 @@ fn tensors_that_do_not_fit_are_refused() {
         change(&mut request);
         let answer = service.post("/v2/models/policy/infer", request.to_string());
         assert_eq!(answer.error(), (400, "invalid_tensor".to_owned()));
-        answer.json()["error"]["message"].as_str().unwrap().to_owned()
+        answer.message()
     };
     type Change<'a> = &'a dyn Fn(&mut Value);
     let cases: [(Change, &str); 11] = [
@@ -384,7 +427,7 @@ fn inputs_that_overflow_the_network_are_refused() {
     }
     let answer = service.post("/v2/models/policy/infer", request.to_string());
     assert_eq!(answer.error(), (400, "invalid_tensor".to_owned()));
-    let message = answer.json()["error"]["message"].to_string();
+    let message = answer.message();
     assert!(message.contains("a finite value"), "{message}");
 }
 

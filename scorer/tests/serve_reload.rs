@@ -6,11 +6,12 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use godwit_models::net::Architecture;
 use serde_json::Value;
 use support::service::{Service, eventually};
-use support::{Fixture, write_artifact_with};
+use support::{Fixture, write_artifact, write_artifact_with};
 
 /// Puts another artifact in the place of the fixture's, as an exporter does: in one step.
 fn replace(fixture: &Fixture, bonus: f32) {
@@ -117,4 +118,108 @@ fn no_request_is_lost_while_artifacts_change() {
     assert_eq!(service.metric(moved) + service.metric(stayed), answered as f64);
     assert!(reloads(&service, "ok") >= 10.0);
     assert_eq!(service.metric("godwit_scorer_panics_total"), 0.0);
+}
+
+fn refused(service: &Service, reason: &str) -> f64 {
+    service.metric(&format!("godwit_scorer_reload_refusals_total{{reason=\"{reason}\"}}"))
+}
+
+/// What may be put in an artifact's place, and why it is refused.
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_of_a_bounded_size_keeps_nobody_waiting() {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    let fixture = Fixture::new("founding-3x3");
+    let mut service = Service::start(&fixture, &[]);
+    let body = std::fs::read(fixture.snapshot()).unwrap();
+    let first = sha256(&service);
+    for (name, reason) in [
+        ("pipe", "not_a_file"),
+        ("device", "not_a_file"),
+        ("sparse", "too_large"),
+        ("folder", "not_a_file"),
+    ] {
+        let (other, before) = (fixture.path(name), refused(&service, reason));
+        match name {
+            "pipe" => assert!(Command::new("mkfifo").arg(&other).status().unwrap().success()),
+            "device" => symlink("/dev/zero", &other).unwrap(),
+            "sparse" => std::fs::File::create(&other).unwrap().set_len(3 << 30).unwrap(),
+            _ => std::fs::create_dir(&other).unwrap(),
+        }
+        if name == "folder" {
+            std::fs::remove_file(fixture.model()).unwrap();
+        }
+        std::fs::rename(&other, fixture.model()).unwrap();
+        // By the watch, and at once where someone asks.
+        eventually(name, || refused(&service, reason) > before);
+        let asked = Instant::now();
+        let answer = service.post("/v1/model/reload", "");
+        assert_eq!(answer.error(), (409, "artifact_refused".to_owned()), "{name}");
+        assert!(asked.elapsed() < Duration::from_secs(1), "{name}: {:?}", asked.elapsed());
+        assert!(refused(&service, reason) >= before + 2.0, "{name}");
+        assert_eq!(sha256(&service), first, "{name}");
+        service.post("/v1/plan", &body).ok();
+    }
+    // The watch goes on, and nothing is left that would keep the process.
+    std::fs::remove_dir(fixture.model()).unwrap();
+    replace(&fixture, 1.0);
+    eventually("another artifact", || sha256(&service) != first);
+    assert!(Command::new("mkfifo").arg(fixture.path("last")).status().unwrap().success());
+    std::fs::rename(fixture.path("last"), fixture.model()).unwrap();
+    eventually("the last refusal", || refused(&service, "not_a_file") >= 7.0);
+    let told = Instant::now();
+    service.signal("TERM");
+    assert_eq!(service.ended().code(), Some(0), "{}", service.log());
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+}
+
+#[test]
+fn an_artifact_with_other_rules_takes_over_only_where_that_is_asked_for() {
+    let fixture = Fixture::new("quickstart");
+    let other = fixture.path("other.pt");
+    let write = |budget: u32| {
+        write_artifact(&other, &fixture.scenario, Architecture::Relational, |manifest| {
+            manifest.rules["episode"]["move_budget"] = budget.into();
+        });
+        std::fs::rename(&other, fixture.model()).unwrap();
+    };
+    let service = Service::start(&fixture, &[]);
+    let first = sha256(&service);
+    write(3);
+    eventually("a refusal", || refused(&service, "other_rules") == 1.0);
+    let answer = service.post("/v1/model/reload", "");
+    assert_eq!(answer.error(), (409, "other_rules".to_owned()));
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("got 1 differences: rules.episode.move_budget: "), "{message}");
+    assert!(message.contains(" decides, 3 in the file"), "{message}");
+    assert!(service.log().contains("rules.episode.move_budget"), "{}", service.log());
+    assert_eq!(sha256(&service), first);
+    assert_eq!(service.post("/v1/model/reload?allow=true", "").error().0, 400);
+    let taken = service.post("/v1/model/reload?allow_other_rules=true", "").ok();
+    assert_ne!(taken["sha256"], first);
+    // From now on these are the rules.
+    service.post("/v1/model/reload", "").ok();
+
+    let service = Service::start(&fixture, &["--allow-other-rules"]);
+    let second = sha256(&service);
+    write(4);
+    eventually("other rules", || sha256(&service) != second);
+    assert_eq!(refused(&service, "other_rules"), 0.0);
+}
+
+#[test]
+fn an_artifact_for_other_resources_is_refused_with_what_differs() {
+    let fixture = Fixture::new("quickstart");
+    let service = Service::start(&fixture, &[]);
+    let first = sha256(&service);
+    std::fs::copy("../models/pretrained/hetero.pt", fixture.path("hetero.pt")).unwrap();
+    std::fs::rename(fixture.path("hetero.pt"), fixture.model()).unwrap();
+    let answer = service.post("/v1/model/reload", "");
+    assert_eq!(answer.error(), (409, "other_rules".to_owned()));
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("schema_hash: ") && message.contains("; and "), "{message}");
+    assert!(message.len() < 1_500, "{message}");
+    assert_eq!(sha256(&service), first);
 }

@@ -17,7 +17,7 @@ use support::service::{Service, command, eventually, rest};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-const TOKEN: &str = "s3cret-t0ken";
+const TOKEN: &str = "s3cret-t0ken-of-24-bytes";
 
 fn token_file(fixture: &Fixture, text: &str, mode: u32) -> String {
     let path = fixture.path("token");
@@ -51,9 +51,13 @@ fn every_route_but_health_asks_for_the_token() {
                 continue;
             }
             asked += 1;
-            for wrong in
-                ["Bearer s3cret-t0keN", "Bearer s3cret", "Bearer", "Basic s3cret-t0ken", ""]
-            {
+            for wrong in [
+                "Bearer s3cret-t0ken-of-24-byteS",
+                "Bearer s3cret",
+                "Bearer",
+                "Basic s3cret-t0ken-of-24-bytes",
+                "",
+            ] {
                 let answer = send(&[("authorization", wrong)]);
                 assert_eq!(answer.error(), (401, "unauthorized".to_owned()), "{path} {wrong}");
             }
@@ -63,7 +67,7 @@ fn every_route_but_health_asks_for_the_token() {
             assert_ne!(send(&[("authorization", &right)]).status, 401, "{path}");
         }
     }
-    assert_eq!(asked, 16);
+    assert_eq!(asked, 19);
     assert_eq!(service.get("/v1/unknown").error().0, 401);
     assert!(service.log().contains("unauthorized"));
     assert!(!service.log().contains("s3cret"), "{}", service.log());
@@ -101,6 +105,7 @@ fn tokens_that_protect_nothing_are_refused() {
         (TOKEN, 0o604, "expected a file that others cannot read (chmod o-rwx), got mode 604"),
         (" \n", 0o600, "expected a token, got an empty file"),
         ("two words", 0o600, "expected visible ASCII characters"),
+        ("15-letter-words", 0o600, "expected a token of at least 16 characters, got 15 characters"),
     ] {
         let token = token_file(&fixture, text, mode);
         let message = refusal(&fixture, &["--token-file", &token]);
@@ -142,11 +147,13 @@ fn large_bodies_are_refused() {
     };
     // By the length that is stated, before anything is sent.
     let mut stream = service.connect();
-    stream.write_all(b"POST /v1/plan HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST /v1/plan HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1001\r\n\r\n")
+        .unwrap();
     refused(rest(stream));
     // By what is sent, where no length is stated.
     let mut stream = service.connect();
-    let head = b"POST /v1/plan HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = b"POST /v1/plan HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head).unwrap();
     stream.write_all(format!("3e9\r\n{}\r\n", " ".repeat(1001)).as_bytes()).unwrap();
     refused(rest(stream));
@@ -187,21 +194,25 @@ fn connections_are_bounded() {
     let fixture = Fixture::new("founding-3x3");
     let service = Service::start(&fixture, &["--max-connections", "1"]);
     let mut first = service.connect();
-    first.write_all(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    // A request that is being answered keeps its place.
+    let head =
+        "POST /v1/plan HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 9";
+    write!(first, "{head}\r\n\r\n").unwrap();
     let mut answer = [0; 12];
     first.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert_eq!(&answer, b"HTTP/1.1 100");
     assert_eq!(rest(service.connect()), "");
     drop(first);
     eventually("room", || {
         let mut stream = service.connect();
-        let sent = stream.write_all(b"GET /v2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let sent =
+            stream.write_all(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         sent.is_ok() && rest(stream).starts_with("HTTP/1.1 200")
     });
     eventually("room for the count", || {
         let mut stream = service.connect();
-        let sent =
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let sent = stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         sent.is_ok()
             && rest(stream).contains("refused_total{mode=\"dry_run\",reason=\"connections\"} ")
     });
@@ -287,7 +298,9 @@ fn a_log_that_nobody_reads_does_no_harm() {
     let address = line.trim_end().split("//").nth(1).unwrap();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET /v2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .unwrap();
         let answer = rest(stream);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
@@ -301,6 +314,7 @@ fn certificate(fixture: &Fixture) -> ([PathBuf; 2], RootCertStore) {
     let files = ["cert.pem", "key.pem"].map(|name| fixture.path(name));
     std::fs::write(&files[0], made.cert.pem()).unwrap();
     std::fs::write(&files[1], made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&files[1], std::fs::Permissions::from_mode(0o600)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     (files, roots)
@@ -326,7 +340,7 @@ fn an_exposed_service_speaks_tls() {
     let mut stream = StreamOwned::new(session, service.connect());
     write!(
         stream,
-        "GET /v1/model HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+        "GET /v1/model HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\
          connection: close\r\n\r\n"
     )
     .unwrap();
@@ -336,6 +350,6 @@ fn an_exposed_service_speaks_tls() {
 
     // Who does not speak TLS is told nothing.
     let mut plain = service.connect();
-    plain.write_all(b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    plain.write_all(b"GET /v2 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert!(!rest(plain).contains("HTTP"));
 }

@@ -57,11 +57,12 @@ fn clients_that_never_stop_sending_are_cut_off() {
     let mut head = service.connect();
     head.write_all(b"GET /v2 HTTP/1.1\r\nx: ").unwrap();
     let mut second = service.connect();
-    let first = b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\nGET /v2 HTTP/1.1\r\nx: ";
+    let first = b"GET /v2 HTTP/1.1\r\nhost: localhost\r\n\r\nGET /v2 HTTP/1.1\r\nx: ";
     second.write_all(first).unwrap();
     let body = service.begin("/v1/plan", &[b' '; 4000]);
     let mut chunks = service.connect();
-    let chunked = b"POST /v1/plan HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked =
+        b"POST /v1/plan HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     chunks.write_all(chunked).unwrap();
     thread::scope(|scope| {
         let clients = [
@@ -91,7 +92,7 @@ fn clients_that_do_not_read_are_cut_off() {
     let service = Service::start(&fixture, &["--request-timeout-ms", "300"]);
     let mut stream = service.connect();
     // More than the system keeps for a client that reads nothing.
-    let requests = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2000);
+    let requests = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(2000);
     stream.write_all(&requests).unwrap();
     eventually("the client to be counted", || {
         let text = String::from_utf8(service.get("/metrics").body).unwrap();

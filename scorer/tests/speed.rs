@@ -84,7 +84,8 @@ fn serve() {
 /// Asks again and again on one connection; gives the time of each answer.
 fn ask(service: &Service, body: &[u8], length: Duration) -> Vec<Duration> {
     let mut stream = BufReader::new(service.connect());
-    let head = format!("POST /v1/decide HTTP/1.1\r\nhost: x\r\ncontent-length: {}", body.len());
+    let head =
+        format!("POST /v1/decide HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}", body.len());
     let request = [head.as_bytes(), b"\r\n\r\n", body].concat();
     let (started, mut times) = (Instant::now(), Vec::new());
     while started.elapsed() < length {

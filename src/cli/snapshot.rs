@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate)?;
     env.reset(args.seed)?;
     let snapshot = env.state().to_snapshot();
-    output::write_file(&args.out, snapshot.to_json().as_bytes())?;
+    output::write_file(&args.out, (snapshot.to_json() + "\n").as_bytes())?;
     let (nodes, workloads) = (snapshot.nodes.len(), snapshot.workloads.len());
     eprintln!("{}: {nodes} nodes, {workloads} workloads", args.out.display());
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
+use super::file::MAX_FILE_BYTES;
 use super::{ArtifactError, Failure};
 
 /// What the archive comment starts with.
@@ -45,8 +46,10 @@ pub(super) fn read_entries<const W: usize>(
         ZipArchive::with_config(config, Cursor::new(bytes)).map_err(Failure::Archive)?;
     let mut found = wanted.map(|_| Vec::new());
     let mut counts = [0; W];
+    // Others, among them code that libtorch compresses, may not keep us busy for ever.
+    let mut left = MAX_FILE_BYTES;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(Failure::Archive)?;
+        let entry = archive.by_index(index).map_err(Failure::Archive)?;
         let name = entry.name().map_err(Failure::Archive)?.into_owned();
         let below = name.split_once('/').map_or("", |(_, below)| below);
         let read = match wanted.iter().position(|wanted| *wanted == below) {
@@ -56,7 +59,11 @@ pub(super) fn read_entries<const W: usize>(
                 // Stored uncompressed: never longer than the file, whatever the entry states.
                 entry.take(bytes.len() as u64 + 1).read_to_end(&mut found[w]).map(drop)
             }
-            None => io::copy(&mut entry, &mut io::sink()).map(drop),
+            None => io::copy(&mut entry.take(left + 1), &mut io::sink()).and_then(|read| {
+                let more = || io::Error::other(format!("expected at most {MAX_FILE_BYTES} bytes"));
+                left = left.checked_sub(read).ok_or_else(more)?;
+                Ok(())
+            }),
         };
         read.map_err(|source| Failure::Entry { entry: name, source })?;
     }

@@ -20,6 +20,20 @@ pub enum Failure {
     /// The file system refused.
     #[error("cannot read or write the file: {0}")]
     File(std::io::Error),
+    /// A folder, a pipe, a device: reading it may never end.
+    #[error("file: expected a regular file, got {got}")]
+    NotAFile {
+        /// What it is.
+        got: &'static str,
+    },
+    /// More than any network takes.
+    #[error("file: expected at most {most} bytes, got {got}")]
+    TooLarge {
+        /// Most bytes that are read.
+        most: u64,
+        /// Bytes of the file, as far as it was read.
+        got: u64,
+    },
     /// Not a zip archive, or one whose directory is damaged.
     #[error(
         "archive: expected a readable zip file (only files of `godwit export` can be used): {0}"

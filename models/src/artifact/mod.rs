@@ -12,16 +12,19 @@
 
 mod archive;
 mod error;
+mod file;
 mod live;
 mod manifest;
 mod tensors;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 pub use archive::{seal, seal_bytes};
 pub use error::{ArtifactError, Failure};
+pub use file::MAX_FILE_BYTES;
 pub use manifest::{Evaluation, FORMAT, Manifest};
 pub use tensors::{Golden, golden_bytes, weights_bytes};
 
@@ -59,23 +62,28 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Reads a file and checks, in this order: that it is a zip file, the CRC-32 of every entry,
+    /// Reads a file and checks, in this order: that it is a regular file of at most
+    /// [`MAX_FILE_BYTES`], that it is a zip file, the CRC-32 of every entry,
     /// the seal over all bytes, format and fields of the manifest, the digests of weights and
     /// golden vectors, the schema hash, the sizes of the network, names and shapes of its
     /// parameters, that all weights are finite, and that the native forward pass gives the
     /// golden values within [`TOLERANCE`].
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
-        let fail = |failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) };
-        let bytes = std::fs::read(path).map_err(|error| fail(Failure::File(error)))?;
-        Self::from_bytes(path, &bytes)
+        Self::from_bytes(path, &read_file(path)?)
     }
 
     /// Reads a file or, where there is none, the policy of that name that comes with the programs
     /// (see [`crate::pretrained`]), with the same checks.
     pub fn open(path: &Path) -> Result<Self, ArtifactError> {
+        Self::from_bytes(path, &Self::bytes(path)?)
+    }
+
+    /// The bytes that [`Artifact::open`] checks. Only a regular file of at most [`MAX_FILE_BYTES`]
+    /// is read.
+    pub fn bytes(path: &Path) -> Result<Cow<'static, [u8]>, ArtifactError> {
         match pretrained_at(path) {
-            Some(bytes) => Self::from_bytes(path, bytes),
-            None => Self::read(path),
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None => read_file(path).map(Cow::Owned),
         }
     }
 
@@ -112,6 +120,11 @@ impl Artifact {
         let sha256 = archive::sha256(bytes);
         Ok(Self { path: path.to_owned(), sha256, manifest, network, weights, golden })
     }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, ArtifactError> {
+    file::read(path)
+        .map_err(|failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) })
 }
 
 /// Compares the native values of one golden observation with the stored ones.

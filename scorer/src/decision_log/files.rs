@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::reader::{log_files, number_of};
 use super::record::Limits;
@@ -26,17 +27,32 @@ pub enum LogError {
     InUse(PathBuf),
 }
 
+/// How large files and folder grow, and for how long files are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// Bytes of a file, if it has more than one record.
+    pub max_bytes: u64,
+    /// Age of a file to which records are still added.
+    pub max_age: Option<Duration>,
+    /// Files, and as many times `max_bytes` of all of them together: the oldest make room, but none
+    /// whose last record is younger than `keep_for`. Of such there may be more, if they are small.
+    pub keep: usize,
+    /// Least age to which records are kept.
+    pub keep_for: Duration,
+}
+
 /// The files in a folder; the newest one grows.
 #[derive(Debug)]
 pub struct Files {
     folder: PathBuf,
     limits: Limits,
-    max_bytes: u64,
-    keep: usize,
+    rotation: Rotation,
     /// Whether files are to survive a loss of power.
     durable: bool,
     current: Option<Current>,
     next: u64,
+    /// Bytes of all other files.
+    others: u64,
     /// Why the file before, or the name of this one, may not be on the disk.
     unsynced: Option<io::Error>,
     /// Held for as long as this lives.
@@ -46,6 +62,7 @@ pub struct Files {
 #[derive(Debug)]
 struct Current {
     file: File,
+    begun: Instant,
     bytes: u64,
     /// Whether there is only the first line.
     fresh: bool,
@@ -64,8 +81,7 @@ impl Files {
     pub fn open(
         folder: &Path,
         limits: Limits,
-        max_bytes: u64,
-        keep: usize,
+        rotation: Rotation,
         durable: bool,
     ) -> Result<Self, LogError> {
         let refuse = |source| LogError::Folder { path: folder.to_owned(), source };
@@ -85,15 +101,18 @@ impl Files {
         let mut files = Self {
             folder: folder.to_owned(),
             limits,
-            max_bytes,
-            keep,
+            rotation,
             durable,
             current: None,
             next: last.map_or(1, |last| last + 1),
+            others: 0,
             unsynced: None,
             _lock: lock,
         };
+        // A folder that is full of young files keeps nobody from starting: the first line has room.
+        let (old, _) = files.surplus(0, true).map_err(refuse)?;
         files.begin().map_err(refuse)?;
+        files.remove(&old);
         Ok(files)
     }
 
@@ -102,22 +121,105 @@ impl Files {
         &self.limits.sha256
     }
 
+    /// Most bytes of all files together.
+    pub fn bound(&self) -> u64 {
+        self.rotation.max_bytes.saturating_mul(self.rotation.keep as u64)
+    }
+
+    /// Least age to which records are kept.
+    pub fn keep_for(&self) -> Duration {
+        self.rotation.keep_for
+    }
+
     /// Appends a line, whole or not at all.
     ///
     /// # Errors
-    /// When it could not be written. The next line may be.
+    /// When it could not be written, with the kind `QuotaExceeded` where records that must be kept
+    /// take all the room. The next line may be.
     pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let size = line.len() as u64;
+        let Rotation { max_bytes, max_age, .. } = self.rotation;
         let over = |current: &Current| {
-            let full = current.bytes + size > self.max_bytes && !current.fresh;
-            full || current.torn || is_gone(&current.file)
+            let full = current.bytes + size > max_bytes;
+            let old = max_age.is_some_and(|age| current.begun.elapsed() >= age);
+            (full || old) && !current.fresh || current.torn || is_gone(&current.file)
         };
-        if self.current.as_ref().is_none_or(over) {
+        let new = self.current.as_ref().is_none_or(over);
+        let grown = self.current.as_ref().map_or(0, |current| current.bytes) + size;
+        let old = if new || self.others + grown > self.bound() {
+            let header = if new { self.limits.line()?.len() as u64 } else { 0 };
+            let (old, fits) = self.surplus(header + size, new)?;
+            if !fits {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+            old
+        } else {
+            Vec::new()
+        };
+        if new {
             self.begin()?;
         }
+        // Only now: a full disk costs no record that was written before.
+        self.remove(&old);
         match &mut self.current {
             Some(current) => current.append(line),
             None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The oldest files, as far as they have to go before `size` more bytes are written, and whether
+    /// there is room for these then; `new` if another file is begun for them.
+    fn surplus(&mut self, size: u64, new: bool) -> io::Result<(Vec<PathBuf>, bool)> {
+        let mut files = match log_files(&self.folder) {
+            // It may be made again, or not: whoever begins a file will see.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            files => files?,
+        };
+        let growing = if new { None } else { files.pop() };
+        let grown = if growing.is_some() { self.current.as_ref() } else { None };
+        let now = SystemTime::now();
+        let files: Vec<(PathBuf, u64, bool)> = files
+            .into_iter()
+            // Someone else may have removed it just now.
+            .filter_map(|path| {
+                let found = fs::metadata(&path).ok()?;
+                let removable = self.is_old(found.modified().ok()?, now);
+                Some((path, found.len(), removable))
+            })
+            .collect();
+        self.others = files.iter().map(|(_, bytes, _)| bytes).sum();
+        let mut total = self.others + grown.map_or(0, |current| current.bytes) + size;
+        let mut count = files.len() + 1;
+        let mut old = Vec::new();
+        for (path, bytes, removable) in files {
+            let over = count > self.rotation.keep || total > self.bound();
+            if !(over && removable) {
+                break;
+            }
+            (total, count) = (total - bytes, count - 1);
+            old.push(path);
+        }
+        // A record that is larger than all that may be kept is kept alone.
+        let alone = count == 1 && grown.is_none_or(|current| current.fresh);
+        Ok((old, total <= self.bound() || alone))
+    }
+
+    /// Whether a file that was last written to then need not be kept. One from a far future says
+    /// nothing of its age, and must not be kept until then.
+    fn is_old(&self, modified: SystemTime, now: SystemTime) -> bool {
+        let age = now.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
+        age >= self.rotation.keep_for
+    }
+
+    fn remove(&mut self, old: &[PathBuf]) {
+        for old in old {
+            let bytes = fs::metadata(old).map_or(0, |file| file.len());
+            match fs::remove_file(old) {
+                Ok(()) => self.others = self.others.saturating_sub(bytes),
+                Err(error) => {
+                    tracing::warn!(file = %old.display(), %error, "an old decision log stays");
+                }
+            }
         }
     }
 
@@ -134,8 +236,7 @@ impl Files {
         }
     }
 
-    /// Begins another file, and removes the oldest ones when it is there: a full disk costs no
-    /// record that was written before.
+    /// Begins another file.
     fn begin(&mut self) -> io::Result<()> {
         let path = self.folder.join(format!("decisions-{:08}.jsonl", self.next));
         let mut options = OpenOptions::new();
@@ -144,7 +245,14 @@ impl Files {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
         let file = options.open(&path)?;
-        let mut current = Current { file, bytes: 0, fresh: true, torn: false, dirty: false };
+        let mut current = Current {
+            file,
+            begun: Instant::now(),
+            bytes: 0,
+            fresh: true,
+            torn: false,
+            dirty: false,
+        };
         let header = self.limits.line().map_err(io::Error::from);
         if let Err(error) = header.and_then(|line| current.append(&line)) {
             // An empty file would be in the way of the next attempt.
@@ -159,12 +267,6 @@ impl Files {
             #[cfg(unix)]
             let before = before.and_then(|()| File::open(&self.folder)?.sync_all());
             self.unsynced = before.err();
-        }
-        let files = log_files(&self.folder)?;
-        for old in &files[..files.len().saturating_sub(self.keep)] {
-            if let Err(error) = fs::remove_file(old) {
-                tracing::warn!(file = %old.display(), %error, "an old decision log stays");
-            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ mod queue;
 mod reader;
 mod record;
 
-pub use files::{Files, LogError, is_gone};
+pub use files::{Files, LogError, Rotation, is_gone};
 pub use queue::{Counters, DecisionLog};
 pub use reader::{Line, lines, log_files};
 pub use record::{DecisionRecord, Event, FORMAT, HALT, Limits, Made, POLICY, Start};

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::files::Files;
 use super::record::Event;
@@ -35,6 +36,10 @@ pub struct Counters {
     pub bytes: Counter,
     /// Records that were not.
     pub lost: Counter,
+    /// 1 while records that must be kept leave no room for others.
+    pub full: Gauge,
+    /// Most bytes of all files together.
+    pub bound_bytes: Gauge,
     /// Times that the system could not say that lines are on the disk.
     pub sync_failures: Counter,
 }
@@ -75,6 +80,7 @@ impl DecisionLog {
     ) -> io::Result<Self> {
         let (queue, entries) = mpsc::sync_channel(QUEUE);
         let waiting = Arc::new(AtomicUsize::new(0));
+        counters.bound_bytes.set(i64::try_from(files.bound()).unwrap_or(i64::MAX));
         let writer = Writer {
             files,
             sync,
@@ -195,6 +201,7 @@ impl Writer {
             Ok(bytes) => {
                 self.counters.written.inc();
                 self.counters.bytes.inc_by(bytes as u64);
+                self.counters.full.set(0);
                 if self.losing > 0 {
                     tracing::warn!(lost = self.losing, "the decision log is kept again");
                     self.losing = 0;
@@ -203,6 +210,17 @@ impl Writer {
             }
             Err(error) => {
                 self.counters.lost.inc();
+                // A quota of the system's own is an error of the system.
+                let full =
+                    error.kind() == io::ErrorKind::QuotaExceeded && error.raw_os_error().is_none();
+                if full && self.counters.full.set(1) == 0 {
+                    tracing::error!(
+                        bound_bytes = self.files.bound(),
+                        keep_s = self.files.keep_for().as_secs(),
+                        "the decision log is full of records that are younger than --log-keep-s: \
+                         others are lost until the oldest may go"
+                    );
+                }
                 if self.losing == 0 {
                     tracing::error!(%error, "records of decisions are lost (counted in /metrics)");
                 }

@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::Body;
-use bytes::Bytes;
-use godwit_models::artifact::ArtifactError;
-use tokio::sync::Semaphore;
+use axum::body::{Body, HttpBody};
+use bytes::{Buf, Bytes};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Admission;
 use super::body::read;
 use super::caller::{Caller, Waiting};
 use super::desk::Desk;
@@ -21,6 +20,7 @@ use super::history::History;
 use super::metrics::Metrics;
 use super::model::LiveModel;
 use super::pool::{Planners, Pool, Worker};
+use super::reload::ReloadError;
 use super::settings::Settings;
 use crate::decision_log::{DecisionLog, Event};
 use crate::engine::Loaded;
@@ -46,7 +46,7 @@ pub struct App {
     /// Names requests.
     pub ids: Ids,
     pool: Pool,
-    permits: Semaphore,
+    admission: Admission,
 }
 
 /// How handlers hold it.
@@ -83,11 +83,18 @@ impl App {
             .log
             .take()
             .map(|log| DecisionLog::start(log.files, log.sync, log.required, metrics.log.clone()));
+        let admission = Admission::new(&settings.bounds);
         Ok(Self {
             log: log.transpose()?,
-            pool: Pool::start(settings.workers, &model, planners, &metrics)?,
-            permits: Semaphore::new(settings.bounds.requests as usize),
-            history: History::new(settings.bounds.decisions),
+            pool: Pool::start(
+                settings.workers,
+                admission.small_bytes(),
+                &model,
+                planners,
+                &metrics,
+            )?,
+            admission,
+            history: History::new(settings.bounds.decisions, settings.bounds.decisions_bytes),
             draining: AtomicBool::new(false),
             desk: Desk::new(halted),
             drift: Drift::new(settings.fallback.demotion),
@@ -110,8 +117,8 @@ impl App {
     }
 
     /// Another artifact was to be loaded, because of a request or of a change of the file.
-    pub fn reloaded(&self, trigger: &'static str, reloaded: &Result<Arc<Loaded>, ArtifactError>) {
-        self.metrics.reloaded(trigger, reloaded.as_deref().ok());
+    pub fn reloaded(&self, trigger: &'static str, reloaded: &Result<Arc<Loaded>, ReloadError>) {
+        self.metrics.reloaded(trigger, reloaded.as_deref().map_err(ReloadError::reason));
         if reloaded.is_ok() {
             self.clear_record();
         }
@@ -157,13 +164,17 @@ impl App {
         work: impl FnOnce(&App, &mut Worker, &Bytes, &Caller) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let bounds = &self.settings.bounds;
-        let _permit = self.permits.try_acquire().map_err(|_| ApiError::busy(bounds.requests))?;
-        let body = read(body, bounds.body_bytes, arrival.until).await?;
+        let mut permit = self.admission.enter(body.size_hint().exact())?;
+        let mut body = read(body, bounds.body_bytes, arrival.until).await?;
+        let bytes = body.remaining();
+        permit.has_come(bytes);
         let app = Arc::clone(self);
         // Dropped with this future when the connection is gone.
         let waiting = Waiting::default();
         let caller = waiting.caller();
-        let done = self.pool.run(move |worker| work(&app, worker, &body, &caller));
+        let done = self
+            .pool
+            .run(bytes, move |worker| work(&app, worker, &body.copy_to_bytes(bytes), &caller));
         let mut done = std::pin::pin!(done);
         let done = match timeout_at(arrival.until, &mut done).await {
             Ok(done) => done,
@@ -210,7 +221,7 @@ pub mod tests {
             panic!("no serve")
         };
         let settings = Settings::new(&args).unwrap();
-        let model = LiveModel::open(settings.model.clone()).unwrap();
+        let model = LiveModel::open(settings.model.clone(), false).unwrap();
         Arc::new(App::start(settings, Arc::new(model)).unwrap())
     }
 

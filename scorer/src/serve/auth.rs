@@ -1,4 +1,4 @@
-//! The bearer token: where it comes from, and who shows it.
+//! Bearer tokens: where they come from, and who shows them.
 
 use std::path::Path;
 
@@ -6,7 +6,11 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
+use super::secret::{self, Refused};
 use super::settings::SettingsError;
+
+/// Fewest characters of a token: shorter ones can be guessed.
+const LEAST_CHARACTERS: usize = 16;
 
 /// A secret that clients send as `Authorization: Bearer ...`. Has no `Debug`: it must not reach a
 /// log.
@@ -16,22 +20,13 @@ impl Token {
     /// Reads a token file, without the white space around it.
     ///
     /// # Errors
-    /// When the file cannot be read, everyone on the machine can read it, or what it holds cannot
-    /// be sent as a bearer token.
+    /// When the file cannot be read, everyone on the machine can read it, or what it holds is too
+    /// short or cannot be sent as a bearer token.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let refuse =
             |expected, got: String| SettingsError::Token { path: path.to_owned(), expected, got };
-        let readable = |error: std::io::Error| refuse("a readable file", error.to_string());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(path).map_err(readable)?.permissions().mode();
-            if mode & 0o007 != 0 {
-                let got = format!("mode {:03o}", mode & 0o777);
-                return Err(refuse("a file that others cannot read (chmod o-rwx)", got));
-            }
-        }
-        let bytes = std::fs::read(path).map_err(readable)?;
+        let bytes =
+            secret::read(path).map_err(|Refused { expected, got }| refuse(expected, got))?;
         let token = bytes.trim_ascii();
         if token.is_empty() {
             return Err(refuse("a token", "an empty file".to_owned()));
@@ -39,7 +34,16 @@ impl Token {
         if !token.iter().all(u8::is_ascii_graphic) {
             return Err(refuse("visible ASCII characters on one line", "others".to_owned()));
         }
+        if token.len() < LEAST_CHARACTERS {
+            let got = format!("{} characters", token.len());
+            return Err(refuse("a token of at least 16 characters", got));
+        }
         Ok(Self(token.to_vec()))
+    }
+
+    /// Whether both are the same.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 
     /// Whether the request shows this token. Takes the same time for every wrong token of the right

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
-use bytes::Bytes;
+use bytes::Buf;
 use godwit_envs::snapshot::Snapshot;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
@@ -10,11 +10,16 @@ use tokio::time::{Instant, timeout_at};
 use super::error::ApiError;
 use super::settings::Bounds;
 
-/// The whole body, of at most `limit` bytes, if it is there by `until`.
+/// The whole body, of at most `limit` bytes, if it is there by `until`; in the pieces in which it
+/// came: to put large ones together is work that no other connection shall wait for.
 ///
 /// # Errors
 /// When it is too large, too slow, or breaks off.
-pub async fn read(body: Body, limit: usize, until: Instant) -> Result<Bytes, ApiError> {
+pub async fn read(
+    body: Body,
+    limit: usize,
+    until: Instant,
+) -> Result<impl Buf + Send + 'static, ApiError> {
     let too_large = || {
         let message = format!("expected a body of at most {limit} bytes, got more");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
@@ -24,7 +29,7 @@ pub async fn read(body: Body, limit: usize, until: Instant) -> Result<Bytes, Api
         return Err(too_large());
     }
     match timeout_at(until, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => Ok(body.aggregate()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
             let message = "expected a whole body, got one that breaks off";

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::app::Shared;
 use super::error::{ApiError, json};
@@ -53,10 +54,22 @@ pub async fn model(State(app): State<Shared>) -> Response {
     json(StatusCode::OK, &ModelInfo::new(&app.model.current(), app.drift.standing()))
 }
 
+/// How the artifact is read again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReloadQuery {
+    /// Take an artifact with other resources, features or rules than the one that decides.
+    pub allow_other_rules: bool,
+}
+
 /// `POST /v1/model/reload`.
-pub async fn reload(State(app): State<Shared>) -> Result<Response, ApiError> {
+pub async fn reload(
+    State(app): State<Shared>,
+    query: Result<Query<ReloadQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(ReloadQuery { allow_other_rules }) = query.map_err(ApiError::query)?;
     let model = Arc::clone(&app.model);
-    let reloaded = tokio::task::spawn_blocking(move || model.reload());
+    let reloaded = tokio::task::spawn_blocking(move || model.reload(allow_other_rules));
     let reloaded = reloaded.await.map_err(|_| ApiError::internal())?;
     app.reloaded("request", &reloaded);
     let loaded = reloaded?;

@@ -23,6 +23,7 @@ use super::body::{check_size, text};
 use super::caller::Caller;
 use super::desk::{Answer, Departure, Verdict};
 use super::error::ApiError;
+use super::history::Missing;
 use super::planning::{self, Comparison, FallbackReason, Outcome};
 use super::pool::Worker;
 use super::settings::{Bounds, Mode, Shadow};
@@ -110,9 +111,7 @@ pub async fn plan(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let Query(query) = query.map_err(|rejection| {
-        ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
-    })?;
+    let Query(query) = query.map_err(ApiError::query)?;
     answer(app, arrival, query, &headers, body).await
 }
 
@@ -121,17 +120,30 @@ pub async fn find(
     State(app): State<Shared>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let found = id.ok().and_then(|Path(id)| app.history.find(&id));
-    found.map(document).ok_or_else(|| unknown_decision(&app))
+    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+    app.history.find(&id).map(document).map_err(|missing| not_kept(&app, missing))
 }
 
-/// No decision with this id is remembered.
-pub fn unknown_decision(app: &App) -> ApiError {
-    let message = format!(
-        "expected the id of one of the last {} decisions, got another",
-        app.settings.bounds.decisions
-    );
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_decision", message)
+/// No decision with this id is remembered, or not its answer.
+pub fn not_kept(app: &App, missing: Missing) -> ApiError {
+    let Bounds { decisions, decisions_bytes, .. } = &app.settings.bounds;
+    let (code, message) = match missing {
+        Missing::Unknown => (
+            "unknown_decision",
+            format!(
+                "expected the id of one of the last {decisions} decisions, as many as fit into \
+                 {decisions_bytes} bytes, got another"
+            ),
+        ),
+        Missing::TooLarge(bytes) => (
+            "decision_too_large",
+            format!(
+                "expected an answer that fits into {decisions_bytes} bytes \
+                 (--keep-decisions-bytes), got one of {bytes}, which was not kept"
+            ),
+        ),
+    };
+    ApiError::new(StatusCode::NOT_FOUND, code, message)
 }
 
 async fn answer(
@@ -270,7 +282,7 @@ fn decide_about(
                     safety.sync();
                 }
                 record(app, &served.decision, served.comparison.as_ref());
-                app.history.push(served.id, json);
+                app.history.push(served.id, &json);
                 return Ok(answer);
             }
             Verdict::Repeated(answer) => {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{App, Arrival, Shared};
 use super::body::{check_size, text};
-use super::decisions::unknown_decision;
+use super::decisions::not_kept;
 use super::drift::{Outcome, Standing};
 use super::error::{ApiError, json};
 use super::pool::Worker;
@@ -167,7 +167,7 @@ pub async fn feedback(
 fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiError> {
     let refuse = |error| ApiError::input(&error, body);
     let Feedback { id, snapshot, executed } = parse_json(text(body)?, "body").map_err(refuse)?;
-    let document = app.history.find(&id).ok_or_else(|| unknown_decision(app))?;
+    let document = app.history.find(&id).map_err(|missing| not_kept(app, missing))?;
     let decided: Decided = serde_json::from_slice(&document).map_err(|_| ApiError::internal())?;
     check_size(&snapshot, &app.settings.bounds, "body.snapshot")?;
     snapshot.validate("body.snapshot").map_err(refuse)?;

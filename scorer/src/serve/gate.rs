@@ -1,16 +1,18 @@
 //! What every request passes: a name, the token, counting, one line in the log.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
+use super::access::{self, Access};
 use super::app::{App, Arrival, Shared};
-use super::error::{ApiError, ErrorCode};
-use super::routes::{Route, route};
+use super::error::{ApiError, Told, for_inference};
+use super::routes::{Route, is_inference, route};
+use super::settings::Settings;
 
 /// Header with the name of the request.
 const REQUEST_ID: &str = "x-request-id";
@@ -23,6 +25,7 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = path.and_then(route);
     let method = request.method().clone();
+    let is_inference = is_inference(request.uri().path());
     let mut response = match admit(&app, route, &request) {
         Ok(()) => {
             let until = at + app.settings.bounds.request_timeout;
@@ -33,7 +36,10 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
     };
     let status = response.status().as_u16();
     let path = route.map_or("unknown", |route| route.path);
-    let code = response.extensions().get().map(|ErrorCode(code)| *code);
+    let code = response.extensions().get().map(|Told { code, .. }| *code);
+    if is_inference {
+        response = for_inference(response);
+    }
     app.metrics.answered(path, status, at.elapsed());
     if let Some(code) = code {
         app.metrics.refused(code);
@@ -48,23 +54,28 @@ pub async fn gate(State(app): State<Shared>, mut request: Request, next: Next) -
 
 /// Whether this request may be answered at all.
 fn admit(app: &App, route: Option<&Route>, request: &Request) -> Result<(), ApiError> {
-    if route.is_some_and(|route| route.open) {
-        return Ok(());
+    // Paths that are no route tell nobody anything before a token is shown.
+    let access = route.map_or(Access::Read, |route| route.access);
+    let Settings { tokens, hosts, .. } = &app.settings;
+    access::admit(tokens.as_ref(), hosts, access, request)?;
+    match access {
+        Access::Open => Ok(()),
+        Access::Read | Access::Write => encodings(request.headers()),
     }
-    match &app.settings.token {
-        Some(token) if token.is_shown_in(request.headers()) => Ok(()),
-        Some(_) => {
-            let message = "expected the header authorization: Bearer <token> with the right token";
-            Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
+}
+
+/// Refuses bodies that would have to be decoded before they can be read.
+fn encodings(headers: &HeaderMap) -> Result<(), ApiError> {
+    for (name, served) in [(CONTENT_ENCODING, "identity"), (TRANSFER_ENCODING, "chunked")] {
+        let values = headers.get_all(&name).iter();
+        let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(got) = values.find(|value| !value.trim().eq_ignore_ascii_case(served)) {
+            let message = format!("{name}: expected none or {served}, got {got:?}");
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(ApiError::new(status, "unsupported_encoding", message));
         }
-        // Any page that someone opens in a browser on this machine could otherwise resume what
-        // was halted.
-        None if request.headers().contains_key(ORIGIN) => {
-            let message = "expected no request of a web page (header origin) without --token-file";
-            Err(ApiError::new(StatusCode::FORBIDDEN, "web_page", message))
-        }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// Counts a request as being answered, until it is answered or its connection is gone.

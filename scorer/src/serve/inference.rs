@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use godwit_envs::input::parse_json;
@@ -12,11 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::app::{App, Arrival, Shared};
+use super::binary;
 use super::body::text;
 use super::elements::{Element, Elements};
 use super::error::{ApiError, json};
 use super::pool::Worker;
 use super::tensors::{Tensor, TensorInfo, inputs, observation};
+use crate::engine::Loaded;
 
 /// Name of the one model that is served.
 pub const MODEL: &str = "policy";
@@ -28,8 +30,8 @@ pub struct ServerMetadata {
     pub name: &'static str,
     /// Version of the program.
     pub version: &'static str,
-    /// Extensions of the protocol: none.
-    pub extensions: [&'static str; 0],
+    /// Extensions of the protocol that are served: `binary_tensor_data`.
+    pub extensions: [&'static str; 1],
 }
 
 /// What `GET /v2/models/{model}` says.
@@ -63,6 +65,45 @@ pub struct InferRequest {
     pub id: Option<String>,
     /// The network's inputs, each once.
     pub inputs: Vec<Tensor>,
+    /// Which outputs are asked for; both if left out.
+    #[schemars(with = "Vec<OutputRequest>")]
+    pub outputs: Option<Vec<OutputRequest>>,
+    /// What holds for all of them.
+    #[serde(default)]
+    pub parameters: RequestParameters,
+}
+
+/// An output that is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct OutputRequest {
+    /// `q` or `action`.
+    pub name: String,
+    /// How.
+    #[serde(default)]
+    pub parameters: OutputParameters,
+}
+
+/// How an output is given.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct OutputParameters {
+    /// Whether its elements are behind the document rather than in it.
+    #[schemars(with = "bool")]
+    pub binary_data: Option<bool>,
+}
+
+/// What holds for all outputs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct RequestParameters {
+    /// Whether elements are behind the document where the output does not say.
+    #[schemars(with = "bool")]
+    pub binary_data_output: Option<bool>,
+}
+
+/// Which model of which version a path names.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ModelPath {
+    model: String,
+    version: Option<String>,
 }
 
 /// The value of each candidate.
@@ -76,8 +117,8 @@ pub struct InferResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// `q [1, A]`, the lowest finite number where a candidate is masked, and `action [1]`, the
-    /// index of the first best candidate.
-    pub outputs: [Tensor; 2],
+    /// index of the first best candidate; those that were asked for, in that order.
+    pub outputs: Vec<Tensor>,
 }
 
 /// `GET /v2`.
@@ -85,18 +126,18 @@ pub async fn server() -> Response {
     let metadata = ServerMetadata {
         name: "godwit-scorer",
         version: env!("CARGO_PKG_VERSION"),
-        extensions: [],
+        extensions: ["binary_tensor_data"],
     };
     json(StatusCode::OK, &metadata)
 }
 
-/// `GET /v2/models/{model}`.
+/// `GET /v2/models/{model}`, also of a version.
 pub async fn model(
     State(app): State<Shared>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<ModelPath>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    check_name(name)?;
     let loaded = app.model.current();
+    check(path.ok().map(|Path(path)| path), &loaded)?;
     let metadata = ModelMetadata {
         name: MODEL,
         versions: [loaded.name.sha256.clone()],
@@ -110,36 +151,60 @@ pub async fn model(
     Ok(json(StatusCode::OK, &metadata))
 }
 
-/// `GET /v2/models/{model}/ready`.
-pub async fn model_ready(name: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
-    check_name(name)?;
+/// `GET /v2/models/{model}/ready`, also of a version.
+pub async fn model_ready(
+    State(app): State<Shared>,
+    path: Result<Path<ModelPath>, PathRejection>,
+) -> Result<Response, ApiError> {
+    check(path.ok().map(|Path(path)| path), &app.model.current())?;
     Ok(json(StatusCode::OK, &ModelReady { name: MODEL, ready: true }))
 }
 
-/// `POST /v2/models/{model}/infer`.
+/// `POST /v2/models/{model}/infer`, also of a version.
 pub async fn infer(
     State(app): State<Shared>,
     Extension(arrival): Extension<Arrival>,
-    name: Result<Path<String>, PathRejection>,
+    path: Result<Path<ModelPath>, PathRejection>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    check_name(name)?;
-    app.work(&arrival, body, value_candidates).await
+    let path = path.ok().map(|Path(path)| path);
+    // Before the body is read; and again with the artifact that answers.
+    check(path.clone(), &app.model.current())?;
+    let document_bytes = binary::document_bytes(&headers)?;
+    let work = move |_: &App, worker: &mut Worker, body: &Bytes| {
+        check(path, worker.engine.loaded())?;
+        let (document, behind) = binary::split(body, document_bytes)?;
+        value_candidates(worker, &document, behind)
+    };
+    app.work(&arrival, body, work).await
 }
 
-fn check_name(name: Result<Path<String>, PathRejection>) -> Result<(), ApiError> {
-    match name {
-        Ok(Path(name)) if name == MODEL => Ok(()),
-        _ => {
-            let message = format!("expected the model {MODEL}, got another");
-            Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_model", message))
+/// Refuses every model and version but the one that is served.
+fn check(path: Option<ModelPath>, loaded: &Loaded) -> Result<(), ApiError> {
+    let refuse = |code, message| Err(ApiError::new(StatusCode::NOT_FOUND, code, message));
+    let Some(ModelPath { model, version }) = path.filter(|path| path.model == MODEL) else {
+        return refuse("unknown_model", format!("expected the model {MODEL}, got another"));
+    };
+    let sha256 = &loaded.name.sha256;
+    match version {
+        Some(version) if version != *sha256 => {
+            let message = format!("expected the version {sha256} of {model}, got another");
+            refuse("unknown_version", message)
         }
+        _ => Ok(()),
     }
 }
 
-fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiError> {
-    let InferRequest { id, inputs } =
-        parse_json(text(body)?, "body").map_err(|error| ApiError::input(&error, body))?;
+fn value_candidates(
+    worker: &mut Worker,
+    document: &Bytes,
+    behind: Bytes,
+) -> Result<Response, ApiError> {
+    let request: InferRequest =
+        parse_json(text(document)?, "body").map_err(|error| ApiError::input(&error, document))?;
+    let InferRequest { id, mut inputs, outputs, parameters } = request;
+    binary::attach(&mut inputs, behind)?;
     let loaded = worker.engine.loaded();
     let observation = observation(&loaded.artifact.manifest, inputs)?;
     // A copy per request: decisions do not wait for it, and it is small.
@@ -158,24 +223,47 @@ fn value_candidates(_: &App, worker: &mut Worker, body: &Bytes) -> Result<Respon
         // JSON has no infinity, which is what masked candidates have.
         *q = q.max(f32::MIN);
     }
-    let response = InferResponse {
-        model_name: MODEL,
-        model_version: loaded.name.sha256.clone(),
-        id,
-        outputs: [
-            Tensor {
-                name: "q".to_owned(),
-                shape: vec![1, q.len()],
-                datatype: "FP32".to_owned(),
-                data: q.into(),
-            },
-            Tensor {
-                name: "action".to_owned(),
-                shape: vec![1],
-                datatype: "INT64".to_owned(),
-                data: Elements(vec![Element::Whole(action as i64)]),
-            },
-        ],
+    let q = Tensor {
+        name: "q".to_owned(),
+        shape: vec![1, q.len()],
+        datatype: "FP32".to_owned(),
+        data: Some(q.into()),
+        ..Tensor::default()
     };
-    Ok(json(StatusCode::OK, &response))
+    let action = Tensor {
+        name: "action".to_owned(),
+        shape: vec![1],
+        datatype: "INT64".to_owned(),
+        data: Some(Elements(vec![Element::Whole(action as i64)])),
+        ..Tensor::default()
+    };
+    let binary_unless_said = parameters.binary_data_output.unwrap_or(false);
+    let (outputs, binary) = chosen(vec![q, action], outputs, binary_unless_said)?;
+    let model_version = loaded.name.sha256.clone();
+    let response = InferResponse { model_name: MODEL, model_version, id, outputs };
+    binary::answer(response, &binary)
+}
+
+/// The outputs that are asked for, and whether the elements of each are to be behind the document.
+fn chosen(
+    mut outputs: Vec<Tensor>,
+    asked: Option<Vec<OutputRequest>>,
+    binary_unless_said: bool,
+) -> Result<(Vec<Tensor>, Vec<bool>), ApiError> {
+    // An empty list asks for all, too.
+    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+        let binary = vec![binary_unless_said; outputs.len()];
+        return Ok((outputs, binary));
+    };
+    let mut chosen = (Vec::new(), Vec::new());
+    for OutputRequest { name, parameters } in asked {
+        let Some(at) = outputs.iter().position(|output| output.name == name) else {
+            let message =
+                format!("outputs: expected q and action, each at most once, got {name:?}");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_tensor", message));
+        };
+        chosen.0.push(outputs.remove(at));
+        chosen.1.push(parameters.binary_data.unwrap_or(binary_unless_said));
+    }
+    Ok(chosen)
 }

@@ -8,16 +8,23 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::app::Shared;
 use super::patience::Patience;
+use super::places::{Place, Places, Seat};
+use super::process::most_open_files;
+
+/// The name in metrics of connections that were ended because another needed their place.
+const MADE_ROOM: &str = "made_room";
 
 /// Serves connections until the first of `signals`. From then on the service is not ready; it goes
 /// on for a while, so that whoever sends requests here notices, and then lets the connections that
@@ -29,7 +36,7 @@ pub async fn listen(
     mut signals: mpsc::Receiver<()>,
 ) {
     let bounds = app.settings.bounds.clone();
-    let places = Arc::new(Semaphore::new(bounds.connections as usize));
+    let places = Places::new(places(bounds.connections), bounds.connections_per_client);
     let (end, ended) = watch::channel(false);
     let port = Port { app: Arc::clone(&app), router, builder: builder(&app), ended };
     {
@@ -53,11 +60,25 @@ pub async fn listen(
     // Fails only when no connection is left.
     let _ = end.send(true);
     tokio::select! {
-        drained = timeout(bounds.drain, places.acquire_many(bounds.connections)) => if drained.is_err() {
+        drained = timeout(bounds.drain, places.empty()) => if drained.is_err() {
             tracing::warn!("requests in flight were cut off");
         },
         _ = signals.recv() => tracing::warn!("told to end at once"),
     }
+}
+
+/// Files of the process that are no connections, and some more.
+const OTHER_FILES: u32 = 64;
+
+/// How many connections there may be of those that are asked for: the system refuses all that come
+/// once the process has as many open files as it may.
+fn places(asked: u32) -> u32 {
+    let files = most_open_files().unwrap_or(f64::INFINITY);
+    let most = (files as u32).saturating_sub(OTHER_FILES).max(1);
+    if most < asked {
+        tracing::info!(files, "at most {most} connections, as the limit of open files has it");
+    }
+    asked.min(most)
 }
 
 fn builder(app: &Shared) -> http1::Builder {
@@ -82,40 +103,55 @@ struct Port {
 
 impl Port {
     /// Serves every connection that finds a place; never ends.
-    async fn accept(&self, listener: &TcpListener, places: &Arc<Semaphore>) {
+    async fn accept(&self, listener: &TcpListener, places: &Arc<Places>) {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => match Arc::clone(places).try_acquire_owned() {
+                Ok((stream, peer)) => match places.enter(peer.ip()) {
                     Ok(place) => {
+                        if place.made_room {
+                            self.app.metrics.refused(MADE_ROOM);
+                        }
                         let port = self.clone();
-                        tokio::spawn(async move {
-                            port.serve(stream).await;
-                            drop(place);
-                        });
+                        tokio::spawn(port.serve_until_told(stream, place));
                     }
-                    Err(_) => self.app.metrics.refused("connections"),
+                    Err(no_place) => self.app.metrics.refused(no_place.name()),
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
                     // Most likely there are too many open files: some connection has to end first.
-                    sleep(Duration::from_millis(100)).await;
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    let made_room = places.make_room();
+                    if made_room {
+                        self.app.metrics.refused(MADE_ROOM);
+                    }
+                    sleep(Duration::from_millis(if made_room { 10 } else { 100 })).await;
                 }
             }
         }
     }
 
-    async fn serve(self, stream: TcpStream) {
-        self.app.metrics.connections.inc();
+    async fn serve_until_told(self, stream: TcpStream, mut place: Place) {
+        let open = Open::new(&self.app.metrics.connections);
+        let seat = place.seat.clone();
+        tokio::select! {
+            () = self.serve(stream, seat) => {}
+            // Whose sender is gone only when the place is.
+            _ = &mut place.leave => {}
+        }
+        drop((open, place));
+    }
+
+    async fn serve(self, stream: TcpStream, seat: Seat) {
         // Answers are written at once; a kernel without this option only makes them later.
         let _ = stream.set_nodelay(true);
-        let stream = Patience::new(stream, self.app.settings.bounds.request_timeout);
+        let limit = self.app.settings.bounds.request_timeout;
+        let stream = Patience::new(stream, seat.clone(), limit);
         let metrics = Arc::clone(&self.app.metrics);
         match &self.app.settings.tls {
-            None => self.talk(stream).await,
+            None => self.talk(stream, seat).await,
             Some(tls) => {
                 let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
                 match timeout(self.app.settings.bounds.header_timeout, handshake).await {
-                    Ok(Ok(stream)) => self.talk(stream).await,
+                    Ok(Ok(stream)) => self.talk(stream, seat).await,
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "a TLS handshake failed");
                         metrics.refused("tls_handshake");
@@ -124,11 +160,18 @@ impl Port {
                 }
             }
         }
-        metrics.connections.dec();
     }
 
-    async fn talk(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let service = TowerToHyperService::new(self.router);
+    async fn talk(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, seat: Seat) {
+        let router = TowerToHyperService::new(self.router);
+        let service = service_fn(move |request| {
+            let (answering, answer) = (seat.answering(), router.call(request));
+            async move {
+                let answer = answer.await;
+                drop(answering);
+                answer
+            }
+        });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let done = tokio::select! {
@@ -148,6 +191,22 @@ impl Port {
             }
             tracing::debug!(%error, "a connection ended early");
         }
+    }
+}
+
+/// Counts a connection as open, until it is dropped.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

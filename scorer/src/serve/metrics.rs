@@ -16,6 +16,8 @@ use serde::Serialize;
 use super::drift::Standing;
 use super::feedback::MoveStatus;
 use super::planning::FallbackReason;
+use super::process::Process;
+use super::reload::ReloadError;
 use super::settings::Mode;
 use crate::decision_log::Counters;
 use crate::engine::Loaded;
@@ -110,6 +112,8 @@ type Times<L> = Family<L, Histogram, fn() -> Histogram>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Those that every program has, whose names begin with no other.
+    process: Registry,
     started: Instant,
     requests: Family<RequestLabels, Counter>,
     request_times: Times<RouteLabels>,
@@ -136,6 +140,7 @@ pub struct Metrics {
     shadow_moves: Histogram,
     shadow_objective: Histogram,
     reloads: Family<ReloadLabels, Counter>,
+    reload_refusals: Family<ReasonLabels, Counter>,
     model: Family<ModelLabels, Gauge>,
     model_read: Gauge<f64, AtomicU64>,
     input_age: Gauge<f64, AtomicU64>,
@@ -162,7 +167,10 @@ impl Metrics {
         let label = |name: &'static str, value: &'static str| (name.into(), value.into());
         let labels = [label("mode", mode.name())].into_iter();
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-5, 2.0, 21));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
         let mut metrics = Self {
+            process,
             registry: Registry::with_prefix_and_labels("godwit_scorer", labels),
             started: Instant::now(),
             requests: Family::default(),
@@ -192,6 +200,7 @@ impl Metrics {
                 -1.0, -0.1, -0.01, -0.001, 0.0, 0.001, 0.01, 0.1, 1.0,
             ]),
             reloads: Family::default(),
+            reload_refusals: Family::default(),
             model: Family::default(),
             model_read: Gauge::default(),
             input_age: Gauge::default(),
@@ -227,6 +236,9 @@ impl Metrics {
             [("file", "ok"), ("file", "error"), ("request", "ok"), ("request", "error")]
         {
             metrics.reloads.get_or_create(&ReloadLabels { trigger, result }).inc_by(0);
+        }
+        for reason in ReloadError::REASONS {
+            metrics.reload_refusals.get_or_create(&ReasonLabels { reason }).inc_by(0);
         }
         metrics
     }
@@ -354,6 +366,16 @@ impl Metrics {
         ] {
             r.register(name, help, counter.clone());
         }
+        r.register(
+            "decision_log_full",
+            "1 while records that must be kept leave no room for others",
+            self.log.full.clone(),
+        );
+        r.register(
+            "decision_log_bound_bytes",
+            "Most bytes of the decision log's files together",
+            self.log.bound_bytes.clone(),
+        );
         r.register_with_unit(
             "input_age",
             "Time since the last snapshot came, or since the start",
@@ -362,6 +384,11 @@ impl Metrics {
         );
         r.register("halted", "1 while migrations are halted", self.halted.clone());
         r.register("reloads", "Attempts to load another artifact", self.reloads.clone());
+        r.register(
+            "reload_refusals",
+            "Artifacts that did not take over, by reason",
+            self.reload_refusals.clone(),
+        );
         r.register("model_info", "The artifact that decides", self.model.clone());
         r.register_with_unit(
             "model_read_timestamp",
@@ -380,6 +407,7 @@ impl Metrics {
         self.input_age.set(self.started.elapsed().saturating_sub(last).as_secs_f64());
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry)?;
+        prometheus_text::encode(&mut text, &self.process)?;
         Ok(text)
     }
 
@@ -483,12 +511,15 @@ impl Metrics {
         self.shadow_objective.observe(f64::from(objective));
     }
 
-    /// Another artifact was to be loaded.
-    pub fn reloaded(&self, trigger: &'static str, loaded: Option<&Loaded>) {
-        let result = if loaded.is_some() { "ok" } else { "error" };
+    /// Another artifact was to be loaded, and was or was refused for this reason.
+    pub fn reloaded(&self, trigger: &'static str, loaded: Result<&Loaded, &'static str>) {
+        let result = if loaded.is_ok() { "ok" } else { "error" };
         self.reloads.get_or_create(&ReloadLabels { trigger, result }).inc();
-        if let Some(loaded) = loaded {
-            self.model(loaded);
+        match loaded {
+            Ok(loaded) => self.model(loaded),
+            Err(reason) => {
+                self.reload_refusals.get_or_create(&ReasonLabels { reason }).inc();
+            }
         }
     }
 

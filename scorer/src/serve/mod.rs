@@ -5,8 +5,11 @@
 //! (`desk`). Nothing is kept on disk but the decision log and what is remembered of earlier plans, if
 //! that is asked for.
 
+mod access;
+mod admission;
 mod app;
 mod auth;
+mod binary;
 mod body;
 mod caller;
 mod control;
@@ -25,9 +28,14 @@ mod metrics;
 mod model;
 mod openapi;
 mod patience;
+mod places;
 mod planning;
 mod pool;
+mod process;
+mod queue;
+mod reload;
 mod routes;
+mod secret;
 mod settings;
 mod simulate;
 mod tensors;
@@ -46,6 +54,7 @@ use app::{App, Shared};
 use model::LiveModel;
 use settings::Settings;
 
+pub use access::host_name;
 pub use drift::Standing;
 pub use feedback::Evaluation;
 pub use logging::log_errors;
@@ -58,10 +67,13 @@ const WATCH_PERIOD: Duration = Duration::from_secs(1);
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     logging::start(&args.log);
     let settings = Settings::new(args)?;
-    let model = Arc::new(LiveModel::open(settings.model.clone())?);
+    let model = Arc::new(LiveModel::open(settings.model.clone(), settings.allow_other_rules)?);
     let app = Arc::new(App::start(settings, model).context("cannot start the workers")?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(app))
+    let done = runtime.block_on(run(app));
+    // Whoever still waits for a file system is left behind.
+    runtime.shutdown_background();
+    done
 }
 
 async fn run(app: Shared) -> anyhow::Result<()> {

@@ -1,24 +1,36 @@
 //! The artifact that decides now, and how another one takes its place while requests run.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use godwit_models::artifact::ArtifactError;
+use godwit_models::artifact::{Artifact, ArtifactError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drift::Standing;
+use super::reload::{Reader, ReloadError, differences};
 use crate::engine::Loaded;
 
 /// The artifact that decides now. Whoever works with one keeps it until the work is done.
 #[derive(Debug)]
 pub struct LiveModel {
     path: PathBuf,
+    /// Whether an artifact with other rules, or for other input, may take over at any time.
+    allow_other_rules: bool,
     current: RwLock<Arc<Loaded>>,
-    /// The file as it was when it was last read; held while it is being read, so that two reloads
-    /// never overlap.
-    read: Mutex<Option<Signature>>,
+    reader: Reader,
+    /// Held while the file is being read, so that two reloads never overlap.
+    seen: Mutex<Seen>,
+}
+
+/// What is known of the file.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The file as it was when it was last read.
+    signature: Option<Signature>,
+    /// Whether it was told that the file system does not answer.
+    slow: bool,
 }
 
 /// What `GET /v1/model` says.
@@ -49,10 +61,11 @@ impl LiveModel {
     ///
     /// # Errors
     /// The first check of the artifact that fails.
-    pub fn open(path: PathBuf) -> Result<Self, ArtifactError> {
-        let signature = Signature::of(&path);
+    pub fn open(path: PathBuf, allow_other_rules: bool) -> Result<Self, ArtifactError> {
+        let seen = Seen { signature: Signature::of(&path), slow: false };
         let current = RwLock::new(Arc::new(Loaded::open(&path)?));
-        Ok(Self { path, current, read: Mutex::new(signature) })
+        let reader = Reader::default();
+        Ok(Self { path, allow_other_rules, current, reader, seen: Mutex::new(seen) })
     }
 
     /// The artifact that decides now.
@@ -61,33 +74,52 @@ impl LiveModel {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the file again and lets what it holds decide from now on.
+    /// Reads the file again and lets what it holds decide from now on, with other rules only if
+    /// they are allowed here or were at the start.
     ///
     /// # Errors
     /// The first check that fails; the artifact before then stays.
-    pub fn reload(&self) -> Result<Arc<Loaded>, ArtifactError> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken first: a file that changes while it is being read is read once more.
-        *read = Signature::of(&self.path);
-        self.swap()
+    pub fn reload(&self, allow_other_rules: bool) -> Result<Arc<Loaded>, ReloadError> {
+        let mut seen = self.seen();
+        self.swap(&mut seen, allow_other_rules)
     }
 
     /// [`LiveModel::reload`] if the file is another than the one that was last read; `None` if it is
-    /// the same or gone.
-    pub fn reload_if_changed(&self) -> Option<Result<Arc<Loaded>, ArtifactError>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Signature::of(&self.path)?;
-        if *read == Some(now) {
-            return None;
-        }
-        *read = Some(now);
-        Some(self.swap())
+    /// the same or gone. A file system that does not answer is told of once.
+    pub fn reload_if_changed(&self) -> Option<Result<Arc<Loaded>, ReloadError>> {
+        let mut seen = self.seen();
+        let reloaded = match self.reader.ask(&self.path, Signature::of) {
+            Ok(now) if now.is_none() || now == seen.signature => {
+                seen.slow = false;
+                return None;
+            }
+            Ok(_) => self.swap(&mut seen, false),
+            Err(error) => Err(error),
+        };
+        let slow = matches!(reloaded, Err(ReloadError::Slow(_)));
+        let told = std::mem::replace(&mut seen.slow, slow);
+        (!(slow && told)).then_some(reloaded)
     }
 
-    fn swap(&self) -> Result<Arc<Loaded>, ArtifactError> {
-        let loaded = Arc::new(Loaded::open(&self.path)?);
+    fn swap(&self, seen: &mut Seen, allow: bool) -> Result<Arc<Loaded>, ReloadError> {
+        let started = Instant::now();
+        // The signature comes first: a file that changes while it is being read is read once more.
+        let read = |path: &Path| (Signature::of(path), Artifact::bytes(path));
+        let (signature, bytes) = self.reader.ask(&self.path, read)?;
+        seen.signature = signature;
+        let loaded = Arc::new(Loaded::new(&self.path, &bytes?, started)?);
+        if !(allow || self.allow_other_rules) {
+            let differences = differences(&self.current(), &loaded);
+            if !differences.is_empty() {
+                return Err(ReloadError::OtherRules { path: self.path.clone(), differences });
+            }
+        }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&loaded);
         Ok(loaded)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,7 +152,7 @@ struct Signature {
 }
 
 impl Signature {
-    fn of(path: &PathBuf) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(&file);

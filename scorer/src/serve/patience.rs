@@ -8,18 +8,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::places::Seat;
+
 /// A stream whose other side must take some of what is written to it within a time.
 pub struct Patience<S> {
     stream: S,
+    seat: Seat,
     limit: Duration,
     /// Until when it must, while it does not.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncWrite + Unpin> Patience<S> {
-    /// A stream with this limit.
-    pub fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+    /// A stream with this limit, on a connection in this place.
+    pub fn new(stream: S, seat: Seat, limit: Duration) -> Self {
+        Self { stream, seat, limit, waiting: None }
     }
 
     /// What `write` says of the stream, or an error of the kind `TimedOut` if that is to wait, and
@@ -31,11 +34,15 @@ impl<S: AsyncWrite + Unpin> Patience<S> {
     ) -> Poll<io::Result<T>> {
         let written = write(Pin::new(&mut self.stream), context);
         if written.is_ready() {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.seat.unread(false);
+            }
             return written;
         }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let waiting = self.waiting.get_or_insert_with(|| {
+            self.seat.unread(true);
+            Box::pin(sleep(self.limit))
+        });
         waiting.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use godwit_models::baselines::baseline;
 use godwit_models::baselines::stay::Stay;
 use godwit_models::policy::Policy;
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::metrics::Metrics;
 use super::model::LiveModel;
+use super::queue::{Queue, Takes};
 use crate::engine::Engine;
 
 /// What one thread decides with; buffers stay from one request to the next.
@@ -39,10 +40,11 @@ pub struct Planners {
 #[derive(Debug)]
 pub struct Lost;
 
-/// A fixed number of workers that take jobs in the order in which they come.
-#[derive(Debug)]
+/// A fixed number of workers, a quarter of which, and at least one, take small jobs only: whoever
+/// sends large ones, and however many, small ones find a worker. A single worker takes all, and a
+/// second one is there for small jobs.
 pub struct Pool {
-    jobs: Sender<Job>,
+    queue: Arc<Queue<Job>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -54,13 +56,17 @@ impl Pool {
     /// When the system has no room for them.
     pub fn start(
         threads: usize,
+        small_bytes: usize,
         model: &Arc<LiveModel>,
         planners: Planners,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let (jobs, queue) = unbounded();
-        for at in 0..threads {
-            let queue = queue.clone();
+        let pool = Self { queue: Arc::new(Queue::new(small_bytes)) };
+        let reserved = (threads / 4).max(1);
+        let for_all = threads.saturating_sub(reserved).max(1);
+        for at in 0..for_all + reserved {
+            let queue = Arc::clone(&pool.queue);
+            let takes = if at < for_all { Takes::All } else { Takes::Small };
             let station = Station {
                 model: Arc::clone(model),
                 planners: planners.clone(),
@@ -68,17 +74,19 @@ impl Pool {
             };
             thread::Builder::new()
                 .name(format!("worker-{at}"))
-                .spawn(move || station.work(&queue))?;
+                .spawn(move || station.work(&queue, takes))?;
         }
-        Ok(Self { jobs })
+        Ok(pool)
     }
 
-    /// Has a worker do this. Work that nobody waits for any more when its turn comes is skipped.
+    /// Has a worker do this, whose input has so many bytes. Work that nobody waits for any more when
+    /// its turn comes is skipped.
     ///
     /// # Errors
     /// When the work panicked; the worker is replaced.
     pub async fn run<T: Send + 'static>(
         &self,
+        bytes: usize,
         work: impl FnOnce(&mut Worker) -> T + Send + 'static,
     ) -> Result<T, Lost> {
         let (reply, answer) = oneshot::channel();
@@ -88,8 +96,14 @@ impl Pool {
                 let _ = reply.send(work(worker));
             }
         });
-        self.jobs.send(job).map_err(|_| Lost)?;
+        self.queue.push(Instant::now(), bytes, job);
         answer.await.map_err(|_| Lost)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -101,10 +115,10 @@ struct Station {
 }
 
 impl Station {
-    fn work(&self, queue: &Receiver<Job>) {
+    fn work(&self, queue: &Queue<Job>, takes: Takes) {
         let mut worker = self.worker();
         // Ends with the service.
-        for job in queue {
+        while let Some(job) = queue.pop(takes) {
             if !Arc::ptr_eq(worker.engine.loaded(), &self.model.current()) {
                 worker = self.worker();
             }

@@ -12,6 +12,7 @@ use godwit_envs::snapshot::Snapshot;
 use schemars::{Schema, SchemaGenerator};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::access::Access;
 use super::app::Shared;
 use super::decisions::{PlanQuery, ServedDecision};
 use super::drift::Standing;
@@ -32,8 +33,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
-    /// Whether it is answered without the token.
-    pub open: bool,
+    /// What it is answered for.
+    pub access: Access,
     /// Whether clients may name their question, so that the same again is answered the same.
     pub repeatable: bool,
     /// What it takes in its query.
@@ -67,7 +68,7 @@ pub enum Answer {
 }
 
 /// Errors of routes that take a document.
-const WORK: &[u16] = &[400, 408, 413, 422, 500, 503];
+const WORK: &[u16] = &[400, 408, 413, 415, 422, 500, 503];
 
 /// All routes.
 pub const ROUTES: &[Route] = &[
@@ -106,12 +107,13 @@ pub const ROUTES: &[Route] = &[
         summary: "Say what was carried out of a plan and how the cluster is since: what it gained",
         endpoint: Endpoint::Send(|g| g.subschema_for::<Feedback>(), || post(feedback::feedback)),
         answer: Answer::Json(|g| g.subschema_for::<Evaluation>()),
-        errors: &[400, 404, 408, 409, 413, 422, 500, 503],
+        errors: &[400, 404, 408, 409, 413, 415, 422, 500, 503],
         ..PLAIN
     },
     Route {
         path: "/v1/decisions/{id}",
         summary: "A recent decision as it was sent",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(decisions::find)),
         answer: Answer::Json(|g| g.subschema_for::<ServedDecision>()),
         errors: &[404],
@@ -134,16 +136,18 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v1/model",
         summary: "The artifact that decides",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(control::model)),
         answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
         ..PLAIN
     },
     Route {
         path: "/v1/model/reload",
-        summary: "Read the artifact again; the old one stays if the new one fails a check",
+        summary: "Read the artifact again; the old one stays if the new one fails a check or has other rules",
+        query: Some(|g| g.subschema_for::<control::ReloadQuery>()),
         endpoint: Endpoint::Post(|| post(control::reload)),
         answer: Answer::Json(|g| g.subschema_for::<ModelInfo>()),
-        errors: &[409, 500],
+        errors: &[400, 409, 500],
         ..PLAIN
     },
     Route {
@@ -156,6 +160,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2",
         summary: "The service (Open Inference Protocol)",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::server)),
         answer: Answer::Json(|g| g.subschema_for::<ServerMetadata>()),
         ..PLAIN
@@ -163,7 +168,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/health/live",
         summary: "Whether the process is alive",
-        open: true,
+        access: Access::Open,
         endpoint: Endpoint::Get(|| get(control::live)),
         answer: Answer::Json(|g| g.subschema_for::<control::Live>()),
         ..PLAIN
@@ -171,7 +176,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/health/ready",
         summary: "Whether requests should be sent here",
-        open: true,
+        access: Access::Open,
         endpoint: Endpoint::Get(|| get(control::ready)),
         answer: Answer::Json(|g| g.subschema_for::<control::Ready>()),
         ..PLAIN
@@ -179,6 +184,16 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/models/{model}",
         summary: "Inputs and outputs of the network",
+        access: Access::Read,
+        endpoint: Endpoint::Get(|| get(inference::model)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelMetadata>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}",
+        summary: "Inputs and outputs of this version of the network",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::model)),
         answer: Answer::Json(|g| g.subschema_for::<ModelMetadata>()),
         errors: &[404],
@@ -187,6 +202,16 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/v2/models/{model}/ready",
         summary: "Whether the network can be asked",
+        access: Access::Read,
+        endpoint: Endpoint::Get(|| get(inference::model_ready)),
+        answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
+        errors: &[404],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}/ready",
+        summary: "Whether this version of the network can be asked",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(inference::model_ready)),
         answer: Answer::Json(|g| g.subschema_for::<ModelReady>()),
         errors: &[404],
@@ -197,12 +222,21 @@ pub const ROUTES: &[Route] = &[
         summary: "Value the candidates of an observation",
         endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
         answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
-        errors: &[400, 404, 408, 413, 422, 500, 503],
+        errors: &[400, 404, 408, 413, 415, 422, 500, 503],
+        ..PLAIN
+    },
+    Route {
+        path: "/v2/models/{model}/versions/{version}/infer",
+        summary: "Value the candidates of an observation with this version",
+        endpoint: Endpoint::Send(|g| g.subschema_for::<InferRequest>(), || post(inference::infer)),
+        answer: Answer::Json(|g| g.subschema_for::<InferResponse>()),
+        errors: &[400, 404, 408, 413, 415, 422, 500, 503],
         ..PLAIN
     },
     Route {
         path: "/metrics",
         summary: "What is counted and measured, for Prometheus",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(control::metrics)),
         answer: Answer::Text,
         ..PLAIN
@@ -210,6 +244,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/openapi.json",
         summary: "This interface as an OpenAPI document",
+        access: Access::Read,
         endpoint: Endpoint::Get(|| get(control::openapi)),
         answer: Answer::Any,
         ..PLAIN
@@ -220,7 +255,7 @@ pub const ROUTES: &[Route] = &[
 const PLAIN: Route = Route {
     path: "",
     summary: "",
-    open: false,
+    access: Access::Write,
     repeatable: false,
     query: None,
     endpoint: Endpoint::Get(MethodRouter::new),
@@ -231,6 +266,11 @@ const PLAIN: Route = Route {
 /// The route with this path.
 pub fn route(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.path == path)
+}
+
+/// Whether this is a path of the Open Inference Protocol.
+pub fn is_inference(path: &str) -> bool {
+    path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Everything that is served.
@@ -312,16 +352,19 @@ mod tests {
         let app = app("");
         let until = Instant::now() + Duration::from_millis(20);
         let arrival = Arrival { id: "test".to_owned(), at: Instant::now(), until };
-        let slow = app.work(&arrival, Body::empty(), |_, _, _| {
-            std::thread::sleep(Duration::from_millis(200));
-            Ok(())
-        });
+        let slow = || {
+            app.work(&arrival, Body::empty(), |_, _, _| {
+                std::thread::sleep(Duration::from_millis(200));
+                Ok(())
+            })
+        };
         let waiting = app.work(&arrival, Body::empty(), |app, _, _| {
             app.metrics.panics.inc();
             Ok(())
         });
-        let (slow, waiting) = tokio::join!(slow, waiting);
-        for given_up in [slow, waiting] {
+        // One for the worker, and one for its second for small bodies.
+        let (first, second, waiting) = tokio::join!(slow(), slow(), waiting);
+        for given_up in [first, second, waiting] {
             assert_eq!(given_up.unwrap_err().into_response().status(), 503);
         }
         let until = Instant::now() + Duration::from_secs(10);

@@ -2,6 +2,7 @@
 //! refused here and nowhere else.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,12 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use super::access::Tokens;
 use super::auth::Token;
 use super::drift::Demotion;
-use crate::cli::{Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs};
-use crate::decision_log::{Files, Limits, LogError};
+use super::secret::{self, Refused};
+use crate::cli::{AccessArgs, Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs};
+use crate::decision_log::{Files, Limits, LogError, Rotation};
 use crate::journal::{Journal, JournalError};
 use crate::safety::Safety;
 
@@ -53,6 +56,16 @@ pub enum SettingsError {
         path: PathBuf,
         /// What the reader said.
         source: pem::Error,
+    },
+    /// The key could be read by everyone, or by nobody here.
+    #[error("key {}: expected {expected}, got {got}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What would have been accepted.
+        expected: &'static str,
+        /// What was found; never the key.
+        got: String,
     },
     /// Certificate and key are no pair that TLS can use.
     #[error("tls: expected a certificate and its key, got {0}")]
@@ -164,12 +177,16 @@ pub struct Bounds {
     pub requests: u32,
     /// Open connections.
     pub connections: u32,
+    /// Open connections of one client, if they are to be limited otherwise than by default.
+    pub connections_per_client: Option<u32>,
     /// Time for which connections are still accepted once the service is told to end.
     pub drain_delay: Duration,
     /// Time for requests in flight once no more connections are accepted.
     pub drain: Duration,
     /// Decisions that are remembered.
     pub decisions: usize,
+    /// Bytes of the answers that are remembered.
+    pub decisions_bytes: usize,
     /// Moves of a plan.
     pub max_moves: u32,
     /// Plans of the policy that are compared.
@@ -184,6 +201,8 @@ pub struct Bounds {
 pub struct Settings {
     /// Where the artifact is.
     pub model: PathBuf,
+    /// Whether an artifact with other rules may take over.
+    pub allow_other_rules: bool,
     /// Where to listen.
     pub listen: SocketAddr,
     /// What answers mean.
@@ -193,7 +212,9 @@ pub struct Settings {
     /// Who plans instead of the policy, and when.
     pub fallback: Fallback,
     /// What clients have to show.
-    pub token: Option<Token>,
+    pub tokens: Option<Tokens>,
+    /// Names of this service besides those of loopback, where there are no tokens.
+    pub hosts: Vec<String>,
     /// Certificate and key.
     pub tls: Option<Arc<ServerConfig>>,
     /// Threads that decide.
@@ -224,14 +245,14 @@ impl Settings {
     /// # Errors
     /// The first mistake.
     pub fn new(args: &ServeArgs) -> Result<Self, SettingsError> {
-        let token = args.access.token_file.as_deref().map(Token::read).transpose()?;
+        let tokens = tokens(&args.access)?;
         let tls = match (&args.access.tls_cert, &args.access.tls_key) {
             (Some(certificate), Some(key)) => Some(tls(certificate, key)?),
             _ => None,
         };
         if !args.listen.ip().is_loopback() {
             let encrypted = tls.is_some() || args.access.insecure_no_tls;
-            let needed = match (&token, encrypted) {
+            let needed = match (&tokens, encrypted) {
                 (None, _) => "--token-file",
                 (_, false) => "--tls-cert and --tls-key (or --insecure-no-tls behind a TLS proxy)",
                 (Some(_), true) => "",
@@ -251,6 +272,7 @@ impl Settings {
         let millis = |ms: u32| Duration::from_millis(u64::from(ms));
         Ok(Self {
             model: args.policy.model.clone(),
+            allow_other_rules: args.allow_other_rules,
             listen: args.listen,
             mode,
             shadow,
@@ -258,7 +280,8 @@ impl Settings {
             safety,
             state_lost,
             log,
-            token,
+            tokens,
+            hosts: args.access.allow_host.clone(),
             tls,
             workers: args.workers.map_or(cores, |workers| workers.get().into()),
             bounds: Bounds {
@@ -271,15 +294,34 @@ impl Settings {
                 request_timeout: millis(args.limits.request_timeout_ms),
                 requests: args.limits.max_requests.get(),
                 connections: args.limits.max_connections.get(),
+                connections_per_client: args
+                    .limits
+                    .max_connections_per_address
+                    .map(NonZeroU32::get),
                 drain_delay: millis(args.limits.drain_delay_ms),
                 drain: Duration::from_secs(args.limits.drain_s.into()),
                 decisions: args.limits.keep_decisions,
+                decisions_bytes: args.limits.keep_decisions_bytes,
                 max_moves: args.policy.max_moves,
                 best_of: args.policy.best_of.get(),
                 deadline: args.policy.deadline_ms.map(Duration::from_millis),
                 per_decision: args.fallback.decision_deadline_ms.map(Duration::from_millis),
             },
         })
+    }
+}
+
+fn tokens(args: &AccessArgs) -> Result<Option<Tokens>, SettingsError> {
+    let Some(file) = &args.token_file else { return Ok(None) };
+    let write = Token::read(file)?;
+    let read = args.read_token_file.as_deref().map(Token::read).transpose()?;
+    match (&read, &args.read_token_file) {
+        (Some(token), Some(file)) if token.is(&write) => Err(SettingsError::Token {
+            path: file.clone(),
+            expected: "another token than that of --token-file",
+            got: "the same".to_owned(),
+        }),
+        _ => Ok(Some(Tokens { write, read })),
     }
 }
 
@@ -326,9 +368,14 @@ fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
 fn log(args: &DecisionLogArgs, safety: &Safety) -> Result<Option<LogSettings>, LogError> {
     let Some(folder) = &args.decision_log else { return Ok(None) };
     let (sync, required) = (args.log_sync, args.log_required);
-    let (keep, durable) = (args.log_keep.get().into(), sync != LogSync::Never);
+    let rotation = Rotation {
+        max_bytes: args.log_max_bytes,
+        max_age: args.log_max_age_s.map(|age| Duration::from_secs(age.get().into())),
+        keep: args.log_keep.get().into(),
+        keep_for: Duration::from_secs(args.log_keep_s.into()),
+    };
     let limits = Limits::new(safety.text());
-    let files = Files::open(folder, limits, args.log_max_bytes, keep, durable)?;
+    let files = Files::open(folder, limits, rotation, sync != LogSync::Never)?;
     Ok(Some(LogSettings { files, sync, required }))
 }
 
@@ -340,7 +387,12 @@ fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, SettingsErro
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(pem("certificate", certificate))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(pem("key", key))?;
+    let secret = secret::read(key).map_err(|Refused { expected, got }| SettingsError::Key {
+        path: key.to_owned(),
+        expected,
+        got,
+    })?;
+    let key = PrivateKeyDer::from_pem_slice(&secret).map_err(pem("key", key))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

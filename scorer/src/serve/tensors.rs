@@ -1,6 +1,7 @@
 //! Tensors of the Open Inference Protocol as the network's observation, and back.
 
 use axum::http::StatusCode;
+use bytes::Bytes;
 use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
 use godwit_models::artifact::Manifest;
 use godwit_models::net::Architecture;
@@ -8,11 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::binary;
 use super::elements::{Element, Elements};
 use super::error::ApiError;
 
 /// A tensor with its elements.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Tensor {
     /// Name.
     pub name: String,
@@ -20,9 +22,32 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// `FP32`, `INT32`, `INT64` or `BOOL`.
     pub datatype: String,
-    /// The elements, row-major, flat or nested.
+    /// The elements, row-major, flat or nested; absent where they are behind the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Value")]
-    pub data: Elements,
+    pub data: Option<Elements>,
+    /// Where else they are.
+    #[serde(default, skip_serializing_if = "TensorParameters::is_empty")]
+    pub parameters: TensorParameters,
+    /// The elements as they were behind the document.
+    #[serde(skip)]
+    pub bytes: Option<Bytes>,
+}
+
+/// Where the elements of a tensor are, if they are not in the document.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TensorParameters {
+    /// So many bytes behind the document, little-endian and row-major, after those of the tensors
+    /// before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "usize")]
+    pub binary_data_size: Option<usize>,
+}
+
+impl TensorParameters {
+    fn is_empty(&self) -> bool {
+        self.binary_data_size.is_none()
+    }
 }
 
 /// A tensor without its elements.
@@ -209,11 +234,26 @@ impl Reader {
             let expected = format!("shape {:?} (-1 for any size)", info.shape);
             return Err(refuse(name, &expected, &format!("{:?}", tensor.shape)));
         }
-        let convert = |found: &Element| {
+        let convert = |found: Element| {
             let expected = || format!("{element} for each element");
-            convert(found).ok_or_else(|| refuse(name, &expected(), &found.shown()))
+            convert(&found).ok_or_else(|| refuse(name, &expected(), &found.shown()))
         };
-        let elements: Vec<T> = tensor.data.0.iter().map(convert).collect::<Result<_, _>>()?;
+        let elements: Vec<T> = match (&tensor.data, &tensor.bytes) {
+            (Some(data), None) => data.0.iter().copied().map(convert).collect::<Result<_, _>>()?,
+            (None, Some(bytes)) => {
+                let elements = binary::elements(info.datatype, bytes).ok_or_else(|| {
+                    let expected = format!("whole elements of {}", info.datatype);
+                    refuse(name, &expected, &format!("{} bytes", bytes.len()))
+                })?;
+                elements.map(convert).collect::<Result<_, _>>()?
+            }
+            (Some(_), Some(_)) => {
+                return Err(refuse(name, "data or parameters.binary_data_size", "both"));
+            }
+            (None, None) => {
+                return Err(refuse(name, "data or parameters.binary_data_size", "neither"));
+            }
+        };
         let size = tensor.shape.iter().try_fold(1_usize, |size, n| size.checked_mul(*n));
         if size != Some(elements.len()) {
             let expected = format!("as many elements as shape {:?} holds", tensor.shape);
@@ -223,7 +263,8 @@ impl Reader {
     }
 }
 
-fn refuse(tensor: &str, expected: &str, got: &str) -> ApiError {
+/// What is wrong with a tensor.
+pub fn refuse(tensor: &str, expected: &str, got: &str) -> ApiError {
     let message = format!("inputs: {tensor}: expected {expected}, got {got}");
     ApiError::new(StatusCode::BAD_REQUEST, "invalid_tensor", message)
 }

@@ -21,7 +21,8 @@ impl<'a> Client<'a> {
     /// Status and document of the answer to a POST.
     pub fn post(&mut self, path: &str, body: &[u8]) -> (u16, Value) {
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
         let stream = self.stream.get_mut();
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         let (mut status, mut length, mut close) = (0, 0, false);

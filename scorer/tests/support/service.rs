@@ -43,9 +43,22 @@ impl Answer {
 
     /// Status and code of an answer that must be an error.
     pub fn error(&self) -> (u16, String) {
+        assert!(!self.message().is_empty());
         let json = self.json();
-        assert!(!json["error"]["message"].as_str().unwrap().is_empty(), "{json}");
-        (self.status, json["error"]["code"].as_str().unwrap().to_owned())
+        let code = match json["error"].is_string() {
+            // The Open Inference Protocol has no place for it in the body.
+            true => self.headers["x-error-code"].to_str().unwrap(),
+            false => json["error"]["code"].as_str().unwrap(),
+        };
+        (self.status, code.to_owned())
+    }
+
+    /// What an answer says that must be an error.
+    pub fn message(&self) -> String {
+        let json = self.json();
+        let error = &json["error"];
+        let message = error.as_str().or_else(|| error["message"].as_str());
+        message.unwrap_or_else(|| panic!("{json}")).to_owned()
     }
 }
 
@@ -121,7 +134,7 @@ impl Service {
     pub fn begin(&self, path: &str, body: &[u8]) -> TcpStream {
         let mut stream = self.connect();
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}");
         write!(stream, "{head}\r\nconnection: close\r\n\r\n").unwrap();
         stream.write_all(&body[..length / 2]).unwrap();
         stream
