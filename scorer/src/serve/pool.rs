@@ -10,6 +10,7 @@ use std::time::Instant;
 use godwit_models::baselines::baseline;
 use godwit_models::baselines::stay::Stay;
 use godwit_models::policy::Policy;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use super::metrics::Metrics;
@@ -45,9 +46,11 @@ pub struct Lost;
 /// second one is there for small jobs.
 pub struct Pool {
     queue: Arc<Queue<Job>>,
+    panics: Counter,
 }
 
-type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+/// Fails where the worker has to be replaced.
+type Job = Box<dyn FnOnce(&mut Worker) -> Result<(), Lost> + Send>;
 
 impl Pool {
     /// Starts the threads.
@@ -61,17 +64,14 @@ impl Pool {
         planners: Planners,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let pool = Self { queue: Arc::new(Queue::new(small_bytes)) };
+        let queue = Arc::new(Queue::new(small_bytes));
+        let pool = Self { queue, panics: metrics.panics.clone() };
         let reserved = (threads / 4).max(1);
         let for_all = threads.saturating_sub(reserved).max(1);
         for at in 0..for_all + reserved {
             let queue = Arc::clone(&pool.queue);
             let takes = if at < for_all { Takes::All } else { Takes::Small };
-            let station = Station {
-                model: Arc::clone(model),
-                planners: planners.clone(),
-                metrics: Arc::clone(metrics),
-            };
+            let station = Station { model: Arc::clone(model), planners: planners.clone() };
             thread::Builder::new()
                 .name(format!("worker-{at}"))
                 .spawn(move || station.work(&queue, takes))?;
@@ -90,11 +90,19 @@ impl Pool {
         work: impl FnOnce(&mut Worker) -> T + Send + 'static,
     ) -> Result<T, Lost> {
         let (reply, answer) = oneshot::channel();
+        let panics = self.panics.clone();
         let job: Job = Box::new(move |worker| {
-            if !reply.is_closed() {
-                // Nobody may be waiting any more by now.
-                let _ = reply.send(work(worker));
+            if reply.is_closed() {
+                return Ok(());
             }
+            let done = catch_unwind(AssertUnwindSafe(|| work(worker))).map_err(|_| {
+                // Counted before `reply` is dropped, which tells whoever waits.
+                panics.inc();
+                Lost
+            })?;
+            // Nobody may be waiting any more by now.
+            let _ = reply.send(done);
+            Ok(())
         });
         self.queue.push(Instant::now(), bytes, job);
         answer.await.map_err(|_| Lost)
@@ -111,7 +119,6 @@ impl Drop for Pool {
 struct Station {
     model: Arc<LiveModel>,
     planners: Planners,
-    metrics: Arc<Metrics>,
 }
 
 impl Station {
@@ -122,8 +129,7 @@ impl Station {
             if !Arc::ptr_eq(worker.engine.loaded(), &self.model.current()) {
                 worker = self.worker();
             }
-            if catch_unwind(AssertUnwindSafe(|| job(&mut worker))).is_err() {
-                self.metrics.panics.inc();
+            if job(&mut worker).is_err() {
                 worker = self.worker();
             }
         }
