@@ -7,6 +7,7 @@
 
 use super::worth::{held_from, level};
 use super::{Draft, Fencing};
+use crate::baselines::remembers;
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::Action;
@@ -47,7 +48,9 @@ impl Draft {
         fence: &mut Fencing<'_>,
     ) -> Option<Continuation> {
         let mut state = self.scratch.clone();
-        if state.rules.episode.mode == Mode::Rebalance || state.moves_left > 0 {
+        let is_online = state.rules.episode.mode == Mode::Online;
+        // Whoever looks back would remember ticks that have not been.
+        if !is_online || state.moves_left > 0 || remembers(policy.name()).is_some() {
             return None;
         }
         let (spec, rules) = (state.spec.clone(), state.rules.clone());
