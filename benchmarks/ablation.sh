@@ -64,7 +64,7 @@ run() { # scenario, variant, seed, settings
     shift 3
     nice "$godwit" train "$scenario" --env-steps "$(steps "$scenario")" --seed "$seed" --threads 1 \
         --set evaluate_every=5000 --set checkpoint_every=0 "$@" --out "$folder/run" 2>"$folder/log"
-    nice "$godwit" evaluate "$scenario" --policy "$folder/run" --baselines none --episodes 100 \
+    nice "$godwit" evaluate "$scenario" --unruled --policy "$folder/run" --baselines none --episodes 100 \
         --threads 1 --json 2>/dev/null |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["policies"][0]["mean_return"]["value"])' \
             >"$result.part"

@@ -31,7 +31,7 @@ for seed in $seeds; do
     touch "$run/done"
 done
 
-"$godwit" evaluate "$scenario" --validation --episodes "$episodes" --tuned --json \
+"$godwit" evaluate "$scenario" --unruled --validation --episodes "$episodes" --tuned --json \
     --baselines genetic,annealing,receding-horizon,best-move-or-swap,best-single-move \
     >"$folder/$scenario-levels.json"
 runs=

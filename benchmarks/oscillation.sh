@@ -23,7 +23,7 @@ evaluate() {
         --return-within 23 --json "$@"
 }
 for scenario; do
-    evaluate "$scenario" >"$folder/free.json"
+    evaluate "$scenario" --unruled >"$folder/free.json"
     evaluate "$scenario" --limits benchmarks/oscillation.toml >"$folder/limited.json"
     out=benchmarks/results/$scenario.oscillation.txt
     python3 benchmarks/oscillation.py "$folder/free.json" "$folder/limited.json" >"$out.tmp"

@@ -35,7 +35,7 @@ for scenario; do
         policies="$policies --policy $folder/$scenario-$seed"
     done
     # shellcheck disable=SC2086
-    "$godwit" evaluate "$scenario" --tuned $policies --baselines "${BASELINES:-all}" \
+    "$godwit" evaluate "$scenario" --unruled --tuned $policies --baselines "${BASELINES:-all}" \
         --episodes 200 --json >"$folder/$scenario.json"
     out=benchmarks/results/$scenario.policies.txt
     python3 benchmarks/policies.py "$folder/$scenario.json" >"$out.tmp"

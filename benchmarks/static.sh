@@ -31,7 +31,7 @@ train() { # run, settings
 
 table() { # run
     for budget in 10 25 50; do
-        "$godwit" evaluate "$folder/$budget.toml" --policy "$folder/$1" --baselines none \
+        "$godwit" evaluate "$folder/$budget.toml" --unruled --policy "$folder/$1" --baselines none \
             --threads 1 --json 2>/dev/null | python3 -c '
 import json, sys
 policy = json.load(sys.stdin)["policies"][0]

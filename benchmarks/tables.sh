@@ -33,5 +33,5 @@ for scenario; do
         *) bound= ;;
     esac
     # shellcheck disable=SC2086
-    keep "$scenario.txt" "$godwit" evaluate "$scenario" --tuned --episodes 100 $bound
+    keep "$scenario.txt" "$godwit" evaluate "$scenario" --unruled --tuned --episodes 100 $bound
 done

@@ -30,7 +30,7 @@ table() { # scenario, runs
     policies=
     for run; do policies="$policies --policy $folder/$run"; done
     # shellcheck disable=SC2086
-    nice "$godwit" evaluate "$scenario" $policies --baselines best-single-move,stay --episodes 100 \
+    nice "$godwit" evaluate "$scenario" --unruled $policies --baselines best-single-move,stay --episodes 100 \
         --threads 1 --json 2>/dev/null | python3 -c '
 import json, sys
 evaluation = json.load(sys.stdin)
