@@ -209,8 +209,10 @@ fn validation_episodes_are_those_that_training_picks_its_best_by() {
         .rfind(|line| line["kind"] == "evaluation")
         .unwrap();
     let evaluate = ["evaluate", "quickstart", "--policy", text(&run), "--episodes", "2"];
-    let output =
-        godwit(&evaluate).args(["--baselines", "none", "--validation", "--json"]).output().unwrap();
+    let output = godwit(&evaluate)
+        .args(["--baselines", "none", "--validation", "--unruled", "--json"])
+        .output()
+        .unwrap();
     let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let played = evaluation["policies"][0]["mean_return"]["value"].as_f64().unwrap();
     assert!((played - logged["best"].as_f64().unwrap()).abs() < 1e-9, "{evaluation} {logged}");

@@ -41,5 +41,8 @@ fn a_policy_and_a_baseline_are_asked_in_each_others_states() {
     let refused = with(&["--against", "bestest"]);
     let text = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{text}");
-    assert!(text.contains("--against: expected one of") && text.lines().count() == 1, "{text}");
+    assert!(
+        text.contains("--against: expected a baseline (stay, ") && text.lines().count() == 1,
+        "{text}"
+    );
 }

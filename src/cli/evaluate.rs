@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Play the validation episodes by which training picks its best checkpoint, instead of the
-    /// held-out ones: what a learning curve compares with
+    /// held-out ones: what a learning curve compares with; add --unruled for the same returns
     #[arg(long, conflicts_with_all = ["seed", "report", "bound"])]
     validation: bool,
     /// Threads to use; 0 for one per core

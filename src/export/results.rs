@@ -1,11 +1,12 @@
 //! The results that an artifact states about itself.
 
-use crate::evaluate::{Contender, Parameters, evaluate, stats};
+use crate::evaluate::{Contender, Parameters, evaluate, limits, stats};
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Evaluation;
 use godwit_models::baselines::{NAMES, baseline};
 use godwit_models::net::{Network, NetworkSpec};
 use godwit_models::network_policy::NetworkPolicy;
+use std::sync::Arc;
 
 /// Name of the exported policy's row.
 const POLICY: &str = "network";
@@ -13,8 +14,8 @@ const POLICY: &str = "network";
 /// Seed of the first episode: that of `godwit evaluate`, which then shows the same numbers.
 const FIRST_SEED: u64 = 0;
 
-/// Plays the network and every baseline through so many held-out episodes of its scenario (one
-/// where the scenario has a single start); nothing for 0.
+/// Plays the network and every baseline, each under the net-gain rule, through so many held-out
+/// episodes of its scenario (one where the scenario has a single start); nothing for 0.
 ///
 /// # Errors
 /// When an episode cannot be played.
@@ -43,6 +44,10 @@ pub fn results(
         parameters: Some(Parameters::Default),
         factory: Box::new(move || baseline(name).expect("a name of the list")),
     }));
+    // As the scorer would keep them to it.
+    let rules = Arc::default();
+    let within = |contender| limits::within(contender, &rules, scenario);
+    let contenders: Vec<Contender> = contenders.into_iter().map(within).collect();
     let evaluation = evaluate(scenario, &contenders, episodes, FIRST_SEED, progress)?;
     let rows = evaluation.policies.iter().map(|row| Evaluation {
         scenario: scenario.name.clone(),
