@@ -132,7 +132,7 @@ fn without_a_path_both_commands_mean_the_same_file() {
         .current_dir(folder.path())
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("baselines/quickstart.toml: expected a readable file"));
+        .stderr(predicate::str::contains("--tuned: expected the file baselines/quickstart.toml"));
 }
 
 #[test]
