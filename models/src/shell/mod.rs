@@ -27,6 +27,7 @@ use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::{Action, ClusterState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
@@ -99,6 +100,8 @@ pub struct Shell<'a> {
     rules: &'a ShellRules,
     snapshot: &'a Snapshot,
     memory: &'a Memory,
+    /// Fingerprint of the snapshot's state, once someone has asked for it.
+    world: OnceCell<u64>,
     /// Fences before the first move.
     fences: Fences,
     left_out: LeftOut,
@@ -131,6 +134,7 @@ impl<'a> Shell<'a> {
             rules,
             snapshot,
             memory,
+            world: OnceCell::new(),
             fences: Fences::default(),
             left_out: LeftOut::default(),
             quotas: Quotas::new(rules, memory, snapshot),
@@ -178,8 +182,13 @@ impl<'a> Shell<'a> {
         if self.memory.is_empty() {
             return Vec::new();
         }
-        let (world, names) = (state.fingerprint(), &state.spec.workload_names);
+        let (world, names) = (self.world(state), &state.spec.workload_names);
         (0..names.len()).filter(|&k| self.memory.is_settled(world, &names[k])).collect()
+    }
+
+    /// Large clusters take a while, and every plan, and what is told of it, asks.
+    fn world(&self, state: &ClusterState) -> u64 {
+        *self.world.get_or_init(|| state.fingerprint())
     }
 
     /// What an earlier plan counts on in this world, the first move last.
@@ -189,7 +198,7 @@ impl<'a> Shell<'a> {
         }
         let spec = &*state.spec;
         let index = |names: &[String], name: &String| names.iter().position(|n| n == name);
-        let later = self.memory.later(state.fingerprint()).iter().rev();
+        let later = self.memory.later(self.world(state)).iter().rev();
         let moves = later.map(|later| {
             let workload = index(&spec.workload_names, &later.workload_name)?;
             Some((workload, index(&spec.node_names, &later.destination_name)?))
