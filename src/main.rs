@@ -7,7 +7,7 @@ use godwit::cli::{self, Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    godwit::memory::keep_freed_memory();
+    godwit::machine::memory::keep_freed_memory();
     let outcome = match Cli::parse().command {
         Command::Scenarios(args) => cli::scenarios::run(&args),
         Command::Baselines(args) => cli::baselines::run(&args),

@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
-use godwit::assemble::{network_spec, new_trainer};
 use godwit::config::TrainConfig;
-use godwit::run::trained_policy;
-use godwit::schedule::Schedule;
-use godwit::trainer::{Trainer, World};
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit::config::schedule::Schedule;
+use godwit::train::assemble::{network_spec, new_trainer};
+use godwit::train::run::trained_policy;
+use godwit::train::trainer::{Trainer, World};
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::env::exact::ExactValues;
+use godwit_envs::env::probes::{PROBE_ACTIONS, Probe, ProbeKind};
 use godwit_envs::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
-use godwit_envs::exact::ExactValues;
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::probes::{PROBE_ACTIONS, Probe, ProbeKind};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::baseline;

@@ -4,11 +4,11 @@
 #![cfg(feature = "mpi")]
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
-use godwit::assemble::new_trainer;
 use godwit::config::TrainConfig;
 use godwit::distributed::average::GradientAverage;
 use godwit::distributed::join;
-use godwit::dqn::Source;
+use godwit::learn::dqn::Source;
+use godwit::train::assemble::new_trainer;
 use godwit_envs::scenario::Scenario;
 use std::fs;
 use std::io::Read as _;

@@ -5,8 +5,8 @@
 
 use godwit::export::{self, Source};
 use godwit::networks::Parameters;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::{Artifact, Golden, golden_bytes};

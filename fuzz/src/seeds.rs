@@ -7,9 +7,9 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_envs::snapshot::{Snapshot, SnapshotReassignment};
 use godwit_models::artifact::{
@@ -109,7 +109,7 @@ fn snapshots() -> Result<Vec<(String, Snapshot)>> {
         small.taken_at_s = Some(1.7e9);
         small.nodes[0].class = "gpu".to_owned();
         small.nodes[1].zone = "b".to_owned();
-        small.nodes[1].health = godwit_envs::cluster::Health::Draining;
+        small.nodes[1].health = godwit_envs::state::cluster::Health::Draining;
         small.nodes[1].deadline_ticks = 3;
         small.nodes[2].metrics_age_s = 40.0;
         for workload in &mut small.workloads[..2] {

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 
 /// One benchmark: a name, N, K, A and every how many candidates one is allowed.

@@ -4,9 +4,9 @@
 //! scenario over evaluation seeds. With `sweep-single`, `sweep-swap`, `sweep-rules`, `sweep-plans`
 //! or `sweep-queueing` in front: parameters of a baseline over training seeds, which is how the defaults were chosen.
 
-use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::objective::LEVEL_TERMS;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::state::objective::LEVEL_TERMS;
 use godwit_models::baselines::annealing::{Annealing, AnnealingRules};
 use godwit_models::baselines::best_move_or_swap::{BestMoveOrSwap, BestMoveOrSwapRules};
 use godwit_models::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};

@@ -14,7 +14,7 @@
 //! The instances are those of the ROADEF/EURO challenge 2012; `apache/incubator-kie-optaplanner` on
 //! GitHub holds them in `optaplanner-examples/data/machinereassignment/import`.
 
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::reassignment::{Instance, check};
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;

@@ -178,8 +178,8 @@ mod tests {
     use crate::net::{Architecture, Network, NetworkSpec};
     use crate::plan::{PlannedMove, Reach, StopReason, plan_within};
     use crate::rollout::rollout;
-    use godwit_envs::cluster_env::ClusterEnv;
     use godwit_envs::env::Env;
+    use godwit_envs::env::cluster_env::ClusterEnv;
     use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
     use std::sync::Arc;
 

@@ -5,9 +5,9 @@ mod first;
 
 pub use first::DutiesFirst;
 
-use godwit_envs::cluster::{Health, NO_GROUP};
-use godwit_envs::outlook::fits;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::cluster::{Health, NO_GROUP};
+use godwit_envs::state::outlook::fits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{cluster, rules};
-use godwit_envs::cluster::WorkloadSpec;
+use godwit_envs::state::cluster::WorkloadSpec;
 use serde_json::json;
 
 /// Three nodes of 4 cores with these demands on them; the clock runs.

@@ -2,9 +2,9 @@
 
 use crate::policy::Policy;
 use crate::rollout::RolloutError;
-use godwit_envs::cluster::Health;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::state::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 use serde::Serialize;
 

@@ -9,11 +9,11 @@ mod violation;
 pub use violation::Violation;
 
 use crate::plan::{Method, PlannedMove};
-use godwit_envs::cluster::{Health, NO_GROUP};
-use godwit_envs::outlook::fits;
 use godwit_envs::reassignment;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::cluster::{Health, NO_GROUP};
+use godwit_envs::state::outlook::fits;
 
 /// Everything that is wrong with a plan's moves for a cluster in this state; empty if nothing is.
 pub fn violations(state: &ClusterState, moves: &[PlannedMove]) -> Vec<Violation> {

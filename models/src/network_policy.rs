@@ -2,12 +2,12 @@
 
 use crate::net::{Network, first_best};
 use crate::policy::Policy;
-use godwit_envs::candidates::CandidateList;
-use godwit_envs::cluster::ClusterSpec;
-use godwit_envs::encoder::{Candidates, encode, observation_space};
-use godwit_envs::features;
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::observe::candidates::CandidateList;
+use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::features;
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::scenario::Rules;
+use godwit_envs::state::cluster::ClusterSpec;
 use godwit_envs::state::{Action, ClusterState};
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::net::{Architecture, NetworkSpec};
     use crate::testing::{cluster, rules};
-    use godwit_envs::features::schema;
+    use godwit_envs::observe::features::schema;
     use serde_json::json;
 
     /// Three nodes, the first of them full.

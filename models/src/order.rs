@@ -6,8 +6,8 @@
 //! over the feasible moves. Where no order leads on, a waiting workload may be parked: it stops on
 //! another node that has room, which takes one more move. As few are parked as will do.
 
-use godwit_envs::outlook::fits;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::outlook::fits;
 use std::collections::HashSet;
 
 /// Most states in which a search branches that is given all the time it needs.

@@ -19,12 +19,12 @@ pub use document::{LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReaso
 use crate::duties::{self, Duty};
 use crate::policy::Policy;
 use ahead::Continuation;
-use godwit_envs::constraints::Infeasible;
-use godwit_envs::migration::MigrationCost;
-use godwit_envs::objective::{LEVEL_TERMS, Term};
-use godwit_envs::observation::LANES;
-use godwit_envs::outlook::Tile;
+use godwit_envs::lanes::LANES;
 use godwit_envs::scenario::{Mode, Rules};
+use godwit_envs::state::Infeasible;
+use godwit_envs::state::migration::MigrationCost;
+use godwit_envs::state::objective::{LEVEL_TERMS, Term};
+use godwit_envs::state::outlook::Tile;
 use godwit_envs::state::{Action, ClusterState};
 use std::time::Instant;
 use waves::{Turn, Waves};

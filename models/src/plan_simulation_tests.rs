@@ -6,9 +6,9 @@ use super::{Draft, Plan, PlannedMove, Reach, StopReason, plan, plan_within, rout
 use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
 use crate::testing::random_state;
-use godwit_envs::cluster::{Health, NO_GROUP};
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::Mode;
+use godwit_envs::state::cluster::{Health, NO_GROUP};
 use godwit_envs::state::{ClusterState, NOWHERE};
 use proptest::prelude::*;
 use rand::RngExt;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::guard::{Violation, violations};
 use crate::testing::{cluster, rules};
-use godwit_envs::cluster::WorkloadSpec;
-use godwit_envs::fences::Fences;
+use godwit_envs::state::cluster::WorkloadSpec;
+use godwit_envs::state::fences::Fences;
 use serde_json::json;
 
 /// Plays these moves, then stays.

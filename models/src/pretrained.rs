@@ -39,7 +39,7 @@ pub fn pretrained_at(path: &Path) -> Option<&'static [u8]> {
 mod tests {
     use super::*;
     use crate::artifact::Artifact;
-    use godwit_envs::features::schema;
+    use godwit_envs::observe::features::schema;
     use godwit_envs::scenario::{EMBEDDED, Scenario};
 
     #[test]

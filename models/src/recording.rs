@@ -7,11 +7,11 @@
 
 use crate::policy::Policy;
 use crate::rollout::{Observer, Outcome, RolloutError, run};
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Step;
-use godwit_envs::event::Event;
-use godwit_envs::objective::{LEVEL_TERMS, TERMS, Terms};
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::event::Event;
+use godwit_envs::state::objective::{LEVEL_TERMS, TERMS, Terms};
 
 /// A whole episode.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,8 +111,8 @@ mod tests {
     use crate::baselines::baseline;
     use crate::rollout::rollout;
     use crate::testing::env;
-    use godwit_envs::event::EventKind;
     use godwit_envs::scenario::Phase;
+    use godwit_envs::state::event::EventKind;
 
     fn recorded(scenario: &str, policy: &str, seed: u64) -> (Recording, Outcome) {
         let mut env = env(scenario, Phase::Evaluate);

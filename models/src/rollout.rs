@@ -1,11 +1,11 @@
 //! Runs a policy through an episode and adds up what it earned and what it cost.
 
 use crate::policy::Policy;
-use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::constraints::Infeasible;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{Env, ResetError, Step};
-use godwit_envs::objective::{LEVEL_TERMS, TERMS};
 use godwit_envs::scenario::Mode;
+use godwit_envs::state::Infeasible;
+use godwit_envs::state::objective::{LEVEL_TERMS, TERMS};
 use godwit_envs::state::{Action, ClusterState};
 use std::time::Instant;
 

@@ -1,9 +1,9 @@
 //! Small clusters for tests.
 
-use godwit_envs::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::{Phase, Rules, Scenario, WorldTemplate};
+use godwit_envs::state::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
 use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
 use rand::RngExt;
 use serde_json::{Value, json};

@@ -93,8 +93,8 @@ mod tests {
     use std::sync::Arc;
     use std::thread::sleep;
 
-    use godwit_envs::cluster_env::ClusterEnv;
     use godwit_envs::env::Env;
+    use godwit_envs::env::cluster_env::ClusterEnv;
     use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
     use godwit_models::baselines::baseline;
     use godwit_models::plan::plan;

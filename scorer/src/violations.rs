@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use godwit_envs::outlook::fits;
 use godwit_envs::snapshot::Snapshot;
+use godwit_envs::state::outlook::fits;
 use godwit_models::shell::ShellRules;
 use schemars::JsonSchema;
 use serde::Serialize;

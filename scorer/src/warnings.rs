@@ -1,11 +1,11 @@
 //! What looks wrong about a snapshot or the limits, or keeps a plan from seeing it: told with every
 //! answer, as nothing else would tell of it.
 
-use godwit_envs::cluster::Health;
-use godwit_envs::objective::{LEVEL_TERMS, Term};
-use godwit_envs::outlook::fits;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::cluster::Health;
+use godwit_envs::state::objective::{LEVEL_TERMS, Term};
+use godwit_envs::state::outlook::fits;
 use godwit_models::plan::{Plan, StopReason};
 use godwit_models::shell::ShellRules;
 use schemars::JsonSchema;

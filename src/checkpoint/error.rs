@@ -1,6 +1,6 @@
 //! What can be wrong with a run directory or a checkpoint.
 
-use crate::finite::NotFinite;
+use crate::learn::finite::NotFinite;
 use std::path::{Path, PathBuf};
 
 /// Why a checkpoint could not be written or read. Every message names the file.

@@ -6,7 +6,7 @@
 //! weight, and the weight of every entry that the rings may hold (f64 each).
 
 use super::error::CheckpointError;
-use crate::replay::{Replay, Ring};
+use crate::experience::replay::{Replay, Ring};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;

@@ -5,11 +5,11 @@ mod normalisation;
 
 use super::directory::{BEST, LAST, PREVIOUS};
 use super::*;
-use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::config::{LearnerConfig, NetworkConfig, TrainConfig};
-use crate::mixture::{Mixture, Part};
+use crate::train::assemble::{ClusterTrainer, new_trainer};
+use crate::train::mixture::{Mixture, Part};
 use godwit_envs::env::Env;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::scenario::{DemandProcess, Mode, Scenario, StartPlacement};
 use godwit_models::net::Architecture;
 use std::fs;

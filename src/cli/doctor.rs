@@ -1,8 +1,8 @@
 //! `godwit doctor`: will it work here?
 
 use super::output;
-use crate::device::DeviceChoice;
 use crate::doctor;
+use crate::machine::device::DeviceChoice;
 use std::process::ExitCode;
 
 /// Show what this machine offers and whether libtorch works on it.

@@ -6,12 +6,12 @@ use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
     Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, limits, oscillation, table,
 };
+use crate::policies::tuned_file::{Setting, TunedFile, default_path};
 use crate::policies::{baseline_name, load};
 use crate::report::{self, data::Report};
-use crate::tuned::{Setting, TunedFile, default_path};
-use crate::validation::VALIDATION_SEED;
-use godwit_envs::cluster_env::ClusterEnv;
+use crate::train::validation::VALIDATION_SEED;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{NAMES, baseline_with};
 use godwit_models::best_of::BestOf;

@@ -3,10 +3,10 @@
 use super::evaluate::{contender_of, contenders, tuned_parameters};
 use super::output;
 use crate::evaluate::Contender;
-use crate::progress::Progress;
+use crate::machine::progress::Progress;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_models::explain::{Decisions, Purpose, explain};
 use rayon::prelude::*;

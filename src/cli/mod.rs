@@ -2,8 +2,6 @@
 
 pub mod baselines;
 pub mod bench;
-mod bench_decide;
-mod bench_learn;
 pub mod doctor;
 pub mod evaluate;
 pub mod explain;
@@ -21,7 +19,7 @@ pub mod verify;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
-use crate::device::DeviceError;
+use crate::machine::device::DeviceError;
 use crate::policies::PolicyError;
 use clap::{Parser, Subcommand};
 use godwit_envs::env::ResetError;

@@ -5,7 +5,7 @@ use super::{BadInput, OrBadInput, output};
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
 use crate::distributed::{Group, part};
-use crate::mixture::Mixture;
+use crate::train::mixture::Mixture;
 use std::path::Path;
 
 /// The run in `folder`, ready to go on; `None` where it is complete, which has been said then.

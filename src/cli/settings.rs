@@ -160,7 +160,7 @@ mod tests {
     #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
     use super::*;
-    use crate::schedule::Schedule;
+    use crate::config::schedule::Schedule;
     use godwit_models::net::Architecture;
 
     fn quickstart(train: &str) -> Scenario {

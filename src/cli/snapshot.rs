@@ -1,8 +1,8 @@
 //! `godwit snapshot`: a cluster state as the scorer reads it.
 
 use super::output;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,10 +48,10 @@ mod tests {
     #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
     use super::*;
-    use godwit_envs::cluster::ClusterSpec;
     use godwit_envs::scenario::{EMBEDDED, Scenario};
     use godwit_envs::snapshot::Snapshot;
     use godwit_envs::state::NOWHERE;
+    use godwit_envs::state::cluster::ClusterSpec;
 
     #[test]
     fn a_snapshot_describes_the_state_that_it_was_taken_from() {

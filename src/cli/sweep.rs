@@ -2,15 +2,15 @@
 
 use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput, output, train};
-use crate::assemble;
 use crate::config::TrainConfig;
-use crate::device::DeviceChoice;
 use crate::distributed::{self, Group};
-use crate::signals::{received_signal, stop_flag};
+use crate::machine::device::DeviceChoice;
+use crate::machine::signals::{received_signal, stop_flag};
 use crate::sweep::plan::{Plan, file_name, rungs};
 use crate::sweep::results::{Report, report};
 use crate::sweep::space::{SpaceError, SweepFile, dimensions, draw};
 use crate::sweep::{Place, sweep};
+use crate::train::assemble;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::scenario::Scenario;

@@ -1,8 +1,8 @@
 //! `godwit tune-baselines`: the heuristics at their best, for a fair comparison.
 
 use super::{BadInput, output};
-use crate::progress::Progress;
-use crate::tuned::{TunedBaseline, TunedFile, default_path};
+use crate::machine::progress::Progress;
+use crate::policies::tuned_file::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::scenario::WorldTemplate;

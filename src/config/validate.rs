@@ -1,7 +1,7 @@
 //! Ranges of the settings.
 
 use super::TrainConfig;
-use crate::schedule::Schedule;
+use crate::config::schedule::Schedule;
 use godwit_models::net::Architecture;
 
 /// A setting that is out of its range.

@@ -2,11 +2,11 @@
 //! of the validation episodes.
 
 use super::{Group, outcomes};
-use crate::assemble::ClusterTrainer;
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
 use crate::distributed::average::GradientAverage;
-use crate::mixture::Mixture;
+use crate::train::assemble::ClusterTrainer;
+use crate::train::mixture::Mixture;
 use anyhow::{Context, ensure};
 use godwit_models::rollout::Outcome;
 use std::path::{Path, PathBuf};

@@ -5,13 +5,13 @@
 
 use super::average::GradientAverage;
 use super::*;
-use crate::assemble::{ClusterTrainer, new_trainer};
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::{Backend, TrainConfig};
-use crate::dqn::Source;
-use crate::finite::Stopped;
-use crate::mixture::Mixture;
-use crate::run::{Session, train_part};
+use crate::learn::dqn::Source;
+use crate::learn::finite::Stopped;
+use crate::train::assemble::{ClusterTrainer, new_trainer};
+use crate::train::mixture::Mixture;
+use crate::train::run::{Session, train_part};
 use godwit_envs::scenario::Scenario;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -102,7 +102,7 @@ fn experienced(batch_size: usize) -> ClusterTrainer {
     trainer
 }
 
-fn draw(trainer: &mut ClusterTrainer) -> crate::dqn::TransitionBatch {
+fn draw(trainer: &mut ClusterTrainer) -> crate::learn::dqn::TransitionBatch {
     let source = Source { beta: 1.0, ..Source::from(&trainer.replay) };
     trainer.learner.draw(&source)
 }

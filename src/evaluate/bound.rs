@@ -1,9 +1,9 @@
 //! How much any policy could return at most, from exact optimisation.
 
-use crate::progress::Progress;
+use crate::machine::progress::Progress;
 use anyhow::Context;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::milp;
 use rayon::prelude::*;

@@ -7,12 +7,12 @@ pub mod oscillation;
 pub mod stats;
 pub mod table;
 
-use crate::progress::Progress;
+use crate::machine::progress::Progress;
 use anyhow::Context;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
-use godwit_envs::objective::{LEVEL_TERMS, Term};
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_envs::state::objective::{LEVEL_TERMS, Term};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
 use godwit_models::shell::ShellRules;

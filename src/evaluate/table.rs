@@ -3,7 +3,7 @@
 use super::stats::Estimate;
 use super::{Evaluation, Parameters, PolicyResult};
 use comfy_table::{CellAlignment, Table, presets};
-use godwit_envs::objective::Term;
+use godwit_envs::state::objective::Term;
 
 /// The lines above the table: what was compared, and what all policies started from.
 pub fn heading(evaluation: &Evaluation) -> String {

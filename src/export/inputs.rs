@@ -1,6 +1,6 @@
 //! The one place where an observation becomes the inputs of an exported module.
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 use godwit_models::net::NetworkSpec;
 use tch::{CModule, TchError, Tensor};
 

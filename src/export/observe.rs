@@ -1,10 +1,10 @@
 //! Observations to compare the forms of a network on.
 
 use anyhow::Context;
-use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::encoder::CLIP;
 use godwit_envs::env::Env;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::observe::ObservationBuffer;
+use godwit_envs::observe::encoder::CLIP;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::net::{Architecture, NetworkSpec};

@@ -2,7 +2,7 @@
 
 use super::inputs::{inputs, module_q};
 use anyhow::{Context, ensure};
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 use godwit_models::net::{Architecture, Network};
 use serde::Serialize;
 use std::time::{Duration, Instant};

@@ -10,14 +10,14 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 
-use crate::assemble::ClusterTrainer;
 use crate::checkpoint::RunDirectory;
 use crate::config::TrainConfig;
-use crate::dqn::UpdateStats;
-use crate::mixture::Mixture;
-use crate::trainer::{FinishedEpisode, RoundReport};
-use crate::validation::{Validation, mean_return};
-use godwit_envs::objective::{Objective, Term};
+use crate::learn::dqn::UpdateStats;
+use crate::train::assemble::ClusterTrainer;
+use crate::train::mixture::Mixture;
+use crate::train::trainer::{FinishedEpisode, RoundReport};
+use crate::train::validation::{Validation, mean_return};
+use godwit_envs::state::objective::{Objective, Term};
 use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use metrics::Metrics;
@@ -202,7 +202,7 @@ impl RunLog {
         for term in Term::ALL {
             let at = term as usize;
             paid.insert(term.name().to_owned(), json!(mean(&|outcome| outcome.terms_paid[at])));
-            if at < godwit_envs::objective::LEVEL_TERMS {
+            if at < godwit_envs::state::objective::LEVEL_TERMS {
                 let value = mean(&|outcome| f64::from(outcome.level_terms_mean[at]));
                 level.insert(term.name().to_owned(), json!(value));
             }

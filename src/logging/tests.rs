@@ -1,7 +1,7 @@
 //! The log's files, written and read back.
 
 use super::*;
-use crate::assemble::new_trainer;
+use crate::train::assemble::new_trainer;
 use godwit_envs::scenario::Scenario;
 use std::fs;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! The light size-free network: each candidate by its own features and the cluster's. The heads,
 //! and the dueling split with `Stay` as its reference, are those of the relational network.
 
-use crate::batch::StateBatch;
+use crate::networks::state_batch::StateBatch;
 use godwit_models::net::NetworkSpec;
 use tch::Tensor;
 

@@ -1,7 +1,7 @@
 //! The founding network: two hidden layers on the flattened observation, one output per fixed
 //! (workload, destination) pair. Output 0 is the value of `Stay`, the dueling split's reference.
 
-use crate::batch::{Placement, StateBatch};
+use crate::networks::state_batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
 use tch::{Kind, Tensor};
 

@@ -5,10 +5,11 @@
 
 mod candidate;
 mod mlp;
+pub mod quantile;
 mod relational;
+pub mod state_batch;
 
-use crate::batch::StateBatch;
-use crate::quantile;
+use crate::networks::state_batch::StateBatch;
 use godwit_models::net::{Architecture, NetworkSpec};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -31,7 +32,7 @@ impl Parameters {
     }
 
     /// Zero weights of a network that states so many quantiles in place of a value; see
-    /// [`crate::quantile`].
+    /// [`crate::networks::quantile`].
     pub fn zeros_quantiles(spec: &NetworkSpec, quantiles: usize, device: Device) -> Self {
         let shapes = quantile::parameters(spec, quantiles);
         let count: usize = shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();

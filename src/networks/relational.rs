@@ -2,7 +2,7 @@
 //! advantage over `Stay`: a dueling split (Wang et al., ICML 2016) whose reference action is
 //! `Stay` instead of the mean over actions, so that a candidate's value needs no other candidate.
 
-use crate::batch::{Placement, StateBatch};
+use crate::networks::state_batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
 use tch::{Kind, Tensor};
 

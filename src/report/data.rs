@@ -3,9 +3,9 @@
 
 use crate::evaluate::stats::{Estimate, bootstrap, mean};
 use crate::evaluate::{Contender, Evaluation, returns};
-use crate::progress::Progress;
+use crate::machine::progress::Progress;
 use anyhow::Context;
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::stay::Stay;
 use godwit_models::policy::Policy;

@@ -6,7 +6,7 @@ use super::charts::{
 use super::data::Report;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
-use godwit_envs::objective::Term;
+use godwit_envs::state::objective::Term;
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("style.css");

@@ -4,7 +4,7 @@ use super::svg::escape;
 use crate::evaluate::stats::Estimate;
 use crate::evaluate::table::restarts_shown;
 use crate::evaluate::{Evaluation, PolicyResult};
-use godwit_envs::objective::Term;
+use godwit_envs::state::objective::Term;
 use std::fmt::Write as _;
 
 /// A column: its name, its unit and what a row shows in it.

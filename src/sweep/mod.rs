@@ -14,15 +14,15 @@ mod record;
 pub mod results;
 pub mod space;
 
-use crate::assemble;
 use crate::checkpoint::{self, RunDirectory};
 use crate::distributed::Group;
-use crate::finite::Stopped;
+use crate::learn::finite::Stopped;
 use crate::logging::hparams::{
     HyperDomain, HyperParameter, HyperValue, write_experiment, write_session,
 };
-use crate::mixture::Mixture;
-use crate::run::{self, RunEnd, Session};
+use crate::train::assemble;
+use crate::train::mixture::Mixture;
+use crate::train::run::{self, RunEnd, Session};
 use anyhow::{Context, anyhow, ensure};
 use plan::{Plan, Run};
 use record::Record;

@@ -8,11 +8,11 @@
 
 use super::{ImportReport, Imported};
 use crate::input::InputError;
-use crate::objective::Term;
 use crate::reassignment::{Cost, Instance, Solution, check};
 use crate::resources::MAX_RESOURCES;
 use crate::scenario::{ObjectiveRules, ScenarioError};
 use crate::snapshot::{Snapshot, SnapshotNode, SnapshotReassignment, SnapshotWorkload};
+use crate::state::objective::Term;
 use std::path::Path;
 
 /// Imports a model and its initial assignment; `budget` is how many moves an episode allows.

@@ -22,14 +22,14 @@ pub use report::{ImportReport, ResourceSummary, SlotSummary};
 pub use trace::{TraceOptions, TraceReport, trace};
 pub use vm_snapshot::vm_snapshot;
 
-use crate::migration::MigrationRules;
-use crate::objective::Term;
 use crate::resources::ResourceKind;
 use crate::scenario::{
     CandidateRules, EpisodeRules, ForecastRules, Limits, Mode, ObjectiveRules, Perturb, Rules,
     Scenario, ScenarioError, Scheduler, SlotRules, Start, StartPlacement,
 };
 use crate::snapshot::Snapshot;
+use crate::state::migration::MigrationRules;
+use crate::state::objective::Term;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -305,10 +305,4 @@ fn learner_settings() -> toml::Table {
 }
 
 #[cfg(test)]
-mod churn_tests;
-#[cfg(test)]
-mod real_data_tests;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod trace_tests;

@@ -11,16 +11,16 @@ use super::ImportedOnline;
 use super::openb::{DEVICE, Node, Pod, file_name, read_nodes, read_pods, sample_nodes};
 use super::report::{ResourceSummary, names};
 use super::table::Table;
-use crate::churn::Arrivals;
+use crate::episode::churn::Arrivals;
 use crate::input::InputError;
-use crate::migration::MigrationRules;
-use crate::objective::Term;
 use crate::resources::ResourceKind;
 use crate::scenario::{
     Amount, CandidateRules, DemandProcess, EpisodeRules, ForecastRules, Limits, Mode, NodeGroup,
     ObjectiveRules, Rules, Scenario, ScenarioError, Scheduler, SlotRules, Start, StartPlacement,
     Windows, WorkloadGroup,
 };
+use crate::state::migration::MigrationRules;
+use crate::state::objective::Term;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

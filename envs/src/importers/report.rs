@@ -1,8 +1,8 @@
 //! What an import did, for people.
 
-use crate::outlook::whole_slots;
 use crate::scenario::SlotRules;
 use crate::snapshot::Snapshot;
+use crate::state::outlook::whole_slots;
 use std::collections::HashMap;
 use std::fmt;
 

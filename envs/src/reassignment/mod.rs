@@ -33,10 +33,4 @@ pub use instance::{Balance, Instance, Machine, Process, Resource, Service, Weigh
 pub use solution::Solution;
 
 #[cfg(test)]
-pub(crate) mod data_tests;
-#[cfg(test)]
-mod parse_tests;
-#[cfg(test)]
-pub(crate) mod random_tests;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,16 +1,16 @@
 //! Turns a scenario and a seed into an episode.
 
-use crate::churn::{Arrivals, PassageTable};
-use crate::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
-use crate::compact::CompactLayout;
-use crate::demand::{Bursts, DemandTable, Recorded, Wave};
 use crate::env::ResetError;
-use crate::faults::HealthChange;
-use crate::placement::Packing;
+use crate::episode::churn::{Arrivals, PassageTable};
+use crate::episode::demand::{Bursts, DemandTable, Recorded, Wave};
+use crate::episode::placement::Packing;
+use crate::observe::compact::CompactLayout;
 use crate::resources::MAX_RESOURCES;
 use crate::rng::{Rng, child_seed, stream};
 use crate::scenario::{Amount, DemandProcess, Mode, Rules, Scenario, StartPlacement};
 use crate::state::NOWHERE;
+use crate::state::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
+use crate::state::dynamics::HealthChange;
 use rand::{RngExt, seq::SliceRandom};
 use std::sync::Arc;
 

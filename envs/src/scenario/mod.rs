@@ -4,15 +4,17 @@
 //! the file, the field, the value and what was expected.
 
 mod embedded;
+mod fault_rules;
 mod generate;
 mod load;
 mod types;
 mod validate;
 
 pub use embedded::{EMBEDDED, EmbeddedScenario};
+pub use fault_rules::FaultRules;
 pub use generate::{Episode, Phase, WorldTemplate};
 pub use load::ScenarioError;
 pub use types::*;
 
 #[cfg(test)]
-mod trace_tests;
+mod tests;

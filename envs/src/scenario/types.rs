@@ -1,11 +1,11 @@
 //! The fields of a scenario file, with their units and defaults.
 
-use crate::churn::Arrivals;
-use crate::faults::FaultRules;
-use crate::migration::MigrationRules;
-use crate::objective::Term;
+use crate::episode::churn::Arrivals;
 use crate::resources::ResourceKind;
+use crate::scenario::fault_rules::FaultRules;
 use crate::snapshot::Snapshot;
+use crate::state::migration::MigrationRules;
+use crate::state::objective::Term;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

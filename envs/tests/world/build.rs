@@ -1,14 +1,14 @@
 //! Random worlds for property tests.
 
-use godwit_envs::churn::Arrivals;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
-use godwit_envs::faults::FaultRules;
-use godwit_envs::migration::{MigrationMode, MigrationRules};
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::episode::churn::Arrivals;
+use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::resources::ResourceKind;
 use godwit_envs::rng::{Rng, stream};
+use godwit_envs::scenario::FaultRules;
 use godwit_envs::scenario::*;
+use godwit_envs::state::migration::{MigrationMode, MigrationRules};
 use proptest::prelude::*;
 use rand::RngExt;
 use std::collections::BTreeMap;

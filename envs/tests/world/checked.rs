@@ -1,10 +1,10 @@
 //! The env checker over every scenario and probe, and over environments broken on purpose.
 
 use crate::build::*;
-use godwit_envs::check::check_env;
+use godwit_envs::env::checker::check_env;
+use godwit_envs::env::probes::{ENDLESS_STEPS, Probe, ProbeKind};
 use godwit_envs::env::{ActionError, Env, ResetError, Step};
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::probes::{ENDLESS_STEPS, Probe, ProbeKind};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::scenario::{EMBEDDED, Mode, Phase};
 use std::cell::Cell;
 

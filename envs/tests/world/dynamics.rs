@@ -2,14 +2,14 @@
 //! ticks. What is checked is recomputed from the definitions.
 
 use crate::build::*;
-use godwit_envs::cluster::{Health, NO_GROUP};
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::env::event_replay::Replay;
 use godwit_envs::env::{Env, Step};
-use godwit_envs::event::EventKind;
-use godwit_envs::migration::{MigrationMode, MigrationRules};
-use godwit_envs::objective::Term;
-use godwit_envs::replay::Replay;
 use godwit_envs::rng::stream;
+use godwit_envs::state::cluster::{Health, NO_GROUP};
+use godwit_envs::state::event::EventKind;
+use godwit_envs::state::migration::{MigrationMode, MigrationRules};
+use godwit_envs::state::objective::Term;
 use godwit_envs::state::{ClusterState, Life, NOWHERE};
 use proptest::prelude::*;
 

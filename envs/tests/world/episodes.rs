@@ -1,15 +1,15 @@
 //! Rewards, time, seeds and phases.
 
 use crate::build::*;
-use godwit_envs::cluster::Health;
-use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::constraints::Infeasible;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{Env, EpisodeEnd, Step};
-use godwit_envs::faults::FaultRules;
-use godwit_envs::objective::Term;
 use godwit_envs::rng::stream;
+use godwit_envs::scenario::FaultRules;
 use godwit_envs::scenario::*;
 use godwit_envs::state::Action;
+use godwit_envs::state::Infeasible;
+use godwit_envs::state::cluster::Health;
+use godwit_envs::state::objective::Term;
 use proptest::prelude::*;
 
 /// A scenario from text.

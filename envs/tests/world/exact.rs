@@ -2,7 +2,7 @@
 
 use crate::build::*;
 use godwit_envs::env::Env;
-use godwit_envs::exact::{ExactError, ExactValues};
+use godwit_envs::env::exact::{ExactError, ExactValues};
 use godwit_envs::scenario::Phase;
 use godwit_envs::state::Action;
 

@@ -2,14 +2,14 @@
 
 use crate::build::*;
 use crate::naive::Naive;
-use godwit_envs::cluster_env::ClusterEnv;
-use godwit_envs::encoder::CLIP;
 use godwit_envs::env::Env;
-use godwit_envs::normalisation::{Affine, Normalisation};
-use godwit_envs::observation::{ObservationBuffer, Parts};
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::observe::encoder::CLIP;
+use godwit_envs::observe::normalisation::{Affine, Normalisation};
+use godwit_envs::observe::schema::Feature;
+use godwit_envs::observe::{ObservationBuffer, Parts};
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{EMBEDDED, Phase};
-use godwit_envs::schema::Feature;
 use proptest::prelude::*;
 use rand::RngExt;
 use std::sync::Arc;

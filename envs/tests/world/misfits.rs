@@ -3,11 +3,11 @@
 
 use crate::build::*;
 use crate::naive::{self, Naive};
-use godwit_envs::encoder::{Candidates, encode, observation_space};
-use godwit_envs::objective::Term;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
+use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::Term;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn start(shape: &Shape) -> Option<ClusterState> {
 
 fn observed(state: &ClusterState) -> ObservationBuffer {
     let mut seen = ObservationBuffer::new(&observation_space(state));
-    let mut list = godwit_envs::candidates::CandidateList::default();
+    let mut list = godwit_envs::observe::candidates::CandidateList::default();
     let space = observation_space(state);
     let candidates = if space.fixed_pairs {
         Candidates::AllPairs

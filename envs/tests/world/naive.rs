@@ -1,9 +1,9 @@
 //! The features again, recomputed from demands and placement in f64, one number at a time and by
 //! name: slow, and independent of the encoder's arithmetic and order.
 
-use godwit_envs::cluster::{Health, NO_GROUP};
-use godwit_envs::migration::MigrationMode;
-use godwit_envs::objective::Term;
+use godwit_envs::state::cluster::{Health, NO_GROUP};
+use godwit_envs::state::migration::MigrationMode;
+use godwit_envs::state::objective::Term;
 use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -2,9 +2,9 @@
 
 use crate::build::*;
 use crate::naive::point;
-use godwit_envs::cluster::NO_GROUP;
 use godwit_envs::env::{ActionError, Env};
 use godwit_envs::rng::stream;
+use godwit_envs::state::cluster::NO_GROUP;
 use godwit_envs::state::{Action, ClusterState, Transfer};
 use proptest::prelude::*;
 

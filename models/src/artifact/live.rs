@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use godwit_envs::features;
 use godwit_envs::input::InputError;
+use godwit_envs::observe::features;
 use godwit_envs::scenario::Rules;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use godwit_envs::schema::ObservationSchema;
+use godwit_envs::observe::schema::ObservationSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;

@@ -1,7 +1,7 @@
 //! Weights and golden vectors as safetensors.
 
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::schema::ObservationSchema;
+use godwit_envs::observe::schema::ObservationSchema;
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 

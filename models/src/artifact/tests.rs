@@ -2,8 +2,8 @@
 
 use std::io::{Cursor, Write};
 
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

@@ -19,9 +19,9 @@ use crate::baselines::best_single_move::{BestSingleMove, BestSingleMoveRules};
 use crate::baselines::declaration::{Declaration, with_single};
 use crate::baselines::scan::move_cost;
 use crate::policy::Policy;
-use godwit_envs::cluster::Health;
-use godwit_envs::objective::Term;
 use godwit_envs::scenario::Rules;
+use godwit_envs::state::cluster::Health;
+use godwit_envs::state::objective::Term;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`Evacuate`].
@@ -198,7 +198,7 @@ impl Evacuate {
 mod tests {
     use super::*;
     use crate::testing::{cluster, rules};
-    use godwit_envs::cluster_env::ClusterEnv;
+    use godwit_envs::env::cluster_env::ClusterEnv;
     use serde_json::json;
 
     /// Three nodes; on the first one three workloads, on the second a large one.

@@ -25,8 +25,8 @@
 
 use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
-use godwit_envs::cluster::Health;
 use godwit_envs::scenario::Mode;
+use godwit_envs::state::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`HoldDown`].

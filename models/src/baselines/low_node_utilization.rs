@@ -29,8 +29,8 @@
 use crate::baselines::declaration::Declaration;
 use crate::baselines::load_balancer::own_load;
 use crate::policy::Policy;
-use godwit_envs::cluster::Health;
 use godwit_envs::resources::MAX_RESOURCES;
+use godwit_envs::state::cluster::Health;
 use godwit_envs::state::{Action, ClusterState, NOWHERE};
 
 /// When a node counts as underutilised or overutilised; ratios, the same for all resources.

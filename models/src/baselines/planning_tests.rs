@@ -3,8 +3,8 @@
 use super::queueing::{Queueing, QueueingRules, erlang_c, response_time};
 use super::*;
 use crate::testing::{cluster, env, rules};
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase};
 use godwit_envs::state::{Action, ClusterState};
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::random_state;
-use godwit_envs::cluster::Health;
+use godwit_envs::state::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 use proptest::prelude::*;
 

@@ -4,9 +4,9 @@
 //! shows what a policy that has learnt nothing does: masked exploration at epsilon = 1.
 
 use crate::policy::Policy;
-use godwit_envs::observation::LANES;
-use godwit_envs::outlook::Tile;
+use godwit_envs::lanes::LANES;
 use godwit_envs::rng::{Rng, stream};
+use godwit_envs::state::outlook::Tile;
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
 

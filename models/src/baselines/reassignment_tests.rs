@@ -4,8 +4,8 @@
 use crate::baselines::{NAMES, baseline};
 use crate::guard::{Violation, violations};
 use crate::plan::{StopReason, plan};
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::importers::machine_reassignment_of;
 use godwit_envs::reassignment::{Instance, check};
 use godwit_envs::scenario::{Phase, WorldTemplate};

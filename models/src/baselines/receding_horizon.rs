@@ -31,12 +31,12 @@ use crate::baselines::declaration::{Declaration, with_single};
 use crate::baselines::evacuate::ways_out;
 use crate::baselines::scan::{Scan, ValuedMove, demand_at};
 use crate::policy::Policy;
-use godwit_envs::cluster::Health;
-use godwit_envs::demand::DemandTable;
-use godwit_envs::event::EventKind;
-use godwit_envs::faults::HealthChange;
-use godwit_envs::objective::Term;
+use godwit_envs::episode::demand::DemandTable;
 use godwit_envs::scenario::{Mode, Rules};
+use godwit_envs::state::cluster::Health;
+use godwit_envs::state::dynamics::HealthChange;
+use godwit_envs::state::event::EventKind;
+use godwit_envs::state::objective::Term;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`RecedingHorizon`].

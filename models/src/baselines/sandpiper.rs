@@ -32,8 +32,8 @@ use crate::baselines::best_move_or_swap::{ends_with_transfers, order};
 use crate::baselines::declaration::Declaration;
 use crate::baselines::utilisation::{SLACK, add_up, highest, own};
 use crate::policy::Policy;
-use godwit_envs::constraints::Infeasible;
 use godwit_envs::scenario::Mode;
+use godwit_envs::state::Infeasible;
 use godwit_envs::state::{Action, ClusterState};
 
 /// An exchange that takes less off a hot node is not worth two moves, a utilisation.

@@ -4,13 +4,13 @@
 //! which it is assumed to matter, minus what the migration itself costs. Rebalance scenarios count
 //! one tick: the value is then exactly the reward.
 
-use godwit_envs::migration::MigrationCostLanes;
-use godwit_envs::objective::Term;
-use godwit_envs::observation::LANES;
-use godwit_envs::outlook::{Arrivals, Departure, Lanes, Outlook, Tile};
+use godwit_envs::lanes::{LANES, Lanes};
 use godwit_envs::reassignment::Solution;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::migration::MigrationCostLanes;
+use godwit_envs::state::objective::Term;
+use godwit_envs::state::outlook::{Arrivals, Departure, Outlook, Tile};
 use multiversion::multiversion;
 
 /// A feasible move and its value in units of the weighted objective.

@@ -3,9 +3,9 @@
 use super::*;
 use crate::rollout::rollout;
 use crate::testing::{cluster, env, node, random_state, rules, workload};
-use godwit_envs::cluster::{ClusterSpec, WorkloadSpec};
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_envs::state::cluster::{ClusterSpec, WorkloadSpec};
 use godwit_envs::state::{Action, ClusterState};
 use proptest::prelude::*;
 use serde_json::json;

@@ -19,7 +19,7 @@
 
 use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
-use godwit_envs::cluster::ClusterSpec;
+use godwit_envs::state::cluster::ClusterSpec;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Marks on a node's highest utilisation, ratios. `low <= release <= high`.

@@ -6,12 +6,12 @@
 
 use crate::baselines::best_single_move::BestSingleMoveRules;
 use crate::baselines::scan::{Scan, demand_at, move_cost, tick_weights};
-use godwit_envs::cluster::NO_GROUP;
-use godwit_envs::outlook::{Outlook, fits};
 use godwit_envs::reassignment::{Instance, Solution};
 use godwit_envs::rng::Rng;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::cluster::NO_GROUP;
+use godwit_envs::state::outlook::{Outlook, fits};
 use rand::RngExt;
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@
 use crate::baselines::declaration::Declaration;
 use crate::baselines::threshold_rules::utilisation;
 use crate::policy::Policy;
-use godwit_envs::cluster::Health;
+use godwit_envs::state::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`WatcherBalance`].

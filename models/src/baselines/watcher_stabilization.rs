@@ -20,8 +20,8 @@
 
 use crate::baselines::declaration::Declaration;
 use crate::policy::Policy;
-use godwit_envs::cluster::Health;
 use godwit_envs::resources::MAX_RESOURCES;
+use godwit_envs::state::cluster::Health;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`WatcherStabilization`].

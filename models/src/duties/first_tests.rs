@@ -3,8 +3,8 @@ use crate::baselines::stay::Stay;
 use crate::guard::violations;
 use crate::plan::{Method, ReasonCode, plan};
 use crate::testing::{cluster, random_state, rules};
-use godwit_envs::cluster::WorkloadSpec;
 use godwit_envs::scenario::Mode;
+use godwit_envs::state::cluster::WorkloadSpec;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -6,9 +6,9 @@
 //! count where a program over workloads has many binaries, and none of their symmetry, which is
 //! what makes branch and bound slow.
 
-use godwit_envs::cluster::NO_GROUP;
-use godwit_envs::objective::Term;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::cluster::NO_GROUP;
+use godwit_envs::state::objective::Term;
 use std::collections::HashMap;
 
 /// Movable workloads that are alike, by the node they are on.

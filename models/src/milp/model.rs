@@ -4,11 +4,11 @@ use super::kinds::{Kind, kinds, priced};
 use super::room::{FIT, demand_of, fixed, held, may_arrive, total_free};
 use super::solver::Links;
 use super::{Imbalance, MilpError, Options};
-use godwit_envs::objective::{LOAD_TERMS, Slot, Term};
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::{LOAD_TERMS, Slot, Term};
 use highs::{Col, RowProblem};
 
-/// Share of a slot that may be missing, as in [`godwit_envs::outlook::whole_slots`].
+/// Share of a slot that may be missing, as in [`godwit_envs::state::outlook::whole_slots`].
 const SLOT: f64 = 1e-4;
 
 /// The program: `out` counts the workloads of a kind that leave a node, `arrivals` those that

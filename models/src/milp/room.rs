@@ -2,10 +2,10 @@
 
 use super::MilpError;
 use super::kinds::Kind;
-use godwit_envs::objective::Slot;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::Slot;
 
-/// Share by which a node may be over its supply, as in [`godwit_envs::outlook::fits`].
+/// Share by which a node may be over its supply, as in [`godwit_envs::state::outlook::fits`].
 pub const FIT: f64 = 1.0 + 1e-5;
 
 /// Demand of each workload of a kind for one resource.

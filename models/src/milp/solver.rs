@@ -3,8 +3,8 @@
 use super::model::Model;
 use super::{Imbalance, MilpError, Options, Status};
 use crate::order::Move;
-use godwit_envs::objective::Term;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::Term;
 use highs::{Col, HighsModelStatus, HighsSolutionStatus, Sense};
 
 /// What the solver found.

@@ -1,6 +1,6 @@
 //! The light size-free network: each candidate by its own features and the cluster's.
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 use super::heads::Heads;
 use super::kernels::{Finish, Rows, Start, dense};

@@ -7,7 +7,7 @@
 //! `Stay`, the reference, does not have either.
 
 use super::{Architecture, FixedSize, NetworkSpec};
-use godwit_envs::normalisation::{Affine, Normalisation};
+use godwit_envs::observe::normalisation::{Affine, Normalisation};
 use std::ops::Range;
 
 /// Turns weights for normalised observations into weights for observations as they are.

@@ -1,6 +1,6 @@
 //! What the size-free networks have in common: the value head, and the score of each candidate.
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 use super::kernels::{
     Finish, LANES, Rows, Start, dense, dense_feature_major, dot_rows, gather_sum, pack,

@@ -1,6 +1,6 @@
 //! The founding network: two hidden layers on the flattened observation.
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 use super::kernels::{Finish, Rows, Start, add, dense, relu};
 use super::{FixedSize, NetworkSpec, Parameter, padded};

@@ -17,7 +17,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 pub use alike::AlikeRows;
 pub use candidate::Candidate;

@@ -1,6 +1,6 @@
 //! The size-free network: shared encoders for nodes and workloads, one score per candidate.
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 use super::heads::{Entities, Heads};
 use super::kernels::{Finish, Rows, Start, add, dense, scale};

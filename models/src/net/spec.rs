@@ -1,6 +1,6 @@
 //! Shape of a network and the ordered list of its parameters.
 
-use godwit_envs::observation::Parts;
+use godwit_envs::observe::Parts;
 use serde::{Deserialize, Serialize};
 
 /// Largest count or width that a specification may state. Keeps every product of three of them
@@ -78,7 +78,7 @@ impl NetworkSpec {
     /// A network of default width (hidden 64, heads 32, dueling) for observations of `schema`.
     pub fn new(
         architecture: Architecture,
-        schema: &godwit_envs::schema::ObservationSchema,
+        schema: &godwit_envs::observe::schema::ObservationSchema,
         fixed: Option<FixedSize>,
     ) -> Self {
         Self {

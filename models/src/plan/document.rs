@@ -1,8 +1,8 @@
 //! What a plan says: the part of a decision's document that is about migrations.
 
 use super::ahead::LaterMove;
-use godwit_envs::objective::{LEVEL_TERMS, Objective, Term};
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::{LEVEL_TERMS, Objective, Term};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

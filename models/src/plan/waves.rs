@@ -1,7 +1,7 @@
 //! Which moves of a plan may run at the same time.
 
-use godwit_envs::cluster::NO_GROUP;
-use godwit_envs::outlook::fits;
+use godwit_envs::state::cluster::NO_GROUP;
+use godwit_envs::state::outlook::fits;
 use godwit_envs::state::{ClusterState, NOWHERE};
 
 /// Groups moves into waves: a move joins the current wave unless it depends on room, or on

@@ -10,9 +10,9 @@
 //! plan lowers one and the same number, and nothing can go to and fro for ever.
 
 use super::{Draft, Fencing, PlannedMove, ReasonCode, routes};
-use godwit_envs::objective::{LOAD_TERMS, Objective, Term};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::{LOAD_TERMS, Objective, Term};
 use std::ops::Range;
 
 /// Share of the terms that sums of 32-bit numbers may be off by.

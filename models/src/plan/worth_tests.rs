@@ -112,7 +112,7 @@ fn who_has_to_leave_leaves_at_any_price_and_is_no_part_of_what_a_plan_is_worth()
     let mut state = cluster(online(50.0, json!({})), (3, 10.0), &[(1.0, 0), (1.0, 1)], |_| {});
     let planned = |state: &ClusterState| plan(state, &mut Script(vec![(0, 2)]), 9, None);
     assert_eq!(planned(&state).moves.len(), 0);
-    state.health[0] = godwit_envs::cluster::Health::Draining;
+    state.health[0] = godwit_envs::state::cluster::Health::Draining;
     state.rebuild();
     let leaves = planned(&state);
     assert_eq!(moves(&leaves), [(0, 2, ReasonCode::Evacuates)]);

@@ -9,7 +9,7 @@ use crate::plan::{Plan, PlannedMove, ReasonCode};
 use crate::policy::Policy;
 use crate::pretrained::PRETRAINED;
 use crate::rollout::rollout;
-use godwit_envs::cluster_env::ClusterEnv;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::{DemandProcess, Mode, Phase, Rules, Scenario, WorldTemplate};
 use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};

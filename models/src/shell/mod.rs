@@ -22,8 +22,8 @@ pub use stays::{Stay, StayReason, Stays};
 
 use crate::plan::{Plan, PlannedMove, Reach, plan_within};
 use crate::policy::Policy;
-use godwit_envs::fences::Fences;
 use godwit_envs::snapshot::Snapshot;
+use godwit_envs::state::fences::Fences;
 use godwit_envs::state::{Action, ClusterState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,10 @@
 use super::Shell;
 use crate::duties::ends_in_time;
 use crate::plan::{Method, Plan, StopReason};
-use godwit_envs::fences::Fences;
-use godwit_envs::observation::LANES;
-use godwit_envs::outlook::Tile;
+use godwit_envs::lanes::LANES;
 use godwit_envs::scenario::Mode;
+use godwit_envs::state::fences::Fences;
+use godwit_envs::state::outlook::Tile;
 use godwit_envs::state::{ClusterState, Transfer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

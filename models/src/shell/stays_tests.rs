@@ -3,9 +3,9 @@ use crate::plan::PlannedMove;
 use crate::policy::Policy;
 use crate::shell::{Carried, Memory, ShellRules};
 use crate::testing::{cluster, rules};
-use godwit_envs::cluster::WorkloadSpec;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::Action;
+use godwit_envs::state::cluster::WorkloadSpec;
 use serde_json::json;
 
 /// Moves the first workload to node 1, then stays.
@@ -174,7 +174,7 @@ fn without_a_decision_it_is_said_why() {
 
 #[test]
 fn whoever_would_not_be_away_by_the_deadline_is_too_late() {
-    use godwit_envs::cluster::Health;
+    use godwit_envs::state::cluster::Health;
     let large = |workloads: &mut [WorkloadSpec]| workloads[2].state_gib = 100.0;
     let (mut state, snapshot) = case(large);
     state.health[0] = Health::Draining;

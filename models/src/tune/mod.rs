@@ -22,8 +22,8 @@ mod tests;
 
 use crate::baselines::parameters::{Assignment, ParameterError, Tunable, declared};
 use crate::rollout::{RolloutError, rollout};
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::ResetError;
+use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use rayon::prelude::*;

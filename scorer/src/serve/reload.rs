@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use godwit_envs::schema::Feature;
+use godwit_envs::observe::schema::Feature;
 use godwit_models::artifact::{ArtifactError, Failure};
 use serde_json::{Value, json};
 

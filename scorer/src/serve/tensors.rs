@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_models::artifact::Manifest;
 use godwit_models::net::Architecture;
 use schemars::JsonSchema;

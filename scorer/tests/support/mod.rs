@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use assert_cmd::Command;
-use godwit_envs::cluster_env::ClusterEnv;
 use godwit_envs::env::Env;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::{
     FORMAT, Golden, Manifest, extra_files, golden_bytes, seal, weights_bytes,

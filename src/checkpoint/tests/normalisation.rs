@@ -25,7 +25,7 @@ fn the_normalisation_is_that_of_the_checkpoint() {
     other.global[0].shift += 1.0;
     let other = Arc::new(other);
     for slot in trainer.vector.slots_mut() {
-        slot.env = crate::paired::PairedEnv::plain(
+        slot.env = crate::experience::paired::PairedEnv::plain(
             slot.env.inner().clone().normalised(Some(Arc::clone(&other))),
         );
     }

@@ -3,8 +3,8 @@
 use super::super::svg::{Anchor, Svg, shortened};
 use super::{Size, columns};
 use crate::evaluate::oscillation::returned;
-use godwit_envs::cluster::Health;
-use godwit_envs::event::{Event, EventKind};
+use godwit_envs::state::cluster::Health;
+use godwit_envs::state::event::{Event, EventKind};
 use godwit_models::rollout::Move;
 use std::collections::HashMap;
 

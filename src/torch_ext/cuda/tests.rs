@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use super::*;
-use crate::adam::Adam;
-use crate::device::DeviceChoice;
+use crate::learn::adam::Adam;
+use crate::machine::device::DeviceChoice;
 use tch::{Device, Kind};
 
 /// The device number of a GPU; without one it says that the test was not made.

@@ -4,21 +4,21 @@
 //! What the policy of the log did is not part of it. Where workloads stand after the first tick, and
 //! where arrivals go, is up to whoever plays the scenario.
 
-mod faults;
+mod node_health;
 mod read;
 mod stays;
 
 use super::report::names;
 use super::{ImportObjective, ImportedOnline};
-use crate::migration::MigrationRules;
-use crate::objective::Term;
 use crate::resources::ResourceKind;
 use crate::scenario::{
     CandidateRules, EpisodeRules, ForecastRules, Limits, Mode, NodeGroup, ObjectiveRules, Perturb,
     Rules, Scenario, ScenarioError, Scheduler, SlotRules, Start, StartPlacement, WorkloadGroup,
 };
 use crate::snapshot::{Snapshot, SnapshotNode};
-use faults::Faults;
+use crate::state::migration::MigrationRules;
+use crate::state::objective::Term;
+use node_health::Faults;
 use read::Log;
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Who was there from when to when, and what they wanted, as groups of a scenario.
 
-use crate::churn::Arrivals;
+use crate::episode::churn::Arrivals;
 use crate::scenario::{Amount, DemandProcess, WorkloadGroup};
 use crate::snapshot::{Snapshot, SnapshotWorkload};
 use std::collections::HashMap;

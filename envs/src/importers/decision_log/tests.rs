@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use super::*;
-use crate::cluster_env::ClusterEnv;
 use crate::env::Env;
+use crate::env::cluster_env::ClusterEnv;
 use crate::scenario::{Amount, DemandProcess, Phase, Windows, WorldTemplate};
 use crate::state::{Action, ClusterState, Life};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use super::super::spec::NetworkSpec;
 use super::heads::Heads;
 use super::kernels::gate;
 use super::slot::Slot;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 /// The candidate network's backward pass.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::super::kernels::{Finish, Rows, Start, dot_rows};
 use super::super::spec::NetworkSpec;
 use super::kernels::{add_scaled, gate};
 use super::slot::Slot;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 /// The heads of [`super::super::heads::Heads`] for B states, of which R took a candidate.
 #[derive(Debug)]

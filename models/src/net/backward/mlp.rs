@@ -8,7 +8,7 @@ use super::super::spec::{FixedSize, NetworkSpec};
 use super::super::{first_best, padded};
 use super::kernels::{add_scaled, gate, transpose};
 use super::slot::Slot;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 /// States laid out for an mlp.
 #[derive(Debug, Default)]

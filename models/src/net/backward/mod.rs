@@ -15,7 +15,7 @@ mod relational;
 mod slot;
 
 use super::{Architecture, NetworkSpec};
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 pub use kernels::{AdamFactors, adam, sum_of_squares};
 pub use mlp::MlpValues;

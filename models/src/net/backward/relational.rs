@@ -10,7 +10,7 @@ use super::distinct::Distinct;
 use super::heads::{Heads, gather, scatter_add};
 use super::kernels::{add_scaled, gate};
 use super::slot::Slot;
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 /// The relational network's backward pass.
 #[derive(Debug)]

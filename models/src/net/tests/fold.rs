@@ -1,7 +1,7 @@
 //! A network on normalised observations is the folded network on observations as they are.
 
 use super::*;
-use godwit_envs::normalisation::{Affine, Normalisation};
+use godwit_envs::observe::normalisation::{Affine, Normalisation};
 
 /// Deviations from a twentieth to 4 and means of up to 2, a constant feature among them.
 fn random_normalisation(spec: &NetworkSpec, seed: u64) -> Normalisation {

@@ -3,8 +3,8 @@
 mod fold;
 mod reference;
 
-use godwit_envs::observation::{ObservationBuffer, ObservationSpace};
-use godwit_envs::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;

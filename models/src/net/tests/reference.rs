@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use godwit_envs::observation::ObservationBuffer;
+use godwit_envs::observe::ObservationBuffer;
 
 use super::super::{Architecture, NetworkSpec};
 

@@ -1,0 +1,13 @@
+//! What a policy sees of a state: features, candidates, masks, and the replay's compact form.
+
+pub mod candidates;
+pub mod compact;
+pub mod encoder;
+pub mod features;
+pub mod normalisation;
+mod observation;
+pub mod schema;
+mod space;
+
+pub use observation::{ObservationBuffer, Parts};
+pub use space::ObservationSpace;

@@ -1,0 +1,31 @@
+//! Sizes and schema of observations.
+
+use crate::lanes::LANES;
+use crate::observe::normalisation::Normalisation;
+use crate::observe::schema::ObservationSchema;
+use std::sync::Arc;
+
+/// Sizes and schema of an environment's observations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationSpace {
+    /// Number of nodes, N.
+    pub nodes: usize,
+    /// Number of workload slots, K.
+    pub workloads: usize,
+    /// Number of candidate slots, A (index 0 is `Stay`).
+    pub actions: usize,
+    /// Whether a (workload, destination) pair always has the index `1 + k N + i`.
+    pub fixed_pairs: bool,
+    /// Names and order of the features.
+    pub schema: ObservationSchema,
+    /// What has happened to the features after they were encoded; `None` for nothing. It is no part
+    /// of the schema: whoever hands weights on folds it into them first.
+    pub normalisation: Option<Arc<Normalisation>>,
+}
+
+impl ObservationSpace {
+    /// Elements between two feature rows of [`ObservationBuffer::candidates`].
+    pub fn candidate_stride(&self) -> usize {
+        (self.actions + LANES).next_multiple_of(LANES)
+    }
+}

@@ -1,0 +1,406 @@
+//! Deep Q-learning (Mnih et al., Nature 2015) with masked targets, double Q-learning (van Hasselt
+//! et al., AAAI 2016) and n-step returns. One update, top to bottom, in the papers' order.
+//!
+//! Next states are valued by the native forward pass, state by state on all threads: it skips
+//! masked candidates and needs no tensors for the hundreds of candidates of a next state, which
+//! measured several times faster than the same products through libtorch. On the CPU the gradient
+//! step is native as well ([`crate::learn::native`]), and next states of an mlp are valued together.
+//!
+//! A batch may hold states of several scenarios, whose clusters differ in size: they are laid out
+//! in one group per scenario, and one loss goes over all of them.
+
+use crate::config::{DemonstrationConfig, LearnerConfig, TrainConfig};
+use crate::distributed::average::GradientAverage;
+use crate::experience::replay::{Replay, Transition};
+use crate::learn::adam::Adam;
+use crate::learn::cuda::{DeviceUpdates, Networks};
+use crate::learn::finite::{NotFinite, check_weights};
+use crate::learn::native::{self, Beside, Example, LearnTimes, NativeUpdate, Trained};
+use crate::learn::noisy::Noise;
+use crate::networks::Parameters;
+use crate::networks::state_batch::BatchBuilder;
+use crate::torch_ext::cuda::CudaError;
+use godwit_envs::env::Env;
+use godwit_envs::observe::ObservationBuffer;
+use godwit_models::net::{Network, NetworkSpec};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::Mutex;
+use std::time::Instant;
+use tch::Device;
+
+mod batch;
+mod draw;
+mod update;
+mod worker;
+
+pub(crate) use batch::linear_quantile;
+use batch::{Drawn, Origin};
+pub use batch::{Group, Source, TransitionBatch, UpdateStats};
+pub(crate) use update::clipped_gradient;
+use worker::{View, Worker, unpoisoned};
+
+/// Why an update was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// The CUDA device failed.
+    #[error("the CUDA device failed: {0}")]
+    Cuda(#[from] CudaError),
+    /// Nothing can be learnt any more.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
+}
+
+/// The learner: online and target network, optimiser, and the stream that batches are drawn from.
+pub struct Learner<E> {
+    config: LearnerConfig,
+    demonstrations: DemonstrationConfig,
+    /// Weight of comparisons in the loss.
+    comparison_weight: f32,
+    device: Device,
+    /// The network that is learnt.
+    pub online: Parameters,
+    /// The slower copy that values next states.
+    pub target: Parameters,
+    /// The optimiser with its state.
+    pub adam: Adam,
+    /// Averages gradients over several processes; `None` in a run of one.
+    pub average: Option<GradientAverage>,
+    /// Noise on the heads, where networks are noisy.
+    pub noise: Option<Noise>,
+    /// Stream of the batch draws and of the noise.
+    pub rng: Xoshiro256PlusPlus,
+    /// Scenario of each ring of the replay.
+    scenario_of_ring: Vec<usize>,
+    workers: Vec<Mutex<Worker<E>>>,
+    batch: Vec<Drawn>,
+    /// For each transition of a batch, a buffer of each scenario.
+    observations: Vec<Vec<ObservationBuffer>>,
+    /// The same for next states, where their quantiles are asked for or they are valued together.
+    next_observations: Vec<Vec<ObservationBuffer>>,
+    /// One per scenario.
+    layouts: Vec<BatchBuilder>,
+    // Scratch.
+    transitions: Vec<Transition>,
+    importance: Vec<f32>,
+    weights: Vec<f32>,
+    errors: Vec<f32>,
+    next_values: Vec<f32>,
+    /// Makes the updates of a CPU.
+    native: Option<NativeUpdate>,
+    times: LearnTimes,
+    /// Makes the updates of a CUDA device.
+    pub(crate) cuda: Option<DeviceUpdates>,
+    note: Option<String>,
+}
+
+/// What a learner on a CUDA device says where its updates cannot be made there as a whole.
+const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, comparisons, \
+     prioritised replay, quantiles or noisy heads, next states are valued on the CPU and updates are not recorded as a \
+     CUDA graph";
+
+/// What a learner on the CPU says where libtorch makes its updates although it was not asked to.
+const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, quantiles or noisy heads, libtorch \
+     computes the updates, not the native code";
+
+/// The same, where gradients are averaged over several processes.
+const SEVERAL_RANKS_ON_CUDA: &str = "on several ranks, updates are not recorded as a CUDA graph";
+
+impl<E: Env> Learner<E> {
+    /// Fresh networks. `decoders` holds, for each scenario, environments that turn compact states
+    /// back into observations; as many threads as each scenario has can value next states.
+    /// `scenario_of_ring` says which scenario each ring of the replay belongs to.
+    ///
+    /// # Errors
+    /// When a CUDA device fails.
+    pub fn new(
+        config: &TrainConfig,
+        spec: &NetworkSpec,
+        decoders: Vec<Vec<E>>,
+        scenario_of_ring: Vec<usize>,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self, CudaError> {
+        let TrainConfig { learner: config, demonstrations, comparisons, .. } = config;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let quantiles = config.quantiles;
+        let online = Parameters::fresh_quantiles(spec, quantiles, device, &mut rng);
+        let mut target = Parameters::zeros_quantiles(spec, quantiles, device);
+        tch::no_grad(|| target.flat.copy_(&online.flat));
+        let transition =
+            Transition { state: (0, 0), action: 0, reward: 0.0, discount: 0.0, next: (0, 0) };
+        let nothing = Drawn {
+            transition,
+            scenario: 0,
+            origin: Origin::Replay,
+            weight: 1.0,
+            target: 0.0,
+            rival: None,
+            next_action: 0,
+        };
+        let size = config.batch_size;
+        let spaces: Vec<_> =
+            decoders.iter().map(|of_scenario| of_scenario[0].observation_space().clone()).collect();
+        let buffers: Vec<ObservationBuffer> = spaces
+            .iter()
+            .map(|space| {
+                let mut observation = ObservationBuffer::new(space);
+                observation.parts = spec.reads();
+                observation
+            })
+            .collect();
+        let threads = decoders.iter().map(Vec::len).min().unwrap_or(0);
+        let mut workers: Vec<Worker<E>> = (0..threads)
+            .map(|_| {
+                let (online, target) = (Network::new(spec), Network::new(spec));
+                Worker { views: Vec::new(), online, target, times: LearnTimes::default() }
+            })
+            .collect();
+        for (of_scenario, observation) in decoders.into_iter().zip(&buffers) {
+            for (worker, decoder) in workers.iter_mut().zip(of_scenario) {
+                let q = vec![0.0; observation.actions()];
+                worker.views.push(View { decoder, observation: observation.clone(), q });
+            }
+        }
+        let extra = spaces.len() > 1 || quantiles > 1;
+        let baselines = [&demonstrations.baseline, &comparisons.baseline];
+        let extra_parts = baselines.iter().any(|name| !name.is_empty());
+        let (cuda, note) = match device {
+            Device::Cuda(_) if !extra && !extra_parts && config.priority_exponent == 0.0 => {
+                let architecture = spec.architecture;
+                (Some(DeviceUpdates::new(config, architecture, &spaces[0], device, threads)?), None)
+            }
+            Device::Cuda(_) => (None, Some(EXTRA_TERMS_ON_CUDA.to_owned())),
+            _ => (None, None),
+        };
+        let (native, note) = match native::serves(config, device) {
+            Ok(true) if extra => (None, Some(EXTRA_TERMS_ON_CPU.to_owned())),
+            Ok(served) => (served.then(|| NativeUpdate::new(spec, size)), note),
+            Err(reason) => (None, Some(reason)),
+        };
+        let keeps_next = quantiles > 1 || native.as_ref().is_some_and(NativeUpdate::values_batches);
+        Ok(Self {
+            adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
+            config: config.clone(),
+            demonstrations: demonstrations.clone(),
+            comparison_weight: comparisons.weight as f32,
+            device,
+            online,
+            target,
+            average: None,
+            noise: None,
+            rng,
+            scenario_of_ring,
+            workers: workers.into_iter().map(Mutex::new).collect(),
+            batch: vec![nothing; size],
+            next_observations: vec![if keeps_next { buffers.clone() } else { Vec::new() }; size],
+            observations: vec![buffers; size],
+            layouts: spaces
+                .iter()
+                .map(|space| BatchBuilder::new(space, spec.architecture))
+                .collect(),
+            transitions: vec![transition; size],
+            importance: vec![1.0; size],
+            weights: Vec::new(),
+            errors: vec![0.0; size],
+            next_values: vec![0.0; size],
+            native,
+            times: LearnTimes::default(),
+            cuda,
+            note,
+        })
+    }
+
+    /// Makes the heads noisy from now on.
+    #[must_use]
+    pub fn noisy(mut self, sigma: f64) -> Self {
+        self.noise = Some(Noise::new(self.online.spec(), sigma, self.device));
+        if self.cuda.take().is_some() {
+            self.note = Some(EXTRA_TERMS_ON_CUDA.to_owned());
+        }
+        if self.native.take().is_some() {
+            self.note = Some(EXTRA_TERMS_ON_CPU.to_owned());
+        }
+        self
+    }
+
+    /// Starts from these weights, in the order of [`NetworkSpec::parameters`], instead of fresh
+    /// ones.
+    pub fn start_from(&mut self, weights: &[f32]) {
+        self.online.load(weights);
+        self.target.load(weights);
+    }
+
+    /// Averages gradients over several processes from now on. On a CUDA device that takes libtorch's
+    /// ordinary updates: a graph cannot wait for other processes.
+    pub fn average(&mut self, average: GradientAverage) {
+        self.average = Some(average);
+        if self.cuda.take().is_some() {
+            self.note = Some(SEVERAL_RANKS_ON_CUDA.to_owned());
+        }
+    }
+
+    /// Draws a batch and makes one gradient step on it. `want_stats` reads the figures back (a
+    /// device waits for it).
+    ///
+    /// # Errors
+    /// When a CUDA device fails, or loss or gradient norm are not finite: then the weights are as
+    /// before. Updates that live on a CUDA device do not wait to see; there
+    /// [`acting_weights`](Self::acting_weights) and [`check`](Self::check) tell, and the weights
+    /// may be lost.
+    pub fn learn(
+        &mut self,
+        source: &Source,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, LearnError> {
+        if let Some(mut cuda) = self.cuda.take() {
+            let stats = self.learn_with(&mut cuda, source.replay, learning_rate, want_stats);
+            self.cuda = Some(cuda);
+            return stats;
+        }
+        if let Some(mut native) = self.native.take() {
+            let stats = self.learn_natively(&mut native, source, learning_rate, want_stats);
+            self.native = Some(native);
+            return Ok(stats?);
+        }
+        let batch = self.draw(source);
+        let start = Instant::now();
+        let stats = self.update(&batch, learning_rate, want_stats);
+        self.times.gradient += start.elapsed();
+        Ok(stats?)
+    }
+
+    /// The same in plain Rust, for one scenario and the mean of returns.
+    fn learn_natively(
+        &mut self,
+        native: &mut NativeUpdate,
+        source: &Source,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, NotFinite> {
+        // Rivals of demonstrated actions are found, and comparisons decoded, one by one.
+        let plain = source.demonstrations.is_none() && source.comparisons.is_none();
+        if native.values_batches() && plain {
+            self.value_together(native, source);
+        } else {
+            self.value_one_by_one(source);
+        }
+        let states = self.observations.iter().map(|of_scenarios| &of_scenarios[0]);
+        let examples = self.batch.iter().zip(states).map(|(drawn, state)| Example {
+            state,
+            action: drawn.transition.action as usize,
+            target: drawn.target,
+            weight: drawn.weight,
+            beside: match (drawn.origin, drawn.rival) {
+                (Origin::Comparisons { reference }, _) => Beside::Reference(reference),
+                (_, Some(rival)) => Beside::Rival(rival),
+                (_, None) => Beside::Nothing,
+            },
+        });
+        let stats = native.update(
+            examples,
+            Trained {
+                online: &mut self.online,
+                target: &mut self.target,
+                adam: &mut self.adam,
+                average: self.average.as_ref(),
+            },
+            &self.config,
+            &self.demonstrations,
+            learning_rate,
+            want_stats,
+            &mut self.times,
+        );
+        self.errors.copy_from_slice(native.errors());
+        stats
+    }
+
+    /// Where the time of learning has gone so far; libtorch's optimiser counts as gradient.
+    pub fn times(&self) -> LearnTimes {
+        let mut times = self.times;
+        for worker in &self.workers {
+            times += unpoisoned(worker.lock()).times;
+        }
+        times
+    }
+
+    /// The same by way of `cuda`, from a replay that is drawn from uniformly.
+    ///
+    /// # Errors
+    /// When its device fails.
+    pub fn learn_with(
+        &mut self,
+        cuda: &mut DeviceUpdates,
+        replay: &Replay,
+        learning_rate: f64,
+        want_stats: bool,
+    ) -> Result<Option<UpdateStats>, LearnError> {
+        replay.sample(0.0, &mut self.rng, &mut self.transitions, &mut self.importance);
+        cuda.fill(&mut self.workers, replay, &self.transitions)?;
+        let Self { online, target, adam, .. } = self;
+        Ok(cuda.update(Networks { online, target, adam }, learning_rate, want_stats)?)
+    }
+
+    /// The weights to act with, flat: the current ones; on a CUDA device those of the call before,
+    /// so that nobody waits for the updates since then.
+    ///
+    /// # Errors
+    /// When a CUDA device fails, one of the weights is not finite, or an update on the device was
+    /// made with a loss or gradient norm that was not.
+    pub fn acting_weights(&mut self, out: &mut Vec<f32>) -> Result<(), LearnError> {
+        match &mut self.cuda {
+            Some(cuda) => cuda.weights(&self.online, out)?,
+            None => self.online.save(out),
+        }
+        // Means over quantiles, where there are some: one that is not finite shows in its mean.
+        Ok(check_weights("online", out, self.online.spec(), 1, self.adam.updates)?)
+    }
+
+    /// Looks for numbers that are not finite in both networks and the optimiser's moments, and
+    /// waits for what is under way on a CUDA device.
+    ///
+    /// # Errors
+    /// The first that is found.
+    pub fn check(&self) -> Result<(), NotFinite> {
+        if let Some(cuda) = &self.cuda {
+            cuda.check()?;
+        }
+        let mut values = Vec::new();
+        for (group, tensor) in [
+            ("online", &self.online.flat),
+            ("target", &self.target.flat),
+            ("adam_mean", &self.adam.mean),
+            ("adam_square", &self.adam.square),
+        ]
+        .into_iter()
+        .chain(self.noise.iter().flat_map(Noise::state))
+        {
+            values.resize(tensor.numel(), 0.0);
+            let length = values.len();
+            tensor.to_device(Device::Cpu).copy_data(&mut values, length);
+            let (spec, quantiles) = (self.online.spec(), self.online.quantiles());
+            check_weights(group, &values, spec, quantiles, self.adam.updates)?;
+        }
+        Ok(())
+    }
+
+    /// The updates of a CUDA device, if this learner has one.
+    pub fn cuda(&mut self) -> Option<&mut DeviceUpdates> {
+        self.cuda.as_mut()
+    }
+
+    /// What people should know, once: that updates are not made the way the device allows.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.note.take().or_else(|| self.cuda.as_mut()?.take_note())
+    }
+
+    /// Hands the absolute TD errors of the last update to the replay that its batch came from.
+    pub fn report_errors(&self, replay: &mut Replay) {
+        for (drawn, &error) in self.batch.iter().zip(&self.errors) {
+            if drawn.origin == Origin::Replay {
+                replay.update_priority(&drawn.transition, error);
+            }
+        }
+    }
+}

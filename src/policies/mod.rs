@@ -1,0 +1,72 @@
+//! Trained policies by the name of a file or folder, or of an embedded scenario.
+
+use crate::checkpoint;
+use godwit_envs::observe::ObservationSpace;
+use godwit_envs::scenario::Scenario;
+use godwit_models::artifact::Artifact;
+use godwit_models::baselines::NAMES;
+use godwit_models::net::{FixedSize, Network};
+use godwit_models::pretrained::pretrained_at;
+use std::path::Path;
+
+pub mod tuned_file;
+
+/// A policy that cannot be used here.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PolicyError(String);
+
+/// The baseline of this name; `setting` says where the name was given.
+///
+/// # Errors
+/// When there is none; the message says which there are.
+pub fn baseline_name(setting: &str, name: &str) -> Result<&'static str, PolicyError> {
+    NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
+        let names = NAMES.join(", ");
+        PolicyError(format!(
+            "{setting}: expected a baseline ({names}; `godwit baselines` says what each does), got \
+             {name:?}"
+        ))
+    })
+}
+
+/// The network of an artifact, of a run's folder (its best checkpoint), of a checkpoint's folder,
+/// or of the policy that comes with the program under this name, once it is known to fit the
+/// scenario.
+///
+/// # Errors
+/// When there is nothing, it is damaged, or it was made for other features or another size.
+pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyhow::Result<Network> {
+    let label = path.display();
+    if !path.exists() && pretrained_at(path).is_none() {
+        let expected = "an artifact, a checkpoint or the name of a pretrained policy";
+        return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
+    }
+    let (network, schema_hash) = if path.is_dir() {
+        let loaded = checkpoint::load(path)?;
+        let mut network = Network::new(&loaded.spec);
+        network.load_flat(&loaded.weights);
+        (network, loaded.schema_hash)
+    } else {
+        let artifact = Artifact::open(path)?;
+        (artifact.network, artifact.manifest.schema_hash)
+    };
+    let refused = |expected: String, got: String| {
+        let name = &scenario.name;
+        PolicyError(format!("{label}: expected {expected} of scenario {name}, got {got}"))
+    };
+    let expected = space.schema.hash();
+    if schema_hash != expected {
+        let short = |hash: &str| hash.chars().take(12).collect::<String>();
+        let expected = format!("a policy for the feature schema {}", short(&expected));
+        return Err(refused(expected, format!("one for schema {}", short(&schema_hash))).into());
+    }
+    if let Some(FixedSize { nodes, workloads }) = network.spec().fixed
+        && (nodes, workloads) != (space.nodes, space.workloads)
+    {
+        let expected =
+            format!("a policy for the {} nodes and {} workloads", space.nodes, space.workloads);
+        return Err(refused(expected, format!("one for {nodes} and {workloads}")).into());
+    }
+    Ok(network)
+}

@@ -1,0 +1,286 @@
+//! The trainer that a configuration asks for: its worlds, its network, and what it learns from
+//! beside its own experience.
+
+use crate::config::TrainConfig;
+use crate::experience::comparisons::Comparisons;
+use crate::experience::demonstrations::{Conversion, record};
+use crate::experience::paired::PairedEnv;
+use crate::experience::replay::Replay;
+use crate::machine::progress::Progress;
+use crate::policies;
+use crate::train::mixture::{Mixture, Part};
+use crate::train::normalisation;
+use crate::train::trainer::{Trainer, World};
+use anyhow::{Context, bail, ensure};
+use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::observe::normalisation::Normalisation;
+use godwit_envs::rng::child_seed;
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_models::baselines::{Assignment, baseline, baseline_with};
+use godwit_models::net::{Architecture, FixedSize, NetworkSpec, unfold};
+use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tch::Device;
+
+/// The trainer of a cluster scenario.
+pub type ClusterTrainer = Trainer<PairedEnv>;
+
+/// The network that a configuration asks for in this world.
+pub fn network_spec(config: &TrainConfig, env: &ClusterEnv) -> anyhow::Result<NetworkSpec> {
+    let space = env.observation_space();
+    let fixed = match config.network.architecture {
+        Architecture::Relational | Architecture::Candidate => None,
+        Architecture::Mlp if space.fixed_pairs => {
+            Some(FixedSize { nodes: space.nodes, workloads: space.workloads })
+        }
+        Architecture::Mlp => bail!(
+            "network.architecture: expected `relational` or `candidate`, got `mlp`, which needs a fixed index for \
+             each of {} pairs and candidates.max is {}",
+            space.nodes * space.workloads,
+            space.actions
+        ),
+    };
+    let mut spec = NetworkSpec::new(config.network.architecture, &space.schema, fixed);
+    spec.hidden = config.network.hidden;
+    spec.head_hidden = config.network.head_hidden;
+    spec.dueling = config.network.dueling;
+    Ok(spec)
+}
+
+/// A fresh trainer.
+///
+/// # Errors
+/// When a setting is out of its range or does not fit the scenarios, or an episode has no feasible
+/// start.
+pub fn new_trainer(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    device: Device,
+) -> anyhow::Result<ClusterTrainer> {
+    let started = Instant::now();
+    config.validate_for(mixture.parts().len())?;
+    let normalisation = match config.normalise_observations {
+        true => Some(Arc::new(normalisation::measure(mixture, &config.exploration)?)),
+        false => None,
+    };
+    let measured = started.elapsed();
+    let mut trainer = normalised_trainer(mixture, config, device, normalisation)?;
+    trainer.preparation += measured;
+    Ok(trainer)
+}
+
+/// [`new_trainer`], with the normalisation that a run has already.
+///
+/// # Errors
+/// As [`new_trainer`].
+pub fn normalised_trainer(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    device: Device,
+    normalisation: Option<Arc<Normalisation>>,
+) -> anyhow::Result<ClusterTrainer> {
+    let started = Instant::now();
+    config.validate_for(mixture.parts().len())?;
+    let copies = mixture.copies(config.env_copies)?;
+    let mut worlds = Vec::new();
+    for (Part { scenario, .. }, copies) in mixture.parts().iter().zip(copies) {
+        worlds.push(world(scenario, config, copies, normalisation.as_ref())?);
+    }
+    let spec = network_spec(config, worlds[0].decoders[0].inner())?;
+    ensure!(
+        spec.fixed.is_none() || worlds.len() == 1,
+        "network.architecture: expected `relational` or `candidate` for several scenarios, got \
+         `mlp`, which serves one cluster size"
+    );
+    let demonstrations = match config.demonstrations.baseline.as_str() {
+        "" => None,
+        name => Some(demonstrations(mixture, config, name)?),
+    };
+    let comparisons = match config.comparisons.baseline.as_str() {
+        "" => None,
+        name => Some(comparisons(mixture, config, name)?),
+    };
+    let mut trainer = Trainer::new(config, &spec, worlds, device)?;
+    trainer.demonstrations = demonstrations;
+    trainer.comparisons = comparisons;
+    trainer.preparation = started.elapsed();
+    Ok(trainer)
+}
+
+/// [`new_trainer`], with the weights of `initial_policy` where the configuration names one: for a
+/// run that begins, not for one that goes on.
+///
+/// # Errors
+/// As [`new_trainer`], and when that policy cannot be used or has another shape.
+pub fn begin(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    device: Device,
+) -> anyhow::Result<ClusterTrainer> {
+    let name = &config.initial_policy;
+    if name.is_empty() {
+        return new_trainer(mixture, config, device);
+    }
+    ensure!(
+        config.learner.quantiles == 1,
+        "initial_policy: expected learner.quantiles = 1, got {}",
+        config.learner.quantiles
+    );
+    let scenario = &mixture.first();
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
+    // Before the rollouts of a warm start, which may take minutes.
+    let network = policies::load(Path::new(name), scenario, env.observation_space())
+        .context("initial_policy")?;
+    let expected = network_spec(config, &env)?;
+    ensure!(
+        *network.spec() == expected,
+        "initial_policy: expected a network of the settings {:?}, got {name} with {:?}",
+        expected,
+        network.spec()
+    );
+    let mut trainer = new_trainer(mixture, config, device)?;
+    let mut weights = network.into_flat();
+    if let Some(normalisation) = trainer.normalisation() {
+        unfold(&expected, normalisation, &mut weights);
+    }
+    trainer.learner.start_from(&weights);
+    Ok(trainer)
+}
+
+fn world(
+    scenario: &Scenario,
+    config: &TrainConfig,
+    copies: usize,
+    normalisation: Option<&Arc<Normalisation>>,
+) -> anyhow::Result<World<PairedEnv>> {
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let envs = (0..copies)
+        .map(|_| env(scenario, &template, config, normalisation))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let decoders = (0..rayon::current_num_threads())
+        .map(|_| {
+            let env = ClusterEnv::new(Arc::clone(&template), Phase::Train)?;
+            Ok(PairedEnv::plain(env.normalised(normalisation.cloned())))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(World { envs, decoders, reward_unit: scenario.rules.objective.unit })
+}
+
+/// An environment that pays as the configuration says.
+fn env(
+    scenario: &Scenario,
+    template: &Arc<WorldTemplate>,
+    config: &TrainConfig,
+    normalisation: Option<&Arc<Normalisation>>,
+) -> anyhow::Result<PairedEnv> {
+    let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
+    let env = env.normalised(normalisation.cloned());
+    let name = &config.paired_baseline;
+    if name.is_empty() {
+        return Ok(PairedEnv::plain(env).expecting_failures(config.expected_failures));
+    }
+    let baseline = named_baseline("paired_baseline", name)?;
+    // A static episode ends with `Stay`: what is subtracted would depend on the actions.
+    ensure!(
+        scenario.rules.episode.mode == Mode::Online,
+        "paired_baseline: expected none for a rebalance scenario, got {name:?}"
+    );
+    Ok(PairedEnv::paired(env, baseline).expecting_failures(config.expected_failures))
+}
+
+/// What the named baseline does in training episodes, in equal parts from each scenario. The same
+/// configuration yields the same demonstrations, so that checkpoints need not hold them.
+fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Replay> {
+    let mut envs = Vec::new();
+    for Part { scenario, .. } in mixture.parts() {
+        let template = Arc::new(WorldTemplate::new(scenario));
+        // States are kept as they are, and observed when they are drawn.
+        let env = env(scenario, &template, config, None)?;
+        envs.push((env, Conversion::new(config, scenario)));
+    }
+    let mut baseline = named_baseline("demonstrations.baseline", name)?;
+    let state_bytes: Vec<usize> = envs.iter().map(|(env, _)| env.compact_len()).collect();
+    let mut replay = Replay::new(&state_bytes, config.demonstrations.steps, config.learner.n_step);
+    for (ring, (env, conversion)) in envs.iter_mut().enumerate() {
+        let first = child_seed(config.seed, (1 << 34) + ring as u64);
+        let seeds = (0..).map(|episode| child_seed(first, episode));
+        let left_out = record(env, baseline.as_mut(), seeds, *conversion, &mut replay, ring)?;
+        if left_out > 0 {
+            let scenario = &mixture.parts()[ring].scenario.name;
+            eprintln!(
+                "demonstrations on {scenario}: left out {left_out} moves of {name} that are no \
+                 candidates"
+            );
+        }
+    }
+    Ok(replay)
+}
+
+/// Comparisons with what the named baseline does in training episodes. The same configuration yields
+/// the same ones, so that checkpoints need not hold them.
+fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Comparisons> {
+    let mut comparisons = Comparisons::default();
+    let settings = &config.comparisons;
+    let wanted = settings.states * mixture.parts().len();
+    let (started, bar) = (Instant::now(), Progress::new(true, wanted as u64, "states"));
+    bar.set_message(format!("rollouts of {name}"));
+    for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
+        let template = Arc::new(WorldTemplate::new(scenario));
+        let conversion = Conversion::new(config, scenario);
+        let seed = child_seed(config.seed, (1 << 35) + at as u64);
+        let improved = improved(name, config, scenario, &template)?;
+        let baseline = || improved.make();
+        comparisons.add_scenario(&template, baseline, settings, conversion, seed, &bar)?;
+    }
+    bar.finish();
+    let (count, seconds) = (comparisons.all().len(), started.elapsed().as_secs_f64());
+    eprintln!("comparisons with {name}: {count} in {wanted} states, {seconds:.0} s");
+    Ok(comparisons)
+}
+
+/// What comparisons improve on.
+enum Improved<'a> {
+    Baseline(&'a str, &'a Assignment),
+    Policy(Box<NetworkPolicy>),
+}
+
+impl Improved<'_> {
+    fn make(&self) -> anyhow::Result<Box<dyn Policy>> {
+        Ok(match self {
+            Self::Baseline(name, parameters) => {
+                baseline_with(name, parameters).context("comparisons.parameters")?
+            }
+            Self::Policy(policy) => policy.clone(),
+        })
+    }
+}
+
+fn improved<'a>(
+    name: &'a str,
+    config: &'a TrainConfig,
+    scenario: &Scenario,
+    template: &Arc<WorldTemplate>,
+) -> anyhow::Result<Improved<'a>> {
+    let parameters = &config.comparisons.parameters;
+    if godwit_models::baselines::NAMES.contains(&name) {
+        return Ok(Improved::Baseline(name, parameters));
+    }
+    ensure!(
+        parameters.is_empty(),
+        "comparisons.parameters: expected none for the trained policy {name}"
+    );
+    let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
+    let network = policies::load(Path::new(name), scenario, env.observation_space()).context(
+        "comparisons.baseline: not the name of a baseline (`godwit baselines` lists them)",
+    )?;
+    Ok(Improved::Policy(Box::new(NetworkPolicy::new("policy", network))))
+}
+
+fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {
+    let name = policies::baseline_name(setting, name)?;
+    baseline(name).with_context(|| format!("{setting}: expected a baseline, got {name:?}"))
+}

@@ -1,0 +1,255 @@
+//! What a run trains on: one scenario, or several at once, each with a weight.
+//!
+//! Clusters may differ in size and in everything that happens to them; the features that describe
+//! them may not, for one network reads them all.
+
+use anyhow::{bail, ensure};
+use godwit_envs::observe::features;
+use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::scenario::Scenario;
+
+/// Scenarios with weights; never empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mixture {
+    parts: Vec<Part>,
+}
+
+/// A scenario of a mixture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its share of the experience, relative to the others'.
+    pub weight: f64,
+}
+
+impl From<Scenario> for Mixture {
+    fn from(scenario: Scenario) -> Self {
+        Self { parts: vec![Part { scenario, weight: 1.0 }] }
+    }
+}
+
+impl Mixture {
+    /// Scenarios whose observations have the same features.
+    ///
+    /// # Errors
+    /// When there are none, a weight is not positive, two scenarios have one name, or their
+    /// features differ; the message says in what, and what would make them equal.
+    pub fn new(parts: Vec<Part>) -> anyhow::Result<Self> {
+        ensure!(!parts.is_empty(), "expected at least one scenario, got none");
+        let first = &parts[0].scenario;
+        let schema = features::schema(&first.rules);
+        for (at, Part { scenario, weight }) in parts.iter().enumerate() {
+            let name = &scenario.name;
+            ensure!(
+                weight.is_finite() && *weight > 0.0,
+                "scenario {name}: expected a weight above 0, got {weight}"
+            );
+            ensure!(
+                parts[..at].iter().all(|part| part.scenario.name != *name),
+                "scenario {name}: expected each scenario once (a weight counts more), got it twice"
+            );
+            let own = features::schema(&scenario.rules);
+            if let Some(difference) = difference(&schema, &own) {
+                bail!(
+                    "scenario {name}: expected the features of scenario {}, got {difference}; \
+                     scenarios of one run need the same resources, mode, forecast horizons, slot \
+                     (or none), faults (or none), queue (or none), weighted level terms, \
+                     objective unit and candidates.follow_up",
+                    first.name
+                );
+            }
+        }
+        Ok(Self { parts })
+    }
+
+    /// Whether two mixtures are the same but for where their files lie and what they recommend.
+    pub fn same_worlds(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&Part, &Part)| a.weight == b.weight && a.scenario.same_world(&b.scenario);
+        self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(same)
+    }
+
+    /// The scenarios.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The scenario that was named first: its settings are used, and artifacts state it.
+    pub fn first(&self) -> &Scenario {
+        &self.parts[0].scenario
+    }
+
+    /// The names, joined by `+`.
+    pub fn name(&self) -> String {
+        let names: Vec<&str> = self.parts.iter().map(|part| part.scenario.name.as_str()).collect();
+        names.join("+")
+    }
+
+    /// Weights that add up to 1.
+    pub fn shares(&self) -> Vec<f64> {
+        let sum: f64 = self.parts.iter().map(|part| part.weight).sum();
+        self.parts.iter().map(|part| part.weight / sum).collect()
+    }
+
+    /// How many of `total` environment copies each scenario gets: one, and what is left in
+    /// proportion to the weights (largest remainders first).
+    ///
+    /// # Errors
+    /// When there are fewer copies than scenarios.
+    pub fn copies(&self, total: usize) -> anyhow::Result<Vec<usize>> {
+        let parts = self.parts.len();
+        ensure!(
+            total >= parts,
+            "env_copies: expected at least one for each of {parts} scenarios, got {total}"
+        );
+        let wanted: Vec<f64> = self.shares().iter().map(|share| share * total as f64).collect();
+        let mut copies: Vec<usize> =
+            wanted.iter().map(|&wanted| (wanted as usize).max(1)).collect();
+        let missing = |copies: &[usize], at: usize| wanted[at] - copies[at] as f64;
+        while copies.iter().sum::<usize>() < total {
+            let most = (0..parts)
+                .rev()
+                .max_by(|&a, &b| missing(&copies, a).total_cmp(&missing(&copies, b)));
+            copies[most.unwrap_or(0)] += 1;
+        }
+        while copies.iter().sum::<usize>() > total {
+            let least = (0..parts)
+                .filter(|&at| copies[at] > 1)
+                .min_by(|&a, &b| missing(&copies, a).total_cmp(&missing(&copies, b)));
+            copies[least.unwrap_or(0)] -= 1;
+        }
+        Ok(copies)
+    }
+}
+
+/// The first difference between two schemas, in words.
+fn difference(expected: &ObservationSchema, got: &ObservationSchema) -> Option<String> {
+    let groups = [
+        ("node", &expected.node, &got.node),
+        ("workload", &expected.workload, &got.workload),
+        ("global", &expected.global, &got.global),
+        ("candidate", &expected.candidate, &got.candidate),
+    ];
+    let named = |list: &[Feature], name: &str| list.iter().any(|feature| feature.name == name);
+    for (group, expected, got) in groups {
+        if let Some(feature) = expected.iter().find(|feature| !named(got, &feature.name)) {
+            return Some(format!("no {group} feature {}", feature.name));
+        }
+        if let Some(feature) = got.iter().find(|feature| !named(expected, &feature.name)) {
+            return Some(format!("a {group} feature {} besides", feature.name));
+        }
+        if let Some((a, b)) = expected.iter().zip(got).find(|(a, b)| a != b) {
+            return Some(if a.name == b.name {
+                format!("{group} feature {} with scale {} instead of {}", a.name, b.scale, a.scale)
+            } else {
+                format!("{group} feature {} where {} stands", b.name, a.name)
+            });
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::learn::dqn::Source;
+    use crate::train::assemble::new_trainer;
+    use proptest::prelude::*;
+    use tch::Device;
+
+    fn part(name: &str, weight: f64) -> Part {
+        Part { scenario: Scenario::embedded(name).expect("an embedded scenario"), weight }
+    }
+
+    fn weighted(weights: &[f64]) -> Mixture {
+        let parts = weights.iter().map(|&weight| part("quickstart", weight)).collect();
+        Mixture { parts }
+    }
+
+    #[test]
+    fn copies_follow_the_weights_and_nobody_goes_without() {
+        assert_eq!(weighted(&[2.0, 1.0]).copies(16).expect("enough"), [11, 5]);
+        assert_eq!(weighted(&[1.0, 1.0, 1.0]).copies(16).expect("enough"), [6, 5, 5]);
+        assert_eq!(weighted(&[100.0, 1.0, 1.0]).copies(4).expect("enough"), [2, 1, 1]);
+        assert_eq!(weighted(&[3.0]).copies(5).expect("enough"), [5]);
+        assert!(weighted(&[1.0, 1.0]).copies(1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn all_copies_are_given_out(
+            weights in prop::collection::vec(0.01_f64..100.0, 1..6),
+            more in 0_usize..40,
+        ) {
+            let copies = weighted(&weights).copies(weights.len() + more).expect("enough");
+            prop_assert_eq!(copies.iter().sum::<usize>(), weights.len() + more);
+            prop_assert!(copies.iter().all(|&copies| copies > 0));
+        }
+    }
+
+    /// quickstart, and the same with three times its nodes and workloads at half the weight.
+    fn two_sizes() -> Mixture {
+        let small = part("quickstart", 2.0);
+        let mut large = Part { weight: 1.0, ..small.clone() };
+        large.scenario.name = "large".into();
+        large.scenario.nodes.iter_mut().for_each(|group| group.count *= 3);
+        large.scenario.workloads.iter_mut().for_each(|group| group.count *= 3);
+        Mixture::new(vec![small, large]).expect("the same features")
+    }
+
+    #[test]
+    fn batches_mix_cluster_sizes_in_proportion_to_the_weights() {
+        let mut config = TrainConfig { env_copies: 6, ..TrainConfig::default() };
+        config.network.hidden = 8;
+        config.learner.batch_size = 30;
+        let mut trainer = new_trainer(&two_sizes(), &config, Device::Cpu).expect("a trainer");
+        while !trainer.replay.can_sample() {
+            trainer.round(false).expect("a round");
+        }
+        let (mut small, draws) = (0, 40);
+        for _ in 0..draws {
+            let replay = &trainer.replay;
+            let source = Source { beta: 1.0, ..Source::from(replay) };
+            let batch = trainer.learner.draw(&source);
+            let shapes: Vec<(i64, i64)> = batch
+                .groups
+                .iter()
+                .map(|group| (group.states.nodes_per_state, group.states.states))
+                .collect();
+            assert!(matches!(shapes[..], [(8, a), (24, b)] if a + b == 30), "{shapes:?}");
+            for group in &batch.groups {
+                assert_eq!(group.taken.size(), [group.states.states]);
+                let values = group.states.states + group.states.row_state.size()[0];
+                assert!(group.taken.max().int64_value(&[]) < values);
+            }
+            assert!(batch.target.isfinite().all().int64_value(&[]) == 1);
+            small += shapes[0].1;
+            trainer.learner.update(&batch, 1e-3, false).expect("a finite loss");
+        }
+        // Four of six copies: 800 of 1200, with a standard deviation of 16.
+        assert!((720..880).contains(&small), "{small} of {}", 30 * draws);
+    }
+
+    #[test]
+    fn scenarios_with_other_features_are_refused_with_the_reason() {
+        let mut plain = part("hetero", 1.0);
+        plain.scenario.rules.candidates.follow_up = false;
+        assert!(Mixture::new(vec![part("founding-10x50", 2.0), plain]).is_ok());
+        let refused = |a: &str, b: &str| {
+            Mixture::new(vec![part(a, 1.0), part(b, 1.0)]).expect_err("an error").to_string()
+        };
+        let message = refused("founding-10x50", "diurnal");
+        assert!(message.contains("diurnal: expected the features of scenario founding-10x50"));
+        assert!(message.contains("got no node feature utilisation[gpu]"), "{message}");
+        assert!(message.contains("need the same resources, mode, forecast horizons"), "{message}");
+        let message = refused("founding-10x50", "hetero");
+        assert!(message.contains("got a candidate feature follow_up besides"), "{message}");
+        let message = refused("diurnal", "bursty");
+        assert!(message.contains("[+1]"), "{message}");
+        assert!(refused("diurnal", "diurnal").contains("got it twice"));
+        let none = Mixture::new(vec![part("diurnal", 0.0)]).expect_err("an error");
+        assert!(none.to_string().contains("a weight above 0, got 0"), "{none}");
+    }
+}

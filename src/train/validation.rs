@@ -1,0 +1,116 @@
+//! Validation: the episodes by which a run picks its best checkpoint.
+
+use crate::distributed::{Group, part};
+use crate::train::assemble::ClusterTrainer;
+use crate::train::mixture::{Mixture, Part};
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::scenario::{Phase, WorldTemplate};
+use godwit_models::net::Network;
+use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::rollout::{Outcome, rollout};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// First seed of the validation episodes: the same for every run, so that runs compare.
+pub const VALIDATION_SEED: u64 = 0x7661_6c69;
+
+/// Mean of the plain returns.
+pub fn mean_return(outcomes: &[Outcome]) -> f64 {
+    outcomes.iter().map(|outcome| outcome.episode_return).sum::<f64>() / outcomes.len() as f64
+}
+
+/// How a policy does on validation episodes.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// Mean plain return; with several scenarios, the weighted mean over them, each in units of
+    /// its objective.
+    pub value: f64,
+    /// Standard error of that mean.
+    pub standard_error: f64,
+    /// Name of each scenario and what came of its episodes.
+    pub scenarios: Vec<(String, Vec<Outcome>)>,
+}
+
+impl Validation {
+    /// Adds up the episodes of each scenario.
+    pub fn new(mixture: &Mixture, outcomes: Vec<Vec<Outcome>>) -> Self {
+        let several = mixture.parts().len() > 1;
+        let (mut value, mut variance) = (0.0, 0.0);
+        for ((part, share), outcomes) in mixture.parts().iter().zip(mixture.shares()).zip(&outcomes)
+        {
+            let unit = if several { f64::from(part.scenario.rules.objective.unit) } else { 1.0 };
+            let mean = mean_return(outcomes);
+            let squares = outcomes.iter().map(|outcome| (outcome.episode_return - mean).powi(2));
+            let count = outcomes.len() as f64;
+            let squared_error = squares.sum::<f64>() / count / (count - 1.0).max(1.0);
+            value += share * mean / unit;
+            variance += (share / unit).powi(2) * squared_error;
+        }
+        let names = mixture.parts().iter().map(|part| part.scenario.name.clone());
+        let scenarios = names.zip(outcomes).collect();
+        Self { value, standard_error: variance.sqrt(), scenarios }
+    }
+
+    /// Every episode.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.scenarios.iter().flat_map(|(_, outcomes)| outcomes)
+    }
+}
+
+/// Runs the current network greedily on fixed validation episodes of each scenario; several ranks
+/// share them out.
+pub(crate) struct Validator {
+    mixture: Mixture,
+    group: Option<Arc<dyn Group>>,
+    episodes: usize,
+    workers: Vec<Vec<Worker>>,
+}
+
+/// Plays one episode of a scenario.
+struct Worker {
+    env: ClusterEnv,
+    policy: NetworkPolicy,
+    episode: usize,
+}
+
+impl Validator {
+    pub(crate) fn new(
+        mixture: &Mixture,
+        trainer: &ClusterTrainer,
+        group: Option<Arc<dyn Group>>,
+    ) -> anyhow::Result<Self> {
+        let spec = trainer.learner.online.spec();
+        let episodes = trainer.config.evaluate_episodes;
+        let mut workers = Vec::new();
+        for Part { scenario, .. } in mixture.parts() {
+            let template = Arc::new(WorldTemplate::new(scenario));
+            let of_scenario = part::share(episodes, group.as_deref())
+                .into_iter()
+                .map(|episode| {
+                    let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
+                    let policy = NetworkPolicy::new("policy", Network::new(spec));
+                    Ok(Worker { env, policy, episode })
+                })
+                .collect::<anyhow::Result<_>>()?;
+            workers.push(of_scenario);
+        }
+        Ok(Self { mixture: mixture.clone(), group, episodes, workers })
+    }
+
+    pub(crate) fn run(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<Validation> {
+        let weights = trainer.weights().to_vec();
+        let mut outcomes = Vec::new();
+        for of_scenario in &mut self.workers {
+            let played = of_scenario.par_iter_mut().map(|Worker { env, policy, episode }| {
+                policy.load_flat(&weights);
+                Ok(rollout(env, policy, VALIDATION_SEED + *episode as u64)?)
+            });
+            let played = played.collect::<anyhow::Result<Vec<_>>>();
+            outcomes.push(match &self.group {
+                Some(group) => part::exchange(played, self.episodes, &**group)?,
+                None => played?,
+            });
+        }
+        Ok(Validation::new(&self.mixture, outcomes))
+    }
+}
