@@ -4,7 +4,8 @@
 
 use godwit::config::TrainConfig;
 use godwit::config::schedule::Schedule;
-use godwit::train::assemble::{network_spec, new_trainer};
+use godwit::networks::spec::network_spec;
+use godwit::train::assemble::new_trainer;
 use godwit::train::run::trained_policy;
 use godwit::train::trainer::{Trainer, World};
 use godwit_envs::env::cluster_env::ClusterEnv;

@@ -4,7 +4,7 @@ use super::error::CheckpointError;
 use super::names;
 use super::stage::{rename, sync_directory};
 use super::state::State;
-use super::write::{config_text, scenario_files};
+use super::texts::{config_text, scenario_files};
 use crate::config::TrainConfig;
 use crate::train::mixture::Mixture;
 use crate::train::trainer::Counters;

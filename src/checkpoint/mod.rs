@@ -14,6 +14,7 @@ mod stage;
 mod state;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod weights;
 mod write;
 

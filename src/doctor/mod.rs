@@ -1,5 +1,7 @@
 //! `godwit doctor`: what this machine offers and whether libtorch works on it.
 
+mod cuda_check;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +11,8 @@ use godwit_models::net::Architecture;
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Reduction, Tensor};
 
-use crate::learn::cuda::check::{self, NetworkReport};
+use cuda_check::{self as check, NetworkReport};
+
 use crate::machine::device::{
     CudaLibrary, DeviceChoice, cuda_device_count, libtorch_lib_folder, load_cuda_library,
 };

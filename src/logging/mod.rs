@@ -12,7 +12,7 @@ mod tests;
 
 use crate::checkpoint::RunDirectory;
 use crate::config::TrainConfig;
-use crate::learn::dqn::UpdateStats;
+use crate::learn::stats::UpdateStats;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::Mixture;
 use crate::train::trainer::{FinishedEpisode, RoundReport};

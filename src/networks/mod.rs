@@ -7,6 +7,7 @@ mod candidate;
 mod mlp;
 pub mod quantile;
 mod relational;
+pub mod spec;
 pub mod state_batch;
 
 use crate::networks::state_batch::StateBatch;

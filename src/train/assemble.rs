@@ -7,18 +7,19 @@ use crate::experience::demonstrations::{Conversion, record};
 use crate::experience::paired::PairedEnv;
 use crate::experience::replay::Replay;
 use crate::machine::progress::Progress;
+use crate::networks::spec::network_spec;
 use crate::policies;
 use crate::train::mixture::{Mixture, Part};
 use crate::train::normalisation;
 use crate::train::trainer::{Trainer, World};
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::observe::normalisation::Normalisation;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{Assignment, baseline, baseline_with};
-use godwit_models::net::{Architecture, FixedSize, NetworkSpec, unfold};
+use godwit_models::net::unfold;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use std::path::Path;
@@ -28,28 +29,6 @@ use tch::Device;
 
 /// The trainer of a cluster scenario.
 pub type ClusterTrainer = Trainer<PairedEnv>;
-
-/// The network that a configuration asks for in this world.
-pub fn network_spec(config: &TrainConfig, env: &ClusterEnv) -> anyhow::Result<NetworkSpec> {
-    let space = env.observation_space();
-    let fixed = match config.network.architecture {
-        Architecture::Relational | Architecture::Candidate => None,
-        Architecture::Mlp if space.fixed_pairs => {
-            Some(FixedSize { nodes: space.nodes, workloads: space.workloads })
-        }
-        Architecture::Mlp => bail!(
-            "network.architecture: expected `relational` or `candidate`, got `mlp`, which needs a fixed index for \
-             each of {} pairs and candidates.max is {}",
-            space.nodes * space.workloads,
-            space.actions
-        ),
-    };
-    let mut spec = NetworkSpec::new(config.network.architecture, &space.schema, fixed);
-    spec.hidden = config.network.hidden;
-    spec.head_hidden = config.network.head_hidden;
-    spec.dueling = config.network.dueling;
-    Ok(spec)
-}
 
 /// A fresh trainer.
 ///

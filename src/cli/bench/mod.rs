@@ -3,7 +3,7 @@
 use crate::cli::output;
 use crate::config::TrainConfig;
 use crate::machine::device::DeviceChoice;
-use crate::train::assemble::network_spec;
+use crate::networks::spec::network_spec;
 use clap::Subcommand;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;

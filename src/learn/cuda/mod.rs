@@ -8,15 +8,15 @@
 //! becomes an observation by running the environment's encoder, which is no work for a device, and
 //! a batch of records takes a small part of an update's time to copy.
 
-pub mod check;
 pub mod record;
 mod update;
 mod views;
 
 use crate::config::LearnerConfig;
 use crate::experience::replay::{Replay, Transition};
-use crate::learn::dqn::{LearnError, UpdateStats, linear_quantile};
+use crate::learn::error::LearnError;
 use crate::learn::finite::{NotFinite, check_update};
+use crate::learn::stats::{UpdateStats, linear_quantile};
 use crate::networks::Parameters;
 use crate::torch_ext::cuda::{CudaError, Event, Graph, Pinned, SideStream, allow_tf32};
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};

@@ -4,7 +4,7 @@
 use super::views::Block;
 use crate::config::LearnerConfig;
 use crate::learn::adam::Adam;
-use crate::learn::dqn::clipped_gradient;
+use crate::learn::gradient::clipped_gradient;
 use crate::networks::state_batch::StateBatch;
 use crate::networks::{self, Parameters};
 use crate::torch_ext::cuda::{AdamSettings, AdamTensors, CudaError, adamw, with_bf16};

@@ -1,8 +1,8 @@
 //! Draws a batch, values its next states, and lays it out as tensors.
 
-use super::batch::Origin;
+use super::Learner;
+use super::batch::{Drawn, Group, Origin, Source, TransitionBatch};
 use super::worker::{Worker, of_this_thread, unpoisoned};
-use super::{Drawn, Group, Learner, Source, TransitionBatch};
 use crate::config::LearnerConfig;
 use crate::experience::comparisons::Comparison;
 use crate::experience::replay::Transition;

@@ -13,10 +13,14 @@ use crate::config::{DemonstrationConfig, LearnerConfig, TrainConfig};
 use crate::distributed::average::GradientAverage;
 use crate::experience::replay::{Replay, Transition};
 use crate::learn::adam::Adam;
+use crate::learn::backend::{Backend, Facts, Kind};
 use crate::learn::cuda::{DeviceUpdates, Networks};
+use crate::learn::error::LearnError;
 use crate::learn::finite::{NotFinite, check_weights};
-use crate::learn::native::{self, Beside, Example, LearnTimes, NativeUpdate, Trained};
+use crate::learn::native::{Beside, Example, NativeUpdate, Trained};
 use crate::learn::noisy::Noise;
+use crate::learn::stats::UpdateStats;
+use crate::learn::times::LearnTimes;
 use crate::networks::Parameters;
 use crate::networks::state_batch::BatchBuilder;
 use crate::torch_ext::cuda::CudaError;
@@ -34,22 +38,9 @@ mod draw;
 mod update;
 mod worker;
 
-pub(crate) use batch::linear_quantile;
 use batch::{Drawn, Origin};
-pub use batch::{Group, Source, TransitionBatch, UpdateStats};
-pub(crate) use update::clipped_gradient;
+pub use batch::{Group, Source, TransitionBatch};
 use worker::{View, Worker, unpoisoned};
-
-/// Why an update was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum LearnError {
-    /// The CUDA device failed.
-    #[error("the CUDA device failed: {0}")]
-    Cuda(#[from] CudaError),
-    /// Nothing can be learnt any more.
-    #[error(transparent)]
-    NotFinite(#[from] NotFinite),
-}
 
 /// The learner: online and target network, optimiser, and the stream that batches are drawn from.
 pub struct Learner<E> {
@@ -86,25 +77,12 @@ pub struct Learner<E> {
     weights: Vec<f32>,
     errors: Vec<f32>,
     next_values: Vec<f32>,
-    /// Makes the updates of a CPU.
-    native: Option<NativeUpdate>,
+    backend: Backend,
+    /// What the backend was chosen by.
+    facts: Facts,
     times: LearnTimes,
-    /// Makes the updates of a CUDA device.
-    pub(crate) cuda: Option<DeviceUpdates>,
     note: Option<String>,
 }
-
-/// What a learner on a CUDA device says where its updates cannot be made there as a whole.
-const EXTRA_TERMS_ON_CUDA: &str = "with several scenarios, demonstrations, comparisons, \
-     prioritised replay, quantiles or noisy heads, next states are valued on the CPU and updates are not recorded as a \
-     CUDA graph";
-
-/// What a learner on the CPU says where libtorch makes its updates although it was not asked to.
-const EXTRA_TERMS_ON_CPU: &str = "with several scenarios, quantiles or noisy heads, libtorch \
-     computes the updates, not the native code";
-
-/// The same, where gradients are averaged over several processes.
-const SEVERAL_RANKS_ON_CUDA: &str = "on several ranks, updates are not recorded as a CUDA graph";
 
 impl<E: Env> Learner<E> {
     /// Fresh networks. `decoders` holds, for each scenario, environments that turn compact states
@@ -114,14 +92,14 @@ impl<E: Env> Learner<E> {
     /// # Errors
     /// When a CUDA device fails.
     pub fn new(
-        config: &TrainConfig,
+        whole: &TrainConfig,
         spec: &NetworkSpec,
         decoders: Vec<Vec<E>>,
         scenario_of_ring: Vec<usize>,
         device: Device,
         seed: u64,
     ) -> Result<Self, CudaError> {
-        let TrainConfig { learner: config, demonstrations, comparisons, .. } = config;
+        let TrainConfig { learner: config, demonstrations, comparisons, .. } = whole;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let quantiles = config.quantiles;
         let online = Parameters::fresh_quantiles(spec, quantiles, device, &mut rng);
@@ -162,33 +140,30 @@ impl<E: Env> Learner<E> {
                 worker.views.push(View { decoder, observation: observation.clone(), q });
             }
         }
-        let extra = spaces.len() > 1 || quantiles > 1;
-        let baselines = [&demonstrations.baseline, &comparisons.baseline];
-        let extra_parts = baselines.iter().any(|name| !name.is_empty());
-        let (cuda, note) = match device {
-            Device::Cuda(_) if !extra && !extra_parts && config.priority_exponent == 0.0 => {
+        let facts = Facts::new(whole, spaces.len(), device);
+        let (kind, note) = facts.choose();
+        let backend = match kind {
+            Kind::Native => Backend::Native(NativeUpdate::new(spec, size)),
+            Kind::Device => {
                 let architecture = spec.architecture;
-                (Some(DeviceUpdates::new(config, architecture, &spaces[0], device, threads)?), None)
+                let space = &spaces[0];
+                Backend::Device(DeviceUpdates::new(config, architecture, space, device, threads)?)
             }
-            Device::Cuda(_) => (None, Some(EXTRA_TERMS_ON_CUDA.to_owned())),
-            _ => (None, None),
+            Kind::Autograd => Backend::Autograd,
         };
-        let (native, note) = match native::serves(config, device) {
-            Ok(true) if extra => (None, Some(EXTRA_TERMS_ON_CPU.to_owned())),
-            Ok(served) => (served.then(|| NativeUpdate::new(spec, size)), note),
-            Err(reason) => (None, Some(reason)),
-        };
-        let keeps_next = quantiles > 1 || native.as_ref().is_some_and(NativeUpdate::values_batches);
+        let keeps_next =
+            quantiles > 1 || matches!(&backend, Backend::Native(native) if native.values_batches());
+        let sigma = whole.exploration.noisy_sigma;
         Ok(Self {
             adam: Adam::new(online.flat.size()[0], device, config.weight_decay),
             config: config.clone(),
             demonstrations: demonstrations.clone(),
             comparison_weight: comparisons.weight as f32,
             device,
+            noise: (sigma > 0.0).then(|| Noise::new(spec, sigma, device)),
             online,
             target,
             average: None,
-            noise: None,
             rng,
             scenario_of_ring,
             workers: workers.into_iter().map(Mutex::new).collect(),
@@ -204,24 +179,11 @@ impl<E: Env> Learner<E> {
             weights: Vec::new(),
             errors: vec![0.0; size],
             next_values: vec![0.0; size],
-            native,
+            backend,
+            facts,
             times: LearnTimes::default(),
-            cuda,
             note,
         })
-    }
-
-    /// Makes the heads noisy from now on.
-    #[must_use]
-    pub fn noisy(mut self, sigma: f64) -> Self {
-        self.noise = Some(Noise::new(self.online.spec(), sigma, self.device));
-        if self.cuda.take().is_some() {
-            self.note = Some(EXTRA_TERMS_ON_CUDA.to_owned());
-        }
-        if self.native.take().is_some() {
-            self.note = Some(EXTRA_TERMS_ON_CPU.to_owned());
-        }
-        self
     }
 
     /// Starts from these weights, in the order of [`NetworkSpec::parameters`], instead of fresh
@@ -232,12 +194,15 @@ impl<E: Env> Learner<E> {
     }
 
     /// Averages gradients over several processes from now on. On a CUDA device that takes libtorch's
-    /// ordinary updates: a graph cannot wait for other processes.
+    /// ordinary updates.
     pub fn average(&mut self, average: GradientAverage) {
         self.average = Some(average);
-        if self.cuda.take().is_some() {
-            self.note = Some(SEVERAL_RANKS_ON_CUDA.to_owned());
+        self.facts.several_ranks = true;
+        let (kind, note) = self.facts.choose();
+        if kind == Kind::Autograd {
+            self.backend = Backend::Autograd;
         }
+        self.note = note;
     }
 
     /// Draws a batch and makes one gradient step on it. `want_stats` reads the figures back (a
@@ -254,21 +219,25 @@ impl<E: Env> Learner<E> {
         learning_rate: f64,
         want_stats: bool,
     ) -> Result<Option<UpdateStats>, LearnError> {
-        if let Some(mut cuda) = self.cuda.take() {
-            let stats = self.learn_with(&mut cuda, source.replay, learning_rate, want_stats);
-            self.cuda = Some(cuda);
-            return stats;
+        match std::mem::replace(&mut self.backend, Backend::Autograd) {
+            Backend::Device(mut device) => {
+                let stats = self.learn_with(&mut device, source.replay, learning_rate, want_stats);
+                self.backend = Backend::Device(device);
+                stats
+            }
+            Backend::Native(mut native) => {
+                let stats = self.learn_natively(&mut native, source, learning_rate, want_stats);
+                self.backend = Backend::Native(native);
+                Ok(stats?)
+            }
+            Backend::Autograd => {
+                let batch = self.draw(source);
+                let start = Instant::now();
+                let stats = self.update(&batch, learning_rate, want_stats);
+                self.times.gradient += start.elapsed();
+                Ok(stats?)
+            }
         }
-        if let Some(mut native) = self.native.take() {
-            let stats = self.learn_natively(&mut native, source, learning_rate, want_stats);
-            self.native = Some(native);
-            return Ok(stats?);
-        }
-        let batch = self.draw(source);
-        let start = Instant::now();
-        let stats = self.update(&batch, learning_rate, want_stats);
-        self.times.gradient += start.elapsed();
-        Ok(stats?)
     }
 
     /// The same in plain Rust, for one scenario and the mean of returns.
@@ -349,9 +318,9 @@ impl<E: Env> Learner<E> {
     /// When a CUDA device fails, one of the weights is not finite, or an update on the device was
     /// made with a loss or gradient norm that was not.
     pub fn acting_weights(&mut self, out: &mut Vec<f32>) -> Result<(), LearnError> {
-        match &mut self.cuda {
-            Some(cuda) => cuda.weights(&self.online, out)?,
-            None => self.online.save(out),
+        match &mut self.backend {
+            Backend::Device(device) => device.weights(&self.online, out)?,
+            Backend::Native(_) | Backend::Autograd => self.online.save(out),
         }
         // Means over quantiles, where there are some: one that is not finite shows in its mean.
         Ok(check_weights("online", out, self.online.spec(), 1, self.adam.updates)?)
@@ -363,8 +332,8 @@ impl<E: Env> Learner<E> {
     /// # Errors
     /// The first that is found.
     pub fn check(&self) -> Result<(), NotFinite> {
-        if let Some(cuda) = &self.cuda {
-            cuda.check()?;
+        if let Backend::Device(device) = &self.backend {
+            device.check()?;
         }
         let mut values = Vec::new();
         for (group, tensor) in [
@@ -387,12 +356,20 @@ impl<E: Env> Learner<E> {
 
     /// The updates of a CUDA device, if this learner has one.
     pub fn cuda(&mut self) -> Option<&mut DeviceUpdates> {
-        self.cuda.as_mut()
+        self.on_device().map(|(device, _)| device)
+    }
+
+    /// The same with what its updates change.
+    pub fn on_device(&mut self) -> Option<(&mut DeviceUpdates, Networks<'_>)> {
+        let Self { backend: Backend::Device(device), online, target, adam, .. } = self else {
+            return None;
+        };
+        Some((device, Networks { online, target, adam }))
     }
 
     /// What people should know, once: that updates are not made the way the device allows.
     pub fn take_note(&mut self) -> Option<String> {
-        self.note.take().or_else(|| self.cuda.as_mut()?.take_note())
+        self.note.take().or_else(|| self.cuda()?.take_note())
     }
 
     /// Hands the absolute TD errors of the last update to the replay that its batch came from.

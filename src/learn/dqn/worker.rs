@@ -1,9 +1,9 @@
 //! What a thread of the learner does with one transition: decode its states and value the next.
 
-use super::Drawn;
+use super::batch::Drawn;
 use crate::experience::replay::{Replay, Transition};
 use crate::learn::cuda::Decode;
-use crate::learn::native::LearnTimes;
+use crate::learn::times::LearnTimes;
 use godwit_envs::env::Env;
 use godwit_envs::observe::ObservationBuffer;
 use godwit_models::net::Network;

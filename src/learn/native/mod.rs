@@ -7,22 +7,19 @@
 mod host;
 #[cfg(test)]
 mod tests;
-mod times;
 
-use crate::config::{Backend, DemonstrationConfig, LearnerConfig};
+use crate::config::{DemonstrationConfig, LearnerConfig};
 use crate::distributed::average::GradientAverage;
 use crate::learn::adam::Adam;
-use crate::learn::dqn::{UpdateStats, linear_quantile};
 use crate::learn::finite::{NotFinite, check_update};
+use crate::learn::stats::{UpdateStats, linear_quantile};
+use crate::learn::times::LearnTimes;
 use crate::networks::Parameters;
 use godwit_envs::observe::ObservationBuffer;
 use godwit_models::net::backward::{AdamFactors, Backward, MlpValues, adam, sum_of_squares};
 use godwit_models::net::{Architecture, NetworkSpec};
 use host::{host, host_mut};
 use std::time::Instant;
-use tch::Device;
-
-pub use times::LearnTimes;
 
 /// The parts of an update that libtorch does otherwise.
 #[derive(Debug)]
@@ -85,22 +82,6 @@ pub struct Trained<'a> {
     pub adam: &'a mut Adam,
     /// Averages the gradient over the ranks, where there are several.
     pub average: Option<&'a GradientAverage>,
-}
-
-/// Whether the updates of this configuration are made here; `Err` with the reason where they were
-/// asked for and cannot be.
-///
-/// # Errors
-/// For a device that is no CPU.
-pub fn serves(config: &LearnerConfig, device: Device) -> Result<bool, String> {
-    match (config.backend, device) {
-        (Backend::Libtorch, _) => Ok(false),
-        (Backend::Auto, device) => Ok(device == Device::Cpu),
-        (Backend::Native, Device::Cpu) => Ok(true),
-        (Backend::Native, device) => {
-            Err(format!("the native update runs on the CPU, not on {device:?}: libtorch is used"))
-        }
-    }
 }
 
 impl NativeUpdate {

@@ -7,8 +7,10 @@
 use crate::config::TrainConfig;
 use crate::experience::comparisons::Comparisons;
 use crate::experience::replay::{Entry, Replay};
-use crate::learn::dqn::{LearnError, Learner, Source, UpdateStats};
+use crate::learn::dqn::{Learner, Source};
+use crate::learn::error::LearnError;
 use crate::learn::finite::{NotFinite, check_weights};
+use crate::learn::stats::UpdateStats;
 use crate::torch_ext::cuda::CudaError;
 use crate::train::actor::Actor;
 use godwit_envs::env::vector::{Slot, VectorEnv, VectorError};
@@ -194,10 +196,7 @@ impl<E: Env> Trainer<E> {
         // Greedy exploration looks at what candidates gain, whatever the network reads.
         vector.observe_parts(Parts { candidates: true, ..spec.reads() });
         let seed = child_seed(config.seed, 1 << 32);
-        let mut learner = Learner::new(config, spec, decoders, scenario_of_ring, device, seed)?;
-        if config.exploration.noisy_sigma > 0.0 {
-            learner = learner.noisy(config.exploration.noisy_sigma);
-        }
+        let learner = Learner::new(config, spec, decoders, scenario_of_ring, device, seed)?;
         Ok(Self {
             replay,
             demonstrations: None,

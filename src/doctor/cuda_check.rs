@@ -2,8 +2,7 @@
 //! the CPU, that nothing waits for the device, and how fast updates are.
 
 use crate::config::TrainConfig;
-use crate::learn::cuda::Networks;
-use crate::learn::dqn::LearnError;
+use crate::learn::error::LearnError;
 use crate::torch_ext::cuda::refuse_synchronisation;
 use crate::train::assemble::{ClusterTrainer, new_trainer};
 use anyhow::Context;
@@ -188,9 +187,8 @@ fn take_over(gpu: &mut ClusterTrainer, cpu: &ClusterTrainer) {
 /// An update from whatever batch lies ready on the host.
 fn ready(trainer: &mut ClusterTrainer) -> anyhow::Result<()> {
     let learner = &mut trainer.learner;
-    let cuda = learner.cuda.as_mut().context("expected a learner on a CUDA device")?;
-    let (online, target, adam) = (&mut learner.online, &mut learner.target, &mut learner.adam);
-    cuda.update(Networks { online, target, adam }, LEARNING_RATE, false)?;
+    let (cuda, networks) = learner.on_device().context("expected a learner on a CUDA device")?;
+    cuda.update(networks, LEARNING_RATE, false)?;
     Ok(())
 }
 
