@@ -3,12 +3,14 @@
 
 use crate::networks::state_batch::StateBatch;
 use godwit_models::net::NetworkSpec;
+use godwit_models::net::layout::{CandidateWeights, HeadWeights};
 use tch::Tensor;
 
 pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
-    let [
-        global_encoder_weight,
-        global_encoder_bias,
+    let mut parameters = p.iter();
+    let CandidateWeights { global_encoder_weight, global_encoder_bias } =
+        CandidateWeights::take(&mut parameters);
+    let HeadWeights {
         candidate_feature_weight,
         candidate_global_weight,
         candidate_bias,
@@ -21,10 +23,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         value_out_weight,
         value_out_bias,
         linear_weight,
-    ] = p
-    else {
-        unreachable!("a candidate specification lists 14 parameters")
-    };
+    } = HeadWeights::take(&mut parameters);
     // [B, H]
     let global = global_encoder_bias.addmm(&batch.globals, global_encoder_weight).relu_();
     // [B, Q]

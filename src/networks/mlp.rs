@@ -3,14 +3,18 @@
 
 use crate::networks::state_batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
+use godwit_models::net::layout::MlpWeights;
 use tch::{Kind, Tensor};
 
 pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
-    let [hidden1_weight, hidden1_bias, hidden2_weight, hidden2_bias, output_weight, output_bias] =
-        p
-    else {
-        unreachable!("an mlp specification lists 6 parameters")
-    };
+    let MlpWeights {
+        hidden1_weight,
+        hidden1_bias,
+        hidden2_weight,
+        hidden2_bias,
+        output_weight,
+        output_bias,
+    } = MlpWeights::take(&mut p.iter());
     let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
     let Placement::Nodes(node) = &batch.placement else {
         unreachable!("batches for an mlp keep every workload in its place")

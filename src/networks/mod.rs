@@ -11,6 +11,7 @@ pub mod spec;
 pub mod state_batch;
 
 use crate::networks::state_batch::StateBatch;
+use godwit_models::net::layout::POOL_SCALE;
 use godwit_models::net::{Architecture, NetworkSpec};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -152,6 +153,35 @@ pub fn script(spec: &NetworkSpec) -> String {
         Architecture::Mlp => include_str!("mlp.torchscript"),
     };
     let dueling = if spec.dueling { "value + advantage" } else { "advantage" };
-    let source = source.replace("DUELING_VALUE", dueling);
+    let source =
+        source.replace("DUELING_VALUE", dueling).replace("POOL_SCALE", &POOL_SCALE.to_string());
     format!("{source}\n{}", include_str!("act.torchscript"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use godwit_envs::scenario::Scenario;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_exported_source_uses_each_parameter_of_the_layout_and_no_other() {
+        let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
+        let schema = godwit_envs::observe::features::schema(&scenario.rules);
+        let fixed = godwit_models::net::FixedSize { nodes: 3, workloads: 3 };
+        for architecture in [Architecture::Relational, Architecture::Candidate, Architecture::Mlp] {
+            let fixed = (architecture == Architecture::Mlp).then_some(fixed);
+            let spec = NetworkSpec::new(architecture, &schema, fixed);
+            let source = script(&spec);
+            let used: BTreeSet<&str> = source
+                .split("self.")
+                .skip(1)
+                .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next())
+                .filter(|name| *name != "forward")
+                .collect();
+            let known: BTreeSet<&str> = spec.layout().iter().map(|(name, _)| *name).collect();
+            assert_eq!(used, known, "{architecture:?}");
+            assert!(!source.contains("POOL_SCALE"), "{architecture:?}");
+        }
+    }
 }

@@ -10,32 +10,30 @@
 //! outputs is a linear output: evaluation, export and the native pass use that network.
 
 use godwit_models::net::NetworkSpec;
+use godwit_models::net::layout::Shape;
 use tch::{Kind, Tensor};
-
-/// Parameters whose columns are quantiles.
-const OUTPUTS: [&str; 5] =
-    ["advantage_weight", "advantage_bias", "value_out_weight", "value_out_bias", "linear_weight"];
 
 /// Name and shape of every parameter of a network with so many quantiles: as those of the
 /// specification, with one column per quantile in the last layers of the heads.
 pub fn parameters(spec: &NetworkSpec, quantiles: usize) -> Vec<(String, Vec<usize>)> {
-    let mut list = spec.parameters();
-    for (name, shape) in &mut list {
-        if let (true, Some(columns)) = (OUTPUTS.contains(&name.as_str()), shape.last_mut()) {
+    let wide = |(name, shape): (&str, Shape)| {
+        let mut sizes = shape.sizes();
+        if let (true, Some(columns)) = (shape.is_output(), sizes.last_mut()) {
             *columns = quantiles;
         }
-    }
-    list
+        (name.to_owned(), sizes)
+    };
+    spec.layout().into_iter().map(wide).collect()
 }
 
 /// The network that states the mean of the quantiles, flat, in the shapes of the specification.
 pub fn mean_network(spec: &NetworkSpec, quantiles: usize, wide: &[f32], out: &mut Vec<f32>) {
     out.clear();
     let mut rest = wide;
-    for (name, shape) in parameters(spec, quantiles) {
-        let (own, tail) = rest.split_at(shape.iter().product());
+    for ((_, sizes), (_, shape)) in parameters(spec, quantiles).into_iter().zip(spec.layout()) {
+        let (own, tail) = rest.split_at(sizes.iter().product());
         rest = tail;
-        if OUTPUTS.contains(&name.as_str()) {
+        if shape.is_output() {
             let mean = |row: &[f32]| row.iter().sum::<f32>() / quantiles as f32;
             out.extend(own.chunks_exact(quantiles).map(mean));
         } else {

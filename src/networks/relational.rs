@@ -4,13 +4,12 @@
 
 use crate::networks::state_batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
+use godwit_models::net::layout::{HeadWeights, POOL_SCALE, RelationalWeights};
 use tch::{Kind, Tensor};
 
-/// Scale of the sum over a node's workloads.
-const POOL_SCALE: f64 = 0.125;
-
 pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (Tensor, Tensor) {
-    let [
+    let mut parameters = p.iter();
+    let RelationalWeights {
         workload_encoder_weight,
         workload_encoder_bias,
         node_encoder_weight,
@@ -23,6 +22,8 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         candidate_workload_weight,
         candidate_source_weight,
         candidate_destination_weight,
+    } = RelationalWeights::take(&mut parameters);
+    let HeadWeights {
         candidate_feature_weight,
         candidate_global_weight,
         candidate_bias,
@@ -35,10 +36,8 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         value_out_weight,
         value_out_bias,
         linear_weight,
-    ] = p
-    else {
-        unreachable!("a relational specification lists 24 parameters")
-    };
+    } = HeadWeights::take(&mut parameters);
+    let pool_scale = f64::from(POOL_SCALE);
     let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
     let hidden = spec.hidden as i64;
 
@@ -54,9 +53,9 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
     // [B, N, H]: what the workloads on each node add up to, projected before or after adding up,
     // whichever has fewer rows
     let pooled = if k < n {
-        counts.bmm(&(workloads.matmul(node_pool_weight) * POOL_SCALE).view([b, k, hidden]))
+        counts.bmm(&(workloads.matmul(node_pool_weight) * pool_scale).view([b, k, hidden]))
     } else {
-        (counts.bmm(&workloads.view([b, k, hidden])) * POOL_SCALE).matmul(node_pool_weight)
+        (counts.bmm(&workloads.view([b, k, hidden])) * pool_scale).matmul(node_pool_weight)
     };
     // [B N, H]
     let nodes = (node_encoder_bias.addmm(&batch.nodes, node_encoder_weight)

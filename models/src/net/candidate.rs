@@ -4,6 +4,7 @@ use godwit_envs::observe::ObservationBuffer;
 
 use super::heads::Heads;
 use super::kernels::{Finish, Rows, Start, dense};
+use super::layout::CandidateWeights;
 use super::{NetworkSpec, Parameter};
 
 /// Weights and scratch of one candidate network.
@@ -22,8 +23,7 @@ use super::{NetworkSpec, Parameter};
 #[derive(Debug, Clone)]
 pub struct Candidate {
     spec: NetworkSpec,
-    global_encoder_weight: Parameter,
-    global_encoder_bias: Parameter,
+    weights: CandidateWeights<Parameter>,
     heads: Heads,
 }
 
@@ -32,8 +32,7 @@ impl Candidate {
     pub(super) fn new(spec: &NetworkSpec) -> Self {
         Self {
             spec: spec.clone(),
-            global_encoder_weight: Parameter::matrix(spec.global_features, spec.hidden),
-            global_encoder_bias: Parameter::row(spec.hidden),
+            weights: CandidateWeights::of(spec).map(Parameter::zeros),
             heads: Heads::new(spec),
         }
     }
@@ -43,31 +42,15 @@ impl Candidate {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 14] {
-        let heads = &mut self.heads;
-        [
-            &mut self.global_encoder_weight,
-            &mut self.global_encoder_bias,
-            &mut heads.feature_weight,
-            &mut heads.global_weight,
-            &mut heads.bias,
-            &mut heads.head_weight,
-            &mut heads.head_bias,
-            &mut heads.advantage_weight,
-            &mut heads.advantage_bias,
-            &mut heads.value_weight,
-            &mut heads.value_bias,
-            &mut heads.value_out_weight,
-            &mut heads.value_out_bias,
-            &mut heads.linear_weight,
-        ]
+    pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.weights.each_mut().chain(self.heads.weights.each_mut())
     }
 
     pub(super) fn q_values(&mut self, observation: &ObservationBuffer, q: &mut [f32]) {
-        let h = self.global_encoder_bias.stride;
+        let h = self.weights.global_encoder_bias.stride;
         let inputs = Rows::all(&observation.globals, self.spec.global_features);
-        let start = Start::Row(&self.global_encoder_bias.data);
-        let weight = &self.global_encoder_weight.data;
+        let start = Start::Row(&self.weights.global_encoder_bias.data);
+        let weight = &self.weights.global_encoder_weight.data;
         dense(inputs, weight, h, start, Finish::Relu, &mut self.heads.global);
         self.heads.prepare(observation);
         self.heads.score(observation, None, q);

@@ -5,6 +5,7 @@ use godwit_envs::observe::ObservationBuffer;
 use super::kernels::{
     Finish, LANES, Rows, Start, dense, dense_feature_major, dot_rows, gather_sum, pack,
 };
+use super::layout::HeadWeights;
 use super::{NetworkSpec, Parameter, padded};
 
 /// Candidates valued at once: a multiple of the kernels' row tile, and small enough that their
@@ -29,18 +30,7 @@ const PACKED: usize = BLOCK + LANES;
 #[derive(Debug, Clone)]
 pub(super) struct Heads {
     dueling: bool,
-    pub feature_weight: Parameter,
-    pub global_weight: Parameter,
-    pub bias: Parameter,
-    pub head_weight: Parameter,
-    pub head_bias: Parameter,
-    pub advantage_weight: Parameter,
-    pub advantage_bias: Parameter,
-    pub value_weight: Parameter,
-    pub value_bias: Parameter,
-    pub value_out_weight: Parameter,
-    pub value_out_bias: Parameter,
-    pub linear_weight: Parameter,
+    pub weights: HeadWeights<Parameter>,
     /// g, `[H]`; the network fills it in.
     pub global: Vec<f32>,
     /// What all candidates share: bias and the product with g, `[H]`.
@@ -75,18 +65,7 @@ impl Heads {
         let (h, g) = (spec.hidden, spec.head_hidden);
         Self {
             dueling: spec.dueling,
-            feature_weight: Parameter::matrix(spec.candidate_features, h),
-            global_weight: Parameter::matrix(h, h),
-            bias: Parameter::row(h),
-            head_weight: Parameter::matrix(h, g),
-            head_bias: Parameter::row(g),
-            advantage_weight: Parameter::row(g),
-            advantage_bias: Parameter::row(1),
-            value_weight: Parameter::matrix(h, g),
-            value_bias: Parameter::row(g),
-            value_out_weight: Parameter::row(g),
-            value_out_bias: Parameter::row(1),
-            linear_weight: Parameter::row(spec.candidate_features),
+            weights: HeadWeights::of(spec).map(Parameter::zeros),
             global: vec![0.0; padded(h)],
             shared: vec![0.0; padded(h)],
             allowed: Vec::new(),
@@ -101,10 +80,17 @@ impl Heads {
 
     /// Takes g up: fills what candidates share and lists those that are allowed.
     pub fn prepare(&mut self, observation: &ObservationBuffer) {
-        let h = self.bias.stride;
-        let start = Start::Row(&self.bias.data);
+        let h = self.weights.candidate_bias.stride;
+        let start = Start::Row(&self.weights.candidate_bias.data);
         let inputs = Rows::all(&self.global, h);
-        dense(inputs, &self.global_weight.data, h, start, Finish::Linear, &mut self.shared);
+        dense(
+            inputs,
+            &self.weights.candidate_global_weight.data,
+            h,
+            start,
+            Finish::Linear,
+            &mut self.shared,
+        );
         self.allowed.clear();
         self.allowed
             .extend((1..observation.actions() as u32).filter(|&a| observation.mask[a as usize]));
@@ -128,14 +114,14 @@ impl Heads {
 
     /// Value of `Stay`.
     fn value(&mut self) -> f32 {
-        let (h, g) = (self.bias.stride, self.value_bias.stride);
-        let start = Start::Row(&self.value_bias.data);
+        let (h, g) = (self.weights.candidate_bias.stride, self.weights.value_bias.stride);
+        let start = Start::Row(&self.weights.value_bias.data);
         let inputs = Rows::all(&self.global, h);
-        let weight = &self.value_weight.data;
+        let weight = &self.weights.value_weight.data;
         dense(inputs, weight, g, start, Finish::Relu, &mut self.value_hidden);
         let mut value = [0.0];
-        let bias = self.value_out_bias.data[0];
-        dot_rows(&self.value_hidden, &self.value_out_weight.data, bias, &mut value);
+        let bias = self.weights.value_out_bias.data[0];
+        dot_rows(&self.value_hidden, &self.weights.value_out_weight.data, bias, &mut value);
         value[0]
     }
 
@@ -147,7 +133,7 @@ impl Heads {
         base: f32,
         q: &mut [f32],
     ) {
-        let (h, g) = (self.bias.stride, self.head_bias.stride);
+        let (h, g) = (self.weights.candidate_bias.stride, self.weights.head_bias.stride);
         let from = block * BLOCK;
         let to = (from + BLOCK).min(self.allowed.len());
         let allowed = &self.allowed[from..to];
@@ -179,16 +165,16 @@ impl Heads {
                 Start::Outputs
             }
         };
-        let weight = &self.feature_weight.data;
+        let weight = &self.weights.candidate_feature_weight.data;
         dense_feature_major(features, stride, weight, h, start, Finish::Relu, hidden);
 
         let head = &mut self.block_head[..count * g];
-        let start = Start::Row(&self.head_bias.data);
-        dense(Rows::all(hidden, h), &self.head_weight.data, g, start, Finish::Relu, head);
+        let start = Start::Row(&self.weights.head_bias.data);
+        dense(Rows::all(hidden, h), &self.weights.head_weight.data, g, start, Finish::Relu, head);
         let advantage = &mut self.block_advantage[..count];
-        let bias = self.advantage_bias.data[0];
-        dot_rows(head, &self.advantage_weight.data, bias, advantage);
-        for (row, &weight) in features.chunks(stride).zip(&self.linear_weight.data) {
+        let bias = self.weights.advantage_bias.data[0];
+        dot_rows(head, &self.weights.advantage_weight.data, bias, advantage);
+        for (row, &weight) in features.chunks(stride).zip(&self.weights.linear_weight.data) {
             for (advantage, feature) in advantage.iter_mut().zip(row) {
                 *advantage += weight * feature;
             }

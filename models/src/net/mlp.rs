@@ -3,6 +3,7 @@
 use godwit_envs::observe::ObservationBuffer;
 
 use super::kernels::{Finish, Rows, Start, add, dense, relu};
+use super::layout::MlpWeights;
 use super::{FixedSize, NetworkSpec, Parameter, padded};
 
 /// Weights and scratch of one mlp.
@@ -15,12 +16,7 @@ use super::{FixedSize, NetworkSpec, Parameter, padded};
 pub struct Mlp {
     spec: NetworkSpec,
     fixed: FixedSize,
-    hidden1_weight: Parameter,
-    hidden1_bias: Parameter,
-    hidden2_weight: Parameter,
-    hidden2_bias: Parameter,
-    output_weight: Parameter,
-    output_bias: Parameter,
+    weights: MlpWeights<Parameter>,
     hidden1: Vec<f32>,
     hidden2: Vec<f32>,
     outputs: Vec<f32>,
@@ -30,19 +26,14 @@ impl Mlp {
     /// All weights zero; `spec` is valid and has a fixed size.
     pub(super) fn new(spec: &NetworkSpec) -> Self {
         let fixed = spec.fixed.unwrap_or(FixedSize { nodes: 0, workloads: 0 });
-        let (inputs, outputs, h) = (spec.mlp_inputs(), spec.mlp_outputs(), spec.hidden);
+        let h = spec.hidden;
         Self {
             spec: spec.clone(),
             fixed,
-            hidden1_weight: Parameter::matrix(inputs, h),
-            hidden1_bias: Parameter::row(h),
-            hidden2_weight: Parameter::matrix(h, h),
-            hidden2_bias: Parameter::row(h),
-            output_weight: Parameter::matrix(h, outputs),
-            output_bias: Parameter::row(outputs),
+            weights: MlpWeights::of(spec).map(Parameter::zeros),
             hidden1: vec![0.0; padded(h)],
             hidden2: vec![0.0; padded(h)],
-            outputs: vec![0.0; padded(outputs)],
+            outputs: vec![0.0; padded(spec.mlp_outputs())],
         }
     }
 
@@ -51,15 +42,8 @@ impl Mlp {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 6] {
-        [
-            &mut self.hidden1_weight,
-            &mut self.hidden1_bias,
-            &mut self.hidden2_weight,
-            &mut self.hidden2_bias,
-            &mut self.output_weight,
-            &mut self.output_bias,
-        ]
+    pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.weights.each_mut()
     }
 
     pub(super) fn q_values(&mut self, observation: &ObservationBuffer, q: &mut [f32]) {
@@ -69,9 +53,9 @@ impl Mlp {
             (nodes * self.spec.node_features, workloads, 1 + nodes * workloads),
             "an mlp serves the cluster size it was trained on"
         );
-        let h = self.hidden1_bias.stride;
-        self.hidden1.copy_from_slice(&self.hidden1_bias.data);
-        let mut weight = &self.hidden1_weight.data[..];
+        let h = self.weights.hidden1_bias.stride;
+        self.hidden1.copy_from_slice(&self.weights.hidden1_bias.data);
+        let mut weight = &self.weights.hidden1_weight.data[..];
         for part in [&observation.nodes, &observation.workloads, &observation.globals] {
             let (front, rest) = weight.split_at(part.len() * h);
             let rows = Rows::all(part, part.len());
@@ -87,13 +71,20 @@ impl Mlp {
         }
         self.hidden1.iter_mut().for_each(|value| *value = relu(*value));
         let rows = Rows::all(&self.hidden1, h);
-        let weight = &self.hidden2_weight.data;
-        let start = Start::Row(&self.hidden2_bias.data);
+        let weight = &self.weights.hidden2_weight.data;
+        let start = Start::Row(&self.weights.hidden2_bias.data);
         dense(rows, weight, h, start, Finish::Relu, &mut self.hidden2);
         let rows = Rows::all(&self.hidden2, h);
-        let start = Start::Row(&self.output_bias.data);
-        let stride = self.output_weight.stride;
-        dense(rows, &self.output_weight.data, stride, start, Finish::Linear, &mut self.outputs);
+        let start = Start::Row(&self.weights.output_bias.data);
+        let stride = self.weights.output_weight.stride;
+        dense(
+            rows,
+            &self.weights.output_weight.data,
+            stride,
+            start,
+            Finish::Linear,
+            &mut self.outputs,
+        );
 
         let stay = self.outputs[0];
         let base = if self.spec.dueling { stay } else { 0.0 };

@@ -10,6 +10,7 @@ mod candidate;
 mod fold;
 mod heads;
 mod kernels;
+pub mod layout;
 mod mlp;
 pub mod rate;
 mod relational;
@@ -22,6 +23,7 @@ use godwit_envs::observe::ObservationBuffer;
 pub use alike::AlikeRows;
 pub use candidate::Candidate;
 pub use fold::{fold, unfold};
+use layout::Shape;
 pub use mlp::Mlp;
 pub use relational::Relational;
 pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};
@@ -85,9 +87,9 @@ impl Network {
     /// Visits every parameter in the order of [`NetworkSpec::parameters`].
     fn each_parameter(&mut self, visit: impl FnMut(&mut Parameter)) {
         match self {
-            Self::Relational(network) => network.parameters_mut().into_iter().for_each(visit),
-            Self::Candidate(network) => network.parameters_mut().into_iter().for_each(visit),
-            Self::Mlp(network) => network.parameters_mut().into_iter().for_each(visit),
+            Self::Relational(network) => network.parameters_mut().for_each(visit),
+            Self::Candidate(network) => network.parameters_mut().for_each(visit),
+            Self::Mlp(network) => network.parameters_mut().for_each(visit),
         }
     }
 
@@ -139,13 +141,11 @@ struct Parameter {
 }
 
 impl Parameter {
-    fn matrix(rows: usize, columns: usize) -> Self {
+    /// All zero.
+    fn zeros(shape: Shape) -> Self {
+        let (rows, columns) = shape.kept();
         let stride = padded(columns);
         Self { data: vec![0.0; rows * stride], columns, stride }
-    }
-
-    fn row(columns: usize) -> Self {
-        Self::matrix(1, columns)
     }
 
     /// Takes this parameter's elements from the front of `rest`.

@@ -4,10 +4,8 @@ use godwit_envs::observe::ObservationBuffer;
 
 use super::heads::{Entities, Heads};
 use super::kernels::{Finish, Rows, Start, add, dense, scale};
+use super::layout::{POOL_SCALE, RelationalWeights};
 use super::{NetworkSpec, Parameter, padded};
-
-/// What the pooled workloads of a node are multiplied with, to keep a full node near 1.
-pub(super) const POOL_SCALE: f32 = 1.0 / 8.0;
 
 /// Marks an entity that no candidate uses.
 const UNUSED: u32 = u32::MAX;
@@ -32,18 +30,7 @@ const UNUSED: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub struct Relational {
     spec: NetworkSpec,
-    workload_encoder_weight: Parameter,
-    workload_encoder_bias: Parameter,
-    node_encoder_weight: Parameter,
-    node_pool_weight: Parameter,
-    node_encoder_bias: Parameter,
-    global_encoder_weight: Parameter,
-    global_nodes_weight: Parameter,
-    global_workloads_weight: Parameter,
-    global_encoder_bias: Parameter,
-    candidate_workload_weight: Parameter,
-    candidate_source_weight: Parameter,
-    candidate_destination_weight: Parameter,
+    weights: RelationalWeights<Parameter>,
     heads: Heads,
     scratch: Scratch,
 }
@@ -108,22 +95,9 @@ impl Relational {
     /// All weights zero; `spec` is valid.
     pub(super) fn new(spec: &NetworkSpec) -> Self {
         let h = spec.hidden;
-        let square = || Parameter::matrix(h, h);
-        let row = || Parameter::row(h);
         Self {
             spec: spec.clone(),
-            workload_encoder_weight: Parameter::matrix(spec.workload_features, h),
-            workload_encoder_bias: row(),
-            node_encoder_weight: Parameter::matrix(spec.node_features, h),
-            node_pool_weight: square(),
-            node_encoder_bias: row(),
-            global_encoder_weight: Parameter::matrix(spec.global_features, h),
-            global_nodes_weight: square(),
-            global_workloads_weight: square(),
-            global_encoder_bias: row(),
-            candidate_workload_weight: square(),
-            candidate_source_weight: square(),
-            candidate_destination_weight: square(),
+            weights: RelationalWeights::of(spec).map(Parameter::zeros),
             heads: Heads::new(spec),
             scratch: Scratch {
                 mean_workload: vec![0.0; padded(h)],
@@ -138,34 +112,8 @@ impl Relational {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(super) fn parameters_mut(&mut self) -> [&mut Parameter; 24] {
-        let heads = &mut self.heads;
-        [
-            &mut self.workload_encoder_weight,
-            &mut self.workload_encoder_bias,
-            &mut self.node_encoder_weight,
-            &mut self.node_pool_weight,
-            &mut self.node_encoder_bias,
-            &mut self.global_encoder_weight,
-            &mut self.global_nodes_weight,
-            &mut self.global_workloads_weight,
-            &mut self.global_encoder_bias,
-            &mut self.candidate_workload_weight,
-            &mut self.candidate_source_weight,
-            &mut self.candidate_destination_weight,
-            &mut heads.feature_weight,
-            &mut heads.global_weight,
-            &mut heads.bias,
-            &mut heads.head_weight,
-            &mut heads.head_bias,
-            &mut heads.advantage_weight,
-            &mut heads.advantage_bias,
-            &mut heads.value_weight,
-            &mut heads.value_bias,
-            &mut heads.value_out_weight,
-            &mut heads.value_out_bias,
-            &mut heads.linear_weight,
-        ]
+    pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.weights.each_mut().chain(self.heads.weights.each_mut())
     }
 
     pub(super) fn q_values(&mut self, observation: &ObservationBuffer, q: &mut [f32]) {
@@ -179,15 +127,22 @@ impl Relational {
 
     /// Fills h_w, h_n and g.
     fn encode(&mut self, observation: &ObservationBuffer) {
-        let h = self.node_encoder_bias.stride;
+        let h = self.weights.node_encoder_bias.stride;
         let (workloads, nodes) =
             (observation.placement.len(), observation.nodes.len() / self.spec.node_features);
         let s = &mut self.scratch;
 
         s.workloads.resize(workloads * h, 0.0);
         let inputs = Rows::all(&observation.workloads, self.spec.workload_features);
-        let start = Start::Row(&self.workload_encoder_bias.data);
-        dense(inputs, &self.workload_encoder_weight.data, h, start, Finish::Relu, &mut s.workloads);
+        let start = Start::Row(&self.weights.workload_encoder_bias.data);
+        dense(
+            inputs,
+            &self.weights.workload_encoder_weight.data,
+            h,
+            start,
+            Finish::Relu,
+            &mut s.workloads,
+        );
 
         s.pooled.clear();
         s.pooled.resize(nodes * h, 0.0);
@@ -203,9 +158,16 @@ impl Relational {
 
         s.nodes.resize(nodes * h, 0.0);
         let inputs = Rows::all(&observation.nodes, self.spec.node_features);
-        let start = Start::Row(&self.node_encoder_bias.data);
-        dense(inputs, &self.node_encoder_weight.data, h, start, Finish::Linear, &mut s.nodes);
-        let weight = &self.node_pool_weight.data;
+        let start = Start::Row(&self.weights.node_encoder_bias.data);
+        dense(
+            inputs,
+            &self.weights.node_encoder_weight.data,
+            h,
+            start,
+            Finish::Linear,
+            &mut s.nodes,
+        );
+        let weight = &self.weights.node_pool_weight.data;
         dense(Rows::all(&s.pooled, h), weight, h, Start::Outputs, Finish::Relu, &mut s.nodes);
         s.mean_node.fill(0.0);
         for row in s.nodes.chunks_exact(h) {
@@ -215,17 +177,17 @@ impl Relational {
 
         let global = &mut self.heads.global[..];
         let inputs = Rows::all(&observation.globals, self.spec.global_features);
-        let start = Start::Row(&self.global_encoder_bias.data);
-        dense(inputs, &self.global_encoder_weight.data, h, start, Finish::Linear, global);
-        let weight = &self.global_nodes_weight.data;
+        let start = Start::Row(&self.weights.global_encoder_bias.data);
+        dense(inputs, &self.weights.global_encoder_weight.data, h, start, Finish::Linear, global);
+        let weight = &self.weights.global_nodes_weight.data;
         dense(Rows::all(&s.mean_node, h), weight, h, Start::Outputs, Finish::Linear, global);
-        let weight = &self.global_workloads_weight.data;
+        let weight = &self.weights.global_workloads_weight.data;
         dense(Rows::all(&s.mean_workload, h), weight, h, Start::Outputs, Finish::Relu, global);
     }
 
     /// Projects the entities that occur in allowed candidates.
     fn project(&mut self, observation: &ObservationBuffer) {
-        let h = self.node_encoder_bias.stride;
+        let h = self.weights.node_encoder_bias.stride;
         let s = &mut self.scratch;
         let (workloads, nodes) = (s.workloads.len() / h, s.nodes.len() / h);
         let [by_workload, by_source, by_destination] = &mut s.projections;
@@ -243,8 +205,18 @@ impl Relational {
         }));
         // The shared part rides along with the sources, so that no candidate adds it again.
         let shared = Start::Row(&self.heads.shared);
-        by_workload.compute(&s.workloads, &self.candidate_workload_weight.data, h, Start::Zero);
-        by_source.compute(&s.nodes, &self.candidate_source_weight.data, h, shared);
-        by_destination.compute(&s.nodes, &self.candidate_destination_weight.data, h, Start::Zero);
+        by_workload.compute(
+            &s.workloads,
+            &self.weights.candidate_workload_weight.data,
+            h,
+            Start::Zero,
+        );
+        by_source.compute(&s.nodes, &self.weights.candidate_source_weight.data, h, shared);
+        by_destination.compute(
+            &s.nodes,
+            &self.weights.candidate_destination_weight.data,
+            h,
+            Start::Zero,
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Shape of a network and the ordered list of its parameters.
 
+use super::layout::{CandidateWeights, HeadWeights, MlpWeights, Named, RelationalWeights};
 use godwit_envs::observe::Parts;
 use serde::{Deserialize, Serialize};
 
@@ -122,61 +123,18 @@ impl NetworkSpec {
     }
 
     /// Name and shape of every parameter, in the order that all forms of the network share.
-    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let (h, g) = (self.hidden, self.head_hidden);
-        let list = match self.architecture {
-            Architecture::Relational => vec![
-                ("workload_encoder_weight", vec![self.workload_features, h]),
-                ("workload_encoder_bias", vec![h]),
-                ("node_encoder_weight", vec![self.node_features, h]),
-                ("node_pool_weight", vec![h, h]),
-                ("node_encoder_bias", vec![h]),
-                ("global_encoder_weight", vec![self.global_features, h]),
-                ("global_nodes_weight", vec![h, h]),
-                ("global_workloads_weight", vec![h, h]),
-                ("global_encoder_bias", vec![h]),
-                ("candidate_workload_weight", vec![h, h]),
-                ("candidate_source_weight", vec![h, h]),
-                ("candidate_destination_weight", vec![h, h]),
-                ("candidate_feature_weight", vec![self.candidate_features, h]),
-                ("candidate_global_weight", vec![h, h]),
-                ("candidate_bias", vec![h]),
-                ("head_weight", vec![h, g]),
-                ("head_bias", vec![g]),
-                ("advantage_weight", vec![g, 1]),
-                ("advantage_bias", vec![1]),
-                ("value_weight", vec![h, g]),
-                ("value_bias", vec![g]),
-                ("value_out_weight", vec![g, 1]),
-                ("value_out_bias", vec![1]),
-                ("linear_weight", vec![self.candidate_features, 1]),
-            ],
-            Architecture::Candidate => vec![
-                ("global_encoder_weight", vec![self.global_features, h]),
-                ("global_encoder_bias", vec![h]),
-                ("candidate_feature_weight", vec![self.candidate_features, h]),
-                ("candidate_global_weight", vec![h, h]),
-                ("candidate_bias", vec![h]),
-                ("head_weight", vec![h, g]),
-                ("head_bias", vec![g]),
-                ("advantage_weight", vec![g, 1]),
-                ("advantage_bias", vec![1]),
-                ("value_weight", vec![h, g]),
-                ("value_bias", vec![g]),
-                ("value_out_weight", vec![g, 1]),
-                ("value_out_bias", vec![1]),
-                ("linear_weight", vec![self.candidate_features, 1]),
-            ],
-            Architecture::Mlp => vec![
-                ("hidden1_weight", vec![self.mlp_inputs(), h]),
-                ("hidden1_bias", vec![h]),
-                ("hidden2_weight", vec![h, h]),
-                ("hidden2_bias", vec![h]),
-                ("output_weight", vec![h, self.mlp_outputs()]),
-                ("output_bias", vec![self.mlp_outputs()]),
-            ],
+    pub fn layout(&self) -> Vec<Named> {
+        let before_heads = match self.architecture {
+            Architecture::Mlp => return MlpWeights::list(self),
+            Architecture::Relational => RelationalWeights::list(self),
+            Architecture::Candidate => CandidateWeights::list(self),
         };
-        list.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+        [before_heads, HeadWeights::list(self)].concat()
+    }
+
+    /// [`NetworkSpec::layout`], with shapes as lists of sizes.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        self.layout().into_iter().map(|(name, shape)| (name.to_owned(), shape.sizes())).collect()
     }
 
     /// Which features are inputs of the network.

@@ -1,6 +1,7 @@
 //! The light size-free network, backwards.
 
 use super::super::kernels::{Finish, Rows, Start};
+use super::super::layout::{CandidateWeights, HeadWeights};
 use super::super::spec::NetworkSpec;
 use super::heads::Heads;
 use super::kernels::gate;
@@ -10,8 +11,7 @@ use godwit_envs::observe::ObservationBuffer;
 /// The candidate network's backward pass.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    global_encoder_weight: Slot,
-    global_encoder_bias: Slot,
+    weights: CandidateWeights<Slot>,
     heads: Heads,
     /// `[B, F_g]`.
     inputs: Vec<f32>,
@@ -22,15 +22,10 @@ pub(super) struct Candidate {
 
 impl Candidate {
     pub fn new(spec: &NetworkSpec) -> Self {
-        let Ok([global_encoder_weight, global_encoder_bias, heads @ ..]) =
-            <[Slot; 14]>::try_from(Slot::all(spec))
-        else {
-            unreachable!("a candidate specification lists 14 parameters")
-        };
+        let mut slots = Slot::all(spec);
         Self {
-            global_encoder_weight,
-            global_encoder_bias,
-            heads: Heads::new(spec, heads),
+            weights: CandidateWeights::take(&mut slots),
+            heads: Heads::new(spec, HeadWeights::take(&mut slots)),
             inputs: Vec::new(),
             input_width: spec.global_features,
             global: Vec::new(),
@@ -49,13 +44,18 @@ impl Candidate {
     }
 
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
-        self.global_encoder_weight.load(flat);
-        self.global_encoder_bias.load(flat);
-        let h = self.global_encoder_bias.stride;
+        self.weights.each_mut().for_each(|slot| slot.load(flat));
+        let h = self.weights.global_encoder_bias.stride;
         self.global.resize(self.heads.states() * h, 0.0);
-        let start = Start::Row(self.global_encoder_bias.weight(flat));
+        let start = Start::Row(self.weights.global_encoder_bias.weight(flat));
         let inputs = Rows::all(&self.inputs, self.input_width);
-        self.global_encoder_weight.apply(flat, inputs, start, Finish::Relu, &mut self.global);
+        self.weights.global_encoder_weight.apply(
+            flat,
+            inputs,
+            start,
+            Finish::Relu,
+            &mut self.global,
+        );
         self.heads.start(flat, &self.global);
         self.heads.finish(flat, &self.global, q);
     }
@@ -66,8 +66,8 @@ impl Candidate {
         delta.resize(self.global.len(), 0.0);
         self.heads.backward(flat, slope, &self.global, delta, gradient);
         gate(delta, &self.global);
-        self.global_encoder_bias.gradient_of_bias(delta, gradient);
-        self.global_encoder_weight.gradient_of_weight(
+        self.weights.global_encoder_bias.gradient_of_bias(delta, gradient);
+        self.weights.global_encoder_weight.gradient_of_weight(
             &self.inputs,
             self.input_width,
             delta,

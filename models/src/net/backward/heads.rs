@@ -2,6 +2,7 @@
 //! candidates that were taken.
 
 use super::super::kernels::{Finish, Rows, Start, dot_rows};
+use super::super::layout::HeadWeights;
 use super::super::spec::NetworkSpec;
 use super::kernels::{add_scaled, gate};
 use super::slot::Slot;
@@ -11,7 +12,7 @@ use godwit_envs::observe::ObservationBuffer;
 #[derive(Debug)]
 pub(super) struct Heads {
     dueling: bool,
-    slots: [Slot; 12],
+    weights: HeadWeights<Slot>,
     /// State of each candidate row, `[R]`.
     pub row_state: Vec<u32>,
     /// Candidate row of each state; none for `Stay`.
@@ -34,11 +35,10 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// `slots`: `candidate_feature_weight` to `linear_weight`, in their order.
-    pub fn new(spec: &NetworkSpec, slots: [Slot; 12]) -> Self {
+    pub fn new(spec: &NetworkSpec, weights: HeadWeights<Slot>) -> Self {
         Self {
             dueling: spec.dueling,
-            slots,
+            weights,
             feature_count: spec.candidate_features,
             row_state: Vec::new(),
             row_of: Vec::new(),
@@ -81,8 +81,9 @@ impl Heads {
 
     /// Starts the hidden rows: what bias and cluster add to them. `global` is g, `[B, H]`.
     pub fn start(&mut self, flat: &[f32], global: &[f32]) {
-        self.slots.iter_mut().for_each(|slot| slot.load(flat));
-        let [_, global_weight, bias, ..] = &self.slots;
+        self.weights.each_mut().for_each(|slot| slot.load(flat));
+        let HeadWeights { candidate_global_weight: global_weight, candidate_bias: bias, .. } =
+            &self.weights;
         let h = bias.stride;
         self.hidden.resize(self.row_state.len() * h, 0.0);
         let inputs = Rows { data: global, stride: h, index: Some(&self.row_state) };
@@ -92,9 +93,20 @@ impl Heads {
 
     /// Finishes them and values the action of each state.
     pub fn finish(&mut self, flat: &[f32], global: &[f32], q: &mut [f32]) {
-        let [feature_weight, _, bias, head_weight, head_bias, rest @ ..] = &self.slots;
-        let [advantage_weight, advantage_bias, rest @ ..] = rest;
-        let [value_weight, value_bias, value_out_weight, value_out_bias, linear_weight] = rest;
+        let HeadWeights {
+            candidate_feature_weight: feature_weight,
+            candidate_global_weight: _,
+            candidate_bias: bias,
+            head_weight,
+            head_bias,
+            advantage_weight,
+            advantage_bias,
+            value_weight,
+            value_bias,
+            value_out_weight,
+            value_out_bias,
+            linear_weight,
+        } = &self.weights;
         let (h, g, rows) = (bias.stride, head_bias.stride, self.row_state.len());
         let inputs = Rows::all(&self.features, self.feature_count);
         feature_weight.apply(flat, inputs, Start::Outputs, Finish::Relu, &mut self.hidden);
@@ -138,10 +150,20 @@ impl Heads {
         delta_global: &mut [f32],
         gradient: &mut [f32],
     ) {
-        let [feature_weight, global_weight, bias, head_weight, head_bias, rest @ ..] =
-            &mut self.slots;
-        let [advantage_weight, advantage_bias, rest @ ..] = rest;
-        let [value_weight, value_bias, value_out_weight, value_out_bias, linear_weight] = rest;
+        let HeadWeights {
+            candidate_feature_weight: feature_weight,
+            candidate_global_weight: global_weight,
+            candidate_bias: bias,
+            head_weight,
+            head_bias,
+            advantage_weight,
+            advantage_bias,
+            value_weight,
+            value_bias,
+            value_out_weight,
+            value_out_bias,
+            linear_weight,
+        } = &mut self.weights;
         let (h, g) = (bias.stride, head_bias.stride);
 
         // The slope of each state's advantage and value.

@@ -4,6 +4,7 @@
 //! row per state in both directions instead of a product over all actions.
 
 use super::super::kernels::{Finish, Rows, Start, add, dense, dense_feature_major, dot_rows};
+use super::super::layout::MlpWeights;
 use super::super::spec::{FixedSize, NetworkSpec};
 use super::super::{first_best, padded};
 use super::kernels::{add_scaled, gate, transpose};
@@ -27,12 +28,7 @@ struct Layers {
     fixed: FixedSize,
     /// Features of nodes, workloads and cluster.
     width: usize,
-    hidden1_weight: Slot,
-    hidden1_bias: Slot,
-    hidden2_weight: Slot,
-    hidden2_bias: Slot,
-    output_weight: Slot,
-    output_bias: Slot,
+    weights: MlpWeights<Slot>,
     /// `[B, H]`.
     hidden1: Vec<f32>,
     /// `[B, H]`.
@@ -93,28 +89,10 @@ impl States {
 impl Layers {
     fn new(spec: &NetworkSpec) -> Self {
         let fixed = spec.fixed.unwrap_or(FixedSize { nodes: 0, workloads: 0 });
-        let Ok(
-            [
-                hidden1_weight,
-                hidden1_bias,
-                hidden2_weight,
-                hidden2_bias,
-                output_weight,
-                output_bias,
-            ],
-        ) = <[Slot; 6]>::try_from(Slot::all(spec))
-        else {
-            unreachable!("an mlp specification lists 6 parameters")
-        };
         Self {
             width: spec.mlp_inputs() - fixed.nodes * fixed.workloads,
             fixed,
-            hidden1_weight,
-            hidden1_bias,
-            hidden2_weight,
-            hidden2_bias,
-            output_weight,
-            output_bias,
+            weights: MlpWeights::take(&mut Slot::all(spec)),
             hidden1: Vec::new(),
             hidden2: Vec::new(),
         }
@@ -123,20 +101,20 @@ impl Layers {
     /// Fills both hidden layers.
     fn forward(&mut self, flat: &[f32], states: &States) {
         for slot in [
-            &mut self.hidden1_weight,
-            &mut self.hidden1_bias,
-            &mut self.hidden2_weight,
-            &mut self.hidden2_bias,
-            &mut self.output_bias,
+            &mut self.weights.hidden1_weight,
+            &mut self.weights.hidden1_bias,
+            &mut self.weights.hidden2_weight,
+            &mut self.weights.hidden2_bias,
+            &mut self.weights.output_bias,
         ] {
             slot.load(flat);
         }
-        let h = self.hidden1_bias.stride;
+        let h = self.weights.hidden1_bias.stride;
         self.hidden1.resize(states.count * h, 0.0);
         self.hidden2.resize(states.count * h, 0.0);
-        let weight = self.hidden1_weight.weight(flat);
+        let weight = self.weights.hidden1_weight.weight(flat);
         let (front, _) = weight.split_at(self.width * h);
-        let bias = self.hidden1_bias.weight(flat);
+        let bias = self.weights.hidden1_bias.weight(flat);
         for row in self.hidden1.chunks_exact_mut(h) {
             row.copy_from_slice(bias);
         }
@@ -145,19 +123,19 @@ impl Layers {
         }
         let inputs = Rows::all(&states.inputs, self.width);
         dense(inputs, front, h, Start::Outputs, Finish::Relu, &mut self.hidden1);
-        let start = Start::Row(self.hidden2_bias.weight(flat));
+        let start = Start::Row(self.weights.hidden2_bias.weight(flat));
         let inputs = Rows::all(&self.hidden1, h);
-        self.hidden2_weight.apply(flat, inputs, start, Finish::Relu, &mut self.hidden2);
+        self.weights.hidden2_weight.apply(flat, inputs, start, Finish::Relu, &mut self.hidden2);
     }
 
     /// Value of one output of state `b`; needs the transposed output layer.
     fn output(&self, flat: &[f32], b: usize, action: usize) -> f32 {
-        let h = self.hidden2_bias.stride;
+        let h = self.weights.hidden2_bias.stride;
         let mut value = [0.0];
         dot_rows(
             &self.hidden2[b * h..][..h],
-            self.output_weight.column(action),
-            self.output_bias.weight(flat)[action],
+            self.weights.output_weight.column(action),
+            self.weights.output_bias.weight(flat)[action],
             &mut value,
         );
         value[0]
@@ -195,7 +173,7 @@ impl Mlp {
 
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
         self.layers.forward(flat, &self.states);
-        self.layers.output_weight.transpose(flat);
+        self.layers.weights.output_weight.transpose(flat);
         for (b, (q, &action)) in q.iter_mut().zip(&self.actions).enumerate() {
             *q = self.layers.value(flat, b, action, self.dueling);
         }
@@ -203,38 +181,38 @@ impl Mlp {
 
     pub fn backward(&mut self, flat: &[f32], slope: &[f32], gradient: &mut [f32]) {
         let Self { layers, states, delta1, delta2, output_gradient, .. } = self;
-        let h = layers.hidden1_bias.stride;
+        let h = layers.weights.hidden1_bias.stride;
         delta1.resize(states.count * h, 0.0);
         delta2.resize(states.count * h, 0.0);
 
         delta2.fill(0.0);
         output_gradient.fill(0.0);
-        layers.output_bias.gradient_by(gradient, |bias| bias.fill(0.0));
+        layers.weights.output_bias.gradient_by(gradient, |bias| bias.fill(0.0));
         for (b, (&slope, &action)) in slope.iter().zip(&self.actions).enumerate() {
             let (delta, hidden) = (&mut delta2[b * h..][..h], &layers.hidden2[b * h..][..h]);
             let outputs = [Some(action), (self.dueling && action > 0).then_some(0)];
             for output in outputs.into_iter().flatten() {
-                add_scaled(delta, slope, layers.output_weight.column(output));
+                add_scaled(delta, slope, layers.weights.output_weight.column(output));
                 add_scaled(&mut output_gradient[output * h..][..h], slope, hidden);
-                layers.output_bias.gradient_by(gradient, |bias| bias[output] += slope);
+                layers.weights.output_bias.gradient_by(gradient, |bias| bias[output] += slope);
             }
         }
-        let (outputs, a) = (output_gradient.len() / h, layers.output_weight.stride);
-        layers.output_weight.gradient_by(gradient, |out| {
+        let (outputs, a) = (output_gradient.len() / h, layers.weights.output_weight.stride);
+        layers.weights.output_weight.gradient_by(gradient, |out| {
             let rows = out.len() / a;
             transpose(output_gradient, (outputs, rows, h), out, a);
         });
         gate(delta2, &layers.hidden2);
 
-        layers.hidden2_bias.gradient_of_bias(delta2, gradient);
-        layers.hidden2_weight.gradient_of_weight(&layers.hidden1, h, delta2, gradient);
-        layers.hidden2_weight.transpose(flat);
-        layers.hidden2_weight.apply_transposed(delta2, Start::Zero, delta1);
+        layers.weights.hidden2_bias.gradient_of_bias(delta2, gradient);
+        layers.weights.hidden2_weight.gradient_of_weight(&layers.hidden1, h, delta2, gradient);
+        layers.weights.hidden2_weight.transpose(flat);
+        layers.weights.hidden2_weight.apply_transposed(delta2, Start::Zero, delta1);
         gate(delta1, &layers.hidden1);
 
-        layers.hidden1_bias.gradient_of_bias(delta1, gradient);
+        layers.weights.hidden1_bias.gradient_of_bias(delta1, gradient);
         let width = layers.width;
-        layers.hidden1_weight.gradient_by(gradient, |out| {
+        layers.weights.hidden1_weight.gradient_by(gradient, |out| {
             let (front, ones) = out.split_at_mut(width * h);
             let inputs = &states.inputs;
             dense_feature_major(inputs, width, delta1, h, Start::Zero, Finish::Linear, front);
@@ -284,17 +262,17 @@ impl MlpValues {
         let (judge, flat) = match online {
             Some(online) => {
                 self.online.forward(online, &self.states);
-                self.target.output_weight.transpose(target);
+                self.target.weights.output_weight.transpose(target);
                 (&mut self.online, online)
             }
             None => (&mut self.target, target),
         };
-        judge.output_weight.load(flat);
-        let (a, h) = (judge.output_weight.stride, judge.hidden2_bias.stride);
+        judge.weights.output_weight.load(flat);
+        let (a, h) = (judge.weights.output_weight.stride, judge.weights.hidden2_bias.stride);
         self.outputs.resize(self.states.count * a, 0.0);
         let inputs = Rows::all(&judge.hidden2, h);
-        let start = Start::Row(judge.output_bias.weight(flat));
-        judge.output_weight.apply(flat, inputs, start, Finish::Linear, &mut self.outputs);
+        let start = Start::Row(judge.weights.output_bias.weight(flat));
+        judge.weights.output_weight.apply(flat, inputs, start, Finish::Linear, &mut self.outputs);
         let rows = self.outputs.chunks_exact_mut(a).zip(self.masks.chunks_exact(actions));
         for (b, ((outputs, mask), value)) in rows.zip(values).enumerate() {
             let base = if self.dueling { outputs[0] } else { 0.0 };

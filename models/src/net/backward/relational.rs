@@ -4,7 +4,7 @@
 //! thousand machines of seven sizes a state has a dozen rows instead of thousands.
 
 use super::super::kernels::{Finish, Rows, Start, add, scale};
-use super::super::relational::POOL_SCALE;
+use super::super::layout::{HeadWeights, POOL_SCALE, RelationalWeights};
 use super::super::spec::NetworkSpec;
 use super::distinct::Distinct;
 use super::heads::{Heads, gather, scatter_add};
@@ -15,17 +15,7 @@ use godwit_envs::observe::ObservationBuffer;
 /// The relational network's backward pass.
 #[derive(Debug)]
 pub(super) struct Relational {
-    workload_encoder_weight: Slot,
-    workload_encoder_bias: Slot,
-    node_encoder_weight: Slot,
-    node_pool_weight: Slot,
-    node_encoder_bias: Slot,
-    global_encoder_weight: Slot,
-    global_nodes_weight: Slot,
-    global_workloads_weight: Slot,
-    global_encoder_bias: Slot,
-    /// `candidate_workload_weight`, `candidate_source_weight`, `candidate_destination_weight`.
-    entity_weights: [Slot; 3],
+    weights: RelationalWeights<Slot>,
     heads: Heads,
     widths: Widths,
     batch: Batch,
@@ -86,42 +76,10 @@ fn pools_first(workload_rows: usize, node_rows: usize) -> bool {
 
 impl Relational {
     pub fn new(spec: &NetworkSpec) -> Self {
-        let Ok(
-            [
-                workload_encoder_weight,
-                workload_encoder_bias,
-                node_encoder_weight,
-                node_pool_weight,
-                node_encoder_bias,
-                global_encoder_weight,
-                global_nodes_weight,
-                global_workloads_weight,
-                global_encoder_bias,
-                candidate_workload_weight,
-                candidate_source_weight,
-                candidate_destination_weight,
-                heads @ ..,
-            ],
-        ) = <[Slot; 24]>::try_from(Slot::all(spec))
-        else {
-            unreachable!("a relational specification lists 24 parameters")
-        };
+        let mut slots = Slot::all(spec);
         Self {
-            workload_encoder_weight,
-            workload_encoder_bias,
-            node_encoder_weight,
-            node_pool_weight,
-            node_encoder_bias,
-            global_encoder_weight,
-            global_nodes_weight,
-            global_workloads_weight,
-            global_encoder_bias,
-            entity_weights: [
-                candidate_workload_weight,
-                candidate_source_weight,
-                candidate_destination_weight,
-            ],
-            heads: Heads::new(spec, heads),
+            weights: RelationalWeights::take(&mut slots),
+            heads: Heads::new(spec, HeadWeights::take(&mut slots)),
             widths: Widths {
                 node: spec.node_features,
                 workload: spec.workload_features,
@@ -178,37 +136,24 @@ impl Relational {
     }
 
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
-        for slot in [
-            &mut self.workload_encoder_weight,
-            &mut self.workload_encoder_bias,
-            &mut self.node_encoder_weight,
-            &mut self.node_pool_weight,
-            &mut self.node_encoder_bias,
-            &mut self.global_encoder_weight,
-            &mut self.global_nodes_weight,
-            &mut self.global_workloads_weight,
-            &mut self.global_encoder_bias,
-        ] {
-            slot.load(flat);
-        }
-        self.entity_weights.iter_mut().for_each(|slot| slot.load(flat));
+        self.weights.each_mut().for_each(|slot| slot.load(flat));
         let (batch, work, widths) = (&self.batch, &mut self.work, &self.widths);
-        let h = self.node_encoder_bias.stride;
+        let h = self.weights.node_encoder_bias.stride;
         let states = self.heads.states();
         let rows = batch.workloads.features.len() / widths.workload;
 
         work.workloads.resize(rows * h, 0.0);
         let inputs = Rows::all(&batch.workloads.features, widths.workload);
-        let start = Start::Row(self.workload_encoder_bias.weight(flat));
-        let weight = &self.workload_encoder_weight;
+        let start = Start::Row(self.weights.workload_encoder_bias.weight(flat));
+        let weight = &self.weights.workload_encoder_weight;
         weight.apply(flat, inputs, start, Finish::Relu, &mut work.workloads);
 
         let nodes = states * batch.nodes_per_state;
         work.nodes.resize(nodes * h, 0.0);
         let inputs = Rows::all(&batch.nodes, widths.node);
-        let start = Start::Row(self.node_encoder_bias.weight(flat));
-        let weight = &self.node_encoder_weight;
-        let pool = &self.node_pool_weight;
+        let start = Start::Row(self.weights.node_encoder_bias.weight(flat));
+        let weight = &self.weights.node_encoder_weight;
+        let pool = &self.weights.node_pool_weight;
         work.pooled.clear();
         if pools_first(rows, nodes) {
             work.pooled.resize(nodes * h, 0.0);
@@ -231,7 +176,7 @@ impl Relational {
                 add(&mut work.nodes[node as usize * h..][..h], row);
             }
             for row in work.nodes.chunks_exact_mut(h) {
-                add(row, self.node_encoder_bias.weight(flat));
+                add(row, self.weights.node_encoder_bias.weight(flat));
             }
             weight.apply(flat, inputs, Start::Outputs, Finish::Relu, &mut work.nodes);
         }
@@ -243,18 +188,36 @@ impl Relational {
         work.global.resize(states * h, 0.0);
         let global = &mut work.global;
         let inputs = Rows::all(&batch.globals, widths.global);
-        let start = Start::Row(self.global_encoder_bias.weight(flat));
-        self.global_encoder_weight.apply(flat, inputs, start, Finish::Linear, global);
+        let start = Start::Row(self.weights.global_encoder_bias.weight(flat));
+        self.weights.global_encoder_weight.apply(flat, inputs, start, Finish::Linear, global);
         let inputs = Rows::all(&work.mean_node, h);
-        self.global_nodes_weight.apply(flat, inputs, Start::Outputs, Finish::Linear, global);
+        self.weights.global_nodes_weight.apply(
+            flat,
+            inputs,
+            Start::Outputs,
+            Finish::Linear,
+            global,
+        );
         let inputs = Rows::all(&work.mean_workload, h);
-        self.global_workloads_weight.apply(flat, inputs, Start::Outputs, Finish::Relu, global);
+        self.weights.global_workloads_weight.apply(
+            flat,
+            inputs,
+            Start::Outputs,
+            Finish::Relu,
+            global,
+        );
 
         self.heads.start(flat, global);
         let entities = [&work.workloads, &work.nodes, &work.nodes];
-        for ((weight, entities), picks) in
-            self.entity_weights.iter().zip(entities).zip(&batch.picks)
-        {
+        let RelationalWeights {
+            candidate_workload_weight,
+            candidate_source_weight,
+            candidate_destination_weight,
+            ..
+        } = &self.weights;
+        let by_entity =
+            [candidate_workload_weight, candidate_source_weight, candidate_destination_weight];
+        for ((weight, entities), picks) in by_entity.into_iter().zip(entities).zip(&batch.picks) {
             let inputs = Rows { data: entities, stride: h, index: Some(picks) };
             let hidden = &mut self.heads.hidden;
             weight.apply(flat, inputs, Start::Outputs, Finish::Linear, hidden);
@@ -264,7 +227,7 @@ impl Relational {
 
     pub fn backward(&mut self, flat: &[f32], slope: &[f32], gradient: &mut [f32]) {
         let (batch, work, widths) = (&self.batch, &mut self.work, &self.widths);
-        let h = self.node_encoder_bias.stride;
+        let h = self.weights.node_encoder_bias.stride;
         let zeroed = |delta: &mut Vec<f32>, length: usize| {
             delta.clear();
             delta.resize(length, 0.0);
@@ -274,7 +237,15 @@ impl Relational {
         zeroed(&mut work.delta_workloads, work.workloads.len());
         self.heads.backward(flat, slope, &work.global, &mut work.delta_global, gradient);
 
-        for (which, weight) in self.entity_weights.iter_mut().enumerate() {
+        let RelationalWeights {
+            candidate_workload_weight,
+            candidate_source_weight,
+            candidate_destination_weight,
+            ..
+        } = &mut self.weights;
+        let by_entity =
+            [candidate_workload_weight, candidate_source_weight, candidate_destination_weight];
+        for (which, weight) in by_entity.into_iter().enumerate() {
             let (entities, delta) = match which {
                 0 => (&work.workloads, &mut work.delta_workloads),
                 _ => (&work.nodes, &mut work.delta_nodes),
@@ -290,14 +261,24 @@ impl Relational {
 
         let delta = &mut work.delta_global;
         gate(delta, &work.global);
-        self.global_encoder_bias.gradient_of_bias(delta, gradient);
+        self.weights.global_encoder_bias.gradient_of_bias(delta, gradient);
         let globals = &batch.globals;
-        self.global_encoder_weight.gradient_of_weight(globals, widths.global, delta, gradient);
-        self.global_nodes_weight.gradient_of_weight(&work.mean_node, h, delta, gradient);
-        self.global_workloads_weight.gradient_of_weight(&work.mean_workload, h, delta, gradient);
+        self.weights.global_encoder_weight.gradient_of_weight(
+            globals,
+            widths.global,
+            delta,
+            gradient,
+        );
+        self.weights.global_nodes_weight.gradient_of_weight(&work.mean_node, h, delta, gradient);
+        self.weights.global_workloads_weight.gradient_of_weight(
+            &work.mean_workload,
+            h,
+            delta,
+            gradient,
+        );
         work.delta_mean.resize(delta.len(), 0.0);
-        self.global_nodes_weight.transpose(flat);
-        self.global_nodes_weight.apply_transposed(delta, Start::Zero, &mut work.delta_mean);
+        self.weights.global_nodes_weight.transpose(flat);
+        self.weights.global_nodes_weight.apply_transposed(delta, Start::Zero, &mut work.delta_mean);
         let per_state = batch.nodes_per_state;
         let means = work.delta_mean.chunks_exact(h);
         for (mean, rows) in means.zip(work.delta_nodes.chunks_exact_mut(per_state * h)) {
@@ -305,8 +286,12 @@ impl Relational {
                 add_scaled(row, 1.0 / per_state as f32, mean);
             }
         }
-        self.global_workloads_weight.transpose(flat);
-        self.global_workloads_weight.apply_transposed(delta, Start::Zero, &mut work.delta_mean);
+        self.weights.global_workloads_weight.transpose(flat);
+        self.weights.global_workloads_weight.apply_transposed(
+            delta,
+            Start::Zero,
+            &mut work.delta_mean,
+        );
         let per_state = batch.workloads_per_state;
         let means = work.delta_mean.chunks_exact(h);
         for (mean, rows) in means.zip(batch.workload_rows.chunks_exact(per_state)) {
@@ -318,9 +303,14 @@ impl Relational {
 
         let delta = &mut work.delta_nodes;
         gate(delta, &work.nodes);
-        self.node_encoder_bias.gradient_of_bias(delta, gradient);
-        self.node_encoder_weight.gradient_of_weight(&batch.nodes, widths.node, delta, gradient);
-        let pool = &mut self.node_pool_weight;
+        self.weights.node_encoder_bias.gradient_of_bias(delta, gradient);
+        self.weights.node_encoder_weight.gradient_of_weight(
+            &batch.nodes,
+            widths.node,
+            delta,
+            gradient,
+        );
+        let pool = &mut self.weights.node_pool_weight;
         pool.transpose(flat);
         if pools_first(work.workloads.len(), work.nodes.len()) {
             pool.gradient_of_weight(&work.pooled, h, delta, gradient);
@@ -345,9 +335,9 @@ impl Relational {
 
         let delta = &mut work.delta_workloads;
         gate(delta, &work.workloads);
-        self.workload_encoder_bias.gradient_of_bias(delta, gradient);
+        self.weights.workload_encoder_bias.gradient_of_bias(delta, gradient);
         let (features, width) = (&batch.workloads.features, widths.workload);
-        self.workload_encoder_weight.gradient_of_weight(features, width, delta, gradient);
+        self.weights.workload_encoder_weight.gradient_of_weight(features, width, delta, gradient);
     }
 }
 

@@ -24,18 +24,12 @@ pub(super) struct Slot {
 
 impl Slot {
     /// A slot for each parameter, in their order.
-    pub fn all(spec: &NetworkSpec) -> Vec<Self> {
+    pub fn all(spec: &NetworkSpec) -> std::vec::IntoIter<Self> {
         let mut at = 0;
-        spec.parameters()
-            .iter()
-            .map(|(name, shape)| {
-                // A bias, and a column that leads to the one output of a head, are single rows.
-                let column = ["advantage_weight", "value_out_weight", "linear_weight"]
-                    .contains(&name.as_str());
-                let (rows, columns) = match shape[..] {
-                    [rows, columns] if !column => (rows, columns),
-                    _ => (1, shape.iter().product()),
-                };
+        spec.layout()
+            .into_iter()
+            .map(|(_, shape)| {
+                let (rows, columns) = shape.kept();
                 let stride = padded(columns);
                 let ragged = if stride == columns { 0 } else { rows * stride };
                 let slot = Self {
@@ -50,7 +44,8 @@ impl Slot {
                 at += rows * columns;
                 slot
             })
-            .collect()
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// Takes fresh weights up. Call it before anything else is asked for.

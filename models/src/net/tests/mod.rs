@@ -323,21 +323,15 @@ fn parameters_and_storage_list_the_same_shapes() {
     for spec in size_free.map(|kind| spec(kind, 20, 3)).into_iter().chain([mlp]) {
         let mut network = Network::new(&spec);
         let stored: Vec<usize> = match &mut network {
-            Network::Relational(network) => network
-                .parameters_mut()
-                .iter()
-                .map(|p| p.data.len() / p.stride * p.columns)
-                .collect(),
-            Network::Candidate(network) => network
-                .parameters_mut()
-                .iter()
-                .map(|p| p.data.len() / p.stride * p.columns)
-                .collect(),
-            Network::Mlp(network) => network
-                .parameters_mut()
-                .iter()
-                .map(|p| p.data.len() / p.stride * p.columns)
-                .collect(),
+            Network::Relational(network) => {
+                network.parameters_mut().map(|p| p.data.len() / p.stride * p.columns).collect()
+            }
+            Network::Candidate(network) => {
+                network.parameters_mut().map(|p| p.data.len() / p.stride * p.columns).collect()
+            }
+            Network::Mlp(network) => {
+                network.parameters_mut().map(|p| p.data.len() / p.stride * p.columns).collect()
+            }
         };
         let listed: Vec<usize> =
             spec.parameters().iter().map(|(_, shape)| shape.iter().product()).collect();
