@@ -135,7 +135,7 @@ impl NetChange {
     pub(crate) fn new(space: &ObservationSpace) -> Self {
         let normalisation = space.normalisation.as_deref();
         let named = |name: &str| {
-            let feature = space.schema.candidate.iter().position(|f| f.name == name)?;
+            let feature = space.candidate_feature(name)?;
             let affine = normalisation.map_or(Affine::IDENTITY, |of| of.candidate[feature]);
             Some(Encoded { feature, affine })
         };

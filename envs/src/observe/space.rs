@@ -2,7 +2,7 @@
 
 use crate::lanes::LANES;
 use crate::observe::normalisation::Normalisation;
-use crate::observe::schema::ObservationSchema;
+use crate::observe::schema::{Feature, ObservationSchema};
 use std::sync::Arc;
 
 /// Sizes and schema of an environment's observations.
@@ -28,4 +28,31 @@ impl ObservationSpace {
     pub fn candidate_stride(&self) -> usize {
         (self.actions + LANES).next_multiple_of(LANES)
     }
+
+    /// Where a feature of this name is in a node's row; [`features`](crate::observe::features) says
+    /// what each means. `None` where the rules do not show it.
+    pub fn node_feature(&self, name: &str) -> Option<usize> {
+        position(&self.schema.node, name)
+    }
+
+    /// The same in a workload's row.
+    pub fn workload_feature(&self, name: &str) -> Option<usize> {
+        position(&self.schema.workload, name)
+    }
+
+    /// The same among those of the cluster.
+    pub fn global_feature(&self, name: &str) -> Option<usize> {
+        position(&self.schema.global, name)
+    }
+
+    /// The same for a candidate: the `f` of [`ObservationBuffer::candidate`].
+    ///
+    /// [`ObservationBuffer::candidate`]: crate::observe::ObservationBuffer::candidate
+    pub fn candidate_feature(&self, name: &str) -> Option<usize> {
+        position(&self.schema.candidate, name)
+    }
+}
+
+fn position(features: &[Feature], name: &str) -> Option<usize> {
+    features.iter().position(|feature| feature.name == name)
 }

@@ -1,6 +1,7 @@
 //! Runs that end badly, and runs that go on.
 
-use super::{edited, godwit, read, refuses, text, tiny_run};
+use super::{edited, read, text, tiny_run};
+use crate::{godwit, refuses};
 use predicates::prelude::*;
 use std::fs;
 use std::path::Path;

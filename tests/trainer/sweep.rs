@@ -1,14 +1,11 @@
 //! `godwit sweep`: bad files, the same outcome whatever the interruptions and threads, and runs
 //! that the other commands accept.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-use assert_cmd::Command;
+use crate::godwit;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 const SPACE: &str = r#"
 scenarios = ["founding-3x3"]
@@ -33,12 +30,6 @@ learner.learning_rate.from = { min = 1e-5, max = 1e-1, log = true }
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
-}
-
-fn godwit(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
-    command.args(args).timeout(Duration::from_secs(300));
-    command
 }
 
 fn space(folder: &Path, content: &str) -> PathBuf {

@@ -1,8 +1,6 @@
 //! The three forms of a network compute the same: the exported TorchScript module in libtorch and
 //! in Python, and the native forward pass.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
 use godwit::export::{self, Source};
 use godwit::networks::Parameters;
 use godwit_envs::env::Env;

@@ -1,15 +1,6 @@
 //! `godwit explain` as its users meet it.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-use assert_cmd::Command;
-use std::time::Duration;
-
-fn godwit(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
-    command.args(args).timeout(Duration::from_secs(300));
-    command
-}
+use crate::godwit;
 
 #[test]
 fn a_policy_and_a_baseline_are_asked_in_each_others_states() {

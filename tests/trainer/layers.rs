@@ -1,7 +1,5 @@
 //! The layers of the workspace: the world, the policies and the scorer never need libtorch.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
 use std::path::Path;
 use std::process::Command;
 

@@ -1,31 +1,11 @@
 //! `godwit tune-baselines` and `godwit evaluate --tuned` as their users meet them.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-use assert_cmd::Command;
+use crate::{godwit, refuses};
 use predicates::prelude::*;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-fn godwit(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
-    command.args(args).timeout(Duration::from_secs(300));
-    command
-}
-
-/// Exit code 2, nothing on standard output, and one line that says all of `parts`.
-fn refuses(args: &[&str], parts: &[&str]) {
-    let output = godwit(args).output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
-    assert!(output.stdout.is_empty(), "{args:?}");
-    assert!(text.starts_with("error: ") && text.lines().count() == 1, "{args:?}: {text}");
-    for part in parts {
-        assert!(text.contains(part), "{args:?}: expected {part:?} in {text}");
-    }
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

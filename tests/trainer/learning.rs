@@ -1,7 +1,5 @@
 //! Learning, proved on worlds whose Q-values are known, each with a control that must miss them.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
 use godwit::config::TrainConfig;
 use godwit::config::schedule::Schedule;
 use godwit::networks::spec::network_spec;

@@ -1,35 +1,14 @@
 //! The `godwit` program as its users meet it: exit codes, one-line messages, the whole way from
 //! training to a verified artifact.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-use assert_cmd::Command;
+use crate::{godwit, refuses};
 use godwit_models::artifact::Artifact;
 use predicates::prelude::*;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-#[path = "cli/training.rs"]
 mod training;
-
-fn godwit(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
-    command.args(args).timeout(Duration::from_secs(300));
-    command
-}
-
-/// Exit code 2, nothing on standard output, and one line that says all of `parts`.
-fn refuses(args: &[&str], parts: &[&str]) {
-    let output = godwit(args).output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
-    assert!(output.stdout.is_empty(), "{args:?}");
-    assert!(text.starts_with("error: ") && text.lines().count() == 1, "{args:?}: {text}");
-    for part in parts {
-        assert!(text.contains(part), "{args:?}: expected {part:?} in {text}");
-    }
-}
 
 /// libtorch pads the entries of an archive by the length of its name, and some paddings look like
 /// the beginning of an archive within the archive.
