@@ -1,17 +1,14 @@
 //! Another artifact takes over while the service runs, or is refused.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use godwit_models::net::Architecture;
 use serde_json::Value;
-use support::service::{Service, eventually};
-use support::{Fixture, write_artifact, write_artifact_with};
+
+use crate::support::service::{Service, eventually};
+use crate::support::{Fixture, write_artifact, write_artifact_with};
 
 /// Puts another artifact in the place of the fixture's, as an exporter does: in one step.
 fn replace(fixture: &Fixture, bonus: f32) {

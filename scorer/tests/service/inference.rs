@@ -1,14 +1,11 @@
 //! The Open Inference Protocol: versions, errors, and elements of tensors as bytes.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use godwit_models::artifact::Artifact;
 use serde_json::{Value, json};
-use support::Fixture;
-use support::samples::golden_request;
-use support::service::{Answer, Service};
+
+use crate::support::Fixture;
+use crate::support::samples::golden_request;
+use crate::support::service::{Answer, Service};
 
 const LENGTH: &str = "inference-header-content-length";
 const INFER: &str = "/v2/models/policy/infer";

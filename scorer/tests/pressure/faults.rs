@@ -4,9 +4,6 @@
 //! tries more documents than the few hundred that fit a test run, and prints what it came to.
 
 #![cfg(target_os = "linux")] // what a process takes of memory is read from /proc
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,12 +22,13 @@ use godwit_models::policy::Policy;
 use godwit_models::pretrained::pretrained;
 use godwit_models::shell::{Memory, Shell, ShellRules, broken};
 use serde_json::{Value, json};
-use support::client::{Client, start_of};
-use support::greedy::greedy_bodies;
-use support::mutate::Mutator;
-use support::samples::{full_snapshot, golden_request, reassignment_snapshot, snapshot};
-use support::service::Service;
-use support::{Fixture, scorer};
+
+use crate::support::client::{Client, start_of};
+use crate::support::greedy::greedy_bodies;
+use crate::support::mutate::Mutator;
+use crate::support::samples::{full_snapshot, golden_request, reassignment_snapshot, snapshot};
+use crate::support::service::Service;
+use crate::support::{Fixture, scorer};
 
 /// Longest time for one document, on a slow machine that has other things to do.
 const LONGEST: Duration = Duration::from_secs(5);

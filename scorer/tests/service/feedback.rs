@@ -1,16 +1,14 @@
 //! Who plans where the policy cannot be relied on, and what is learned from what came out.
 
 #![cfg(unix)] // signals
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::cell::Cell;
 use std::fs;
 
 use serde_json::{Value, json};
-use support::service::Service;
-use support::{Fixture, scorer};
+
+use crate::support::service::Service;
+use crate::support::{Fixture, scorer};
 
 const BASELINE: &[&str] = &["--fallback", "best-single-move"];
 

@@ -1,17 +1,15 @@
 //! Who is let in: tokens that read or write, names of the service, files with secrets.
 
 #![cfg(unix)] // the permissions of secret files
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use serde_json::json;
-use support::Fixture;
-use support::service::{Answer, Service, command, rest};
+
+use crate::support::Fixture;
+use crate::support::service::{Answer, Service, command, rest};
 
 const WRITE: &str = "write-t0ken-of-26-letters!";
 const READ: &str = "read-t0ken-of-25-letters!";

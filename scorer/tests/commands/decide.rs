@@ -1,13 +1,10 @@
 //! Snapshots in, plans out.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use godwit_models::net::Architecture;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use support::{Fixture, scorer, write_artifact, write_snapshot};
+
+use crate::support::{Fixture, scorer, write_artifact, write_snapshot};
 
 fn output(command: &mut assert_cmd::Command) -> Value {
     let output = command.assert().success().get_output().stdout.clone();

@@ -1,9 +1,6 @@
 //! What is remembered of earlier plans survives the process, and counts as the rules say.
 
 #![cfg(unix)] // signals
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +12,9 @@ use std::time::Duration;
 
 use godwit_models::net::Architecture;
 use serde_json::{Value, json};
-use support::service::{Service, command, eventually};
-use support::{Fixture, scorer, write_artifact};
+
+use crate::support::service::{Service, command, eventually};
+use crate::support::{Fixture, scorer, write_artifact};
 
 fn snapshot(fixture: &Fixture, tick: u64) -> Value {
     let mut snapshot: Value =

@@ -1,9 +1,6 @@
 //! What one client asks for is in no other's way.
 
 #![cfg(target_os = "linux")] // where every address of 127.0.0.0/8 is this machine
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,9 +10,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::Fixture;
-use support::greedy::greedy_bodies;
-use support::service::{PATIENCE, Service, command, eventually, rest};
+use crate::support::Fixture;
+use crate::support::greedy::greedy_bodies;
+use crate::support::service::{PATIENCE, Service, command, eventually, rest};
 
 const HEALTH: &str = "GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 

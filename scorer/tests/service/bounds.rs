@@ -1,9 +1,6 @@
 //! What clients can make the service hold: names, kept answers, the decision log.
 
 #![cfg(unix)] // signals
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +8,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use support::Fixture;
-use support::service::{Service, eventually};
+
+use crate::support::Fixture;
+use crate::support::service::{Service, eventually};
 
 #[test]
 fn long_names_are_refused_by_field_and_length_and_not_repeated() {

@@ -1,14 +1,11 @@
 //! The operator's limits, through the commands and the service.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::{Value, json};
-use support::service::Service;
-use support::{Fixture, scorer};
+
+use crate::support::service::Service;
+use crate::support::{Fixture, scorer};
 
 /// A fixture with a snapshot at tick 100, taken now, and these limits.
 fn fixture(limits: &str) -> Fixture {

@@ -1,9 +1,6 @@
 //! Who is let in, what is refused, and how the service ends.
 
 #![cfg(unix)] // signals, and the permissions of token files
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::Fixture;
-use support::service::{Service, command, eventually, rest};
+use crate::support::Fixture;
+use crate::support::service::{Service, command, eventually, rest};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 

@@ -2,9 +2,6 @@
 //! follows a halt, and the same question has one answer.
 
 #![cfg(unix)] // signals
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,8 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::service::{Service, eventually, rest};
-use support::{Fixture, scorer};
+
+use crate::support::service::{Service, eventually, rest};
+use crate::support::{Fixture, scorer};
 
 /// Plans that take long enough to come in each other's way.
 const SLOW: &[&str] = &["--best-of", "100"];

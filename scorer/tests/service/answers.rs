@@ -1,18 +1,15 @@
 //! What the service answers.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use std::io::Write;
 
 use godwit_models::artifact::Artifact;
 use godwit_models::net::Architecture;
 use godwit_models::pretrained::pretrained;
 use serde_json::{Value, json};
-use support::samples::golden_request;
-use support::service::{Service, eventually, rest};
-use support::{Fixture, write_artifact};
+
+use crate::support::samples::golden_request;
+use crate::support::service::{Service, eventually, rest};
+use crate::support::{Fixture, write_artifact};
 
 /// What `decide` prints for the fixture's snapshot.
 fn printed(fixture: &Fixture, arguments: &[&str]) -> Value {

@@ -1,16 +1,12 @@
 //! Clients that take their time are cut off, and are in nobody's way.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::Fixture;
-use support::service::{PATIENCE, Service, eventually, rest};
+use crate::support::Fixture;
+use crate::support::service::{PATIENCE, Service, eventually, rest};
 
 #[test]
 fn slow_clients_are_cut_off() {

@@ -1,9 +1,6 @@
 //! Decisions are put down, survive what happens to processes and disks, and are made again.
 
 #![cfg(unix)] // signals, and limits on the size of files
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use godwit_models::net::Architecture;
 use serde_json::{Value, json};
-use support::service::{Service, command, eventually};
-use support::{Fixture, scorer, write_artifact_with};
+
+use crate::support::service::{Service, command, eventually};
+use crate::support::{Fixture, scorer, write_artifact_with};
 
 /// Folder of the fixture's decision log.
 fn folder(fixture: &Fixture) -> PathBuf {

@@ -1,14 +1,11 @@
 //! Whatever is wrong with the input is one line on standard error, and exit code 2.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use std::path::Path;
 
 use godwit_envs::scenario::Scenario;
 use godwit_models::net::Architecture;
-use support::{Fixture, scorer, write_artifact, write_snapshot};
+
+use crate::support::{Fixture, scorer, write_artifact, write_snapshot};
 
 /// Runs `decide`, which must refuse; gives the message behind `error: `.
 fn refusal(fixture: &Fixture, model: &Path, snapshot: &Path) -> String {

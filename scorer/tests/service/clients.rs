@@ -1,17 +1,14 @@
 //! Other programs' clients and checkers, where they are there (`scripts/setup_clients.py`).
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use godwit_models::artifact::Artifact;
 use serde_json::Value;
-use support::Fixture;
-use support::samples::golden_request;
-use support::service::Service;
+
+use crate::support::Fixture;
+use crate::support::samples::golden_request;
+use crate::support::service::Service;
 
 /// Runs a script of `tests/python` with the first python3 that imports what it needs; `None`, with
 /// the reason on standard error, where none does.

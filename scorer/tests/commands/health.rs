@@ -1,12 +1,9 @@
 //! Nodes that close, rules that are broken already and odd input: what the answer does and says.
 
-#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
-mod support;
-
 use serde_json::{Value, json};
-use support::service::Service;
-use support::{Fixture, scorer};
+
+use crate::support::service::Service;
+use crate::support::{Fixture, scorer};
 
 /// A cluster of `quickstart`'s resources: nodes `a`, `b` and `c` of 32 cores and 128 GiB.
 fn cluster(workloads: Value, change: impl FnOnce(&mut Value)) -> Value {
