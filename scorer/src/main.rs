@@ -2,7 +2,8 @@
 //!
 //! One program with six commands: `decide` and `stream` read snapshots and print plans, `serve`
 //! answers over HTTP, `replay` makes logged decisions again, `inspect` and `schema` say what there is
-//! to know before. All of them decide through `deciding`, so that they decide the same.
+//! to know before. Whatever decides does so through `deciding`: the same snapshot gets the same plan from
+//! each command.
 //!
 //! # Layout
 //! Each takes from those above it in this list, never from those below:

@@ -1,4 +1,4 @@
-//! Files that are written to after someone has removed them.
+//! Files that someone has removed while they are written to.
 
 use std::fs::File;
 

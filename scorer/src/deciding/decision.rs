@@ -1,10 +1,11 @@
 //! What is told about a decision: the document that `decide`, `stream` and `serve` give.
 
+use std::time::Instant;
+
 use godwit_models::plan::{Plan, StopReason};
 use godwit_models::shell::{LeftOut, Refusal, Stays};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::time::Instant;
 
 use super::case::Case;
 use super::engine::{Engine, EngineError, PlanLimits, Planned};

@@ -1,6 +1,8 @@
 //! What looks wrong about a snapshot or the limits, or keeps a plan from seeing it: told with every
 //! answer, as nothing else would tell of it.
 
+use std::collections::HashSet;
+
 use godwit_envs::cluster::Health;
 use godwit_envs::objective::{LEVEL_TERMS, Term};
 use godwit_envs::outlook::fits;
@@ -10,7 +12,6 @@ use godwit_models::plan::{Plan, StopReason};
 use godwit_models::shell::ShellRules;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::HashSet;
 
 use super::violations::MOST_LISTED;
 

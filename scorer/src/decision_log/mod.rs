@@ -1,7 +1,8 @@
 //! The decision log: files of JSON lines in a folder, enough of each decision to make it again.
 //!
-//! Records go through a bounded queue to one thread, which alone touches the files. Only `record`
-//! knows how lines read, only `files` how they reach the disk, and only `reader` what a torn one is.
+//! Records go through a bounded queue to one thread, which alone touches the files (`writer`). Only
+//! `record` knows how lines read, only `files` how they reach the disk, and only `reader` what a torn
+//! one is.
 
 mod files;
 mod reader;

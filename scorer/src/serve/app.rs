@@ -10,7 +10,7 @@ use axum::body::{Body, HttpBody};
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, timeout_at};
 
-use super::metrics::Metrics;
+use super::metrics::{self, Metrics};
 use super::settings::Settings;
 use crate::deciding::loaded::Loaded;
 use crate::decision_log::{DecisionLog, Event};
@@ -20,7 +20,6 @@ use crate::serve::bodies::request_body::read;
 use crate::serve::leaving::caller::{Caller, Waiting};
 use crate::serve::leaving::desk::Desk;
 use crate::serve::leaving::recent_decisions::History;
-use crate::serve::metrics;
 use crate::serve::model::live_model::LiveModel;
 use crate::serve::model::takeover::ReloadError;
 use crate::serve::workers::admission::Admission;

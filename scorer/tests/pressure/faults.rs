@@ -1,6 +1,6 @@
 //! Whatever is damaged is refused: nothing damaged is loaded, panics, or takes long.
 //!
-//! `GODWIT_FAULT_CASES=100000 cargo test --release -p godwit-scorer --test faults -- --nocapture`
+//! `GODWIT_FAULT_CASES=100000 cargo test --release -p godwit-scorer --test pressure faults -- --nocapture`
 //! tries more documents than the few hundred that fit a test run, and prints what it came to.
 
 #![cfg(target_os = "linux")] // what a process takes of memory is read from /proc

@@ -1,4 +1,4 @@
-//! What operators ask for: halt, resume, the artifact, health, metrics, the interface itself.
+//! What operators ask for: halt, resume, the artifact, health, metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

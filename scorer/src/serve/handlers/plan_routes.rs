@@ -1,5 +1,4 @@
-//! `/v1/decide`, `/v1/plan` and `/v1/decisions/{id}`: a snapshot in, a plan out, and what was
-//! decided before.
+//! `/v1/decide` and `/v1/plan`: a snapshot in, a plan out.
 
 use axum::Extension;
 use axum::body::Body;

@@ -1,11 +1,10 @@
 //! Who plans: the policy; in shadow mode the baseline next to it; and the fallback where the policy
 //! cannot be relied on.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use godwit_models::plan::StopReason;
 use godwit_models::policy::Policy;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::question::{Question, put_down};
 use crate::cli::serve_args::Choice;

@@ -1,4 +1,4 @@
-//! The Open Inference Protocol (`/v2`): the bare network, for those who bring their own features.
+//! What the routes of the Open Inference Protocol do.
 
 use axum::Extension;
 use axum::body::Body;

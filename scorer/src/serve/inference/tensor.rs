@@ -1,4 +1,4 @@
-//! Tensors of the Open Inference Protocol as the network's observation, and back.
+//! Tensors of the Open Inference Protocol, with and without their elements.
 
 use axum::http::StatusCode;
 use bytes::Bytes;

@@ -1,4 +1,8 @@
 //! What the service counts and measures, as Prometheus reads it.
+//!
+//! `families` holds all metrics, `labels` what tells their values apart, `registration` their names
+//! and help texts, and `recording` says when each is counted. `process_figures` are those that every
+//! program has.
 
 pub mod families;
 mod labels;
