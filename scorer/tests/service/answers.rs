@@ -2,14 +2,10 @@
 
 use std::io::Write;
 
-use godwit_models::artifact::Artifact;
-use godwit_models::net::Architecture;
-use godwit_models::pretrained::pretrained;
 use serde_json::{Value, json};
 
-use crate::support::samples::golden_request;
+use crate::support::Fixture;
 use crate::support::service::{Service, eventually, rest};
-use crate::support::{Fixture, write_artifact};
 
 /// What `decide` prints for the fixture's snapshot.
 fn printed(fixture: &Fixture, arguments: &[&str]) -> Value {
@@ -347,85 +343,6 @@ fn the_interface_describes_itself() {
     for (schema, field) in [("ServedDecision", "plan"), ("Snapshot", "nodes")] {
         assert!(schemas[schema]["properties"][field].is_object(), "{schema}");
     }
-}
-
-#[test]
-fn inference_gives_the_golden_values() {
-    let fixture = Fixture::new("founding-3x3");
-    for architecture in [Architecture::Relational, Architecture::Mlp] {
-        write_artifact(&fixture.model(), &fixture.scenario, architecture, |_| {});
-        let service = Service::start(&fixture, &[]);
-        let artifact = Artifact::open(&fixture.model()).unwrap();
-        let answer = service.post("/v2/models/policy/infer", golden_request(&artifact).to_string());
-        let answer = answer.ok();
-        assert_eq!(answer["id"], "mine");
-        assert_eq!(answer["model_version"], artifact.sha256);
-        let [q, action] = [0, 1].map(|i| &answer["outputs"][i]);
-        assert_eq!((&q["name"], &action["name"]), (&json!("q"), &json!("action")));
-        let golden = &artifact.golden[0].q;
-        assert_eq!(q["shape"], json!([1, golden.len()]));
-        for (got, golden) in q["data"].as_array().unwrap().iter().zip(golden) {
-            assert_eq!(got.as_f64().unwrap() as f32, golden.max(f32::MIN));
-        }
-        let best = golden.iter().copied().fold(f32::MIN, f32::max);
-        let first_best = golden.iter().position(|q| *q == best).unwrap();
-        assert_eq!(action["data"], json!([first_best]));
-        let metadata = service.get("/v2/models/policy").ok();
-        let names: Vec<&Value> =
-            metadata["inputs"].as_array().unwrap().iter().map(|input| &input["name"]).collect();
-        assert_eq!(names.len(), 9);
-        assert_eq!(metadata["versions"], json!([artifact.sha256]));
-    }
-}
-
-#[test]
-fn tensors_that_do_not_fit_are_refused() {
-    let fixture = Fixture::new("founding-3x3");
-    let service = Service::start(&fixture, &[]);
-    let good = golden_request(&Artifact::open(&fixture.model()).unwrap());
-    let refusal = |change: &dyn Fn(&mut Value)| {
-        let mut request = good.clone();
-        change(&mut request);
-        let answer = service.post("/v2/models/policy/infer", request.to_string());
-        assert_eq!(answer.error(), (400, "invalid_tensor".to_owned()));
-        answer.message()
-    };
-    type Change<'a> = &'a dyn Fn(&mut Value);
-    let cases: [(Change, &str); 11] = [
-        (&|r: &mut Value| r["inputs"][2] = r["inputs"][1].clone(), "workloads: expected one"),
-        (&|r: &mut Value| r["inputs"][0]["name"] = "node".into(), "node: expected none"),
-        (&|r: &mut Value| r["inputs"][0]["datatype"] = "FP64".into(), "expected FP32, got FP64"),
-        (&|r: &mut Value| r["inputs"][0]["shape"][0] = 2.into(), "nodes: expected shape [1, -1"),
-        (&|r: &mut Value| r["inputs"][1]["data"] = json!([0.5]), "got 1"),
-        (&|r: &mut Value| r["inputs"][2]["data"][0] = "a".into(), "a finite number"),
-        (&|r: &mut Value| r["inputs"][2]["data"][0] = 1e300.into(), "a finite number"),
-        (
-            &|r: &mut Value| r["inputs"][4]["data"].as_array_mut().unwrap().fill(99.into()),
-            "below 3, got 99",
-        ),
-        (&|r: &mut Value| r["inputs"][7]["data"][0] = (-2).into(), "placement: expected -1"),
-        (&|r: &mut Value| r["inputs"][8]["data"][0] = false.into(), "mask: expected candidate 0"),
-        (&|r: &mut Value| r["inputs"][8]["data"][1] = 1.into(), "true or false"),
-    ];
-    for (change, expected) in cases {
-        let message = refusal(change);
-        assert!(message.contains(expected), "{expected} in {message}");
-    }
-}
-
-#[test]
-fn inputs_that_overflow_the_network_are_refused() {
-    let fixture = Fixture::new("founding-3x3");
-    std::fs::write(fixture.model(), pretrained("founding-3x3").unwrap()).unwrap();
-    let service = Service::start(&fixture, &[]);
-    let mut request = golden_request(&Artifact::open(&fixture.model()).unwrap());
-    for tensor in request["inputs"].as_array_mut().unwrap().iter_mut().skip(1).take(3) {
-        tensor["data"].as_array_mut().unwrap().fill(3e38.into());
-    }
-    let answer = service.post("/v2/models/policy/infer", request.to_string());
-    assert_eq!(answer.error(), (400, "invalid_tensor".to_owned()));
-    let message = answer.message();
-    assert!(message.contains("a finite value"), "{message}");
 }
 
 #[test]
