@@ -1,4 +1,5 @@
-//! What the program answers and does: command by command, and what the service is asked for.
+//! What the program answers and does, command by command and route by route, and how its sources
+//! are laid out.
 //!
 //! `cargo test -p godwit-scorer --test program service::reload` runs one part.
 
@@ -11,6 +12,10 @@ mod commands {
     mod decide;
     mod health;
     mod operator_limits;
+}
+
+mod sources {
+    mod layout;
 }
 
 mod service {

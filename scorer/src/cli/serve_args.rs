@@ -116,6 +116,8 @@ pub struct AccessArgs {
     /// Without a token, also answer requests that are sent to this name (header host), as a proxy on
     /// this machine sends it; else only localhost, 127.0.0.0/8 and [::1] are answered. May be given
     /// several times
+    // The text is the help, too, where an escaped bracket would be seen.
+    #[allow(rustdoc::broken_intra_doc_links)]
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub allow_host: Vec<String>,
     /// The service's certificate and those that it is signed with, PEM
