@@ -1,22 +1,32 @@
 //! godwit-scorer: live migration decisions from cluster snapshots, without libtorch.
+//!
+//! One program with six commands: `decide` and `stream` read snapshots and print plans, `serve`
+//! answers over HTTP, `replay` makes logged decisions again, `inspect` and `schema` say what there is
+//! to know before. Whatever decides does so through `deciding`: the same snapshot gets the same plan from
+//! each command.
+//!
+//! # Layout
+//! Each takes from those above it in this list, never from those below:
+//!
+//! - `cli`: the command line and its help
+//! - `removed_file`: notices that a file was removed while it is written to
+//! - `state_journal`: what is remembered of earlier plans, on disk
+//! - `deciding`: from a snapshot to a decision, within the operator's limits
+//! - `outcomes`: what became of plans, and how the policy stands by that
+//! - `decision_log`: records of decisions, enough of each to make it again
+//! - `stderr_log`: log lines on standard error
+//! - `serve`: the service, which describes its own layout
+//! - `commands`: every other command
 
-mod answers;
 mod cli;
-mod counted;
-mod decide;
-mod decision;
+mod commands;
+mod deciding;
 mod decision_log;
-mod engine;
-mod findings;
-mod inspect;
-mod journal;
-mod lines;
-mod problem;
-mod replay;
-mod safety;
+mod outcomes;
+mod removed_file;
 mod serve;
-mod violations;
-mod warnings;
+mod state_journal;
+mod stderr_log;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -26,11 +36,12 @@ use godwit_envs::input::InputError;
 use godwit_models::artifact::ArtifactError;
 
 use cli::{Cli, Command};
+use commands::replay_log::ReplayError;
+use commands::{decide_stream, inspect, replay_log};
+use deciding::engine::EngineError;
 use decision_log::LogError;
-use engine::EngineError;
-use journal::JournalError;
-use replay::ReplayError;
-use serve::SettingsError;
+use serve::settings::settings_error::SettingsError;
+use state_journal::JournalError;
 
 /// A request makes and drops some thousand small things, many on another thread than they were made.
 #[global_allocator]
@@ -38,10 +49,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Decide(args) => decide::decide(&args),
-        Command::Stream(args) => decide::stream(&args),
+        Command::Decide(args) => decide_stream::decide(&args),
+        Command::Stream(args) => decide_stream::stream(&args),
         Command::Serve(args) => serve::serve(&args),
-        Command::Replay(args) => replay::replay(&args),
+        Command::Replay(args) => replay_log::replay(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Schema(args) => inspect::schema(args.format),
     };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::reader::{log_files, number_of};
 use super::record::Limits;
+use crate::removed_file::is_gone;
 
 /// File whose lock keeps a second writer out of the folder.
 const LOCK: &str = "lock";
@@ -296,13 +297,4 @@ impl Current {
         self.dirty = false;
         self.file.sync_data()
     }
-}
-
-/// Whether the file has been removed, perhaps with its folder.
-pub fn is_gone(file: &File) -> bool {
-    #[cfg(unix)]
-    let gone = file.metadata().is_ok_and(|file| std::os::unix::fs::MetadataExt::nlink(&file) == 0);
-    #[cfg(not(unix))]
-    let gone = file.metadata().is_err();
-    gone
 }

@@ -9,9 +9,10 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::decision::ArtifactName;
-use crate::safety::Moment;
-use crate::serve::{Evaluation, Standing};
+use crate::deciding::loaded::ArtifactName;
+use crate::deciding::safety::Moment;
+use crate::outcomes::drift::Standing;
+use crate::outcomes::evaluation::Evaluation;
 
 /// Name and version of the format.
 pub const FORMAT: &str = "godwit-decision-log/1";

@@ -10,20 +10,20 @@ use axum::body::{Body, HttpBody};
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, timeout_at};
 
-use super::admission::Admission;
-use super::body::read;
-use super::caller::{Caller, Waiting};
-use super::desk::Desk;
-use super::drift::Drift;
-use super::error::ApiError;
-use super::history::History;
-use super::metrics::Metrics;
-use super::model::LiveModel;
-use super::pool::{Planners, Pool, Worker};
-use super::reload::ReloadError;
+use super::metrics::{self, Metrics};
 use super::settings::Settings;
+use crate::deciding::loaded::Loaded;
 use crate::decision_log::{DecisionLog, Event};
-use crate::engine::Loaded;
+use crate::outcomes::drift::Drift;
+use crate::serve::bodies::api_error::ApiError;
+use crate::serve::bodies::request_body::read;
+use crate::serve::leaving::caller::{Caller, Waiting};
+use crate::serve::leaving::desk::Desk;
+use crate::serve::leaving::recent_decisions::History;
+use crate::serve::model::live_model::LiveModel;
+use crate::serve::model::takeover::ReloadError;
+use crate::serve::workers::admission::Admission;
+use crate::serve::workers::pool::{Planners, Pool, Worker};
 
 /// What all requests share.
 pub struct App {
@@ -70,7 +70,7 @@ impl App {
     /// When the system has no room for their threads.
     pub fn start(mut settings: Settings, model: Arc<LiveModel>) -> io::Result<Self> {
         let fallback = settings.fallback.name.as_str();
-        let metrics = Metrics::new(settings.mode, fallback, settings.state_lost.clone());
+        let metrics = metrics::start(settings.mode, fallback, settings.state_lost.clone());
         let metrics = Arc::new(metrics);
         metrics.model(&model.current());
         let halted = settings.safety.was_halted();
@@ -204,30 +204,5 @@ impl Ids {
     /// A new name.
     pub fn next(&self) -> String {
         format!("{:08x}-{:x}", self.start, self.next.fetch_add(1, Relaxed))
-    }
-}
-
-#[cfg(test)]
-pub mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-
-    /// A service that listens nowhere, with these arguments and a model of its own.
-    pub fn app(arguments: &str) -> Shared {
-        let cli = format!("godwit-scorer serve --model founding-3x3 --workers 1 {arguments}");
-        let Command::Serve(args) = Cli::parse_from(cli.split_whitespace()).command else {
-            panic!("no serve")
-        };
-        let settings = Settings::new(&args).unwrap();
-        let model = LiveModel::open(settings.model.clone(), false).unwrap();
-        Arc::new(App::start(settings, Arc::new(model)).unwrap())
-    }
-
-    /// A request that comes now.
-    pub fn arrival(app: &App) -> Arrival {
-        let at = Instant::now();
-        Arrival { id: "test".to_owned(), at, until: at + app.settings.bounds.request_timeout }
     }
 }

@@ -1,44 +1,36 @@
 //! `serve`: decisions over HTTP.
 //!
 //! One process serves one artifact. Requests arrive on a few asynchronous threads, which refuse,
-//! count and halt; decisions are made on threads of their own (`pool`), and leave one at a time
-//! (`desk`). Nothing is kept on disk but the decision log and what is remembered of earlier plans, if
-//! that is asked for.
+//! count and halt; decisions are made on threads of their own (`workers`), and leave one at a time
+//! (`leaving`). Nothing is kept on disk but the decision log and what is remembered of earlier plans,
+//! if that is asked for.
+//!
+//! # Layout
+//! Each folder takes from those above it in this list, never from those below:
+//!
+//! - `settings`: the arguments, checked; tokens and keys from their files
+//! - `model`: the artifact that decides now, and how another one takes its place
+//! - `bodies`: bodies of requests, and of answers that are errors
+//! - `metrics`: what is counted and measured
+//! - `workers`: the threads that decide, and which requests may have one
+//! - `leaving`: how plans leave, and which are remembered
+//! - `app`: what all requests share
+//! - `handlers`: what each route of `/v1` does, and those of operators
+//! - `inference`: what each route of `/v2` does, the Open Inference Protocol
+//! - `http`: the table of routes, what every request passes, and the connections they come on
 
-mod access;
-mod admission;
 mod app;
-mod auth;
-mod binary;
-mod body;
-mod caller;
-mod control;
-mod decisions;
-mod desk;
-mod drift;
-mod elements;
-mod error;
-mod feedback;
-mod gate;
-mod history;
+mod bodies;
+mod handlers;
+mod http;
 mod inference;
-mod listener;
-mod logging;
+mod leaving;
 mod metrics;
 mod model;
-mod openapi;
-mod patience;
-mod places;
-mod planning;
-mod pool;
-mod process;
-mod queue;
-mod reload;
-mod routes;
-mod secret;
-mod settings;
-mod simulate;
-mod tensors;
+pub mod settings;
+#[cfg(test)]
+mod test_app;
+mod workers;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -48,24 +40,20 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::cli::ServeArgs;
+use crate::cli::serve_args::ServeArgs;
 use crate::decision_log::{Event, Start};
+use crate::stderr_log;
 use app::{App, Shared};
-use model::LiveModel;
+use http::{listener, router};
+use model::live_model::LiveModel;
 use settings::Settings;
-
-pub use access::host_name;
-pub use drift::Standing;
-pub use feedback::Evaluation;
-pub use logging::log_errors;
-pub use settings::SettingsError;
 
 /// How often the artifact's file is looked at.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// `godwit-scorer serve`.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    logging::start(&args.log);
+    stderr_log::start(&args.log);
     let settings = Settings::new(args)?;
     let model = Arc::new(LiveModel::open(settings.model.clone(), settings.allow_other_rules)?);
     let app = Arc::new(App::start(settings, model).context("cannot start the workers")?);
@@ -98,7 +86,7 @@ async fn run(app: Shared) -> anyhow::Result<()> {
         artifact: app.model.current().name.clone(),
     }));
     let watch = tokio::spawn(watch(Arc::clone(&app)));
-    listener::listen(Arc::clone(&app), routes::router(&app), listener, signals).await;
+    listener::listen(Arc::clone(&app), router::router(&app), listener, signals).await;
     watch.abort();
     if let Some(log) = &app.log {
         log.close();

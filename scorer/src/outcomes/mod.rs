@@ -1,0 +1,4 @@
+//! What became of plans that were carried out, and how the policy stands by that.
+
+pub mod drift;
+pub mod evaluation;

@@ -1,0 +1,277 @@
+//! `/v1/feedback`: what came out of a plan, against what it predicted.
+//!
+//! Demand changes while migrations run, so that the objective before and after says little about
+//! them. What a move has gained is worked out on the cluster as it is afterwards: the objective with
+//! the move undone, minus the objective as it is.
+
+use std::collections::HashMap;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use godwit_envs::input::parse_json;
+use godwit_envs::scenario::Mode::{Online, Rebalance};
+use godwit_envs::snapshot::Snapshot;
+use godwit_envs::state::ClusterState;
+use godwit_models::plan::{Plan, PlannedMove};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::recall::not_kept;
+use crate::decision_log::{Event, POLICY};
+use crate::outcomes::drift::Outcome;
+use crate::outcomes::evaluation::{Evaluation, Measured, MoveStatus};
+use crate::serve::app::{App, Arrival, Shared};
+use crate::serve::bodies::api_error::{ApiError, json};
+use crate::serve::bodies::request_body::{check_size, text};
+use crate::serve::settings::roles::Mode;
+use crate::serve::workers::pool::Worker;
+
+/// What was carried out, and how the cluster is since.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    /// The decision.
+    pub id: String,
+    /// The cluster once the moves that were carried out are complete.
+    pub snapshot: Snapshot,
+    /// The moves that were begun or given up, and what became of them; left out, those were carried
+    /// out whose workload is where the plan wanted it.
+    #[schemars(with = "Vec<ExecutedMove>")]
+    pub executed: Option<Vec<ExecutedMove>>,
+}
+
+/// Longest reason, bytes.
+const LONGEST_REASON: usize = 1_000;
+
+/// A move, and what became of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutedMove {
+    /// Position in the plan, from 0.
+    pub at: usize,
+    /// What became of it; left out, it was carried out.
+    #[serde(default)]
+    pub status: MoveStatus,
+    /// Why, in the words of whoever carried it out; kept in the decision log. At most 1,000 bytes.
+    #[schemars(with = "String")]
+    pub reason: Option<String>,
+    /// Length of the transfer, seconds.
+    #[schemars(with = "f32")]
+    pub transfer_s: Option<f32>,
+    /// Time in which the workload did not run, seconds.
+    #[schemars(with = "f32")]
+    pub downtime_s: Option<f32>,
+}
+
+/// What is needed of an answer to evaluate it.
+#[derive(Deserialize)]
+struct Decided {
+    planner: String,
+    artifact: Artifact,
+    mode: String,
+    tick: Option<u64>,
+    plan: Plan,
+    #[serde(default)]
+    returning: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    sha256: String,
+}
+
+/// `POST /v1/feedback`.
+pub async fn feedback(
+    State(app): State<Shared>,
+    Extension(arrival): Extension<Arrival>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    app.work(&arrival, body, evaluate).await
+}
+
+fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, ApiError> {
+    let refuse = |error| ApiError::input(&error, body);
+    let Feedback { id, snapshot, executed } = parse_json(text(body)?, "body").map_err(refuse)?;
+    let document = app.history.find(&id).map_err(|missing| not_kept(app, missing))?;
+    let decided: Decided = serde_json::from_slice(&document).map_err(|_| ApiError::internal())?;
+    check_size(&snapshot, &app.settings.bounds, "body.snapshot")?;
+    snapshot.validate("body.snapshot").map_err(refuse)?;
+    let case = worker.engine.case(snapshot, "body.snapshot");
+    let case = case.map_err(|error| ApiError::engine(&error, body))?;
+    let Decided { planner, artifact, mode, tick, plan, returning } = decided;
+    let fates = fates(plan.moves.len(), executed.as_deref())?;
+    let made: Vec<bool> = fates.iter().map(|fate| *fate == Some(MoveStatus::Done)).collect();
+    let undone = undone(&case.state, &plan.moves, &made);
+    // Only now: whoever sent something else may try again.
+    if !app.history.evaluate(&id) {
+        let message = format!("id: expected a decision that was not evaluated yet, got {id:?}");
+        return Err(ApiError::new(StatusCode::CONFLICT, "already_evaluated", message));
+    }
+
+    let mut told = Told { moves: undone.moves.len(), ..Told::default() };
+    told.predicted_gain = undone.predicted_gain;
+    for (at, (planned, fate)) in plan.moves.iter().zip(&fates).enumerate() {
+        let failed = fate.filter(|fate| *fate != MoveStatus::Done);
+        if let Some(status) = failed {
+            app.metrics.moves_told(status, 1);
+            told.not_made += 1;
+            told.predicted_gain += planned.predicted_gain;
+            if mode == Mode::Active.name() {
+                app.settings.safety.not_made(tick, planned);
+            }
+        }
+        let begun = undone.moves.contains(&at)
+            || failed.is_some_and(|status| status != MoveStatus::Cancelled);
+        if begun {
+            told.cost += planned.cost;
+        }
+        if (begun || failed.is_some()) && returning.contains(&at) {
+            told.returns += 1;
+        }
+    }
+    app.metrics.moves_told(MoveStatus::Done, undone.moves.len() as u64);
+    app.settings.safety.sync();
+    let Told { moves: evaluated, not_made, returns, predicted_gain: predicted, cost } = told;
+    let realised = undone.realised_gain;
+    let lasts = match case.state.rules.episode.mode {
+        Online => app.settings.safety.payback_ticks(&case.state.rules) as f32,
+        // A gain in a world that stands still is counted once.
+        Rebalance => 1.0,
+    };
+    let net_gain = realised * lasts - cost;
+    let by_policy = planner == POLICY && artifact.sha256 == app.model.current().name.sha256;
+    let outcome = Outcome {
+        predicted: predicted.into(),
+        realised: realised.into(),
+        net: net_gain.into(),
+        moves: evaluated + not_made,
+        returns,
+    };
+    let (policy, demoted_now) = match by_policy && outcome.moves > 0 {
+        true => app.drift.evaluated(outcome),
+        false => (app.drift.standing(), false),
+    };
+    app.metrics.evaluated(f64::from(predicted), f64::from(realised));
+    app.metrics.standing(&policy);
+    let [transfer_s, downtime_s] = measured(&plan.moves, executed.as_deref().unwrap_or_default());
+    let evaluation = Evaluation {
+        id,
+        planner,
+        moves: plan.moves.len(),
+        evaluated,
+        not_made,
+        returns,
+        predicted_gain: predicted,
+        realised_gain: realised,
+        cost,
+        net_gain,
+        transfer_s,
+        downtime_s,
+        policy,
+    };
+    app.put_down(Event::Feedback { evaluation: Box::new(evaluation.clone()), sent: body.clone() });
+    if demoted_now {
+        tracing::error!(missed_share = policy.missed_share, "the policy is demoted");
+        app.put_down(Event::Demoted(policy));
+    }
+    Ok(json(StatusCode::OK, &evaluation))
+}
+
+/// What becomes of a plan's moves as told, summed up.
+#[derive(Default)]
+struct Told {
+    moves: usize,
+    not_made: usize,
+    returns: usize,
+    predicted_gain: f32,
+    cost: f32,
+}
+
+/// What became of each of the plan's moves, as far as was told. Positions must be those of the plan,
+/// each at most once, times such, and reasons short.
+fn fates(
+    moves: usize,
+    executed: Option<&[ExecutedMove]>,
+) -> Result<Vec<Option<MoveStatus>>, ApiError> {
+    let Some(executed) = executed else { return Ok(vec![Some(MoveStatus::Done); moves]) };
+    let refuse = |at: usize, expected: &str, got: String| {
+        let message = format!("body: executed[{at}]: expected {expected}, got {got}");
+        Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", message))
+    };
+    let mut fates = vec![None; moves];
+    for (n, executed) in executed.iter().enumerate() {
+        let at = executed.at;
+        if fates.get(at) != Some(&None) {
+            let expected = format!("one of the plan's {moves} positions, once");
+            return refuse(n, &expected, at.to_string());
+        }
+        fates[at] = Some(executed.status);
+        for time in [executed.transfer_s, executed.downtime_s].into_iter().flatten() {
+            if !(time.is_finite() && time >= 0.0) {
+                return refuse(n, "seconds of at least 0", time.to_string());
+            }
+        }
+        let length = executed.reason.as_ref().map_or(0, String::len);
+        if length > LONGEST_REASON {
+            let expected = format!("a reason of at most {LONGEST_REASON} bytes");
+            return refuse(n, &expected, format!("{length}"));
+        }
+    }
+    Ok(fates)
+}
+
+/// Moves that were undone on the cluster as it is afterwards.
+#[derive(Debug, PartialEq)]
+struct Undone {
+    /// Their positions, the last one first.
+    moves: Vec<usize>,
+    predicted_gain: f32,
+    realised_gain: f32,
+}
+
+/// Undoes moves, the last one first; those whose workload is gone, or is not where it went, stay out.
+fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool]) -> Undone {
+    let (workloads, nodes) = (index(&state.spec.workload_names), index(&state.spec.node_names));
+    let mut before = state.clone();
+    let mut undone = Undone { moves: Vec::new(), predicted_gain: 0.0, realised_gain: 0.0 };
+    for (at, planned) in moves.iter().enumerate().rev().filter(|(at, _)| carried_out[*at]) {
+        let workload = workloads.get(planned.workload_name.as_str());
+        let [source, destination] =
+            [&planned.source_name, &planned.destination_name].map(|name| nodes.get(name.as_str()));
+        let (Some(&k), Some(&source), Some(&destination)) = (workload, source, destination) else {
+            continue;
+        };
+        if before.placement[k] as usize == destination {
+            before.placement[k] = source as u32;
+            undone.moves.push(at);
+            undone.predicted_gain += planned.predicted_gain;
+        }
+    }
+    before.rebuild();
+    undone.realised_gain = before.level() - state.level();
+    undone
+}
+
+fn index(names: &[String]) -> HashMap<&str, usize> {
+    names.iter().map(String::as_str).zip(0..).collect()
+}
+
+/// Sums of transfer times and of downtimes, where they were measured.
+fn measured(moves: &[PlannedMove], executed: &[ExecutedMove]) -> [Measured; 2] {
+    let mut sums = [Measured::default(); 2];
+    for ExecutedMove { at, transfer_s, downtime_s, .. } in executed {
+        let planned = &moves[*at];
+        let times = [(planned.transfer_s, transfer_s), (planned.downtime_s, downtime_s)];
+        for (sum, (predicted, measured)) in sums.iter_mut().zip(times) {
+            if let Some(measured) = measured {
+                sum.predicted += predicted;
+                sum.measured += measured;
+            }
+        }
+    }
+    sums
+}
