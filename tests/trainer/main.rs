@@ -2,6 +2,7 @@
 //! libtorch is linked once.
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+mod circles;
 mod cli;
 mod explain;
 mod layers;

@@ -2,7 +2,7 @@
 //! once; the native passes, libtorch, checkpoints and the exported TorchScript all take it from
 //! here.
 
-use super::spec::NetworkSpec;
+use super::spec::{Architecture, NetworkSpec};
 
 /// What the pooled workloads of a node are multiplied with, to keep a full node near 1.
 pub const POOL_SCALE: f32 = 1.0 / 8.0;
@@ -151,5 +151,27 @@ layout! {
         hidden2_bias: Shape::Bias(spec.hidden),
         output_weight: Shape::Matrix(spec.hidden, spec.mlp_outputs()),
         output_bias: Shape::Bias(spec.mlp_outputs()),
+    }
+}
+
+impl NetworkSpec {
+    /// Name and shape of every parameter, in the order that all forms of the network share.
+    pub fn layout(&self) -> Vec<Named> {
+        let before_heads = match self.architecture {
+            Architecture::Mlp => return MlpWeights::list(self),
+            Architecture::Relational => RelationalWeights::list(self),
+            Architecture::Candidate => CandidateWeights::list(self),
+        };
+        [before_heads, HeadWeights::list(self)].concat()
+    }
+
+    /// [`NetworkSpec::layout`], with shapes as lists of sizes.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        self.layout().into_iter().map(|(name, shape)| (name.to_owned(), shape.sizes())).collect()
+    }
+
+    /// Number of weights in all parameters.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }

@@ -1,6 +1,5 @@
 //! Shape of a network and the ordered list of its parameters.
 
-use super::layout::{CandidateWeights, HeadWeights, MlpWeights, Named, RelationalWeights};
 use godwit_envs::observe::Parts;
 use serde::{Deserialize, Serialize};
 
@@ -122,32 +121,12 @@ impl NetworkSpec {
         }
     }
 
-    /// Name and shape of every parameter, in the order that all forms of the network share.
-    pub fn layout(&self) -> Vec<Named> {
-        let before_heads = match self.architecture {
-            Architecture::Mlp => return MlpWeights::list(self),
-            Architecture::Relational => RelationalWeights::list(self),
-            Architecture::Candidate => CandidateWeights::list(self),
-        };
-        [before_heads, HeadWeights::list(self)].concat()
-    }
-
-    /// [`NetworkSpec::layout`], with shapes as lists of sizes.
-    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        self.layout().into_iter().map(|(name, shape)| (name.to_owned(), shape.sizes())).collect()
-    }
-
     /// Which features are inputs of the network.
     pub fn reads(&self) -> Parts {
         Parts {
             entities: self.architecture != Architecture::Candidate,
             candidates: self.architecture != Architecture::Mlp,
         }
-    }
-
-    /// Number of weights in all parameters.
-    pub fn parameter_count(&self) -> usize {
-        self.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 
     /// X: nodes, workloads, globals and the placement, flattened. 0 without a cluster size.
