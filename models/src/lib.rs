@@ -11,14 +11,14 @@ pub mod milp;
 pub mod net;
 pub mod network_policy;
 pub mod order;
+pub mod parameter_search;
 pub mod plan;
 pub mod policy;
 pub mod pretrained;
-pub mod reassignment;
+pub mod reassignment_search;
 pub mod recording;
 pub mod rollout;
 pub mod shell;
-pub mod tune;
 
 #[cfg(test)]
 mod testing;

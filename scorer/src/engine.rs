@@ -10,7 +10,7 @@ use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::artifact::{Artifact, ArtifactError};
-use godwit_models::baselines::stay::Stay;
+use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::best_of::{Draws, best_plan};
 use godwit_models::duties::DutiesFirst;
 use godwit_models::guard::{Violation, violations};

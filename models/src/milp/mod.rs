@@ -219,6 +219,4 @@ pub fn bound(state: &ClusterState, time_limit: Duration) -> Result<Bound, MilpEr
 }
 
 #[cfg(test)]
-mod brute_force_tests;
-#[cfg(test)]
 mod tests;

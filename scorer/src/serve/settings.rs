@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_envs::input::InputError;
-use godwit_models::baselines::{self, Remembers, baseline, remembers};
+use godwit_models::baselines::{NAMES, Remembers, find};
 use prometheus_client::metrics::counter::Counter;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub enum SettingsError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// There is no such baseline.
-    #[error("{flag}: expected one of {}, got {got:?}", baselines::NAMES.join(", "))]
+    #[error("{flag}: expected one of {}, got {got:?}", NAMES.join(", "))]
     Baseline {
         /// Where it is named.
         flag: &'static str,
@@ -348,10 +348,12 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
 /// Whether there is such a baseline, and it needs no memory: each request is a case by itself.
 fn check_baseline(flag: &'static str, name: &str) -> Result<(), SettingsError> {
     let got = || name.to_owned();
-    match (baseline(name), remembers(name)) {
-        (None, _) => Err(SettingsError::Baseline { flag, got: got() }),
-        (_, Some(remembers)) => Err(SettingsError::Remembers { flag, got: got(), remembers }),
-        (Some(_), None) => Ok(()),
+    let Some(found) = find(name) else {
+        return Err(SettingsError::Baseline { flag, got: got() });
+    };
+    match found.remembers {
+        Some(remembers) => Err(SettingsError::Remembers { flag, got: got(), remembers }),
+        None => Ok(()),
     }
 }
 
