@@ -44,7 +44,7 @@ impl Candidate {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(in super::super) fn parameters_mut(&mut self) -> [&mut Parameter; 14] {
+    pub(in crate::net) fn parameters_mut(&mut self) -> [&mut Parameter; 14] {
         let heads = &mut self.heads;
         [
             &mut self.global_encoder_weight,

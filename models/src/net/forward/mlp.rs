@@ -52,7 +52,7 @@ impl Mlp {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(in super::super) fn parameters_mut(&mut self) -> [&mut Parameter; 6] {
+    pub(in crate::net) fn parameters_mut(&mut self) -> [&mut Parameter; 6] {
         [
             &mut self.hidden1_weight,
             &mut self.hidden1_bias,

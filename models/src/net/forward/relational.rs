@@ -139,7 +139,7 @@ impl Relational {
     }
 
     /// In the order of [`NetworkSpec::parameters`].
-    pub(in super::super) fn parameters_mut(&mut self) -> [&mut Parameter; 24] {
+    pub(in crate::net) fn parameters_mut(&mut self) -> [&mut Parameter; 24] {
         let heads = &mut self.heads;
         [
             &mut self.workload_encoder_weight,
