@@ -22,7 +22,7 @@ use godwit_models::baselines::baseline;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::plan;
 use godwit_models::policy::Policy;
-use godwit_models::reassignment::{Found, SearchRules, search, search_from};
+use godwit_models::reassignment_search::{Found, SearchRules, search, search_from};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,8 +2,7 @@
 
 use super::output;
 use comfy_table::{Table, presets};
-use godwit_models::baselines::parameters::declared;
-use godwit_models::baselines::{NAMES, describe};
+use godwit_models::baselines::{BASELINES, Baseline};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -48,7 +47,7 @@ struct Parameter {
 /// # Errors
 /// When standard output cannot be written to.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let rows: Vec<Row> = NAMES.iter().map(|name| row(name)).collect();
+    let rows: Vec<Row> = BASELINES.iter().map(row).collect();
     if args.json {
         output::print_json(&rows)?;
         return Ok(ExitCode::SUCCESS);
@@ -65,8 +64,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(name: &'static str) -> Row {
-    let declared = declared(name).map(|declaration| declaration.parameters()).unwrap_or_default();
+fn row(baseline: &Baseline) -> Row {
+    let declaration = baseline.declaration();
+    let declared = declaration.map(|known| known.parameters()).unwrap_or_default();
     let parameters = declared
         .iter()
         .map(|known| Parameter {
@@ -77,5 +77,5 @@ fn row(name: &'static str) -> Row {
             online_only: known.online_only,
         })
         .collect();
-    Row { name, description: describe(name).unwrap_or_default(), parameters }
+    Row { name: baseline.name, description: baseline.description, parameters }
 }

@@ -6,9 +6,8 @@ use crate::policies::tuned_file::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::scenario::WorldTemplate;
-use godwit_models::baselines::NAMES;
-use godwit_models::baselines::parameters::declared;
-use godwit_models::tune::{Search, tune};
+use godwit_models::baselines::BASELINES;
+use godwit_models::parameter_search::{Search, tune};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -140,8 +139,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Baselines that have parameters, in the order of their list.
 fn tunable_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
-    let known: Vec<&'static str> =
-        NAMES.iter().copied().filter(|name| declared(name).is_some()).collect();
+    let tunable = BASELINES.iter().filter(|baseline| baseline.declaration().is_some());
+    let known: Vec<&'static str> = tunable.map(|baseline| baseline.name).collect();
     if list == "all" {
         return Ok(known);
     }

@@ -36,9 +36,9 @@
 use crate::export::scenario_sha256;
 use godwit_envs::input::{InputError, parse_toml, read_text};
 use godwit_envs::scenario::Scenario;
-use godwit_models::baselines::parameters::{Kind, Parameter, declared};
-use godwit_models::baselines::{Assignment, baseline_with};
-use godwit_models::tune::{Search, Tuned};
+use godwit_models::baselines::parameters::{Kind, Parameter};
+use godwit_models::baselines::{Assignment, Baseline, baseline_with, find};
+use godwit_models::parameter_search::{Search, Tuned};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -248,7 +248,8 @@ impl TunedFile {
 }
 
 fn parameters_of(name: &str) -> Vec<Parameter> {
-    declared(name).map(|declaration| declaration.parameters()).unwrap_or_default()
+    let declaration = find(name).and_then(Baseline::declaration);
+    declaration.map(|declaration| declaration.parameters()).unwrap_or_default()
 }
 
 fn to_value(parameter: &Parameter, value: f64) -> Value {

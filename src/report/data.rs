@@ -7,7 +7,7 @@ use crate::machine::progress::Progress;
 use anyhow::Context;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_models::baselines::stay::Stay;
+use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::policy::Policy;
 use godwit_models::recording::{Recording, record};
 use serde_json::Value;

@@ -118,7 +118,8 @@ impl Sources {
         for (module, text) in &self.texts {
             let mut to = BTreeSet::new();
             let imports = text.split("use ").skip(1);
-            for path in imports.flat_map(|tree| flatten(tree.split(';').next().unwrap_or_default())) {
+            for path in imports.flat_map(|tree| flatten(tree.split(';').next().unwrap_or_default()))
+            {
                 to.extend(self.resolve(module, &path, 0));
                 to.extend(self.through(module, &path, text));
             }
@@ -126,14 +127,21 @@ impl Sources {
                 for (start, _) in text.match_indices(root) {
                     let end = |c: char| !c.is_alphanumeric() && c != '_' && c != ':';
                     let path = text[start..].split(end).next().unwrap_or_default();
-                    let path: Vec<String> =
-                        path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect();
-                    if !text[start + root.len()..].starts_with('{') && !in_braces(text, start, &path) {
+                    let path: Vec<String> = path
+                        .split("::")
+                        .filter(|name| !name.is_empty())
+                        .map(str::to_owned)
+                        .collect();
+                    if !text[start + root.len()..].starts_with('{')
+                        && !in_braces(text, start, &path)
+                    {
                         to.extend(self.resolve(module, &path, 0));
                     }
                 }
             }
-            to.retain(|other| other != module && (family(module).is_none() || family(module) != family(other)));
+            to.retain(|other| {
+                other != module && (family(module).is_none() || family(module) != family(other))
+            });
             arrows.insert(module.clone(), to);
         }
         arrows
@@ -150,10 +158,8 @@ fn split_uses(text: &str) -> (Vec<String>, String) {
     let (mut public, mut private) = (Vec::new(), String::new());
     let mut rest = text;
     let begins = ["pub use ", "pub(crate) use ", "pub(super) use "];
-    while let Some((at, begin)) = begins
-        .iter()
-        .filter_map(|begin| Some((rest.find(begin)?, begin)))
-        .min_by_key(|(at, _)| *at)
+    while let Some((at, begin)) =
+        begins.iter().filter_map(|begin| Some((rest.find(begin)?, begin))).min_by_key(|(at, _)| *at)
     {
         private += &rest[..at];
         let tree = &rest[at + begin.len()..];
@@ -206,7 +212,8 @@ fn circles(mut left: BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
 #[test]
 fn no_files_import_from_each_other_in_a_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (src, least) in [("envs/src", 150), ("models/src", 150), ("scorer/src", 150), ("src", 150)] {
+    for (src, least) in [("envs/src", 150), ("models/src", 150), ("scorer/src", 150), ("src", 150)]
+    {
         let arrows = Sources::read(&root.join(src)).arrows();
         let count = arrows.values().map(BTreeSet::len).sum::<usize>();
         assert!(count > least, "{src}: only {count} imports were found");

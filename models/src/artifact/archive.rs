@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
-use super::file::MAX_FILE_BYTES;
-use super::{ArtifactError, Failure};
+use crate::artifact::error::{ArtifactError, Failure};
+use crate::artifact::file::MAX_FILE_BYTES;
 
 /// What the archive comment starts with.
 const SEAL_PREFIX: &[u8] = b"godwit-sha256:";

@@ -4,7 +4,7 @@ use std::fs::{FileType, Metadata, OpenOptions};
 use std::io::Read;
 use std::path::Path;
 
-use super::Failure;
+use crate::artifact::error::Failure;
 
 /// Largest artifact that is read.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;

@@ -9,7 +9,8 @@ use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use serde::Deserialize;
 
-use super::{Artifact, ArtifactError, Failure};
+use crate::artifact::Artifact;
+use crate::artifact::error::{ArtifactError, Failure};
 
 impl Artifact {
     /// The rules that decisions are made under.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use godwit_envs::observe::schema::ObservationSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use crate::artifact::error::Failure;
 use crate::net::NetworkSpec;
 
 /// Format that this version reads and writes.

@@ -11,6 +11,7 @@
 //! every changed byte of the file is an error (see [`seal`]).
 
 mod archive;
+mod entries;
 mod error;
 mod file;
 mod live;
@@ -30,15 +31,7 @@ pub use tensors::{Golden, golden_bytes, weights_bytes};
 
 use crate::net::Network;
 use crate::pretrained::pretrained_at;
-
-/// Entry of the manifest, below the archive's folder.
-const MANIFEST: &str = "extra/manifest.json";
-
-/// Entry of the weights, below the archive's folder.
-const WEIGHTS: &str = "extra/weights.safetensors";
-
-/// Entry of the golden vectors, below the archive's folder.
-const GOLDEN: &str = "extra/golden.safetensors";
+use entries::{GOLDEN, MANIFEST, WEIGHTS};
 
 /// Largest difference between a golden value and the native forward pass: absolute up to a value of
 /// 1, relative above it.

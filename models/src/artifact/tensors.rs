@@ -5,7 +5,8 @@ use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Failure, GOLDEN, WEIGHTS};
+use crate::artifact::entries::{GOLDEN, WEIGHTS};
+use crate::artifact::error::Failure;
 use crate::net::{Architecture, NetworkSpec};
 
 /// An observation and the values that the exporter computed for it.

@@ -44,7 +44,7 @@ impl Slot<'_> {
     }
 }
 
-/// Adds the parameters of all plans ([`crate::baselines::trial::PlanRules`]) to the declaration of
+/// Adds the parameters of all plans ([`crate::baselines::search::trial::PlanRules`]) to the declaration of
 /// a struct that holds them as `plan`.
 macro_rules! with_plan {
     ($declaration:expr) => {
@@ -69,7 +69,7 @@ macro_rules! with_plan {
 }
 pub(crate) use with_plan;
 
-/// Adds the parameters of single moves ([`crate::baselines::best_single_move::BestSingleMoveRules`])
+/// Adds the parameters of single moves ([`crate::baselines::greedy::best_single_move::BestSingleMoveRules`])
 /// to the declaration of a struct that holds them as `single`; the ticks are called `$ticks`.
 macro_rules! with_single {
     ($declaration:expr, $ticks:literal, $meaning:literal) => {

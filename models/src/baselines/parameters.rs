@@ -16,77 +16,15 @@
 //! }
 //! ```
 //!
-//! and [`declared`] lists it. From there on it can be built from an assignment of values
-//! ([`baseline_with`]), tuned ([`crate::tune`]) and written to a file, and nobody else has to know
+//! and its row in [`crate::baselines::registry`] names it. From there on it can be built from an
+//! assignment of values ([`crate::baselines::baseline_with`]), tuned ([`crate::parameter_search`]) and written to a file, and nobody else has to know
 //! the struct.
 //!
 //! A value is an `f64` whatever the field's type; a choice is the index of one of its names.
 
-use super::{
-    NAMES, annealing, best_fit_decreasing, best_move_or_swap, best_single_move, evacuate, genetic,
-    hold_down, large_neighbourhood, load_balancer, low_node_utilization, overload_detection,
-    particle_swarm, queueing, receding_horizon, sandpiper, threshold_rules, watcher_balance,
-    watcher_stabilization,
-};
 use crate::policy::Policy;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-
-/// The declaration of this baseline; `None` where it has no parameters.
-pub fn declared(name: &str) -> Option<Box<dyn Tunable>> {
-    Some(match name {
-        "load-balancer" => Box::new(load_balancer::declaration()),
-        "threshold-rules" => Box::new(threshold_rules::declaration()),
-        "low-node-utilization" => Box::new(low_node_utilization::declaration()),
-        "watcher-workload-balance" => Box::new(watcher_balance::declaration()),
-        "watcher-stabilization" => Box::new(watcher_stabilization::declaration()),
-        "evacuate" => Box::new(evacuate::declaration()),
-        "hold-down" => Box::new(hold_down::declaration()),
-        "sandpiper" => Box::new(sandpiper::declaration()),
-        "thr-mmt" | "iqr-mmt" | "mad-mmt" | "lr-mmt" => {
-            Box::new(overload_detection::declaration(name)?)
-        }
-        "annealing" => Box::new(annealing::declaration()),
-        "queueing" => Box::new(queueing::declaration()),
-        "best-fit-decreasing" => Box::new(best_fit_decreasing::declaration()),
-        "genetic" => Box::new(genetic::declaration()),
-        "particle-swarm" => Box::new(particle_swarm::declaration()),
-        "large-neighbourhood" => Box::new(large_neighbourhood::declaration()),
-        "best-single-move" => Box::new(best_single_move::declaration()),
-        "receding-horizon" => Box::new(receding_horizon::declaration()),
-        "best-move-or-swap" => Box::new(best_move_or_swap::declaration()),
-        _ => return None,
-    })
-}
-
-/// The baseline with this name, with its default parameters but for these.
-///
-/// # Errors
-/// When there is no such baseline, it has no such parameter, or a value is out of its range or
-/// does not go with the others.
-pub fn baseline_with(name: &str, values: &Assignment) -> Result<Box<dyn Policy>, ParameterError> {
-    let error = |parameter: Option<&str>, expected: String, got: &str| ParameterError {
-        baseline: name.to_owned(),
-        parameter: parameter.map(str::to_owned),
-        expected,
-        got: got.to_owned(),
-    };
-    let Some(declaration) = declared(name) else {
-        let Some(policy) = super::baseline(name) else {
-            return Err(error(None, format!("one of {}", NAMES.join(", ")), "an unknown name"));
-        };
-        return match values.keys().next() {
-            Some(key) => Err(error(Some(key), "no parameters".into(), "one")),
-            None => Ok(policy),
-        };
-    };
-    declaration.build(values).map_err(|refusal| ParameterError {
-        baseline: name.to_owned(),
-        parameter: Some(refusal.parameter),
-        expected: refusal.expected,
-        got: refusal.got,
-    })
-}
 
 /// Values by the names of their parameters; those that are missing keep their defaults.
 pub type Assignment = BTreeMap<String, f64>;
@@ -255,7 +193,3 @@ pub trait Tunable: Send + Sync {
     /// As for [`Tunable::build`].
     fn read_back(&self, values: &Assignment) -> Result<Assignment, Refusal>;
 }
-
-#[cfg(test)]
-#[path = "parameters_tests.rs"]
-mod tests;

@@ -2,7 +2,7 @@
 //!
 //! 1. Workloads leave failed nodes, and draining ones where the other policy does not see health: by
 //!    deadline, priority and size to the healthy node of the lowest load, as the baseline
-//!    [`evacuate`](crate::baselines::evacuate) orders them, whatever that costs.
+//!    [`evacuate`](crate::baselines::greedy::evacuate) orders them, whatever that costs.
 //! 2. Whoever runs on a node of a class that it may not have, or beside a member of its
 //!    anti-affinity group, leaves it. Of the members on one node that one goes whose best move is
 //!    worth most.
@@ -13,10 +13,10 @@
 //! Each of these is a feasible move of the state, fences included. What has no feasible move stays,
 //! and once there is none left the other policy decides until the plan ends.
 
-use crate::baselines::best_single_move::BestSingleMoveRules;
-use crate::baselines::evacuate::refuge;
+use crate::baselines::greedy::best_single_move::BestSingleMoveRules;
+use crate::baselines::greedy::evacuate::refuge;
 use crate::baselines::scan::Scan;
-use crate::duties::{breaks_class, ends_in_time, excess_of, has_company};
+use crate::duties::duty::{breaks_class, ends_in_time, excess_of, has_company};
 use crate::policy::Policy;
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::objective::Term;
@@ -175,7 +175,3 @@ impl Policy for DutiesFirst<'_> {
         self.policy.act(state)
     }
 }
-
-#[cfg(test)]
-#[path = "first_tests.rs"]
-mod tests;

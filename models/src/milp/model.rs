@@ -1,9 +1,9 @@
 //! The integer program over kinds of workloads.
 
-use super::kinds::{Kind, kinds, priced};
-use super::room::{FIT, demand_of, fixed, held, may_arrive, total_free};
-use super::solver::Links;
-use super::{Imbalance, MilpError, Options};
+use crate::milp::kinds::{Kind, kinds, priced};
+use crate::milp::links::Links;
+use crate::milp::options::{Imbalance, MilpError, Options};
+use crate::milp::room::{FIT, demand_of, fixed, held, may_arrive, total_free};
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::objective::{LOAD_TERMS, Slot, Term};
 use highs::{Col, RowProblem};

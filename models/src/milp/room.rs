@@ -1,7 +1,7 @@
 //! What nodes hold, what could come to them, and what is free.
 
-use super::MilpError;
-use super::kinds::Kind;
+use crate::milp::kinds::Kind;
+use crate::milp::options::MilpError;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::objective::Slot;
 

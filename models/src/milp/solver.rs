@@ -1,7 +1,8 @@
 //! Runs the solver on a program, and the way back from counts to named workloads.
 
-use super::model::Model;
-use super::{Imbalance, MilpError, Options, Status};
+use crate::milp::links::Links;
+use crate::milp::model::Model;
+use crate::milp::options::{Imbalance, MilpError, Options, Status};
 use crate::order::Move;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::objective::Term;
@@ -100,26 +101,5 @@ impl Model {
             moves.extend(from.into_iter().zip(to));
         }
         moves
-    }
-}
-
-/// Nodes by the bandwidth that a transfer would get there.
-pub struct Links {
-    /// Bandwidths, ascending.
-    pub kinds: Vec<f32>,
-    /// Index into `kinds`, `[N]`.
-    pub of: Vec<usize>,
-}
-
-impl Links {
-    /// The bandwidths of a state.
-    pub fn new(state: &ClusterState) -> Self {
-        let share = |i: usize| state.spec.bandwidth_gib_s[i] / f32::from(state.transfers_of(i) + 1);
-        let shares: Vec<f32> = (0..state.spec.nodes()).map(share).collect();
-        let mut kinds = shares.clone();
-        kinds.sort_by(f32::total_cmp);
-        kinds.dedup();
-        let of = shares.iter().map(|share| kinds.partition_point(|kind| kind < share)).collect();
-        Self { kinds, of }
     }
 }

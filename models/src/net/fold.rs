@@ -6,7 +6,7 @@
 //! term of the advantages has no bias of its own; its constant goes to that of their head, which
 //! `Stay`, the reference, does not have either.
 
-use super::{Architecture, FixedSize, NetworkSpec};
+use crate::net::spec::{Architecture, FixedSize, NetworkSpec};
 use godwit_envs::observe::normalisation::{Affine, Normalisation};
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 //! once; the native passes, libtorch, checkpoints and the exported TorchScript all take it from
 //! here.
 
-use super::spec::{Architecture, NetworkSpec};
+use crate::net::spec::{Architecture, NetworkSpec};
 
 /// What the pooled workloads of a node are multiplied with, to keep a full node near 1.
 pub const POOL_SCALE: f32 = 1.0 / 8.0;

@@ -1,7 +1,7 @@
 //! What this core can do at most: the yardstick for the arithmetic of an update.
 
-use super::kernels::{Finish, Rows, Start, dense};
-use super::{Architecture, FixedSize, NetworkSpec};
+use crate::net::kernels::{Finish, Rows, Start, dense};
+use crate::net::spec::{Architecture, FixedSize, NetworkSpec};
 use std::time::Instant;
 
 /// Floating-point operations per second of matrix products of 64 x 128 x 128 numbers, whose

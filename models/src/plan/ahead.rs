@@ -5,37 +5,18 @@
 //! that whoever plans for the next tick can propose them first ([`crate::shell::Memory`]): where
 //! nothing has changed, a chain that was begun is finished.
 
-use super::worth::{held_from, level};
-use super::{Draft, Fencing};
-use crate::baselines::remembers;
+use crate::baselines::registry::find;
+use crate::plan::document::LaterMove;
+use crate::plan::draft::{Continuation, Draft};
+use crate::plan::held::{held_from, level};
+use crate::plan::reach::Fencing;
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::Action;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Most ticks that a chain goes on for after its first.
 const MOST_TICKS: u32 = 3;
-
-/// A move of a later tick that moves of this one count on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LaterMove {
-    /// The workload's name.
-    pub workload_name: String,
-    /// Name of the node it goes to.
-    pub destination_name: String,
-}
-
-/// How a chain goes on.
-#[derive(Debug, Clone)]
-pub(super) struct Continuation {
-    /// Its moves in later ticks.
-    pub later: Vec<LaterMove>,
-    /// What the whole chain is worth.
-    pub worth: f64,
-}
 
 impl Draft {
     /// How the moves from `first` on, which are not worth their costs yet, come to be in later ticks,
@@ -50,7 +31,8 @@ impl Draft {
         let mut state = self.scratch.clone();
         let is_online = state.rules.episode.mode == Mode::Online;
         // Whoever looks back would remember ticks that have not been.
-        if !is_online || state.moves_left > 0 || remembers(policy.name()).is_some() {
+        let looks_back = || find(policy.name()).is_some_and(|known| known.remembers.is_some());
+        if !is_online || state.moves_left > 0 || looks_back() {
             return None;
         }
         let (spec, rules) = (state.spec.clone(), state.rules.clone());

@@ -1,6 +1,5 @@
 //! What a plan says: the part of a decision's document that is about migrations.
 
-use super::ahead::LaterMove;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::objective::{LEVEL_TERMS, Objective, Term};
 use schemars::JsonSchema;
@@ -82,6 +81,16 @@ pub struct PlannedMove {
     pub method: Method,
     /// What it is good for.
     pub reason: ReasonCode,
+}
+
+/// A move of a later tick that moves of this one count on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LaterMove {
+    /// The workload's name.
+    pub workload_name: String,
+    /// Name of the node it goes to.
+    pub destination_name: String,
 }
 
 /// How a workload comes to another node.

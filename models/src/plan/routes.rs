@@ -1,7 +1,9 @@
 //! The routes of workloads that a plan moves more than once.
 
-use super::{Draft, Fencing, PlannedMove, ReasonCode};
 use crate::order::{Move, Ordering, order_within};
+use crate::plan::document::{PlannedMove, ReasonCode};
+use crate::plan::draft::Draft;
+use crate::plan::reach::Fencing;
 use godwit_envs::state::ClusterState;
 
 /// Most states in which the search for shorter routes branches: plans are made within milliseconds.

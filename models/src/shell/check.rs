@@ -1,7 +1,8 @@
 //! The operator's limits again, counted on a finished plan in the plainest way.
 
-use super::{Memory, ShellRules};
 use crate::plan::PlannedMove;
+use crate::shell::memory::Memory;
+use crate::shell::rules::ShellRules;
 use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};

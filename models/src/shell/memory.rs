@@ -11,8 +11,8 @@
 //! same, nothing speaks for moving the workload again, and the moves that were counted on for later
 //! ticks are still right.
 
-use super::rules::ShellRules;
 use crate::plan::{LaterMove, PlannedMove};
+use crate::shell::rules::ShellRules;
 use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};

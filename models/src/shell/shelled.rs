@@ -1,8 +1,10 @@
 //! A policy that plays episodes within an operator's limits, as the scorer would keep it to them.
 
-use super::{Carried, Memory, Shell, ShellRules};
 use crate::plan::PlannedMove;
 use crate::policy::Policy;
+use crate::shell::limited::Shell;
+use crate::shell::memory::{Carried, Memory};
+use crate::shell::rules::ShellRules;
 use godwit_envs::scenario::Mode;
 use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotTransfer, SnapshotWorkload};
 use godwit_envs::state::{Action, ClusterState, Life};
@@ -137,7 +139,3 @@ fn names(state: &ClusterState, labels: Option<&Snapshot>) -> Snapshot {
         ..Snapshot::default()
     }
 }
-
-#[cfg(test)]
-#[path = "shelled_tests.rs"]
-mod tests;

@@ -1,9 +1,9 @@
 //! Why workloads stay where they are: of each that a plan does not move, the first reason that would
 //! have to fall.
 
-use super::Shell;
 use crate::duties::ends_in_time;
 use crate::plan::{Method, Plan, StopReason};
+use crate::shell::limited::Shell;
 use godwit_envs::lanes::LANES;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::fences::Fences;
@@ -264,7 +264,3 @@ impl From<StopReason> for StayReason {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "stays_tests.rs"]
-mod tests;

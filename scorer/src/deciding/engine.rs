@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use godwit_envs::input::InputError;
 use godwit_envs::scenario::Mode;
 use godwit_envs::snapshot::Snapshot;
-use godwit_models::baselines::stay::Stay;
+use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::best_of::{Draws, best_plan};
 use godwit_models::duties::DutiesFirst;
 use godwit_models::guard::{Violation, violations};

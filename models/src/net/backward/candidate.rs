@@ -1,11 +1,11 @@
 //! The light size-free network, backwards.
 
-use super::super::kernels::{Finish, Rows, Start};
-use super::super::layout::{CandidateWeights, HeadWeights};
-use super::super::spec::NetworkSpec;
-use super::heads::Heads;
-use super::kernels::gate;
-use super::slot::Slot;
+use crate::net::backward::heads::Heads;
+use crate::net::backward::kernels::gate;
+use crate::net::backward::slot::Slot;
+use crate::net::kernels::{Finish, Rows, Start};
+use crate::net::layout::{CandidateWeights, HeadWeights};
+use crate::net::spec::NetworkSpec;
 use godwit_envs::observe::ObservationBuffer;
 
 /// The candidate network's backward pass.

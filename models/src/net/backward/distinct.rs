@@ -1,6 +1,6 @@
 //! Rows of features, those that are alike within a state once.
 
-use super::super::alike::AlikeRows;
+use crate::net::alike::AlikeRows;
 
 /// Feature rows of a batch, alike ones merged where the first state shows that it pays.
 #[derive(Debug, Default)]

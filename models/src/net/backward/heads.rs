@@ -1,14 +1,14 @@
 //! What the size-free networks have in common, backwards: the heads of the value and of the
 //! candidates that were taken.
 
-use super::super::kernels::{Finish, Rows, Start, dot_rows};
-use super::super::layout::HeadWeights;
-use super::super::spec::NetworkSpec;
-use super::kernels::{add_scaled, gate};
-use super::slot::Slot;
+use crate::net::backward::kernels::{add_scaled, gate};
+use crate::net::backward::slot::Slot;
+use crate::net::kernels::{Finish, Rows, Start, dot_rows};
+use crate::net::layout::HeadWeights;
+use crate::net::spec::NetworkSpec;
 use godwit_envs::observe::ObservationBuffer;
 
-/// The heads of [`super::super::heads::Heads`] for B states, of which R took a candidate.
+/// The heads of [`crate::net::forward::heads::Heads`] for B states, of which R took a candidate.
 #[derive(Debug)]
 pub(super) struct Heads {
     dueling: bool,
@@ -240,6 +240,6 @@ pub(super) fn gather(rows: &[f32], stride: usize, index: &[u32], out: &mut Vec<f
 /// `out[index[r]] += rows[r]`.
 pub(super) fn scatter_add(rows: &[f32], stride: usize, index: &[u32], out: &mut [f32]) {
     for (row, &to) in rows.chunks_exact(stride).zip(index) {
-        super::super::kernels::add(&mut out[to as usize * stride..][..stride], row);
+        crate::net::kernels::add(&mut out[to as usize * stride..][..stride], row);
     }
 }

@@ -1,6 +1,6 @@
 //! The loops of the backward pass and of the optimiser that are no matrix products.
 
-use super::super::kernels::LANES;
+use crate::net::kernels::LANES;
 use multiversion::multiversion;
 
 /// Side of the squares in which a matrix is transposed: two of them fit the first-level cache.

@@ -3,12 +3,13 @@
 //! Only the output of the action that was taken has a slope, so that the output layer costs one
 //! row per state in both directions instead of a product over all actions.
 
-use super::super::kernels::{Finish, Rows, Start, add, dense, dense_feature_major, dot_rows};
-use super::super::layout::MlpWeights;
-use super::super::spec::{FixedSize, NetworkSpec};
-use super::super::{first_best, padded};
-use super::kernels::{add_scaled, gate, transpose};
-use super::slot::Slot;
+use crate::net::backward::kernels::{add_scaled, gate, transpose};
+use crate::net::backward::slot::Slot;
+use crate::net::forward::first_best;
+use crate::net::kernels::{Finish, Rows, Start, add, dense, dense_feature_major, dot_rows};
+use crate::net::layout::MlpWeights;
+use crate::net::padded::padded;
+use crate::net::spec::{FixedSize, NetworkSpec};
 use godwit_envs::observe::ObservationBuffer;
 
 /// States laid out for an mlp.

@@ -14,7 +14,7 @@ mod mlp;
 mod relational;
 mod slot;
 
-use super::{Architecture, NetworkSpec};
+use crate::net::spec::{Architecture, NetworkSpec};
 use godwit_envs::observe::ObservationBuffer;
 
 pub use kernels::{AdamFactors, adam, sum_of_squares};

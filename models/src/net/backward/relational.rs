@@ -3,13 +3,13 @@
 //! Workloads that look alike are encoded once where that spares rows: in a cluster of a few
 //! thousand machines of seven sizes a state has a dozen rows instead of thousands.
 
-use super::super::kernels::{Finish, Rows, Start, add, scale};
-use super::super::layout::{HeadWeights, POOL_SCALE, RelationalWeights};
-use super::super::spec::NetworkSpec;
-use super::distinct::Distinct;
-use super::heads::{Heads, gather, scatter_add};
-use super::kernels::{add_scaled, gate};
-use super::slot::Slot;
+use crate::net::backward::distinct::Distinct;
+use crate::net::backward::heads::{Heads, gather, scatter_add};
+use crate::net::backward::kernels::{add_scaled, gate};
+use crate::net::backward::slot::Slot;
+use crate::net::kernels::{Finish, Rows, Start, add, scale};
+use crate::net::layout::{HeadWeights, POOL_SCALE, RelationalWeights};
+use crate::net::spec::NetworkSpec;
 use godwit_envs::observe::ObservationBuffer;
 
 /// The relational network's backward pass.

@@ -1,9 +1,9 @@
 //! Where a parameter lies in the flat vector, and its products.
 
-use super::super::kernels::{Finish, Rows, Start, dense, dense_feature_major};
-use super::super::padded;
-use super::super::spec::NetworkSpec;
-use super::kernels::{sum_rows, transpose};
+use crate::net::backward::kernels::{sum_rows, transpose};
+use crate::net::kernels::{Finish, Rows, Start, dense, dense_feature_major};
+use crate::net::padded::padded;
+use crate::net::spec::NetworkSpec;
 
 /// One parameter of a flat vector. Where its rows are whole vectors long it is read and written in
 /// place; else a padded copy stands between.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_models::baselines::{baseline, remembers};
+use godwit_models::baselines::find;
 use prometheus_client::metrics::counter::Counter;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -184,10 +184,12 @@ fn mode(args: &ServeArgs) -> Result<(Mode, Option<Shadow>), SettingsError> {
 /// Whether there is such a baseline, and it needs no memory: each request is a case by itself.
 fn check_baseline(flag: &'static str, name: &str) -> Result<(), SettingsError> {
     let got = || name.to_owned();
-    match (baseline(name), remembers(name)) {
-        (None, _) => Err(SettingsError::Baseline { flag, got: got() }),
-        (_, Some(remembers)) => Err(SettingsError::Remembers { flag, got: got(), remembers }),
-        (Some(_), None) => Ok(()),
+    let Some(found) = find(name) else {
+        return Err(SettingsError::Baseline { flag, got: got() });
+    };
+    match found.remembers {
+        Some(remembers) => Err(SettingsError::Remembers { flag, got: got(), remembers }),
+        None => Ok(()),
     }
 }
 

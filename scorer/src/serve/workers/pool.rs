@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use godwit_models::baselines::baseline;
-use godwit_models::baselines::stay::Stay;
+use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::policy::Policy;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
