@@ -7,7 +7,7 @@
 #
 # Without a name, founding-10x50 (3 to 5 minutes a run on two idle cores). Keeps the runs in
 # target/curves (FOLDER names another place; a finished run is not repeated) and writes
-# benchmarks/results/SCENARIO.curves.svg and .csv. Needs python3 with the matplotlib that
+# benchmarks/results/SCENARIO.curves.csv, and docs/src/images/SCENARIO.curves.svg. Needs python3 with the matplotlib that
 # benchmarks/requirements.txt names. Does not build: GODWIT names another program than
 # target/release/godwit. SEEDS and SETTINGS (of `godwit train`) may be given.
 set -eu
@@ -41,3 +41,5 @@ done
 # shellcheck disable=SC2086
 python3 benchmarks/curves.py "$folder/$scenario-levels.json" "benchmarks/results/$scenario.curves" \
     "$cores" $runs
+# The book shows it.
+mv "benchmarks/results/$scenario.curves.svg" docs/src/images/

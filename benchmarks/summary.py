@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the README's summary of benchmarks/results/*.txt as a Markdown table."""
+"""Prints the book's summary (docs/src/results.md) of benchmarks/results/*.txt as a Markdown table."""
 import pathlib
 import re
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p godwit-models --features milp --example milp [FILE [BUDGET...]]`:
 //! deployable slots, proven bound and seconds for each budget. FILE is the cluster snapshot that
-//! `godwit import vm-snapshot` reads (see the README for where it is published).
+//! `godwit import vm-snapshot` reads (`docs/src/import.md` says where it is published).
 
 use godwit_envs::importers::{ImportOptions, vm_snapshot};
 use godwit_envs::state::ClusterState;

@@ -1,8 +1,8 @@
 //! Public data sets of real clusters, turned into scenarios.
 //!
 //! Importers read files and return an [`Imported`]; nothing is written until [`Imported::write`],
-//! and then all of it or nothing. The data itself is not part of the project: the README names
-//! where each set is published.
+//! and then all of it or nothing. The data itself is not part of the project:
+//! `docs/src/import.md` names where each set is published.
 
 mod decision_log;
 mod files;

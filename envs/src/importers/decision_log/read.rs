@@ -1,7 +1,7 @@
 //! Reads the snapshots that a decision log holds.
 //!
-//! The format is `godwit-decision-log/1`, JSON lines in files `decisions-N.jsonl`: the README's
-//! section on the scorer describes it, and `scorer/src/decision_log/record.rs` writes it. That crate
+//! The format is `godwit-decision-log/1`, JSON lines in files `decisions-N.jsonl`:
+//! `docs/src/scorer.md` describes it, and `scorer/src/decision_log/record.rs` writes it. That crate
 //! builds on this one, so that the few fields that matter here are stated again. Only lines of kind
 //! `decision` are looked at, and of them only the snapshot: who decided what is another policy's
 //! business.
