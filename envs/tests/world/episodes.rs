@@ -134,6 +134,32 @@ proptest! {
     }
 
     #[test]
+    fn arrivals_departures_and_faults_do_not_depend_on_actions(shape in shapes()) {
+        let shape = Shape { online: true, dynamics: true, ..shape };
+        let Some(mut active) = env(&shape) else { return Err(TestCaseError::reject("no start")) };
+        let mut idle = active.clone();
+        let rng = &mut stream(shape.seed, "actions");
+        let absent = |env: &ClusterEnv| -> Vec<bool> {
+            env.state().life.iter().map(|&life| life == Life::Absent).collect()
+        };
+        loop {
+            prop_assert_eq!(&active.state().health, &idle.state().health);
+            prop_assert_eq!(&active.state().deadline, &idle.state().deadline);
+            prop_assert_eq!(absent(&active), absent(&idle));
+            let end = loop {
+                let step = active.step(random_action(&observe(&active), rng)).unwrap();
+                if step.elapsed_ticks > 0 {
+                    break step.end;
+                }
+            };
+            idle.step(0).unwrap();
+            if end.is_some() {
+                break;
+            }
+        }
+    }
+
+    #[test]
     fn training_never_starts_from_the_true_placement_where_starts_are_perturbed(
         seed in any::<u64>(),
         share in prop::sample::select(vec![0.01_f32, 0.4, 1.0]),

@@ -2,11 +2,11 @@
 //! challenge 2012 (<https://www.roadef.org/challenge/2012/en/>).
 //!
 //! Two stages share the time, one core and one seed. The first anneals all processes at once
-//! ([`anneal`]) and ends in a good valley. The second improves the best assignment with a large
-//! neighbourhood search ([`lns`]): again and again a few machines are chosen, and only their
+//! (`anneal`) and ends in a good valley. The second improves the best assignment with a large
+//! neighbourhood search (`lns`): again and again a few machines are chosen, and only their
 //! processes are annealed. Both try the same three moves: a *shift* moves one process, a *swap*
 //! trades the machines of two, a *chain* moves one process to a machine and ejects another from
-//! there to a third ([`walk`]).
+//! there to a third (`walk`).
 //!
 //! Capacities and conflicts are kept by every move. Spreads and dependencies may be broken on the
 //! way, for a price: where services hang together, the ways between good assignments lead through
