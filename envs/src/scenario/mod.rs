@@ -6,6 +6,7 @@
 mod embedded;
 mod generate;
 mod load;
+mod schema;
 mod types;
 mod validate;
 
