@@ -315,3 +315,51 @@ pub fn trained_policy(trainer: &mut ClusterTrainer) -> NetworkPolicy {
     policy.load_flat(trainer.weights());
     policy
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+    use super::*;
+    use crate::assemble::new_trainer;
+    use crate::config::TrainConfig;
+    use godwit_envs::scenario::Scenario;
+    use tch::Device;
+
+    #[test]
+    fn a_run_that_keeps_no_replay_keeps_it_until_it_is_complete() {
+        let mut config = TrainConfig {
+            env_steps: 70,
+            env_copies: 4,
+            warm_up_steps: 32,
+            replay_capacity: 200,
+            evaluate_episodes: 2,
+            keep_replay: false,
+            ..TrainConfig::default()
+        };
+        config.network.hidden = 8;
+        let mixture = Mixture::from(Scenario::embedded("founding-3x3").unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::create(folder.path(), &mixture, &config).unwrap();
+        let mut trainer = new_trainer(&mixture, &config, Device::Cpu).unwrap();
+        let stop = AtomicBool::new(false);
+        // Paused, as sweeps do, and then asked to stop.
+        let made = AtomicU64::new(0);
+        let session = Session { stop: &stop, pause_at: 32, silent: Some(&made) };
+        train_part(&mixture, &mut trainer, &directory, session).unwrap();
+        assert!(directory.has_replay());
+        stop.store(true, Ordering::Relaxed);
+        let summary = train(&mixture, &mut trainer, &directory, &stop).unwrap();
+        assert_eq!(summary.end, RunEnd::Interrupted);
+        assert!(directory.has_replay());
+
+        stop.store(false, Ordering::Relaxed);
+        let mut trainer = checkpoint::resume(&directory, Device::Cpu).unwrap().trainer;
+        let summary = train(&mixture, &mut trainer, &directory, &stop).unwrap();
+        assert_eq!((summary.end, summary.env_steps), (RunEnd::Complete, 70));
+        assert!(!directory.has_replay());
+        let refused = checkpoint::resume(&directory, Device::Cpu).err().unwrap();
+        assert!(matches!(refused, CheckpointError::NoReplay { .. }), "{refused}");
+        assert!(!checkpoint::load(folder.path().join("last")).unwrap().resumable);
+    }
+}

@@ -81,3 +81,23 @@ pub fn drop_replay(directory: &RunDirectory) -> Result<(), CheckpointError> {
     }
     sync_directory(run)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_two_checkpoints_share_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("last")).unwrap();
+        fs::create_dir(at("step-1")).unwrap();
+        fs::write(at("last/replay.bin"), [0; 100]).unwrap();
+        fs::hard_link(at("last/replay.bin"), at("step-1/replay.bin")).unwrap();
+        fs::write(at("config.toml"), [0; 10]).unwrap();
+        assert_eq!(disk_use(folder.path()), DiskUse { bytes: 110, replay_bytes: 100 });
+    }
+}

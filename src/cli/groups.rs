@@ -40,7 +40,8 @@ fn template(command: &Command) -> String {
             let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
         }
     }
-    text + "\n{options}{after-help}"
+    let _ = writeln!(text, "\n{header}Options:{header:#}");
+    text + "{options}{after-help}"
 }
 
 #[cfg(test)]
@@ -68,7 +69,8 @@ mod tests {
                 assert!(line.is_some_and(|line| line.len() > 24), "{name}: {help}");
             }
         }
-        assert!(help.contains("--version") && help.contains("Exit codes"), "{help}");
+        assert!(help.contains("\nOptions:\n") && help.contains("--version"), "{help}");
+        assert!(help.contains("Exit codes"), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
     }
 }

@@ -48,10 +48,12 @@ pub(super) fn header(
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
     };
-    let threads = rayon::current_num_threads();
+    let threads = match rayon::current_num_threads() {
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
+    };
     let each = if ranks > 1 { format!(" on each of {ranks} ranks") } else { String::new() };
-    let text =
-        format!("{device}, {backend} backend, {threads} threads{each}, seed {}", config.seed);
+    let text = format!("{device}, {backend} backend, {threads}{each}, seed {}", config.seed);
     lines.push(("device", text));
     lines.push(("recipe", recipe(config)));
     lines.push(("length", length(config, trainer.counters.env_steps)));

@@ -334,9 +334,10 @@ impl RunLog {
     fn show(&mut self, trainer: &ClusterTrainer, env_rate: Option<f64>, learning: bool) {
         let steps = trainer.config.env_steps.saturating_sub(trainer.counters.env_steps);
         let elapsed = self.started.elapsed().as_secs_f64();
-        let rate = env_rate.filter(|_| learning);
-        let left = seconds_left(steps, rate, self.limit.map(|limit| limit - elapsed));
-        if let (Some(left), Some(_), false) = (left, rate, self.expected) {
+        let rate = env_rate.filter(|&rate| learning && rate > 0.0);
+        let time = self.limit.map(|limit| limit - elapsed);
+        let left = rate.map(|rate| seconds_left(steps, rate, time));
+        if let (Some(left), false) = (left, self.expected) {
             self.expected = true;
             self.say(&format!("expected time: {}", span(elapsed + left)));
         }
@@ -347,11 +348,15 @@ impl RunLog {
             last_return: self.last_return,
             best: self.best,
         };
+        let line = match (trainer.counters.env_steps, trainer.counters.updates) {
+            (0, updates) => format!("before the first env step: {updates} updates made"),
+            _ => line.to_string(),
+        };
         if let Some(bar) = &self.bar {
-            bar.set_message(line.to_string());
+            bar.set_message(line);
         } else if self.plain_at.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
             self.plain_at = Some(Instant::now());
-            self.say(&line.to_string());
+            self.say(&line);
         }
     }
 

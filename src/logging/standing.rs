@@ -64,13 +64,10 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
-/// Seconds until a run ends: when its env steps are made, or when its time is up.
-pub(super) fn seconds_left(env_steps: u64, rate: Option<f64>, time: Option<f64>) -> Option<f64> {
-    let steps = rate.filter(|&rate| rate > 0.0).map(|rate| env_steps as f64 / rate);
-    match (steps, time) {
-        (Some(steps), Some(time)) => Some(steps.min(time.max(0.0))),
-        (steps, time) => steps.or(time.map(|time| time.max(0.0))),
-    }
+/// Seconds until a run ends: when its env steps are made at this rate, or when its time is up.
+pub(super) fn seconds_left(env_steps: u64, rate: f64, time: Option<f64>) -> f64 {
+    let steps = env_steps as f64 / rate;
+    time.map_or(steps, |time| steps.min(time.max(0.0)))
 }
 
 #[cfg(test)]
@@ -110,10 +107,9 @@ mod tests {
 
     #[test]
     fn a_run_ends_with_its_env_steps_or_with_its_time() {
-        assert_eq!(seconds_left(1_000, Some(10.0), None), Some(100.0));
-        assert_eq!(seconds_left(1_000, Some(10.0), Some(30.0)), Some(30.0));
-        assert_eq!(seconds_left(1_000, Some(10.0), Some(300.0)), Some(100.0));
-        assert_eq!(seconds_left(1_000, Some(0.0), Some(-1.0)), Some(0.0));
-        assert_eq!(seconds_left(1_000, None, None), None);
+        assert_eq!(seconds_left(1_000, 10.0, None), 100.0);
+        assert_eq!(seconds_left(1_000, 10.0, Some(30.0)), 30.0);
+        assert_eq!(seconds_left(1_000, 10.0, Some(300.0)), 100.0);
+        assert_eq!(seconds_left(1_000, 10.0, Some(-1.0)), 0.0);
     }
 }
