@@ -1,6 +1,6 @@
 # Every target provides libtorch first (`setup`), which does nothing when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-milp setup-clients demo test test-mpi bench lint clean
+.PHONY: help setup setup-milp setup-clients demo test test-mpi docs reference bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,11 +21,26 @@ demo: setup ## train, export, verify and evaluate a small policy, then decide a 
 	@scripts/demo.sh
 
 test: setup-milp setup-clients ## run all tests
+	@python3 scripts/check_links.py
 	cargo test --workspace --features milp
 
 test-mpi: setup ## run the tests of several processes; needs MPI, installs nothing
 	@scripts/check_mpi.sh
 	BINDGEN_EXTRA_CLANG_ARGS="-I$$($${CC:-cc} -print-file-name=include)" cargo test --features mpi --test mpi -- --nocapture --test-threads=1
+
+docs: setup ## build the book (target/book) and the API docs (target/doc)
+	@python3 scripts/check_links.py
+	@python3 scripts/setup_mdbook.py
+	.mdbook/bin/mdbook build docs
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+# Both pages come from the doc comments of the types that files are read into. A file is replaced
+# once its text is complete.
+reference: setup ## write the book's pages of scenario fields and training settings anew
+	cargo build --bin godwit
+	cargo run --quiet --bin godwit -- scenarios schema --markdown > target/scenario-fields.md
+	cargo run --quiet --bin godwit -- train --list-settings --markdown > target/training-settings.md
+	mv target/scenario-fields.md target/training-settings.md docs/src/reference/
 
 bench: setup-milp ## measure speeds on this machine
 	cargo bench --workspace --features milp

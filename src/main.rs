@@ -2,13 +2,12 @@
 
 #![warn(missing_docs)]
 
-use clap::Parser;
-use godwit::cli::{self, Cli, Command};
+use godwit::cli::{self, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     godwit::machine::memory::keep_freed_memory();
-    let outcome = match Cli::parse().command {
+    let outcome = match cli::parse().command {
         Command::Scenarios(args) => cli::scenarios::run(&args),
         Command::Baselines(args) => cli::baselines::run(&args),
         Command::Train(args) => cli::train::run(&args),

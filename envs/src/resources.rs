@@ -1,12 +1,13 @@
 //! Resource kinds and their limits.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most resource kinds that a scenario may declare.
 pub const MAX_RESOURCES: usize = 8;
 
 /// A declared resource kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResourceKind {
     /// For example `cpu`.

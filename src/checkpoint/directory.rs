@@ -165,6 +165,11 @@ impl RunDirectory {
         })
     }
 
+    /// Whether that checkpoint has its replay: a complete run need not have kept it.
+    pub fn has_replay(&self) -> bool {
+        self.last().is_some_and(|(path, _)| path.join(names::REPLAY).exists())
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

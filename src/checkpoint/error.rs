@@ -67,6 +67,12 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// A checkpoint of a complete run that has given up its replay.
+    #[error("{path}: expected a checkpoint with its replay, from which training goes on, got one without: the run was complete, and keep_replay was false; a new run may start from its policy: --set initial_policy={path}", path = path.display())]
+    NoReplay {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// Neither checkpoint of a run can be used.
     #[error("{last}; and {previous}")]
     BothDamaged {

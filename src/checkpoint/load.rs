@@ -136,12 +136,13 @@ fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), CheckpointE
     let mixture = read_mixture(path, &state)?;
     check_schema(&path.join(names::STATE), mixture.first(), &config, &state)?;
     let weights_path = path.join(names::WEIGHTS);
-    let quantiles = if manifest.resumable { config.learner.quantiles } else { 1 };
+    // Those of `best` are a policy's; what a run goes on from, or could before it gave up its
+    // replay, was learnt by every quantile, on normalised observations.
+    let quantiles = if state.resume.is_some() { config.learner.quantiles } else { 1 };
     let shapes = quantile::parameters(&state.spec, quantiles);
     let wide = weights::flat(&shapes, &read(&weights_path)?, "online", &weights_path)?;
     let mut weights = Vec::new();
     quantile::mean_network(&state.spec, quantiles, &wide, &mut weights);
-    // What a run goes on from was learnt on normalised observations.
     if let Some(normalisation) = normalisation(&path.join(names::STATE), &config, &state)? {
         fold(&state.spec, &normalisation, &mut weights);
     }
@@ -260,9 +261,12 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
     let (loaded, state) = load_checkpoint(path)?;
     let state_path = path.join(names::STATE);
     let normalisation = normalisation(&state_path, &loaded.config, &state)?.map(Arc::new);
-    let Some(saved) = state.resume.filter(|_| loaded.resumable) else {
+    let Some(saved) = state.resume else {
         return Err(CheckpointError::NotResumable { path: path.to_owned() });
     };
+    if !loaded.resumable {
+        return Err(CheckpointError::NoReplay { path: path.to_owned() });
+    }
     let wrong =
         |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
     let LoadedCheckpoint { spec, mixture, config, counters, .. } = loaded;

@@ -7,6 +7,7 @@
 //! `previous`. Resuming gives the same bits as never having stopped (CPU).
 
 mod directory;
+mod disk;
 mod error;
 mod load;
 mod replay_file;
@@ -19,6 +20,7 @@ mod weights;
 mod write;
 
 pub use directory::RunDirectory;
+pub use disk::{DiskUse, disk_use, drop_replay};
 pub use error::CheckpointError;
 pub use load::{LoadedCheckpoint, Resumed, load, resume, resume_previous};
 pub use write::{write_best, write_last};

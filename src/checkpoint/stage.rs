@@ -63,12 +63,7 @@ impl Stage {
 
     /// Writes the manifest and syncs everything. The stage is now a complete checkpoint.
     pub fn seal(&mut self) -> Result<(), CheckpointError> {
-        let path = self.path.join(names::MANIFEST);
-        write_file(&path, |out| {
-            serde_json::to_writer_pretty(&mut *out, &self.manifest)?;
-            out.write_all(b"\n")
-        })
-        .map_err(CheckpointError::io(&path, "write"))?;
+        write_manifest(&self.path.join(names::MANIFEST), &self.manifest)?;
         sync_directory(&self.path)
     }
 
@@ -112,6 +107,24 @@ impl Drop for Stage {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), CheckpointError> {
+    let written = write_file(path, |out| {
+        serde_json::to_writer_pretty(&mut *out, manifest)?;
+        out.write_all(b"\n")
+    });
+    written.map(|_| ()).map_err(CheckpointError::io(path, "write"))
+}
+
+/// Puts another manifest into a checkpoint, whole or not at all.
+pub(super) fn replace_manifest(
+    checkpoint: &Path,
+    manifest: &Manifest,
+) -> Result<(), CheckpointError> {
+    let temporary = checkpoint.join(format!("{}.tmp-{}", names::MANIFEST, std::process::id()));
+    write_manifest(&temporary, manifest)?;
+    rename(&temporary, &checkpoint.join(names::MANIFEST))
 }
 
 fn write_file(

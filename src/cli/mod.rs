@@ -6,16 +6,22 @@ pub mod doctor;
 pub mod evaluate;
 pub mod explain;
 pub mod export;
+mod groups;
 pub mod import;
 mod output;
+mod reference;
 mod resume;
+mod run_header;
 pub mod scenarios;
 mod settings;
+mod settings_list;
 pub mod snapshot;
 pub mod sweep;
 pub mod train;
 pub mod tune_baselines;
 pub mod verify;
+
+pub use groups::parse;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
@@ -42,9 +48,12 @@ Example, from nothing to a policy that other programs can load:
   godwit evaluate quickstart --policy checkpoints/first
   godwit export checkpoints/first/best --out policy.pt
 
-SCENARIO is the name of an embedded scenario (`godwit scenarios`) or the path of a scenario file.
-Exit codes: 0 done, 1 failed, 2 bad usage, bad input or no place to write to; 130 or 143 when a
-signal ended a training run or a sweep after its checkpoints were written."
+`godwit COMMAND --help` says more about a command, with examples.
+SCENARIO is the name of an embedded scenario (`godwit scenarios`) or the path of
+a scenario file.
+Exit codes: 0 done, 1 failed, 2 bad usage, bad input or no place to write to;
+130 or 143 when a signal ended a training run or a sweep after its checkpoints
+were written."
 )]
 pub struct Cli {
     /// What to do.
@@ -55,23 +64,23 @@ pub struct Cli {
 /// The commands, in the order in which a newcomer meets them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the embedded scenarios, or print one
+    /// List the embedded scenarios, print one, or their JSON Schema
     Scenarios(scenarios::Args),
     /// List the baselines, with a line about each
     Baselines(baselines::Args),
     /// Train a policy on a scenario
     Train(train::Args),
-    /// Search hyper-parameters: random settings, of which the better ones train longer
+    /// Search settings: random ones, of which the better train longer
     Sweep(sweep::Args),
     /// Tune the baselines' parameters on training episodes
     TuneBaselines(tune_baselines::Args),
     /// Compare policies and baselines on the same held-out episodes
     Evaluate(evaluate::Args),
-    /// Show what a policy's moves are for, and where a baseline would decide otherwise
+    /// Show what a policy's moves are for, beside a baseline's
     Explain(explain::Args),
     /// Write a checkpoint's network as a TorchScript artifact
     Export(export::Args),
-    /// Check an artifact: libtorch against the native forward pass, golden vectors, checksums
+    /// Check an artifact: forward passes, golden vectors, checksums
     Verify(verify::Args),
     /// Write the start of an evaluation episode as a snapshot
     Snapshot(snapshot::Args),

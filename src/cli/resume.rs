@@ -1,6 +1,6 @@
 //! `godwit train --resume`: whether a run can go on, to where, and what its schedules do then.
 
-use super::train::{Args, Run, Signals, advise_evaluation, compute_device};
+use super::train::{Args, Run, Signals, advise, compute_device};
 use super::{BadInput, OrBadInput, output};
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
@@ -26,7 +26,8 @@ pub(super) fn resume(
         None => directory.or_bad_input()?,
         Some(group) => group.together(directory.map_err(Into::into)).or_bad_input()?,
     };
-    let plan = Plan { args, folder, asked, first: rank == 0 };
+    let has_replay = directory.has_replay();
+    let plan = Plan { args, folder, asked, has_replay, first: rank == 0 };
     // Before the trainer is set up, which may take minutes of rollouts.
     if let Some((made, config, mixture)) = standing(&directory, group)
         && plan.config(made, &config, &mixture)?.is_none()
@@ -83,6 +84,7 @@ struct Plan<'a> {
     args: &'a Args,
     folder: &'a Path,
     asked: Option<&'a Mixture>,
+    has_replay: bool,
     first: bool,
 }
 
@@ -121,17 +123,31 @@ impl Plan<'_> {
         if let Some(minutes) = self.args.minutes {
             config.max_minutes = minutes;
         }
+        if let Some(keep_replay) = self.args.keep_replay {
+            config.keep_replay = keep_replay;
+        }
         if made < config.env_steps {
             return Ok(Some(config));
         }
         if self.first {
             let word = output::word(self.folder.display().to_string());
+            let longer = match self.has_replay {
+                true => format!(
+                    "a longer one: godwit train --resume {word} --env-steps {}",
+                    made.saturating_mul(2)
+                ),
+                false => {
+                    "it cannot be made longer, as its replay was not kept (keep_replay = \
+                          false); a new one may start from its policy: --set \
+                          initial_policy="
+                        .to_owned()
+                        + &word
+                }
+            };
             eprintln!(
-                "{folder}: this run is complete with {made} env steps, nothing was done; a longer \
-                 one: godwit train --resume {word} --env-steps {}",
-                made.saturating_mul(2)
+                "{folder}: this run is complete with {made} env steps, nothing was done; {longer}"
             );
-            advise_evaluation(self.args, mixture, self.folder);
+            advise(self.args, mixture, self.folder);
         }
         Ok(None)
     }

@@ -1,6 +1,6 @@
 //! `godwit scenarios`: what ships inside the program.
 
-use super::output;
+use super::{output, reference};
 use clap::Subcommand;
 use comfy_table::{Table, presets};
 use godwit_envs::scenario::{EMBEDDED, Mode, Scenario, WorldTemplate};
@@ -15,7 +15,8 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   godwit scenarios
-  godwit scenarios show quickstart > mine.toml")]
+  godwit scenarios show quickstart > mine.toml
+  godwit scenarios schema > scenario.schema.json")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Show>,
@@ -31,6 +32,13 @@ enum Show {
     Show {
         /// Embedded scenario or scenario file
         scenario: String,
+    },
+    /// Print the JSON Schema of scenario files: meaning, unit, range and default of every field
+    #[command(after_help = "Example:\n  godwit scenarios schema > scenario.schema.json")]
+    Schema {
+        /// Print the page of the book instead
+        #[arg(long, hide = true)]
+        markdown: bool,
     },
 }
 
@@ -61,9 +69,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 output::print(&std::fs::read_to_string(name)?)?;
             }
         }
+        Some(Show::Schema { markdown: true }) => output::print(&reference_page())?,
+        Some(Show::Schema { markdown: false }) => output::print_json(&Scenario::json_schema())?,
         None => list(args.json)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page of the book about the fields of a scenario.
+pub(super) fn reference_page() -> String {
+    let head = "A scenario is a TOML file. This page lists every field, table by table, and within a table in alphabetical order. A path such as `rules.episode` is the table `[rules.episode]` of the file. \"Required\" holds where the table that the field belongs to is there.\n\n`godwit scenarios show quickstart` prints a complete file to start from. `godwit scenarios schema` prints what is on this page as a JSON Schema, which editors can check a file by.";
+    let sections = reference::sections(&Scenario::json_schema());
+    reference::page("Scenario fields", head, "make reference", &sections)
 }
 
 fn list(json: bool) -> anyhow::Result<()> {

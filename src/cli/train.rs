@@ -2,8 +2,8 @@
 
 use super::resume::resume;
 use super::settings::{self, Sources};
-use super::{BadInput, OrBadInput, output};
-use crate::checkpoint::{self, RunDirectory};
+use super::{BadInput, OrBadInput, output, run_header, settings_list};
+use crate::checkpoint::{self, DiskUse, RunDirectory, disk_use};
 use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
 use crate::learn::finite::Stopped;
 use crate::machine::device::DeviceChoice;
@@ -50,7 +50,7 @@ Examples:
 pub struct Args {
     /// Embedded scenario or scenario file; several may be given, each with a weight [without
     /// WEIGHT: 1]
-    #[arg(required_unless_present = "resume", value_name = "SCENARIO[=WEIGHT]")]
+    #[arg(required_unless_present_any = ["resume", "list_settings"], value_name = "SCENARIO[=WEIGHT]")]
     scenario: Vec<String>,
     /// TOML file with settings
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
@@ -64,6 +64,10 @@ pub struct Args {
     /// Stop after this many minutes at the latest; 0 for no limit
     #[arg(long, value_name = "M")]
     pub(super) minutes: Option<f64>,
+    /// Whether the checkpoints of the complete run keep the replay, by far the largest part of them;
+    /// without it a complete run cannot be made longer [default: true]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    pub(super) keep_replay: Option<bool>,
     /// Seed of everything that is drawn
     #[arg(long, conflicts_with = "resume", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
@@ -73,12 +77,22 @@ pub struct Args {
     /// Folder of the run, new or empty [default: checkpoints/<scenario name>]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder; only --env-steps and --minutes may change
+    /// Go on with the run in this folder; only --env-steps, --minutes and --keep-replay may change
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Threads that step environments; 0 for one per core
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
+    /// Print every setting with its type, range, default and meaning, as a file for --config, and
+    /// train nothing
+    #[arg(long, conflicts_with_all = ["scenario", "resume", "config", "set"])]
+    list_settings: bool,
+    /// With --list-settings: print one JSON document
+    #[arg(long, requires = "list_settings")]
+    json: bool,
+    /// With --list-settings: print the page of the book
+    #[arg(long, requires = "list_settings", conflicts_with = "json", hide = true)]
+    markdown: bool,
 }
 
 /// Runs the command; exit code 130 or 143 when a signal ended the run.
@@ -86,6 +100,10 @@ pub struct Args {
 /// # Errors
 /// When the settings, the device or the folder cannot be used, or training fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.list_settings {
+        list_settings(args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let asked = mixture(&args.scenario)?;
     if let Some(minutes) = args.minutes
         && !(0.0..=1e7).contains(&minutes)
@@ -110,6 +128,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         part::attach(&mut trainer, group).or_bad_input()?;
         let folder = args.resume.as_deref().unwrap_or(directory.path());
         group.advise(&format!("go on with: {}", resume_command(folder)));
+    }
+    let ranks = group.as_ref().map_or(1, |group| group.size());
+    if group.as_ref().is_none_or(|group| group.rank() == 0) {
+        eprint!("{}", run_header::header(&mixture, &trainer, ranks, directory.path()));
     }
     let outcome = run::train(&mixture, &mut trainer, &directory, &signals.stop);
     if let Err(error) = &outcome
@@ -138,15 +160,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         summary.updates,
         summary.seconds
     );
+    eprintln!("{}", disk_line(directory.path()));
     match summary.end {
         RunEnd::Interrupted => {
             eprintln!("interrupted; go on with: {}", resume_command(directory.path()));
             Ok(super::interrupted(&signals.received))
         }
         RunEnd::Complete => {
-            advise_evaluation(args, &mixture, directory.path());
+            advise(args, &mixture, directory.path());
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// The settings, in the form that was asked for.
+fn list_settings(args: &Args) -> anyhow::Result<()> {
+    match (args.json, args.markdown) {
+        (true, _) => output::print_json(&settings_list::list()),
+        (_, true) => output::print(&settings_list::page()),
+        _ => output::print(&settings_list::as_toml(&settings_list::list())),
     }
 }
 
@@ -154,20 +186,46 @@ fn resume_command(folder: &Path) -> String {
     format!("godwit train --resume {}", output::word(folder.display().to_string()))
 }
 
-/// Says how the run's policy is compared with the baselines, on each of its scenarios: as they were
+/// What the run takes on the disk.
+fn disk_line(folder: &Path) -> String {
+    let DiskUse { bytes, replay_bytes } = disk_use(folder);
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let folder = folder.display();
+    match replay_bytes {
+        0 => format!("{folder}: {} on disk", mib(bytes)),
+        replay => format!("{folder}: {} on disk, of which {} replay", mib(bytes), mib(replay)),
+    }
+}
+
+/// Says what can be done with the run's policy next, as commands. Scenarios are named as they were
 /// given, by their name where they come with the program, or else as the run keeps them.
-pub(super) fn advise_evaluation(args: &Args, mixture: &Mixture, folder: &Path) {
-    for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
-        let embedded = Scenario::embedded(&scenario.name);
-        let name = match args.scenario.get(at) {
-            Some(text) => weighted(text).0.to_owned(),
-            None if embedded.is_ok_and(|embedded| embedded.same_world(scenario)) => {
-                scenario.name.clone()
-            }
-            None => folder.join(checkpoint::scenario_file(at)).display().to_string(),
-        };
-        let (name, folder) = (output::word(name), output::word(folder.display().to_string()));
-        eprintln!("compare it: godwit evaluate {name} --policy {folder}");
+pub(super) fn advise(args: &Args, mixture: &Mixture, folder: &Path) {
+    let run = output::word(folder.display().to_string());
+    let names: Vec<String> = (0..mixture.parts().len())
+        .map(|at| output::word(scenario_argument(args, mixture, folder, at)))
+        .collect();
+    for name in &names {
+        eprintln!("compare it: godwit evaluate {name} --policy {run}");
+    }
+    for name in &names {
+        eprintln!("explain it: godwit explain {name} --policy {run} --against {EXPLAIN_AGAINST}");
+    }
+    let artifact = output::word(folder.join("policy.pt").display().to_string());
+    eprintln!("export it: godwit export {run} --out {artifact}");
+}
+
+/// The baseline that decisions are first held against: it plays every scenario.
+const EXPLAIN_AGAINST: &str = "best-single-move";
+
+fn scenario_argument(args: &Args, mixture: &Mixture, folder: &Path, at: usize) -> String {
+    let scenario = &mixture.parts()[at].scenario;
+    let embedded = Scenario::embedded(&scenario.name);
+    match args.scenario.get(at) {
+        Some(text) => weighted(text).0.to_owned(),
+        None if embedded.is_ok_and(|embedded| embedded.same_world(scenario)) => {
+            scenario.name.clone()
+        }
+        None => folder.join(checkpoint::scenario_file(at)).display().to_string(),
     }
 }
 
@@ -214,6 +272,7 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     let flags = [
         ("--env-steps", "env_steps", integer(args.env_steps)),
         ("--minutes", "max_minutes", args.minutes.map(Value::Float)),
+        ("--keep-replay", "keep_replay", args.keep_replay.map(Value::Boolean)),
         ("--seed", "seed", integer(args.seed)),
     ];
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));

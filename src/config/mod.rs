@@ -3,6 +3,7 @@
 use crate::config::schedule::Schedule;
 use godwit_models::baselines::Assignment;
 use godwit_models::net::Architecture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod schedule;
@@ -11,14 +12,14 @@ mod validate;
 pub use validate::ConfigError;
 
 /// A whole run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Length of the run in env steps.
     pub env_steps: u64,
     /// Stop after this many minutes at the latest; 0 for no limit.
     pub max_minutes: f64,
-    /// Seed of everything that is drawn.
+    /// Seed of everything that is drawn. The same seed gives the same bits on one kind of machine.
     pub seed: u64,
     /// Trained policy whose weights the run starts with: an artifact, a folder of a run or
     /// checkpoint, or the name of a pretrained policy; empty for fresh weights.
@@ -31,7 +32,7 @@ pub struct TrainConfig {
     pub steps_per_update: f64,
     /// Env steps before the first update.
     pub warm_up_steps: u64,
-    /// States that the replay holds.
+    /// States that the replay holds (experience replay: Lin 1992; Mnih et al., Nature 2015).
     pub replay_capacity: usize,
     /// Env steps between two evaluations; 0 for one at the end only.
     pub evaluate_every: u64,
@@ -41,6 +42,9 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// How many numbered checkpoints to keep; 0 for none but `last` and `best`.
     pub keep_checkpoints: usize,
+    /// Whether the checkpoints of a complete run keep the replay, by far the largest part of them.
+    /// Without it a complete run cannot be made longer; one that was interrupted always keeps it.
+    pub keep_replay: bool,
     /// Baseline whose reward under the same exogenous randomness is subtracted (Mao et al., ICLR
     /// 2019); empty for none. Reported returns are always the plain ones.
     pub paired_baseline: String,
@@ -66,10 +70,10 @@ pub struct TrainConfig {
 }
 
 /// The network's shape.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// `relational` or `candidate` (any cluster size), or `mlp` (fixed size).
+    /// Which network.
     pub architecture: Architecture,
     /// Width of encoders or hidden layers.
     pub hidden: usize,
@@ -79,11 +83,11 @@ pub struct NetworkConfig {
     pub dueling: bool,
 }
 
-/// Epsilon-greedy over the mask.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Exploration: epsilon-greedy over the actions that are allowed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExplorationConfig {
-    /// Probability of an exploring action.
+    /// Probability of an exploring action (epsilon-greedy: Sutton and Barto 2018, section 2.2).
     pub epsilon: Schedule,
     /// Share of exploring actions that take the best one-step change of the objective instead of
     /// a uniform draw.
@@ -97,7 +101,7 @@ pub struct ExplorationConfig {
 }
 
 /// What computes the updates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
     /// `native` on the CPU, `libtorch` on other devices.
@@ -110,30 +114,31 @@ pub enum Backend {
 }
 
 /// The update.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LearnerConfig {
-    /// What computes it: `auto`, `native` or `libtorch`.
+    /// What computes it.
     pub backend: Backend,
     /// Transitions per update.
     pub batch_size: usize,
-    /// Discount per tick.
+    /// Discount per tick (Watkins and Dayan 1992).
     pub gamma: f64,
     /// Rewards summed before bootstrapping (Sutton 1988).
     pub n_step: usize,
     /// Double Q-learning (van Hasselt et al., AAAI 2016).
     pub double: bool,
-    /// Huber loss: quadratic up to here, linear beyond.
+    /// Huber loss (Huber 1964): quadratic up to here, linear beyond.
     pub huber_delta: f64,
-    /// Step size of Adam.
+    /// Step size of Adam (Kingma and Ba, ICLR 2015).
     pub learning_rate: Schedule,
-    /// Decoupled weight decay of AdamW.
+    /// Decoupled weight decay of AdamW (Loshchilov and Hutter, ICLR 2019).
     pub weight_decay: f64,
-    /// Gradients are scaled down to this norm.
+    /// Gradients are scaled down to this norm (Pascanu et al., ICML 2013).
     pub max_gradient_norm: f64,
-    /// Updates between hard copies to the target network; 0 for soft updates.
+    /// Updates between hard copies to the target network (Mnih et al., Nature 2015); 0 for soft
+    /// updates.
     pub target_every: u64,
-    /// Share of the online network that each soft update mixes in.
+    /// Share of the online network that each soft update mixes in (Lillicrap et al., ICLR 2016).
     pub target_tau: f64,
     /// Rewards are divided by the scenario's objective unit and multiplied by this.
     pub reward_scale: f64,
@@ -163,7 +168,7 @@ pub struct LearnerConfig {
 /// any other by a margin. Demonstrations have a fixed, decaying share instead of the paper's bonus
 /// on priorities (a fixed one: Paine et al., 2019), and are drawn uniformly; the paper's L2 penalty
 /// is `learner.weight_decay`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DemonstrationConfig {
     /// The baseline; empty for no demonstrations.
@@ -180,10 +185,9 @@ pub struct DemonstrationConfig {
     pub margin_weight: f64,
 }
 
-/// Improvement on a baseline by rollouts under common random numbers; see [`crate::experience::comparisons`]. In
-/// a share of each batch, the difference of two actions' values is fitted to that of the returns
-/// after them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Improvement on a baseline by rollouts under common random numbers. In a share of each batch, the
+/// difference of two actions' values is fitted to that of the returns after them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComparisonConfig {
     /// The baseline that is improved on, and that plays the rollouts; empty for no comparisons. Also
@@ -207,6 +211,11 @@ pub struct ComparisonConfig {
 }
 
 impl TrainConfig {
+    /// The JSON Schema of the settings, with the meaning and the default of each.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// The settings that change over the run and are in use, by their keys.
     pub fn schedules(&self) -> Vec<(&'static str, Schedule)> {
         let Self { exploration, learner, demonstrations, comparisons, .. } = self;
@@ -239,6 +248,7 @@ impl Default for TrainConfig {
             evaluate_episodes: 32,
             checkpoint_every: 50_000,
             keep_checkpoints: 0,
+            keep_replay: true,
             paired_baseline: String::new(),
             expected_failures: true,
             normalise_observations: false,

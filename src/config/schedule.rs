@@ -1,8 +1,10 @@
 //! Values that change over a run.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Linear from `from` to `to` over the first `share` of the run, then constant. Read from a table of
@@ -33,6 +35,24 @@ impl Schedule {
 impl<'de> Deserialize<'de> for Schedule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NumberOrTable)
+    }
+}
+
+impl JsonSchema for Schedule {
+    fn schema_name() -> Cow<'static, str> {
+        "Schedule".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let number = json_schema!({ "type": "number" });
+        json_schema!({
+            "anyOf": [number, {
+                "type": "object",
+                "properties": { "from": number, "to": number, "share": number },
+                "required": ["from", "to", "share"],
+                "additionalProperties": false,
+            }],
+        })
     }
 }
 

@@ -16,18 +16,53 @@ pub struct ConfigError {
     pub got: String,
 }
 
+/// Key of a setting, whether it is within its range, the range, and what was given.
+type Check = (&'static str, bool, &'static str, String);
+
+fn share(x: f64) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
+fn shares(s: &Schedule) -> bool {
+    share(s.from) && share(s.to) && share(s.share)
+}
+
+fn positive(x: f64) -> bool {
+    x.is_finite() && x > 0.0
+}
+
 impl TrainConfig {
     /// Checks every range.
     ///
     /// # Errors
     /// The first setting that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let (e, l) = (&self.exploration, &self.learner);
-        let (d, c) = (&self.demonstrations, &self.comparisons);
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        let shares = |s: &Schedule| share(s.from) && share(s.to) && share(s.share);
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        let checks: &[(&'static str, bool, &'static str, String)] = &[
+        first_failure(&self.checks())
+    }
+
+    /// What each setting accepts, by its key, as far as that is not plain from its type; several
+    /// conditions on one setting follow each other.
+    pub fn ranges() -> Vec<(&'static str, &'static str)> {
+        let checks = Self::default().checks();
+        checks.into_iter().map(|(field, _, expected, _)| (field, expected)).collect()
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        [
+            self.run_checks(),
+            self.exploration_checks(),
+            self.learner_checks(),
+            self.demonstration_checks(),
+            self.comparison_checks(),
+            self.variant_checks(),
+        ]
+        .concat()
+    }
+
+    /// Length and shape of the run, and the network.
+    fn run_checks(&self) -> Vec<Check> {
+        let l = &self.learner;
+        vec![
             ("env_steps", self.env_steps > 0, "at least 1", self.env_steps.to_string()),
             (
                 "max_minutes",
@@ -77,6 +112,13 @@ impl TrainConfig {
                 "1 to 4096",
                 self.network.head_hidden.to_string(),
             ),
+        ]
+    }
+
+    /// Exploration.
+    fn exploration_checks(&self) -> Vec<Check> {
+        let e = &self.exploration;
+        vec![
             (
                 "exploration.epsilon",
                 shares(&e.epsilon),
@@ -96,6 +138,13 @@ impl TrainConfig {
                 e.noisy_sigma.to_string(),
             ),
             ("exploration.stay_share", share(e.stay_share), "0 to 1", e.stay_share.to_string()),
+        ]
+    }
+
+    /// The update.
+    fn learner_checks(&self) -> Vec<Check> {
+        let l = &self.learner;
+        vec![
             (
                 "learner.batch_size",
                 (1..=65_536).contains(&l.batch_size),
@@ -138,6 +187,13 @@ impl TrainConfig {
                 "more than 0",
                 l.reward_scale.to_string(),
             ),
+        ]
+    }
+
+    /// Demonstrations.
+    fn demonstration_checks(&self) -> Vec<Check> {
+        let (d, l) = (&self.demonstrations, &self.learner);
+        vec![
             (
                 "demonstrations.steps",
                 d.baseline.is_empty() || (l.n_step + 8..=100_000_000).contains(&d.steps),
@@ -162,6 +218,13 @@ impl TrainConfig {
                 "0 to 1e6",
                 d.margin_weight.to_string(),
             ),
+        ]
+    }
+
+    /// Comparisons.
+    fn comparison_checks(&self) -> Vec<Check> {
+        let c = &self.comparisons;
+        vec![
             (
                 "comparisons.states",
                 (1..=100_000_000).contains(&c.states),
@@ -192,6 +255,13 @@ impl TrainConfig {
                 "0 to 1e6",
                 c.weight.to_string(),
             ),
+        ]
+    }
+
+    /// Variants of the update, and what they do not go with.
+    fn variant_checks(&self) -> Vec<Check> {
+        let (e, l, c) = (&self.exploration, &self.learner, &self.comparisons);
+        vec![
             (
                 "learner.quantiles",
                 l.quantiles == 1 || c.baseline.is_empty(),
@@ -228,8 +298,7 @@ impl TrainConfig {
                 "from, to and share within 0 to 1",
                 format!("{:?}", l.priority_beta),
             ),
-        ];
-        first_failure(checks)
+        ]
     }
 
     /// [`TrainConfig::validate`], for a run on so many scenarios: what they share in equal parts
@@ -250,7 +319,7 @@ impl TrainConfig {
     }
 }
 
-fn first_failure(checks: &[(&'static str, bool, &'static str, String)]) -> Result<(), ConfigError> {
+fn first_failure(checks: &[Check]) -> Result<(), ConfigError> {
     match checks.iter().find(|(_, good, _, _)| !good) {
         Some((field, _, expected, got)) => Err(ConfigError { field, expected, got: got.clone() }),
         None => Ok(()),

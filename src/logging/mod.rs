@@ -6,6 +6,7 @@
 
 pub mod hparams;
 mod metrics;
+mod standing;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use metrics::Metrics;
 use serde_json::{Map, Value, json};
+use standing::{Standing, seconds_left, span};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,6 +53,10 @@ pub struct RunLog {
     best: Option<f64>,
     now: (u64, u64),
     warned_of_disk: bool,
+    // Seconds that this part of the run may take, if there is a limit.
+    limit: Option<f64>,
+    // Whether the time that the run will take has been said.
+    expected: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -94,6 +100,8 @@ impl RunLog {
             best: directory.best_return(),
             now: (resumed_at_env_steps, kept.updates),
             warned_of_disk: false,
+            limit: (config.max_minutes > 0.0).then_some(config.max_minutes * 60.0),
+            expected: false,
         })
     }
 
@@ -134,6 +142,8 @@ impl RunLog {
         };
         let env_rate = rate(env_steps, |mark| mark.env_steps);
         let update_rate = rate(updates, |mark| mark.updates);
+        // Before updates are made, env steps take less time than they will.
+        let learning = self.line_at.is_some_and(|mark| mark.updates > 0 && mark.env_steps > 0);
         self.line_at = Some(Mark { at: now, env_steps, updates });
 
         let episodes = std::mem::take(&mut self.finished);
@@ -177,7 +187,7 @@ impl RunLog {
             "updates_per_s": update_rate,
         });
         self.write("round", line);
-        self.show(trainer, env_rate, update_rate);
+        self.show(trainer, env_rate, learning);
     }
 
     /// Writes the result of an evaluation.
@@ -222,7 +232,7 @@ impl RunLog {
             "downtime_s": mean(&|outcome| outcome.downtime_s),
             "decision_us": 1e6 * f64::from(seconds) / decisions.max(1) as f64,
             "episodes": outcomes.len(),
-            "best": self.best,
+            "best_validation_return": self.best,
         });
         if let [_, _, ..] = validation.scenarios.as_slice() {
             let by_scenario: Map<String, Value> = validation
@@ -242,7 +252,7 @@ impl RunLog {
                 .collect(),
         };
         self.say(&format!(
-            "step {}: evaluation return {value:.4} +- {error:.4}{each}, {moves:.1} moves{mark}",
+            "step {}: validation return {value:.4} +- {error:.4}{each}, {moves:.1} moves{mark}",
             self.now.0
         ));
         Ok(())
@@ -321,27 +331,32 @@ impl RunLog {
     }
 
     /// Progress for people.
-    fn show(&mut self, trainer: &ClusterTrainer, env_rate: Option<f64>, update_rate: Option<f64>) {
-        let number =
-            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-        let rate = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
-        let text = format!(
-            "return {}, best evaluation {}, {} env steps/s, {} updates/s",
-            number(self.last_return),
-            number(self.best),
-            rate(env_rate),
-            rate(update_rate)
-        );
+    fn show(&mut self, trainer: &ClusterTrainer, env_rate: Option<f64>, learning: bool) {
+        let steps = trainer.config.env_steps.saturating_sub(trainer.counters.env_steps);
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let rate = env_rate.filter(|&rate| learning && rate > 0.0);
+        let time = self.limit.map(|limit| limit - elapsed);
+        let left = rate.map(|rate| seconds_left(steps, rate, time));
+        if let (Some(left), false) = (left, self.expected) {
+            self.expected = true;
+            self.say(&format!("expected time: {}", span(elapsed + left)));
+        }
+        let line = Standing {
+            progress: trainer.progress(),
+            left,
+            rate: env_rate,
+            last_return: self.last_return,
+            best: self.best,
+        };
+        let line = match (trainer.counters.env_steps, trainer.counters.updates) {
+            (0, updates) => format!("before the first env step: {updates} updates made"),
+            _ => line.to_string(),
+        };
         if let Some(bar) = &self.bar {
-            bar.set_message(text);
+            bar.set_message(line);
         } else if self.plain_at.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
             self.plain_at = Some(Instant::now());
-            let (step, all) = (trainer.counters.env_steps, trainer.config.env_steps);
-            let left = env_rate.filter(|&rate| rate > 0.0).map_or(String::new(), |rate| {
-                format!(", {} left", clock(all.saturating_sub(step) as f64 / rate))
-            });
-            let percent = 100.0 * trainer.progress();
-            self.say(&format!("step {step} of {all} ({percent:.0} %): {text}{left}"));
+            self.say(&line);
         }
     }
 
@@ -367,20 +382,14 @@ fn flatten(name: &str, value: &Value, out: &mut Vec<(String, f64)>) {
     }
 }
 
-fn clock(seconds: f64) -> String {
-    let seconds = seconds.min(1e9) as u64;
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
 fn bar(config: &TrainConfig, resumed_at: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(
         Some(config.env_steps),
         ProgressDrawTarget::stderr_with_hz(4),
     );
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {eta_precise} left, {msg}");
+    let style = ProgressStyle::with_template("{wide_bar} {msg}");
     // The template is a constant; a wrong one shows in every run at a terminal.
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_position(resumed_at);
-    bar.reset_eta();
     bar
 }

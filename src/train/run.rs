@@ -1,7 +1,7 @@
 //! A training run on disk: rounds, logs, periodic evaluation, checkpoints, and a tidy end.
 
 use crate::checkpoint::{self, CheckpointError, RunDirectory};
-use crate::distributed::part;
+use crate::distributed::{Group, part};
 use crate::learn::finite::{NotFinite, Stopped};
 use crate::logging::RunLog;
 use crate::train::assemble::ClusterTrainer;
@@ -96,150 +96,217 @@ fn not_finite(error: &anyhow::Error) -> Option<NotFinite> {
     found.cloned()
 }
 
-/// A checkpoint to go on from. The settings that it was made with, which hold from env step `since`
-/// on, are then those of the run.
-fn save(
-    directory: &RunDirectory,
-    mixture: &Mixture,
-    trainer: &mut ClusterTrainer,
-    since: u64,
-) -> Result<(), CheckpointError> {
-    checkpoint::write_last(directory, mixture, trainer)?;
-    directory.keep_config(&trainer.config, since)
-}
-
 fn train_rounds(
     mixture: &Mixture,
     trainer: &mut ClusterTrainer,
     directory: &RunDirectory,
     session: Session,
 ) -> anyhow::Result<RunSummary> {
-    let now = Instant::now();
-    let started = now.checked_sub(std::mem::take(&mut trainer.preparation)).unwrap_or(now);
-    let config = trainer.config.clone();
-    let since = trainer.counters.env_steps;
-    // Of several ranks, rank 0 logs and keeps the best weights.
-    let group = trainer.learner.average.as_ref().map(|average| Arc::clone(average.group()));
-    let first = group.as_ref().is_none_or(|group| group.rank() == 0);
-    let mut log = match first {
-        true => {
-            Some(RunLog::open(directory, mixture, &config, trainer.counters.env_steps, started)?)
-        }
-        false => None,
-    };
-    if let Some(log) = log.as_mut().filter(|_| session.silent.is_some()) {
-        log.silence();
-    }
-    if let Some(log) = log.as_mut().filter(|_| since > 0) {
-        log.resumed(trainer);
-    }
-    let mut validator = Validator::new(mixture, trainer, group.clone())?;
-    let mut best = directory.best_return().filter(|best| !best.is_nan());
-    let limit = Duration::from_secs_f64(config.max_minutes * 60.0);
-    let mut end = RunEnd::Complete;
-    let ended = |trainer: &ClusterTrainer| {
-        trainer.finished() || trainer.counters.env_steps >= session.pause_at
-    };
-    let mut stop = session.stop.load(Ordering::Relaxed);
-    if let Some(group) = &group {
-        // Should a rank be lost at once, there is something to go on from.
-        if trainer.counters.rounds == 0 {
-            group.together(save(directory, mixture, trainer, since).map_err(Into::into))?;
-        }
-        part::assert_equal_weights(trainer, &**group)?;
-        stop = group.any(stop);
-    }
-    while !ended(trainer) {
+    let mut rounds = Rounds::begin(mixture, trainer, directory, session)?;
+    let every = (trainer.config.evaluate_every, trainer.config.checkpoint_every);
+    let (mut end, mut late) = (RunEnd::Complete, false);
+    let mut stop = rounds.start_together(trainer)?;
+    while !rounds.ended(trainer) {
         if stop {
             end = RunEnd::Interrupted;
             break;
         }
         let before = trainer.counters.env_steps;
-        let due = log.as_ref().is_some_and(RunLog::wants_stats);
+        rounds.round(trainer)?;
+        let now = trainer.counters.env_steps;
+        let passed = |every: u64| every > 0 && before / every != now / every;
+        (stop, late) = rounds.asked_to_end();
+        if passed(every.0) || rounds.ended(trainer) || late {
+            rounds.evaluate(trainer)?;
+        }
+        if late && !trainer.finished() {
+            rounds.note("the time limit was reached");
+            break;
+        }
+        if passed(every.1) {
+            rounds.checkpoint(trainer)?;
+        }
+    }
+    let over = end == RunEnd::Complete && (trainer.finished() || late);
+    rounds.finish(trainer, end, over)
+}
+
+/// The rounds of a part of a run, and what is done between them.
+struct Rounds<'a> {
+    mixture: &'a Mixture,
+    directory: &'a RunDirectory,
+    session: Session<'a>,
+    /// The ranks, where there are several.
+    group: Option<Arc<dyn Group>>,
+    /// Rank 0 logs, and keeps the best weights.
+    log: Option<RunLog>,
+    validator: Validator,
+    best: Option<f64>,
+    started: Instant,
+    /// No limit, if it is zero.
+    limit: Duration,
+    /// Env step at which this part begins.
+    since: u64,
+}
+
+impl<'a> Rounds<'a> {
+    fn begin(
+        mixture: &'a Mixture,
+        trainer: &mut ClusterTrainer,
+        directory: &'a RunDirectory,
+        session: Session<'a>,
+    ) -> anyhow::Result<Self> {
+        let now = Instant::now();
+        let started = now.checked_sub(std::mem::take(&mut trainer.preparation)).unwrap_or(now);
+        let since = trainer.counters.env_steps;
+        let group = trainer.learner.average.as_ref().map(|average| Arc::clone(average.group()));
+        let mut log = match group.as_ref().is_none_or(|group| group.rank() == 0) {
+            true => Some(RunLog::open(directory, mixture, &trainer.config, since, started)?),
+            false => None,
+        };
+        if let Some(log) = log.as_mut().filter(|_| session.silent.is_some()) {
+            log.silence();
+        }
+        if let Some(log) = log.as_mut().filter(|_| since > 0) {
+            log.resumed(trainer);
+        }
+        let validator = Validator::new(mixture, trainer, group.clone())?;
+        let best = directory.best_return().filter(|best| !best.is_nan());
+        let limit = Duration::from_secs_f64(trainer.config.max_minutes * 60.0);
+        Ok(Self { mixture, directory, session, group, log, validator, best, started, limit, since })
+    }
+
+    /// Lets the ranks begin alike; tells whether one of them was asked to stop already.
+    fn start_together(&self, trainer: &mut ClusterTrainer) -> anyhow::Result<bool> {
+        let stop = self.session.stop.load(Ordering::Relaxed);
+        let Some(group) = &self.group else { return Ok(stop) };
+        // Should a rank be lost at once, there is something to go on from.
+        if trainer.counters.rounds == 0 {
+            group.together(self.save(trainer).map_err(Into::into))?;
+        }
+        part::assert_equal_weights(trainer, &**group)?;
+        Ok(group.any(stop))
+    }
+
+    fn ended(&self, trainer: &ClusterTrainer) -> bool {
+        trainer.finished() || trainer.counters.env_steps >= self.session.pause_at
+    }
+
+    fn round(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<()> {
+        let before = trainer.counters.env_steps;
+        let due = self.log.as_ref().is_some_and(RunLog::wants_stats);
         let mut report = trainer.round(due).map_err(anyhow::Error::from);
-        if let Some(group) = &group {
+        if let Some(group) = &self.group {
             // What one rank cannot go on from ends the run on all of them.
             report = group.together(report);
         }
-        if let (Err(error), Some(log)) = (&report, &mut log) {
+        if let (Err(error), Some(log)) = (&report, &mut self.log) {
             log.error(&format!("{error:#}"));
         }
         let report = report?;
         if let Some(note) = trainer.learner.take_note()
-            && let Some(log) = &mut log
+            && let Some(log) = &mut self.log
         {
             log.warn(&note);
         }
-        let now = trainer.counters.env_steps;
-        if let Some(log) = &mut log {
+        if let Some(log) = &mut self.log {
             log.round(trainer, &report, due);
         }
-        if let Some(made) = session.silent {
-            made.fetch_add(now - before, Ordering::Relaxed);
+        if let Some(made) = self.session.silent {
+            made.fetch_add(trainer.counters.env_steps - before, Ordering::Relaxed);
         }
-        let passed = |every: u64| every > 0 && before / every != now / every;
-        stop = session.stop.load(Ordering::Relaxed);
-        let mut late = config.max_minutes > 0.0 && started.elapsed() > limit;
-        if let Some(group) = &group {
-            // Ranks stop together, whichever of them was asked to.
-            let flags = group.gather(&[f64::from(u8::from(stop)), f64::from(u8::from(late))]);
-            stop = flags.iter().any(|flags| flags[0] != 0.0);
-            late = flags.iter().any(|flags| flags[1] != 0.0);
+        Ok(())
+    }
+
+    /// Whether the run shall end: for a signal, and for the time limit.
+    fn asked_to_end(&self) -> (bool, bool) {
+        let stop = self.session.stop.load(Ordering::Relaxed);
+        let late = !self.limit.is_zero() && self.started.elapsed() > self.limit;
+        let Some(group) = &self.group else { return (stop, late) };
+        // Ranks stop together, whichever of them was asked to.
+        let flags = group.gather(&[f64::from(u8::from(stop)), f64::from(u8::from(late))]);
+        let any = |at: usize| flags.iter().any(|flags| flags[at] != 0.0);
+        (any(0), any(1))
+    }
+
+    /// Plays the validation episodes, and keeps the weights where they are the best so far.
+    fn evaluate(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<()> {
+        if let Some(group) = &self.group {
+            part::assert_equal_weights(trainer, &**group)?;
         }
-        if passed(config.evaluate_every) || ended(trainer) || late {
-            if let Some(group) = &group {
-                part::assert_equal_weights(trainer, &**group)?;
+        trainer.check()?;
+        let validation = self.validator.run(trainer)?;
+        let mean = validation.value;
+        if !mean.is_finite() {
+            let (what, update) = ("validation return".to_owned(), trainer.counters.updates);
+            return Err(NotFinite { what, value: mean, update }.into());
+        }
+        if let Some(log) = &mut self.log {
+            log.evaluation(trainer, &validation)?;
+        }
+        if self.best.is_none_or(|best| mean > best) {
+            self.best = Some(mean);
+            if let Some(log) = &mut self.log
+                && let Err(error) =
+                    checkpoint::write_best(self.directory, self.mixture, trainer, mean)
+            {
+                log.warn(&format!("{error:#}; the best checkpoint before it is kept"));
             }
-            trainer.check()?;
-            let validation = validator.run(trainer)?;
-            let mean = validation.value;
-            if !mean.is_finite() {
-                let (what, update) = ("validation return".to_owned(), trainer.counters.updates);
-                return Err(NotFinite { what, value: mean, update }.into());
-            }
-            if let Some(log) = &mut log {
-                log.evaluation(trainer, &validation)?;
-            }
-            if best.is_none_or(|best| mean > best) {
-                best = Some(mean);
-                if let Some(log) = &mut log
-                    && let Err(error) = checkpoint::write_best(directory, mixture, trainer, mean)
-                {
-                    log.warn(&format!("{error:#}; the best checkpoint before it is kept"));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, text: &str) {
+        if let Some(log) = &mut self.log {
+            log.note(text);
+        }
+    }
+
+    /// A checkpoint on the way. A disk that refuses it only warns.
+    fn checkpoint(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<()> {
+        match self.save(trainer) {
+            Ok(()) => {}
+            Err(error @ CheckpointError::NotFinite(_)) => return Err(error.into()),
+            Err(error) => {
+                let text = format!("{error}; the checkpoint before it is kept");
+                match &mut self.log {
+                    Some(log) => log.warn(&text),
+                    None => eprintln!("warning: {text}"),
                 }
             }
         }
-        if late && !trainer.finished() {
-            if let Some(log) = &mut log {
-                log.note("the time limit was reached");
-            }
-            break;
-        }
-        if passed(config.checkpoint_every) {
-            match save(directory, mixture, trainer, since) {
-                Ok(()) => {}
-                Err(error @ CheckpointError::NotFinite(_)) => return Err(error.into()),
-                Err(error) => {
-                    let text = format!("{error}; the checkpoint before it is kept");
-                    match &mut log {
-                        Some(log) => log.warn(&text),
-                        None => eprintln!("warning: {text}"),
-                    }
-                }
-            }
-        }
+        Ok(())
     }
-    save(directory, mixture, trainer, since).context("the last checkpoint")?;
-    if let Some(log) = log {
-        log.finish();
+
+    /// A checkpoint to go on from. The settings that it was made with, which hold from the start of
+    /// this part on, are then those of the run.
+    fn save(&self, trainer: &mut ClusterTrainer) -> Result<(), CheckpointError> {
+        checkpoint::write_last(self.directory, self.mixture, trainer)?;
+        self.directory.keep_config(&trainer.config, self.since)
     }
-    Ok(RunSummary {
-        end,
-        env_steps: trainer.counters.env_steps,
-        updates: trainer.counters.updates,
-        best_return: best,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+
+    /// The last checkpoint. Where the run is over, it need not be one to go on from.
+    fn finish(
+        self,
+        trainer: &mut ClusterTrainer,
+        end: RunEnd,
+        over: bool,
+    ) -> anyhow::Result<RunSummary> {
+        self.save(trainer).context("the last checkpoint")?;
+        if over && !trainer.config.keep_replay {
+            checkpoint::drop_replay(self.directory).context("keep_replay = false")?;
+        }
+        if let Some(log) = self.log {
+            log.finish();
+        }
+        Ok(RunSummary {
+            end,
+            env_steps: trainer.counters.env_steps,
+            updates: trainer.counters.updates,
+            best_return: self.best,
+            seconds: self.started.elapsed().as_secs_f64(),
+        })
+    }
 }
 
 /// The network as it is now, as a greedy policy.
@@ -247,4 +314,52 @@ pub fn trained_policy(trainer: &mut ClusterTrainer) -> NetworkPolicy {
     let mut policy = NetworkPolicy::new("policy", Network::new(trainer.learner.online.spec()));
     policy.load_flat(trainer.weights());
     policy
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::train::assemble::new_trainer;
+    use godwit_envs::scenario::Scenario;
+    use tch::Device;
+
+    #[test]
+    fn a_run_that_keeps_no_replay_keeps_it_until_it_is_complete() {
+        let mut config = TrainConfig {
+            env_steps: 70,
+            env_copies: 4,
+            warm_up_steps: 32,
+            replay_capacity: 200,
+            evaluate_episodes: 2,
+            keep_replay: false,
+            ..TrainConfig::default()
+        };
+        config.network.hidden = 8;
+        let mixture = Mixture::from(Scenario::embedded("founding-3x3").unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::create(folder.path(), &mixture, &config).unwrap();
+        let mut trainer = new_trainer(&mixture, &config, Device::Cpu).unwrap();
+        let stop = AtomicBool::new(false);
+        // Paused, as sweeps do, and then asked to stop.
+        let made = AtomicU64::new(0);
+        let session = Session { stop: &stop, pause_at: 32, silent: Some(&made) };
+        train_part(&mixture, &mut trainer, &directory, session).unwrap();
+        assert!(directory.has_replay());
+        stop.store(true, Ordering::Relaxed);
+        let summary = train(&mixture, &mut trainer, &directory, &stop).unwrap();
+        assert_eq!(summary.end, RunEnd::Interrupted);
+        assert!(directory.has_replay());
+
+        stop.store(false, Ordering::Relaxed);
+        let mut trainer = checkpoint::resume(&directory, Device::Cpu).unwrap().trainer;
+        let summary = train(&mixture, &mut trainer, &directory, &stop).unwrap();
+        assert_eq!((summary.end, summary.env_steps), (RunEnd::Complete, 70));
+        assert!(!directory.has_replay());
+        let refused = checkpoint::resume(&directory, Device::Cpu).err().unwrap();
+        assert!(matches!(refused, CheckpointError::NoReplay { .. }), "{refused}");
+        assert!(!checkpoint::load(folder.path().join("last")).unwrap().resumable);
+    }
 }

@@ -23,7 +23,7 @@ pub struct Slot<E> {
     pub state: Vec<u8>,
     /// Compact form of the last state of the episode that ended last.
     pub final_state: Vec<u8>,
-    /// What the last step returned.
+    /// What the last step returned; none where the copy was left out of it.
     pub step: Option<Step>,
     /// Episodes started so far.
     pub episodes: u64,
@@ -97,8 +97,24 @@ impl<E: Env> VectorEnv<E> {
         &mut self,
         choose: impl Fn(usize, &ObservationBuffer) -> usize + Sync,
     ) -> Result<(), VectorError> {
+        self.step_first(self.slots.len(), choose)
+    }
+
+    /// [`VectorEnv::step`] for the first `stepped` copies; the others stay as they are.
+    ///
+    /// # Errors
+    /// The first failure of a copy.
+    pub fn step_first(
+        &mut self,
+        stepped: usize,
+        choose: impl Fn(usize, &ObservationBuffer) -> usize + Sync,
+    ) -> Result<(), VectorError> {
         let (seed, count) = (self.seed, self.slots.len() as u64);
         self.slots.par_iter_mut().enumerate().try_for_each(|(i, slot)| {
+            if i >= stepped {
+                slot.step = None;
+                return Ok(());
+            }
             let action = choose(i, &slot.observation);
             let step = slot.env.step(action)?;
             slot.step = Some(step);

@@ -8,20 +8,24 @@
 use crate::rng::Rng;
 use rand::RngExt;
 use rand_distr::{Distribution, LogNormal, Poisson};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the workloads of a group come and go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Arrivals {
     /// Poisson arrivals with log-normal lifetimes.
     Poisson {
         /// Mean arrivals per tick.
+        #[schemars(range(min = 0.0, max = 1000.0))]
         per_tick: f32,
         /// Median lifetime in ticks.
+        #[schemars(range(min = 1.0, max = 1e6))]
         lifetime_ticks: f32,
         /// Standard deviation of the logarithm of the lifetime.
         #[serde(default)]
+        #[schemars(range(min = 0.0, max = 5.0))]
         sigma: f32,
         /// Workloads of the group that are there at the start. What is left of their lifetimes is
         /// drawn as in a pool in equilibrium, where the long-lived are met more often.

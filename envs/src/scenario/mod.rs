@@ -7,6 +7,7 @@ mod embedded;
 mod fault_rules;
 mod generate;
 mod load;
+mod schema;
 mod types;
 mod validate;
 

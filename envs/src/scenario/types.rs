@@ -1,18 +1,19 @@
 //! The fields of a scenario file, with their units and defaults.
 
 use crate::episode::churn::Arrivals;
-use crate::resources::ResourceKind;
+use crate::resources::{MAX_RESOURCES, ResourceKind};
 use crate::scenario::fault_rules::FaultRules;
 use crate::snapshot::Snapshot;
 use crate::state::migration::MigrationRules;
 use crate::state::objective::Term;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A whole scenario file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Short name, also shown in tables.
@@ -35,9 +36,10 @@ pub struct Scenario {
     /// Groups of workloads drawn alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadGroup>,
-    /// Learner settings that suit this scenario, in the shape of a training configuration. The
-    /// world neither reads nor checks them.
+    /// Settings of `godwit train` that suit this scenario, by the keys that `godwit train
+    /// --list-settings` lists. The world neither reads nor checks them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub train: Option<toml::Table>,
     /// What the file named by `snapshot` holds, once loaded; not part of the scenario's own text.
     #[serde(skip)]
@@ -45,10 +47,11 @@ pub struct Scenario {
 }
 
 /// Everything about a decision that is not the cluster itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Resource kinds in the order of every demand and supply vector.
+    #[schemars(length(min = 1, max = MAX_RESOURCES))]
     pub resources: Vec<ResourceKind>,
     /// Time, budget and how the policy is paid.
     pub episode: EpisodeRules,
@@ -76,7 +79,7 @@ pub struct Rules {
 
 /// Where the cluster's own scheduler places arrivals and displaced workloads. Each tick it serves
 /// the displaced first, then arrivals in their order; who fits nowhere waits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheduler {
     /// On the feasible node of the lowest load.
@@ -87,7 +90,7 @@ pub enum Scheduler {
 }
 
 /// How a policy is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Static: each move pays the decrease of the objective minus its cost.
@@ -97,34 +100,41 @@ pub enum Mode {
 }
 
 /// Time and budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EpisodeRules {
     /// How a policy is paid.
     pub mode: Mode,
-    /// Length of a tick in seconds.
+    /// Length of a tick, seconds.
     #[serde(default = "default_tick_s")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub tick_s: f32,
     /// Ticks until an online episode is truncated.
     #[serde(default = "default_ticks")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub ticks: u32,
     /// Moves that an online policy may make within one tick.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub moves_per_tick: u32,
     /// Moves after which a rebalance episode terminates.
     #[serde(default = "default_budget")]
+    #[schemars(range(min = 1))]
     pub move_budget: u32,
 }
 
 /// Weighted objective: the sum of weight x term.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveRules {
-    /// Weight per term name; a term without weight is reported but not paid for.
+    /// Weight per term, 0 or more and at least one above 0; a term without weight is reported but
+    /// not paid for.
+    #[schemars(schema_with = "weights")]
     pub weights: BTreeMap<String, f32>,
     /// Size of a typical good change of the weighted objective: observed changes are divided by
     /// it, and so are the learner's rewards (reported returns never are).
     #[serde(default = "default_unit")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub unit: f32,
     /// What a deployable slot is; needed where `fragmentation` has a weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,29 +142,33 @@ pub struct ObjectiveRules {
 }
 
 /// A slot: the unit in which free supply is useful.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlotRules {
     /// Name of the resource kind.
     pub resource: String,
     /// Size in that resource's unit.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub size: f32,
 }
 
 /// Limits on moves, next to the hard constraints (capacity, class, anti-affinity, pinned).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Ticks for which a migrated workload may not be moved again, the tick of the move included:
     /// with 1 it may move in the next tick.
     pub cooldown_ticks: u32,
     /// Transfers that a node may take part in at a time.
+    #[schemars(range(min = 1))]
     pub transfers_per_node: u32,
     /// Transfers in flight in the whole cluster.
+    #[schemars(range(min = 1))]
     pub transfers_in_flight: u32,
     /// Online: ticks within which what is planned has to be worth what it costs; a gain that lasts
     /// longer counts for no more.
     #[serde(skip_serializing_if = "is_default_payback")]
+    #[schemars(range(min = 1, max = MAX_PAYBACK_TICKS), extend("default" = DEFAULT_PAYBACK_TICKS))]
     pub payback_ticks: u32,
 }
 
@@ -165,10 +179,11 @@ pub const DEFAULT_PAYBACK_TICKS: u32 = 36;
 pub const MAX_PAYBACK_TICKS: u32 = 1_000_000;
 
 /// Which actions the policy is offered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CandidateRules {
     /// Size of the action space; where `1 + K N` fits, every pair has a fixed index.
+    #[schemars(range(min = 2))]
     pub max: usize,
     /// Whether a candidate's features say what it makes room for: the best further move of a
     /// workload of the two most loaded nodes into the room that it leaves (`follow_up`), and by how
@@ -176,21 +191,24 @@ pub struct CandidateRules {
     /// longer by about a half. Only where the objective has neither fragmentation nor machine
     /// reassignment.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub follow_up: bool,
 }
 
 /// Forecast horizons; the forecast is seasonal-naive (the value one period ago).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForecastRules {
     /// Ticks ahead, ascending; empty for none.
+    #[schemars(inner(range(min = 1)))]
     pub horizons: Vec<u32>,
     /// Season in ticks.
+    #[schemars(range(max = 1_000_000))]
     pub period_ticks: u32,
 }
 
 /// How episodes start.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Start {
     /// Where workloads stand at first.
@@ -208,7 +226,7 @@ pub struct Start {
 /// drawn uniformly among those from which it ends within its window, the same for all groups;
 /// `count` of a group with arrivals is then how many of its workloads there may be at a time, and who comes when
 /// all of them are taken is turned away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     /// For training and for choosing checkpoints.
@@ -218,7 +236,7 @@ pub struct Windows {
 }
 
 /// Where workloads stand at first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StartPlacement {
     /// As each workload's `node` (or the snapshot) says.
@@ -231,58 +249,64 @@ pub enum StartPlacement {
 }
 
 /// How training starts are disturbed. Exactly one field is given.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Perturb {
     /// A seeded number of random feasible moves, `[least, most]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<[u32; 2]>,
-    /// A share (0 to 1) of the movable workloads, placed again at random.
+    /// A share (above 0, up to 1) of the movable workloads, placed again at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub replace_share: Option<f32>,
 }
 
 /// Nodes that are alike.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeGroup {
     /// Name; nodes of a group of more than one are called `NAME-0`, `NAME-1`, ...
     pub name: String,
     /// How many.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub count: u32,
     /// Node class, for example a GPU model.
     #[serde(default = "default_class")]
     pub class: String,
-    /// Zone, rack or host label.
+    /// Zone or rack label.
     #[serde(default)]
     pub zone: String,
-    /// Supply per resource kind; kinds left out are 0.
+    /// Supply per resource kind, 0 or more and at least one above 0; kinds left out are 0.
     pub supply: BTreeMap<String, f32>,
-    /// Link bandwidth in GiB/s.
+    /// Link bandwidth, GiB/s.
     #[serde(default = "default_bandwidth")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub bandwidth_gib_s: f32,
 }
 
 /// Workloads drawn alike.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadGroup {
     /// Name; workloads of a group of more than one are called `NAME-0`, `NAME-1`, ...
     pub name: String,
     /// How many.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub count: u32,
-    /// Base demand per resource kind; kinds left out are 0.
+    /// Base demand per resource kind, 0 or more; kinds left out are 0.
     pub demand: BTreeMap<String, Amount>,
-    /// State that a migration copies, GiB.
+    /// State that a migration copies, GiB, 0 or more.
     #[serde(default = "default_state")]
     pub state_gib: Amount,
     /// Rate at which a running workload dirties its state, GiB/s.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub dirty_gib_s: f32,
-    /// Weight of this workload's downtime.
+    /// Weight of this workload's downtime and waiting time.
     #[serde(default = "one_f32")]
+    #[schemars(range(min = 0.0))]
     pub priority: f32,
     /// Node classes it may run on; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -305,7 +329,7 @@ pub struct WorkloadGroup {
 }
 
 /// A number, or a range `[least, most]` that each workload draws from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Amount {
     /// The same for all.
@@ -315,7 +339,7 @@ pub enum Amount {
 }
 
 /// How a workload's demand changes over time.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DemandProcess {
     /// Always the base demand.
@@ -324,16 +348,19 @@ pub enum DemandProcess {
     /// `base * max(0, 1 + amplitude sin(2 pi (t / period + phase)) + noise)`.
     Diurnal {
         /// Ticks per period.
+        #[schemars(range(min = 1))]
         period_ticks: u32,
-        /// Relative swing around the base.
+        /// Relative swing around the base, 0 to 10.
         amplitude: Amount,
-        /// Share of a period by which the wave leads.
+        /// Share of a period by which the wave leads, -1 to 1.
         phase: Amount,
         /// Standard deviation of the relative noise.
         #[serde(default)]
+        #[schemars(range(min = 0.0, max = 1.0))]
         noise: f32,
         /// Share of a tick's noise that carries over to the next (AR(1)), 0 to below 1.
         #[serde(default)]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
         persistence: f32,
         /// Resource kinds that follow the wave; empty for all.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -341,11 +368,13 @@ pub enum DemandProcess {
     },
     /// Base demand, and `peak` times it in bursts: a Markov chain of two states (Gilbert, 1960).
     Bursty {
-        /// Factor on the base demand during a burst.
+        /// Factor on the base demand during a burst, 0 to 100.
         peak: Amount,
         /// Chance per tick that a burst begins, above 0, up to 1.
+        #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
         start_per_tick: f32,
         /// Chance per tick that a burst ends, above 0, up to 1.
+        #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
         stop_per_tick: f32,
         /// Resource kinds that follow the bursts; empty for all.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -353,7 +382,7 @@ pub enum DemandProcess {
     },
     /// Base demand times recorded factors, such as utilisations of requests.
     Trace {
-        /// Series of factors, one per tick of the trace: the group's first workload follows the
+        /// Series of factors (0 to 100), one per tick of the trace: the group's first workload follows the
         /// first, the second the second, and from the first again when there are no more. Episodes
         /// play the parts that `start.windows` states, else each the ticks from 0 on.
         series: Vec<Vec<f32>>,
@@ -421,6 +450,16 @@ impl Default for CandidateRules {
     fn default() -> Self {
         Self { max: 512, follow_up: false }
     }
+}
+
+/// A weight for each term that has one.
+fn weights(generator: &mut SchemaGenerator) -> Schema {
+    let term = generator.subschema_for::<Term>();
+    json_schema!({
+        "type": "object",
+        "propertyNames": term,
+        "additionalProperties": { "type": "number", "format": "float", "minimum": 0 },
+    })
 }
 
 fn is_default_payback(ticks: &u32) -> bool {

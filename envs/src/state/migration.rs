@@ -10,10 +10,11 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::lanes::{LANES, Lanes};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How state is moved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationMode {
     /// Pre-copy while the workload runs, then a short stop.
@@ -24,16 +25,19 @@ pub enum MigrationMode {
 }
 
 /// Parameters of the migration model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MigrationRules {
     /// How state is moved.
     pub mode: MigrationMode,
     /// Live: stop copying ahead once the rest takes no longer than this to copy, seconds.
+    #[schemars(range(min = 0.0))]
     pub downtime_target_s: f32,
     /// Live: at most this many rounds after the first.
+    #[schemars(range(max = 1_000))]
     pub max_rounds: u32,
     /// Fixed switch-over time, seconds.
+    #[schemars(range(min = 0.0))]
     pub switch_over_s: f32,
 }
 

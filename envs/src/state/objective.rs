@@ -1,12 +1,14 @@
 //! Objective terms and their weights.
 
 use crate::scenario::Rules;
+use schemars::JsonSchema;
 
 /// A named part of the objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
 #[repr(usize)]
 pub enum Term {
-    /// `max_i L_i`, a ratio: the founding objective.
+    /// Load of the most loaded node, `max_i L_i`, a ratio.
     MaxLoad,
     /// Coefficient of variation of the loads L_i over the nodes, a ratio.
     Imbalance,
@@ -19,8 +21,8 @@ pub enum Term {
     /// Arrivals that wait for their first node, weighted by priority.
     Unplaced,
     /// Cost of the machine-reassignment problem (ROADEF/EURO challenge 2012), a whole number: load
-    /// above safety capacities, balance, process, service and machine moves; see
-    /// [`crate::reassignment`]. 0 where the cluster has no such costs.
+    /// above safety capacities, balance, process, service and machine moves. 0 where the
+    /// cluster has no such costs.
     MachineReassignment,
     /// Migration traffic in GiB.
     MovedGib,

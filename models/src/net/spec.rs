@@ -1,6 +1,7 @@
 //! Shape of a network and the ordered list of its parameters.
 
 use godwit_envs::observe::Parts;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Largest count or width that a specification may state. Keeps every product of three of them
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const LARGEST: usize = 1 << 20;
 
 /// Which network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
     /// Shared encoders for nodes, workloads and candidates: any cluster size.

@@ -285,6 +285,11 @@ impl<E: Env> Learner<E> {
         stats
     }
 
+    /// What computes the updates: `native` or `libtorch`.
+    pub fn backend(&self) -> &'static str {
+        if matches!(self.backend, Backend::Native(_)) { "native" } else { "libtorch" }
+    }
+
     /// Where the time of learning has gone so far; libtorch's optimiser counts as gradient.
     pub fn times(&self) -> LearnTimes {
         let mut times = self.times;

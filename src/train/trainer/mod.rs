@@ -266,7 +266,8 @@ impl<E: Env> Trainer<E> {
     }
 
     /// Acts and learns for one round; before the first env step, learns from demonstrations and
-    /// comparisons alone as long as the configuration says so.
+    /// comparisons alone as long as the configuration says so. The last round is shorter where whole
+    /// rounds would make more env steps than the run has.
     ///
     /// # Errors
     /// When an environment or a CUDA device fails, or a loss, gradient norm, weight or reward is not
@@ -296,6 +297,7 @@ impl<E: Env> Trainer<E> {
         let compared = self.config.comparisons.share.at(self.progress());
         let updates = self.due_updates();
         let mut report = RoundReport::default();
+        let before = self.counters.env_steps;
         let Self {
             config,
             learner,
@@ -350,6 +352,7 @@ impl<E: Env> Trainer<E> {
         *collecting += collect_time + start.elapsed();
         counters.updates += updates;
         counters.rounds += 1;
+        self.owe_less(self.counters.env_steps - before);
         Ok(report)
     }
 
@@ -374,6 +377,16 @@ impl<E: Env> Trainer<E> {
         Ok(report)
     }
 
+    /// Takes back what the next round will owe for steps that this one, the last of its run, did not
+    /// make: the run may be made longer.
+    fn owe_less(&mut self, made: u64) {
+        let whole = self.config.round_steps * self.vector.slots().len();
+        let missing = (whole as u64).saturating_sub(made);
+        if missing > 0 && self.counters.env_steps >= self.config.warm_up_steps {
+            self.counters.owed_updates -= missing as f64 / self.config.steps_per_update;
+        }
+    }
+
     /// Updates that this round owes for the env steps of the round before.
     fn due_updates(&mut self) -> u64 {
         let ready =
@@ -386,7 +399,8 @@ impl<E: Env> Trainer<E> {
         let steps = self.config.round_steps * self.config.env_copies;
         let owed = self.counters.owed_updates + steps as f64 / self.config.steps_per_update;
         self.counters.owed_updates = owed.fract();
-        owed as u64
+        // Not negative but by rounding.
+        owed.max(0.0) as u64
     }
 }
 
@@ -407,12 +421,20 @@ fn collect<E: Env>(
 ) -> Result<Vec<FinishedEpisode>, VectorError> {
     let mut finished = Vec::new();
     staged.clear();
+    // Who goes on with a run that is complete makes whole rounds.
+    let complete = counters.env_steps >= config.env_steps;
+    let end = if complete { u64::MAX } else { config.env_steps };
     for _ in 0..config.round_steps {
+        let left = end.saturating_sub(counters.env_steps);
+        let stepped = vector.slots().len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if stepped == 0 {
+            break;
+        }
         let first = staged.states.len();
         for slot in vector.slots() {
             staged.keep(&slot.state);
         }
-        vector.step(|i, observation| {
+        vector.step_first(stepped, |i, observation| {
             let mut actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             actor.act(observation, epsilon)
         })?;
@@ -423,7 +445,7 @@ fn collect<E: Env>(
         let gamma = config.learner.gamma;
         stage(vector.slots(), chosen, first, staged, gamma, reward_factors);
         count(vector.slots(), counters, &mut finished);
-        counters.env_steps += vector.slots().len() as u64;
+        counters.env_steps += stepped as u64;
     }
     Ok(finished)
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::config::Backend;
+use crate::config::schedule::Schedule;
 use crate::train::assemble::{ClusterTrainer, new_trainer};
+use crate::train::mixture::Mixture;
 use godwit_envs::env::Step;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
@@ -135,8 +137,7 @@ fn an_infinite_reward_gets_into_no_replay() {
 fn a_learning_rate_that_is_far_too_high_ends_training_with_either_backend() {
     for backend in BACKENDS {
         let mut config = config(backend, Architecture::Relational);
-        config.learner.learning_rate =
-            crate::config::schedule::Schedule { from: 1e30, to: 1e30, share: 1.0 };
+        config.learner.learning_rate = Schedule { from: 1e30, to: 1e30, share: 1.0 };
         let scenario = Scenario::embedded("quickstart").unwrap();
         let mut trainer = new_trainer(&scenario.into(), &config, Device::Cpu).unwrap();
         let error = (0..100).find_map(|_| match trainer.round(false) {
@@ -177,4 +178,55 @@ fn a_copy_without_a_step_shifts_no_other_copys_state() {
         .map(|entry| (entry.ring, &staged.states[entry.state..][..slots[entry.ring].state.len()]))
         .collect();
     assert_eq!(states, [(0, &slots[0].state[..]), (2, &slots[2].state[..])]);
+}
+
+/// Four copies of four steps: a whole round makes 16.
+#[test]
+fn the_last_round_makes_the_env_steps_that_are_left_and_no_more() {
+    let run = |env_steps: u64| {
+        let mut config = config(Backend::Native, Architecture::Candidate);
+        config.env_steps = env_steps;
+        // Runs of several lengths shall differ in nothing else.
+        config.exploration.epsilon = Schedule::constant(0.2);
+        config.learner.learning_rate = Schedule::constant(1e-3);
+        let scenario = Scenario::embedded("quickstart").unwrap();
+        let mut trainer = new_trainer(&scenario.into(), &config, Device::Cpu).unwrap();
+        while !trainer.finished() {
+            trainer.round(false).unwrap();
+        }
+        trainer
+    };
+    for env_steps in [1, 79, 96, 102] {
+        let trainer = run(env_steps);
+        assert_eq!(trainer.counters.env_steps, env_steps);
+        // What terminated left no entry of its own, what was truncated one more.
+        let held = trainer.replay.rings().iter().map(|ring| ring.kinds.len()).collect::<Vec<_>>();
+        assert!(held.iter().sum::<usize>() as u64 >= env_steps, "{env_steps}: {held:?}");
+        assert!(held[0] >= held[3], "{env_steps}: the first copies make the last steps: {held:?}");
+    }
+    // A round makes the updates that the one before it owes: the last one's length does not matter.
+    assert_eq!(run(97).counters.updates, run(112).counters.updates);
+    assert_eq!(weights(&run(97)), weights(&run(112)));
+}
+
+#[test]
+fn a_run_that_is_made_longer_owes_updates_for_the_env_steps_that_it_has_made() {
+    let mut config = config(Backend::Native, Architecture::Candidate);
+    let scenario = Mixture::from(Scenario::embedded("quickstart").unwrap());
+    let mut whole = new_trainer(&scenario, &config, Device::Cpu).unwrap();
+    config.env_steps = 72;
+    let mut longer = new_trainer(&scenario, &config, Device::Cpu).unwrap();
+    for trainer in [&mut whole, &mut longer] {
+        while !trainer.finished() && trainer.counters.env_steps < 200 {
+            trainer.round(false).unwrap();
+            if trainer.finished() {
+                trainer.config.env_steps += 24;
+            }
+        }
+    }
+    // One update for each 8 env steps after the warm-up, those of the last round not yet.
+    let due =
+        |trainer: &ClusterTrainer, last: u64| (trainer.counters.env_steps - last - 64) / 8 + 2;
+    assert_eq!(whole.counters.updates, due(&whole, 16));
+    assert_eq!(longer.counters.updates, due(&longer, 16));
 }

@@ -194,7 +194,10 @@ fn validation_episodes_are_those_that_training_picks_its_best_by() {
         .unwrap();
     let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let played = evaluation["policies"][0]["mean_return"]["value"].as_f64().unwrap();
-    assert!((played - logged["best"].as_f64().unwrap()).abs() < 1e-9, "{evaluation} {logged}");
+    assert!(
+        (played - logged["best_validation_return"].as_f64().unwrap()).abs() < 1e-9,
+        "{evaluation} {logged}"
+    );
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn a_new_end_that_led_nowhere_leaves_the_settings_as_they_were() {
 
 /// On a scenario that only its file knows, after a resume that does not name it.
 #[test]
-fn the_command_that_a_resumed_run_advises_works() {
+fn the_commands_that_a_resumed_run_advises_work() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("a run");
     let scenario = edited(folder.path(), "quickstart", "name = \"quickstart\"", "name = \"fleet\"");
@@ -181,11 +181,101 @@ fn the_command_that_a_resumed_run_advises_works() {
         .output()
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let advice = stderr.lines().find_map(|line| line.strip_prefix("compare it: godwit ")).unwrap();
-    let command =
-        format!("{} {advice} --episodes 2 --baselines stay", env!("CARGO_BIN_EXE_godwit"));
-    let played = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
-    assert!(played.status.success(), "{command}: {}", String::from_utf8_lossy(&played.stderr));
+    for (lead, quick) in [
+        ("compare it: godwit ", "--episodes 2 --baselines stay"),
+        ("explain it: godwit ", "--episodes 1"),
+        ("export it: godwit ", "--episodes 1"),
+    ] {
+        let advice = stderr.lines().find_map(|line| line.strip_prefix(lead)).unwrap();
+        let command = format!("{} {advice} {quick}", env!("CARGO_BIN_EXE_godwit"));
+        let played = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(played.status.success(), "{command}: {}", String::from_utf8_lossy(&played.stderr));
+    }
+    assert!(run.join("policy.pt").is_file());
+    // What was trained is said before, what it takes on the disk after.
+    for part in ["scenario  fleet: 8 nodes, 32 workloads, rebalance", "320 env steps, 256 of them"]
+    {
+        assert!(stderr.contains(part), "expected {part:?} in {stderr}");
+    }
+    let disk = stderr.lines().find(|line| line.contains(" MiB on disk, of which ")).unwrap();
+    assert!(disk.starts_with(text(&run)) && disk.ends_with(" MiB replay"), "{disk}");
+}
+
+#[test]
+fn a_run_makes_the_env_steps_that_were_asked_for_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run("quickstart", &run);
+    // Four copies of four steps: the last round makes 13 of 16.
+    godwit(&["train", "--resume", text(&run), "--env-steps", "301", "--threads", "1"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("quickstart: 301 env steps"));
+    assert_eq!(made(&run).0, 301);
+    godwit(&["train", "--resume", text(&run), "--env-steps", "320", "--threads", "1"])
+        .assert()
+        .success();
+    assert_eq!(made(&run).0, 320);
+}
+
+/// Names of all files below a folder.
+fn names_below(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => names.extend(names_below(&path)),
+            false => names.push(path.file_name().unwrap().to_string_lossy().into_owned()),
+        }
+    }
+    names
+}
+
+#[test]
+fn a_complete_run_that_keeps_no_replay_has_none_and_says_so_when_it_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let train = |more: &[&str]| {
+        let mut command = godwit(&["train", "quickstart", "--threads", "1", "--env-steps", "256"]);
+        command.args(["--set", "warm_up_steps=64", "--set", "evaluate_episodes=2"]);
+        command.args(["--set", "checkpoint_every=64", "--set", "keep_checkpoints=2"]);
+        command.args(["--set", "normalise_observations=true", "--set", "learner.quantiles=3"]);
+        command.args(["--set", "network.hidden=8", "--out"]).args(more);
+        command
+    };
+    train(&[text(&run), "--keep-replay", "false"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains(" MiB on disk\n"));
+    let names = names_below(&run);
+    assert!(!names.iter().any(|name| name.contains("replay") || name.contains("tmp")), "{names:?}");
+    assert!(!run.join("previous").exists());
+
+    // Nothing is lost of what was learnt.
+    let kept = folder.path().join("kept");
+    train(&[text(&kept)]).assert().success();
+    assert!(names_below(&kept).iter().any(|name| name == "replay.bin"));
+    let mut played = Vec::new();
+    for policy in [run.join("last"), run.join("step-192"), kept.join("last"), kept.join("step-192")]
+    {
+        let output = godwit(&["evaluate", "quickstart", "--policy", text(&policy), "--json"])
+            .args(["--episodes", "2", "--baselines", "none"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        played.push(json["policies"][0]["mean_return"].clone());
+    }
+    assert_eq!(played[..2], played[2..]);
+
+    godwit(&["train", "--resume", text(&run)])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("its replay was not kept"));
+    refuses(
+        &["train", "--resume", text(&run), "--env-steps", "512"],
+        &["expected a checkpoint with its replay", "keep_replay was false"],
+    );
 }
 
 #[test]

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Check the links inside the documentation: files, and headings within them.
+
+Looks at README.md, CONTRIBUTING.md and other Markdown files of the root, and at
+docs/. A relative link must lead to a file of the checkout, and what follows `#`
+to a heading of it, named as mdBook and GitHub name headings. Every page of the
+book must be in its SUMMARY.md. Links to other sites are not followed.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "docs" / "src"
+FENCE = re.compile(r"^\s*(```|~~~).*?^\s*\1", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+REFERENCE = re.compile(r"^\s*\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
+HTML = re.compile(r"<(?:a|img)\b[^>]*\b(?:href|src)=\"([^\"]+)\"")
+INCLUDE = re.compile(r"\{\{#(?:include|rustdoc_include|playground)\s+([^\s:}]+)")
+HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$", re.MULTILINE)
+ANCHOR = re.compile(r"<a\b[^>]*\b(?:id|name)=\"([^\"]+)\"")
+
+
+def blank(match):
+    """Keeps the lines, for line numbers."""
+    return "\n" * match.group().count("\n")
+
+
+def prose(path):
+    """The text without code blocks and comments."""
+    return COMMENT.sub(blank, FENCE.sub(blank, path.read_text(encoding="utf-8")))
+
+
+def anchors(path):
+    """The names that links to headings of a page use."""
+    names, text = {}, prose(path)
+    for heading in HEADING.findall(text):
+        title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        title = re.sub(r"[^\w\- ]", "", title.replace("`", "")).strip().lower()
+        name = re.sub(r"\s", "-", title)
+        count = names.get(name, -1) + 1
+        names[name] = count
+        if count:
+            names[f"{name}-{count}"] = 0
+    return set(names) | set(ANCHOR.findall(text))
+
+
+def links(path):
+    """Line and address of every link."""
+    text = CODE.sub(lambda match: "`" + " " * (len(match.group()) - 2) + "`", prose(path))
+    for pattern in (LINK, REFERENCE, HTML):
+        for match in pattern.finditer(text):
+            yield text.count("\n", 0, match.start()) + 1, match.group(1)
+
+
+def check(path, known):
+    """What is wrong with the links of a page."""
+    wrong = []
+    # mdBook only warns where such a file is missing.
+    for name in INCLUDE.findall(path.read_text(encoding="utf-8")):
+        if not (path.parent / name).is_file():
+            wrong.append(f"{path.relative_to(ROOT)}: {name}: expected a file to include, got none")
+    for line, address in links(path):
+        if re.match(r"[a-z][a-z0-9+.-]*:|//", address, re.IGNORECASE):
+            continue
+        name, _, anchor = address.partition("#")
+        page = (path.parent / name).resolve() if name else path
+        where = f"{path.relative_to(ROOT)}:{line}: {address}"
+        if not page.exists():
+            wrong.append(f"{where}: expected a file or folder, got none")
+        elif not page.is_relative_to(ROOT):
+            wrong.append(f"{where}: expected a path within the checkout")
+        elif path.is_relative_to(BOOK) and not page.is_relative_to(BOOK):
+            wrong.append(f"{where}: expected a page of the book or a whole address: the book is built alone")
+        elif anchor and page.suffix == ".md":
+            if page not in known:
+                known[page] = anchors(page)
+            if anchor not in known[page]:
+                wrong.append(f"{where}: expected a heading #{anchor} in {page.relative_to(ROOT)}")
+    return wrong
+
+
+def main():
+    pages = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
+    known, wrong = {}, []
+    for page in pages:
+        wrong += check(page, known)
+    summary = BOOK / "SUMMARY.md"
+    if summary.exists():
+        listed = {(BOOK / address).resolve() for _, address in links(summary)}
+        for page in pages:
+            if page.is_relative_to(BOOK) and page != summary and page not in listed:
+                wrong.append(f"{page.relative_to(ROOT)}: expected an entry in {summary.relative_to(ROOT)}")
+    for line in wrong:
+        print(line, file=sys.stderr)
+    if wrong:
+        sys.exit(1)
+    print(f"links: {len(pages)} pages are well linked")
+
+
+if __name__ == "__main__":
+    main()
