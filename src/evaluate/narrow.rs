@@ -98,7 +98,8 @@ fn estimates(
     of: impl Fn(&PolicyResult) -> Option<Estimate>,
 ) -> Vec<Cells> {
     let found: Vec<Option<Estimate>> = policies.iter().map(of).collect();
-    let column = Column::new(found.iter().flatten().map(|estimate| estimate.value), 5, 4);
+    let sizes = found.iter().flatten().flat_map(|found| [found.value, found.reach()]);
+    let column = Column::new(sizes, 5, 4);
     let show = |value| if signed { column.signed(value) } else { column.show(value) };
     let value = |estimate: Estimate| show(estimate.value);
     let text = |of: &dyn Fn(Estimate) -> String| -> Vec<String> {

@@ -55,9 +55,6 @@ fn columns<'a>(evaluation: &Evaluation, policies: &[&PolicyResult]) -> Vec<Shown
             cells: policies.iter().map(|policy| cell(policy)).collect(),
         });
     };
-    if policies.iter().any(|policy| parameters(policy).is_some()) {
-        add("parameters", "", &|policy| parameters(policy).unwrap_or_default());
-    }
     let returns = returns(evaluation);
     add("return", "mean", &|policy| minus(returns.show(policy.mean_return.value)));
     if many {
@@ -124,6 +121,9 @@ fn columns<'a>(evaluation: &Evaluation, policies: &[&PolicyResult]) -> Vec<Shown
     add("downtime", "s", &|policy| format!("{:.2}", policy.downtime_s));
     add("decision p50", "\u{b5}s", &|policy| format!("{:.1}", policy.decision_us_p50));
     add("decision p99", "\u{b5}s", &|policy| format!("{:.1}", policy.decision_us_p99));
+    if policies.iter().any(|policy| parameters(policy).is_some()) {
+        add("parameters", "", &|policy| parameters(policy).unwrap_or_default());
+    }
     columns
 }
 
