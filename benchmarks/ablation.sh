@@ -65,9 +65,7 @@ run() { # scenario, variant, seed, settings
     nice "$godwit" train "$scenario" --env-steps "$(steps "$scenario")" --seed "$seed" --threads 1 \
         --set evaluate_every=5000 --set checkpoint_every=0 "$@" --out "$folder/run" 2>"$folder/log"
     nice "$godwit" evaluate "$scenario" --unruled --policy "$folder/run" --baselines none --episodes 100 \
-        --threads 1 --json 2>/dev/null |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["policies"][0]["mean_return"]["value"])' \
-            >"$result.part"
+        --threads 1 --json 2>/dev/null | python3 benchmarks/show.py return - >"$result.part"
     mv "$result.part" "$result"
 }
 
@@ -82,23 +80,5 @@ variants | while IFS='|' read -r name scenarios settings; do
 done
 
 lengths=$(for scenario in quickstart bursty founding-10x50 faults; do echo "$scenario $(steps $scenario)"; done)
-python3 - "$folder" "$lengths" $(variants | cut -d'|' -f1) <<'END'
-import pathlib, statistics, sys
-folder, lengths, names = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-for scenario, env_steps in map(str.split, lengths.splitlines()):
-    rows = []
-    for name in names:
-        files = [folder / f"{scenario}.{name}.{seed}.txt" for seed in range(3)]
-        if all(file.exists() for file in files):
-            rows.append((name, [float(file.read_text()) for file in files]))
-    if not rows:
-        continue
-    base = dict(rows).get("as-it-is")
-    print(f"{scenario}, {env_steps} env steps, return (median of 3 seeds; higher is better)\n")
-    print(f"{'variant':20} {'median':>10} {'ahead':>9}   seeds 0 to 2")
-    for name, returns in rows:
-        median = statistics.median(returns)
-        ahead = f"{median - statistics.median(base):+9.4f}" if base else ""
-        print(f"{name:20} {median:10.4f} {ahead}   " + ", ".join(f"{value:.4f}" for value in returns))
-    print()
-END
+# shellcheck disable=SC2046
+python3 benchmarks/show.py ablation "$folder" "$lengths" $(variants | cut -d'|' -f1)

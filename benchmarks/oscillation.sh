@@ -24,8 +24,9 @@ evaluate() {
 }
 for scenario; do
     evaluate "$scenario" --unruled >"$folder/free.json"
-    evaluate "$scenario" --limits benchmarks/oscillation.toml >"$folder/limited.json"
+    evaluate "$scenario" --limits benchmarks/oscillation.toml --before "$folder/free.json" \
+        >"$folder/limited.json"
     out=benchmarks/results/$scenario.oscillation.txt
-    python3 benchmarks/oscillation.py "$folder/free.json" "$folder/limited.json" >"$out.tmp"
+    python3 benchmarks/show.py oscillation "$folder/free.json" "$folder/limited.json" >"$out.tmp"
     mv "$out.tmp" "$out"
 done

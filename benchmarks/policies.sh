@@ -38,6 +38,6 @@ for scenario; do
     "$godwit" evaluate "$scenario" --unruled --tuned $policies --baselines "${BASELINES:-all}" \
         --episodes 200 --json >"$folder/$scenario.json"
     out=benchmarks/results/$scenario.policies.txt
-    python3 benchmarks/policies.py "$folder/$scenario.json" >"$out.tmp"
+    python3 benchmarks/show.py policies "$folder/$scenario.json" >"$out.tmp"
     mv "$out.tmp" "$out"
 done

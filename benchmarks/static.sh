@@ -32,13 +32,7 @@ train() { # run, settings
 table() { # run
     for budget in 10 25 50; do
         "$godwit" evaluate "$folder/$budget.toml" --unruled --policy "$folder/$1" --baselines none \
-            --threads 1 --json 2>/dev/null | python3 -c '
-import json, sys
-policy = json.load(sys.stdin)["policies"][0]
-seconds = policy["moves"] / policy["decisions_per_s"]
-slots = policy["state"]["slots"]
-print(f"{sys.argv[1]:12} {int(sys.argv[2]):6} {slots:6.0f} {1000 * seconds:8.1f}")
-' "$1" "$budget"
+            --threads 1 --json 2>/dev/null | python3 benchmarks/show.py static - "$1" "$budget"
     done
 }
 

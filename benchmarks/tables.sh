@@ -33,5 +33,6 @@ for scenario; do
         *) bound= ;;
     esac
     # shellcheck disable=SC2086
-    keep "$scenario.txt" "$godwit" evaluate "$scenario" --unruled --tuned --episodes 100 $bound
+    keep "$scenario.txt" "$godwit" evaluate "$scenario" --unruled --tuned --episodes 100 --wide \
+        $bound
 done

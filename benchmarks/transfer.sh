@@ -31,15 +31,7 @@ table() { # scenario, runs
     for run; do policies="$policies --policy $folder/$run"; done
     # shellcheck disable=SC2086
     nice "$godwit" evaluate "$scenario" --unruled $policies --baselines best-single-move,stay --episodes 100 \
-        --threads 1 --json 2>/dev/null | python3 -c '
-import json, sys
-evaluation = json.load(sys.stdin)
-print("evaluated on " + evaluation["scenario"])
-for policy in evaluation["policies"]:
-    name, mean = policy["name"], policy["mean_return"]
-    value, low, high = mean["value"], mean["low"], mean["high"]
-    print(f"  {name:24} {value:10.4f}   {low:.4f} to {high:.4f}")
-print()'
+        --threads 1 --json 2>/dev/null | python3 benchmarks/show.py transfer -
 }
 
 train small 20000 quickstart

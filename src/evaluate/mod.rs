@@ -1,9 +1,13 @@
 //! Compares policies on the same held-out episodes.
 
+pub mod before;
 #[cfg(feature = "milp")]
 pub mod bound;
+pub mod figures;
 pub mod limits;
+pub mod narrow;
 pub mod oscillation;
+pub mod results;
 pub mod stats;
 pub mod table;
 
@@ -15,11 +19,11 @@ use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_envs::state::objective::{LEVEL_TERMS, Term};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
-use godwit_models::shell::ShellRules;
 use rayon::prelude::*;
-use serde::Serialize;
-use stats::{Estimate, bootstrap, mean};
-use std::collections::BTreeMap;
+pub use results::{
+    AheadOf, Comparison, EpisodeFigures, Evaluation, Parameters, PolicyResult, State,
+};
+use stats::{bootstrap, mean};
 use std::sync::Arc;
 
 /// Makes a policy for one worker thread.
@@ -37,116 +41,6 @@ pub struct Contender {
     pub factory: Factory,
 }
 
-/// Where a baseline's parameters come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Parameters {
-    /// Its defaults.
-    Default,
-    /// The scenario's training episodes.
-    Tuned,
-}
-
-/// What all policies came to on the same episodes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// Name of the scenario.
-    pub scenario: String,
-    /// Whether the clock runs (terms are means over ticks) or not (terms are those at the end).
-    pub online: bool,
-    /// Episodes that each policy played.
-    pub episodes: usize,
-    /// Seed of the first episode; the others follow it.
-    pub first_seed: u64,
-    /// Whether these are validation episodes rather than held-out ones.
-    pub validation: bool,
-    /// Whether the scenario has one start only, so that one episode says all.
-    pub single_start: bool,
-    /// What every policy found at the start, mean over the episodes.
-    pub start: State,
-    /// A return counts as an oscillation within this many ticks (rebalance: moves).
-    pub oscillation_window: u32,
-    /// An operator's limits that every policy kept to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<ShellRules>,
-    /// The most that any policy can return here, from exact optimisation, mean over the episodes;
-    /// only where the scenario is static and a solver looked at it.
-    pub bound: Option<f64>,
-    /// Name of the policy that the others are compared with: the first trained one.
-    pub reference: Option<String>,
-    /// Highest mean return first.
-    pub policies: Vec<PolicyResult>,
-}
-
-/// Level terms of a state, or their mean over several.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct State {
-    /// Each level term that the scenario defines, by name.
-    pub terms: BTreeMap<&'static str, f64>,
-    /// Deployable slots, where the scenario says what a slot is.
-    pub slots: Option<f64>,
-}
-
-/// What one policy came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PolicyResult {
-    /// Its name.
-    pub name: String,
-    /// Whether it is a trained policy, and no baseline.
-    pub trained: bool,
-    /// Where a baseline's parameters come from; none for a trained policy.
-    pub parameters: Option<Parameters>,
-    /// Mean undiscounted return.
-    pub mean_return: Estimate,
-    /// Inter-quartile mean of the returns.
-    pub interquartile_mean: Estimate,
-    /// Optimality gap: the share of [`Evaluation::bound`] that the mean return misses.
-    pub gap: Option<f64>,
-    /// The reference policy against this one; none for the reference itself.
-    pub comparison: Option<Comparison>,
-    /// Terms and slots: at the end (rebalance), or terms as mean over ticks (online).
-    pub state: State,
-    /// Migrations per episode.
-    pub moves: f64,
-    /// Moves per episode that bring a workload back to a node which it left within the window.
-    pub oscillations: f64,
-    /// Their share of all moves of all episodes; none where nothing moved.
-    pub oscillation_share: Option<f64>,
-    /// Migration traffic per episode, GiB.
-    pub moved_gib: f64,
-    /// Cold restarts of displaced workloads per episode.
-    pub restarts: f64,
-    /// Seconds in which workloads did not run because of migrations and cold restarts, per episode;
-    /// not weighted by priority.
-    pub downtime_s: f64,
-    /// Decisions per second of one core.
-    pub decisions_per_s: f64,
-    /// Time of a decision that half of them do not exceed, microseconds.
-    pub decision_us_p50: f64,
-    /// Time of a decision that 99 % of them do not exceed, microseconds.
-    pub decision_us_p99: f64,
-    /// Return of each episode, in the order of their seeds.
-    pub returns: Vec<f64>,
-    /// The same episodes in more detail.
-    #[serde(skip)]
-    pub episodes: Vec<EpisodeFigures>,
-}
-
-/// What one policy came to in one episode.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct EpisodeFigures {
-    /// Undiscounted return.
-    pub episode_return: f64,
-    /// Migrations.
-    pub moves: u32,
-    /// Moves that bring a workload back to a node which it left within the window.
-    pub oscillations: u32,
-    /// Migration traffic, GiB.
-    pub moved_gib: f64,
-    /// Seconds in which workloads did not run.
-    pub downtime_s: f64,
-}
-
 /// How policies are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
@@ -160,15 +54,6 @@ pub struct Settings {
     pub oscillation_window: u32,
     /// Whether to show a progress bar.
     pub progress: bool,
-}
-
-/// The reference policy against another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Mean paired difference, reference minus other.
-    pub difference: Estimate,
-    /// Share of the episodes in which the reference is better; ties count half.
-    pub probability_of_improvement: Estimate,
 }
 
 /// [`evaluate_with`] the default oscillation window.
@@ -224,6 +109,7 @@ pub fn evaluate_with(
 
     let returns: Vec<Vec<f64>> = played.iter().map(|episodes| returns_of(episodes)).collect();
     let reference = contenders.iter().position(|contender| contender.trained);
+    let against = comparisons(contenders, &returns, first_seed);
     let mut policies: Vec<PolicyResult> = contenders
         .iter()
         .enumerate()
@@ -248,9 +134,10 @@ pub fn evaluate_with(
                 mean_return: bootstrap(&returns[i], mean, first_seed),
                 interquartile_mean: bootstrap(&returns[i], stats::interquartile_mean, first_seed),
                 gap: None,
-                comparison: reference
-                    .filter(|&reference| reference != i)
-                    .map(|reference| compare(&returns[reference], &returns[i], first_seed)),
+                comparison: reference.and_then(|reference| against[reference][i]),
+                // Filled in once the rows have their order.
+                ahead_of: Vec::new(),
+                change: None,
                 state: Played::mean(&env, &played[i]),
                 moves: of(|outcome| f64::from(outcome.moves)),
                 oscillations: f64::from(oscillations) / figures.len() as f64,
@@ -266,7 +153,18 @@ pub fn evaluate_with(
             }
         })
         .collect();
+    let mut order: Vec<usize> = (0..policies.len()).collect();
+    order.sort_by(|&a, &b| policies[b].mean_return.value.total_cmp(&policies[a].mean_return.value));
+    for (policy, against) in policies.iter_mut().zip(&against) {
+        let of = |&other: &usize| {
+            let comparison = against.get(other).copied().flatten()?;
+            Some(AheadOf { policy: contenders[other].name.clone(), comparison })
+        };
+        policy.ahead_of = order.iter().filter_map(of).collect();
+    }
     policies.sort_by(|a, b| b.mean_return.value.total_cmp(&a.mean_return.value));
+    let objective = &env.state().objective;
+    let weights = Term::ALL.into_iter().filter(|&term| objective.uses(term));
     Ok(Evaluation {
         scenario: scenario.name.clone(),
         online: scenario.rules.episode.mode == Mode::Online,
@@ -274,6 +172,7 @@ pub fn evaluate_with(
         first_seed,
         validation: phase == Phase::Validate,
         single_start,
+        weights: weights.map(|term| (term.name(), objective.weights[term as usize])).collect(),
         start: Played::mean(&env, &starts),
         oscillation_window,
         limits: None,
@@ -281,20 +180,6 @@ pub fn evaluate_with(
         reference: reference.map(|reference| contenders[reference].name.clone()),
         policies,
     })
-}
-
-impl Evaluation {
-    /// States the most that any policy can return, and with it every policy's optimality gap: the
-    /// missing share of the bound. A bound of zero leaves nothing to miss a share of.
-    #[must_use]
-    pub fn with_bound(mut self, bound: Option<f64>) -> Self {
-        self.bound = bound;
-        for policy in &mut self.policies {
-            let share = |bound: f64| (bound - policy.mean_return.value) / bound.abs();
-            policy.gap = bound.filter(|bound| *bound != 0.0).map(share);
-        }
-        self
-    }
 }
 
 /// The returns of one policy in the episodes of these seeds.
@@ -335,10 +220,25 @@ fn play(
         .with_context(|| format!("policy {}", contender.name))
 }
 
-fn compare(reference: &[f64], other: &[f64], seed: u64) -> Comparison {
+/// Each trained policy against every contender but itself; nothing for a baseline.
+fn comparisons(
+    contenders: &[Contender],
+    returns: &[Vec<f64>],
+    seed: u64,
+) -> Vec<Vec<Option<Comparison>>> {
+    let of = |i: usize| {
+        let against =
+            |other: usize| (other != i).then(|| compare(&returns[i], &returns[other], seed));
+        let others = if contenders[i].trained { contenders.len() } else { 0 };
+        (0..others).map(against).collect()
+    };
+    (0..contenders.len()).into_par_iter().map(of).collect()
+}
+
+fn compare(one: &[f64], other: &[f64], seed: u64) -> Comparison {
     Comparison {
-        difference: bootstrap(&stats::paired_difference(reference, other), mean, seed),
-        probability_of_improvement: bootstrap(&stats::improvements(reference, other), mean, seed),
+        difference: bootstrap(&stats::paired_difference(one, other), mean, seed),
+        probability_of_improvement: bootstrap(&stats::improvements(one, other), mean, seed),
     }
 }
 

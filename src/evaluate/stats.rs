@@ -28,6 +28,13 @@ pub struct Estimate {
     pub high: f64,
 }
 
+impl Estimate {
+    /// Distance from the value to the farther end of its interval.
+    pub fn reach(&self) -> f64 {
+        (self.value - self.low).max(self.high - self.value)
+    }
+}
+
 /// Standard error of the mean; 0 of fewer than two values.
 pub fn standard_error(values: &[f64]) -> f64 {
     if values.len() < 2 {

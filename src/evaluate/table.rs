@@ -1,29 +1,47 @@
-//! An evaluation as a table for people.
+//! An evaluation as a table of everything that it states (`--wide`); [`super::narrow`] is the
+//! short one.
 
 use super::stats::Estimate;
-use super::{Evaluation, Parameters, PolicyResult};
+use super::{Comparison, Evaluation, Parameters, PolicyResult};
 use comfy_table::{CellAlignment, Table, presets};
-use godwit_envs::state::objective::Term;
+
+/// Which episodes were played.
+pub fn episodes(evaluation: &Evaluation) -> String {
+    let Evaluation { scenario, episodes, first_seed, .. } = evaluation;
+    if evaluation.single_start {
+        return format!("{scenario}: 1 episode, since every episode of it starts and runs alike");
+    }
+    let kind = if evaluation.validation { "validation" } else { "held-out" };
+    let last = first_seed.wrapping_add(*episodes as u64 - 1);
+    format!(
+        "{scenario}: {episodes} {kind} episodes (seeds {first_seed} to {last}), the same for all"
+    )
+}
+
+/// What the options of the command say about the figures.
+pub fn asked_for(evaluation: &Evaluation) -> Vec<String> {
+    let mut lines = Vec::new();
+    if evaluation.limits.is_some() {
+        lines.push("every policy keeps to the operator's limits".to_owned());
+    }
+    if let Some(bound) = evaluation.bound {
+        let bound = figure(bound);
+        lines.push(format!("no policy can return more than {bound}; `gap` is the missing share"));
+    }
+    lines
+}
 
 /// The lines above the table: what was compared, and what all policies started from.
 pub fn heading(evaluation: &Evaluation) -> String {
-    let Evaluation { scenario, episodes, first_seed, .. } = evaluation;
-    let mut lines = vec![if evaluation.single_start {
-        format!("{scenario}: 1 episode, since every episode of it starts and runs alike")
-    } else {
-        let kind = if evaluation.validation { "validation" } else { "held-out" };
-        let last = first_seed.wrapping_add(*episodes as u64 - 1);
-        format!(
-            "{scenario}: {episodes} {kind} episodes (seeds {first_seed} to {last}), the same for every policy"
-        )
-    }];
-    let mut start: Vec<String> = Term::ALL
-        .iter()
-        .filter_map(|term| Some((term.name(), evaluation.start.terms.get(term.name())?)))
-        .map(|(name, value)| format!("{name} {}", figure(*value)))
-        .collect();
-    start.extend(evaluation.start.slots.map(|slots| format!("slots {}", count(slots))));
-    lines.push(format!("at the start: {}", start.join(", ")));
+    let mut lines = vec![episodes(evaluation)];
+    let start = &evaluation.start;
+    let terms = evaluation.own_terms().into_iter();
+    let mut found: Vec<String> =
+        terms.map(|term| format!("{term} {}", figure(start.terms[term]))).collect();
+    found.extend(start.slots.map(|slots| format!("slots {}", count(slots))));
+    if !found.is_empty() {
+        lines.push(format!("at the start: {}", found.join(", ")));
+    }
     lines.push(format!(
         "terms are {}; brackets hold 95 % bootstrap intervals over the episodes; IQM is the inter-quartile mean",
         if evaluation.online { "means over the ticks" } else { "those at the end" }
@@ -33,21 +51,20 @@ pub fn heading(evaluation: &Evaluation) -> String {
             "`ahead` is the mean paired difference in return, {reference} minus the row's policy; `better` is the share of episodes in which it returns more"
         ));
     }
+    if changed(evaluation) {
+        lines.push("`change` is the mean paired difference in return, the row's policy minus the same one before".into());
+    }
     let ticks = if evaluation.online { "ticks" } else { "moves" };
     lines.push(format!(
         "`oscillations` counts moves back to a node that the workload left at most {} {ticks} before",
         evaluation.oscillation_window
     ));
-    if evaluation.limits.is_some() {
-        lines.push("every policy keeps to the operator's limits".to_owned());
-    }
-    if let Some(bound) = evaluation.bound {
-        lines.push(format!(
-            "no policy can return more than {}; `gap` is the missing share",
-            figure(bound)
-        ));
-    }
+    lines.extend(asked_for(evaluation));
     lines.join("\n")
+}
+
+fn changed(evaluation: &Evaluation) -> bool {
+    evaluation.policies.iter().any(|policy| policy.change.is_some())
 }
 
 /// The table, best return first.
@@ -56,11 +73,8 @@ pub fn table(evaluation: &Evaluation) -> String {
     table.load_style(presets::NOTHING);
     let intervals = evaluation.episodes > 1;
     let compared = evaluation.reference.is_some();
-    let terms: Vec<&str> = Term::ALL
-        .iter()
-        .map(|term| term.name())
-        .filter(|name| evaluation.start.terms.contains_key(name))
-        .collect();
+    let changed = changed(evaluation);
+    let terms = evaluation.own_terms();
     let baselines = evaluation.policies.iter().any(|policy| policy.parameters.is_some());
     let mut header = vec!["policy"];
     header.extend(baselines.then_some("parameters"));
@@ -73,16 +87,21 @@ pub fn table(evaluation: &Evaluation) -> String {
         header.extend(intervals.then_some("95 %"));
         header.extend(intervals.then_some("better"));
     }
+    if changed {
+        header.push("change");
+        header.extend(intervals.then_some("95 %"));
+    }
     header.extend(&terms);
     header.extend(evaluation.start.slots.map(|_| "slots"));
-    let restarts = restarts_shown(evaluation);
+    let restarts = evaluation.any_restarts();
     header.extend(["moves", "oscillations", "of moves", "GiB moved"]);
     header.extend(restarts.then_some("restarts"));
     header.extend(["downtime s", "decisions/s", "p50 us", "p99 us"]);
     table.set_header(header);
+    let bounded = evaluation.bound.is_some();
+    let shown = Shown { baselines, intervals, bounded, compared, changed, restarts };
     for policy in &evaluation.policies {
-        let bounded = evaluation.bound.is_some();
-        table.add_row(row(policy, [baselines, intervals, compared, bounded, restarts], &terms));
+        table.add_row(row(policy, shown, &terms));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -93,16 +112,19 @@ pub fn table(evaluation: &Evaluation) -> String {
     table.trim_fmt()
 }
 
-/// Whether anything restarted cold under any policy.
-pub(crate) fn restarts_shown(evaluation: &Evaluation) -> bool {
-    evaluation.policies.iter().any(|policy| policy.restarts > 0.0)
+/// Which groups of columns the table has.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    baselines: bool,
+    intervals: bool,
+    bounded: bool,
+    compared: bool,
+    changed: bool,
+    restarts: bool,
 }
 
-fn row(
-    policy: &PolicyResult,
-    [baselines, intervals, compared, bounded, restarts]: [bool; 5],
-    terms: &[&str],
-) -> Vec<String> {
+fn row(policy: &PolicyResult, shown: Shown, terms: &[&str]) -> Vec<String> {
+    let Shown { baselines, intervals, bounded, compared, changed, restarts } = shown;
     let mut row = vec![policy.name.clone()];
     row.extend(baselines.then(|| match policy.parameters {
         Some(Parameters::Tuned) => "tuned".to_owned(),
@@ -114,16 +136,19 @@ fn row(
     row.extend(intervals.then(|| figure(policy.interquartile_mean.value)));
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     row.extend(bounded.then(|| policy.gap.map_or("-".into(), percent)));
+    let difference = |comparison: Option<Comparison>| {
+        let difference = comparison.map(|comparison| comparison.difference);
+        let value = difference.map_or("-".into(), |difference| signed(difference.value));
+        let spread = |Estimate { low, high, .. }| format!("[{}, {}]", signed(low), signed(high));
+        [Some(value), intervals.then(|| difference.map_or("-".into(), spread))]
+    };
     if compared {
-        let difference = policy.comparison.map(|comparison| comparison.difference);
-        row.push(difference.map_or("-".into(), |difference| signed(difference.value)));
-        row.extend(intervals.then(|| {
-            difference.map_or("-".into(), |Estimate { low, high, .. }| {
-                format!("[{}, {}]", signed(low), signed(high))
-            })
-        }));
+        row.extend(difference(policy.comparison).into_iter().flatten());
         let better = policy.comparison.map(|comparison| comparison.probability_of_improvement);
         row.extend(intervals.then(|| better.map_or("-".into(), |share| percent(share.value))));
+    }
+    if changed {
+        row.extend(difference(policy.change).into_iter().flatten());
     }
     row.extend(terms.iter().map(|&term| figure(policy.state.terms[term])));
     row.extend(policy.state.slots.map(count));
@@ -164,11 +189,12 @@ fn count(x: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Comparison, State};
+pub(super) mod tests {
+    use super::super::State;
     use super::*;
 
-    fn evaluation() -> Evaluation {
+    /// Two policies with round figures.
+    pub(in super::super) fn evaluation() -> Evaluation {
         let state = |load, slots| State {
             terms: [("max_load", load), ("fragmentation", 0.5)].into(),
             slots: Some(slots),
@@ -181,6 +207,8 @@ mod tests {
             interquartile_mean: Estimate { value, low: value, high: value },
             gap: None,
             comparison,
+            ahead_of: Vec::new(),
+            change: None,
             state: state(1.5 - value / 2.0, 2.0 + value),
             moves: value * 2.5,
             oscillations: value * 0.5,
@@ -205,6 +233,7 @@ mod tests {
             first_seed: 7,
             validation: false,
             single_start: false,
+            weights: [("max_load", 1.0), ("moved_gib", 0.01)].into(),
             start: state(2.0, 2.0),
             oscillation_window: 12,
             limits: None,
@@ -221,6 +250,16 @@ mod tests {
     fn fixed_numbers_give_a_fixed_table() {
         let evaluation = evaluation();
         insta::assert_snapshot!(format!("{}\n\n{}", heading(&evaluation), table(&evaluation)));
+    }
+
+    #[test]
+    fn terms_without_a_weight_have_no_column() {
+        let mut evaluation = evaluation();
+        let text =
+            |evaluation: &Evaluation| format!("{}\n{}", heading(evaluation), table(evaluation));
+        assert!(!text(&evaluation).contains("fragmentation"));
+        evaluation.weights.insert("fragmentation", 0.5);
+        assert_eq!(text(&evaluation).matches("fragmentation").count(), 2);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+use super::before::Before;
 use super::*;
 use godwit_models::baselines::{NAMES, baseline};
+use godwit_models::shell::ShellRules;
 
 fn baselines(names: &[&'static str]) -> Vec<Contender> {
     names
@@ -57,6 +59,68 @@ fn what_episodes_leave_behind_does_not_depend_on_threads_either() {
         };
         assert_eq!(run(1), run(3), "{name}");
     }
+}
+
+#[test]
+fn every_trained_policy_is_compared_with_every_other_row() {
+    let scenario = Scenario::embedded("quickstart").unwrap();
+    let mut contenders = baselines(&["best-single-move", "stay", "load-balancer", "random"]);
+    contenders[2].trained = true;
+    let evaluation = evaluate(&scenario, &contenders, 12, 5, false).unwrap();
+    assert_eq!(evaluation.reference.as_deref(), Some("best-single-move"));
+    let names: Vec<&str> = evaluation.policies.iter().map(|row| row.name.as_str()).collect();
+    for row in &evaluation.policies {
+        let against: Vec<&str> = row.ahead_of.iter().map(|found| found.policy.as_str()).collect();
+        let others: Vec<&str> = names.iter().copied().filter(|name| *name != row.name).collect();
+        assert_eq!(against, if row.trained { others } else { Vec::new() }, "{}", row.name);
+        for AheadOf { policy, comparison } in &row.ahead_of {
+            let other = evaluation.policies.iter().find(|other| other.name == *policy).unwrap();
+            let differences = stats::paired_difference(&row.returns, &other.returns);
+            assert_eq!(comparison.difference, bootstrap(&differences, mean, 5));
+            if Some(&row.name) == evaluation.reference.as_ref() {
+                assert_eq!(other.comparison, Some(*comparison), "the same bits as before");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_is_paired_with_the_row_of_the_same_name_in_the_same_episodes() {
+    let scenario = Scenario::embedded("quickstart").unwrap();
+    let names = ["best-single-move", "stay", "random"];
+    let before = evaluate(&scenario, &baselines(&names), 6, 5, false).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), serde_json::to_string(&before).unwrap()).unwrap();
+    let (phase, oscillation_window) = (Phase::Evaluate, 12);
+    let settings =
+        Settings { episodes: 6, first_seed: 5, phase, oscillation_window, progress: false };
+    let read = |scenario, settings| Before::read(file.path(), scenario, &settings);
+
+    // Who decides otherwise under the same name: here, one who stays.
+    let mut contenders = baselines(&["stay", "load-balancer"]);
+    contenders[0].name = "best-single-move".into();
+    let mut after = evaluate_with(&scenario, &contenders, &settings).unwrap();
+    read("quickstart", settings).unwrap().compare(&mut after).unwrap();
+    let row = |evaluation: &Evaluation, name: &str| {
+        evaluation.policies.iter().find(|row| row.name == name).cloned().unwrap()
+    };
+    let change = row(&after, "best-single-move").change.unwrap().difference;
+    let lost = -row(&before, "best-single-move").mean_return.value;
+    assert!((change.value - lost).abs() < 1e-9 && change.high < 0.0, "{change:?}");
+    assert_eq!(row(&after, "load-balancer").change, None, "it was not there before");
+
+    let refused = |error: godwit_envs::input::InputError| error.to_string();
+    let other = read("bursty", settings).unwrap_err();
+    assert!(refused(other).contains("scenario: expected bursty, got quickstart"));
+    let other = read("quickstart", Settings { first_seed: 6, ..settings }).unwrap_err();
+    assert!(refused(other).contains("first_seed: expected 6, got 5"));
+    let fewer = Settings { episodes: 4, ..settings };
+    let mut after = evaluate_with(&scenario, &contenders, &fewer).unwrap();
+    let error = read("quickstart", fewer).unwrap().compare(&mut after).unwrap_err();
+    assert!(refused(error).contains("returns: expected 4 episodes, got 6"));
+    let mut after = evaluate(&scenario, &baselines(&["hold-down"]), 6, 5, false).unwrap();
+    let error = read("quickstart", settings).unwrap().compare(&mut after).unwrap_err();
+    assert!(refused(error).contains("policies: expected at least one policy of this evaluation"));
 }
 
 #[test]

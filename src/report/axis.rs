@@ -1,6 +1,8 @@
 //! Axes: scales from values to pixels, round ticks, and a plot's frame with names and units.
 
 use super::svg::{Anchor, Svg};
+use crate::evaluate::figures::Column;
+use crate::evaluate::stats::quantile;
 
 /// From values to pixels, evenly or by powers of ten.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,6 +118,31 @@ pub fn range_without_stragglers(values: impl IntoIterator<Item = f64>) -> (f64, 
     (kept, highest)
 }
 
+/// Where the axis of a chart over time ends, so that a few spikes do not press the rest flat: half
+/// as much again as what 95 % of the values do not exceed, where the highest is over three times
+/// that; else the highest. What is higher is cut off there, and the chart says so.
+pub fn top_without_spikes(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let Some(&highest) = sorted.last() else { return 0.0 };
+    let usual = quantile(&sorted, 0.95);
+    if usual > 0.0 && highest > 3.0 * usual { 1.5 * usual } else { highest }
+}
+
+/// What a chart says where its axis does not reach to all values; of one and of several.
+pub fn clip_note(clipped: usize, [one, several]: [&str; 2], farthest: f64) -> String {
+    let farthest = Column::new([farthest], 5, 4).show(farthest).replace('-', "\u{2212}");
+    format!("axis cut: {clipped} {} {farthest}", if clipped == 1 { one } else { several })
+}
+
+/// The same of points below the axis; nothing where there are none.
+pub fn low_note(domain: (f64, f64), values: impl IntoIterator<Item = f64>) -> Option<String> {
+    let below: Vec<f64> = values.into_iter().filter(|value| *value < domain.0).collect();
+    let lowest = below.iter().copied().fold(f64::INFINITY, f64::min);
+    let words = ["point is lower:", "points are lower, down to"];
+    (!below.is_empty()).then(|| clip_note(below.len(), words, lowest))
+}
+
 /// The rectangle that a chart is drawn in.
 #[derive(Debug, Clone, Copy)]
 pub struct Area {
@@ -151,6 +178,21 @@ impl Area {
         }
         svg.line("axis", (self.left, self.top), (self.left, self.bottom));
         svg.upright_text("name", (13.0, (self.top + self.bottom) / 2.0), name);
+    }
+
+    /// Says above the plot that the axis was cut.
+    pub fn note(&self, svg: &mut Svg, text: &str) {
+        svg.text("note", Anchor::End, (self.right, self.top - 4.0), text);
+    }
+
+    /// A triangle at the upper edge: the value there is higher than the axis shows.
+    pub fn mark_above(&self, svg: &mut Svg, x: f64, title: &str) {
+        svg.path("pin", &format!("M{:.1} {:.1}l6 0l-3 -6Z", x - 3.0, self.top + 7.0), title);
+    }
+
+    /// A triangle at the lower edge: the value there is lower than the axis shows.
+    pub fn mark_below(&self, svg: &mut Svg, x: f64, title: &str) {
+        svg.path("pin", &format!("M{:.1} {:.1}l10 0l-5 8Z", x - 5.0, self.bottom - 11.0), title);
     }
 }
 
@@ -191,5 +233,30 @@ mod tests {
         assert_eq!(range_without_stragglers(values), (-280.0, -273.0));
         assert_eq!(range_without_stragglers([0.0, 0.5, 1.0]), (0.0, 1.0));
         assert_eq!(range_without_stragglers([]), (0.0, 1.0));
+    }
+
+    #[test]
+    fn a_spike_does_not_press_the_rest_flat() {
+        let mut values = vec![1.0; 95];
+        values.extend([2.0; 4]);
+        assert_eq!(top_without_spikes(values.clone()), 2.0, "nothing is far from the others");
+        values.push(40.0);
+        assert_eq!(top_without_spikes(values), 1.5);
+        assert_eq!(top_without_spikes([0.0, 0.0, 7.0]), 7.0);
+        assert_eq!(top_without_spikes([]), 0.0);
+    }
+
+    #[test]
+    fn a_note_says_how_far_the_values_go() {
+        let note = |values: [f64; 3]| low_note((-10.0, 0.0), values);
+        assert_eq!(note([-10.0, -1.0, 0.0]), None);
+        assert_eq!(
+            note([-4647.73, -1.0, 0.0]).as_deref(),
+            Some("axis cut: 1 point is lower: \u{2212}4647.7")
+        );
+        assert_eq!(
+            note([-50.25, -12.0, -1.0]).as_deref(),
+            Some("axis cut: 2 points are lower, down to \u{2212}50.250")
+        );
     }
 }

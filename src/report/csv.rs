@@ -3,7 +3,7 @@
 use crate::evaluate::stats::Estimate;
 use crate::evaluate::{Evaluation, PolicyResult};
 
-/// One row per policy, in the order of the table. Empty cells are figures that do not exist.
+/// One row per policy, highest mean return first. Empty cells are figures that do not exist.
 ///
 /// # Errors
 /// None: the text is kept in memory.

@@ -1,6 +1,7 @@
 //! What a report shows beyond the table: more episodes, played for its charts, and the logs of
 //! training runs.
 
+use super::ranked;
 use crate::evaluate::stats::{Estimate, bootstrap, mean};
 use crate::evaluate::{Contender, Evaluation, returns};
 use crate::machine::progress::Progress;
@@ -36,18 +37,18 @@ pub struct Report<'a> {
     pub budget: BudgetSweep,
     /// Training runs among the policies.
     pub runs: Vec<Run>,
-    /// One episode, played by the best policy and by nobody.
+    /// One episode, played by the user's policy and by nobody.
     pub episode: Recorded,
 }
 
-/// The best policies at several move budgets.
+/// The user's policy and the best others at several move budgets.
 #[derive(Debug)]
 pub struct BudgetSweep {
     /// Budget of the scenario itself.
     pub own: u32,
     /// Episodes behind each point.
     pub episodes: usize,
-    /// Best first.
+    /// In the order of the page's table.
     pub curves: Vec<BudgetCurve>,
 }
 
@@ -87,10 +88,10 @@ pub struct Recorded {
     pub seed: u64,
     /// Names of the nodes.
     pub nodes: Vec<String>,
-    /// Name of the best policy; none where that is to stay.
-    pub best_name: Option<String>,
-    /// The best policy's episode, or that of `stay` where none is better.
-    pub best: Recording,
+    /// Name of who played: the first `--policy`, else the best baseline; none where that is to stay.
+    pub name: Option<String>,
+    /// That policy's episode, or that of `stay`.
+    pub played: Recording,
     /// The episode in which nothing is moved.
     pub stay: Recording,
 }
@@ -156,12 +157,11 @@ fn sweep(
     progress: bool,
 ) -> anyhow::Result<BudgetSweep> {
     // Trained policies are always shown, the rest is filled up with the best.
-    let mut shown: Vec<&str> = Vec::new();
-    for trained in [true, false] {
-        let names = evaluation.policies.iter().filter(|policy| policy.trained == trained);
-        shown.extend(names.map(|policy| policy.name.as_str()).filter(|name| *name != "stay"));
-    }
-    shown.truncate(CURVES);
+    let mut ranked = ranked(evaluation);
+    ranked.retain(|(_, policy)| policy.name != "stay");
+    ranked.sort_by_key(|(_, policy)| !policy.trained);
+    ranked.truncate(CURVES);
+    let shown: Vec<&str> = ranked.iter().map(|(_, policy)| policy.name.as_str()).collect();
     let own = own_budget(scenario);
     let budgets = budgets(own);
     let episodes = evaluation.episodes.min(BUDGET_EPISODES);
@@ -197,10 +197,7 @@ fn sweep(
         curves.push(BudgetCurve { policy: contender.name.clone(), points });
     }
     bar.finish();
-    let place = |curve: &BudgetCurve| {
-        evaluation.policies.iter().position(|policy| policy.name == curve.policy)
-    };
-    curves.sort_by_key(place);
+    curves.sort_by_key(|curve| shown.iter().position(|name| *name == curve.policy));
     Ok(BudgetSweep { own, episodes, curves })
 }
 
@@ -211,19 +208,19 @@ fn recorded(
 ) -> anyhow::Result<Recorded> {
     let mut env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
     let seed = evaluation.first_seed;
-    let best_name = evaluation.policies.first().map(|policy| policy.name.clone());
-    let best_name = best_name.filter(|name| name != "stay");
-    let best: Option<Box<dyn Policy>> = contenders
+    let name = ranked(evaluation).first().map(|(_, policy)| policy.name.clone());
+    let name = name.filter(|name| name != "stay");
+    let player: Option<Box<dyn Policy>> = contenders
         .iter()
-        .find(|contender| Some(&contender.name) == best_name.as_ref())
+        .find(|contender| Some(&contender.name) == name.as_ref())
         .map(|contender| (contender.factory)());
     let stay = record(&mut env, &mut Stay, seed)?;
-    let best = match best {
+    let played = match player {
         Some(mut policy) => record(&mut env, policy.as_mut(), seed)?,
         None => stay.clone(),
     };
     let nodes = env.state().spec.node_names.clone();
-    Ok(Recorded { seed, nodes, best_name, best, stay })
+    Ok(Recorded { seed, nodes, name, played, stay })
 }
 
 /// The evaluations that a run has logged; none where the path is no run's folder, nor a checkpoint

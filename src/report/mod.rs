@@ -13,7 +13,7 @@ pub mod page;
 pub mod svg;
 pub mod table;
 
-use crate::evaluate::PolicyResult;
+use crate::evaluate::{Evaluation, PolicyResult};
 use data::Report;
 use serde_json::Value;
 
@@ -33,6 +33,14 @@ pub fn files(report: &Report) -> anyhow::Result<[Vec<u8>; 4]> {
         csv::episodes(report.evaluation)?,
         page::page(report).into_bytes(),
     ])
+}
+
+/// The rows of the page with their ranks by return, from 1: the user's policy (the first
+/// `--policy`) first, the others by return.
+pub fn ranked(evaluation: &Evaluation) -> Vec<(usize, &PolicyResult)> {
+    let mut rows: Vec<(usize, &PolicyResult)> = (1..).zip(&evaluation.policies).collect();
+    rows.sort_by_key(|(_, policy)| Some(&policy.name) != evaluation.reference.as_ref());
+    rows
 }
 
 /// Which parameters a baseline played with, where the evaluation says so.

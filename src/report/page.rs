@@ -1,11 +1,14 @@
 //! Sets the page: head, table, and a section per chart with what is needed to read it.
 
+use super::axis::top_without_spikes;
 use super::charts::{
     MOST_ROWS, both, budget, decision_time, heat_map, learning, rows, terms, tick_name, timeline,
 };
 use super::data::Report;
+use super::ranked;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
+use crate::evaluate::figures::Column;
 use godwit_envs::state::objective::Term;
 use std::fmt::Write as _;
 
@@ -74,11 +77,16 @@ fn header(report: &Report) -> String {
     } else {
         "rebalance: each move pays what it lowers the weighted objective by, less its cost"
     };
-    let start: Vec<String> = Term::ALL
-        .iter()
-        .filter_map(|term| Some((term.name(), evaluation.start.terms.get(term.name())?)))
-        .map(|(name, value)| format!("{name} {value:.4}"))
-        .chain(evaluation.start.slots.map(|slots| format!("slots {}", table::count(slots))))
+    let start: Vec<String> = evaluation
+        .own_terms()
+        .into_iter()
+        .map(|name| format!("{name} {:.4}", evaluation.start.terms[name]))
+        .chain(
+            evaluation
+                .start
+                .slots
+                .map(|slots| format!("slots {}", Column::counts([slots]).show(slots))),
+        )
         .collect();
     let rows = [
         ("Mode", mode.to_owned()),
@@ -109,6 +117,10 @@ fn figure(chart: &str, legend: &str, caption: &str) -> String {
         "<figure>\n<div class=\"chart\">{chart}</div>\n{legend}\n<figcaption>{caption}</figcaption>\n</figure>"
     )
 }
+
+/// Where an axis is cut, the drawing says so; this says how to read it.
+const CUT: &str =
+    "A triangle at the lower edge stands for a return that is lower than the axis shows.";
 
 fn any_trained(report: &Report) -> bool {
     report.evaluation.policies.iter().any(|policy| policy.trained)
@@ -150,8 +162,8 @@ fn budget_section(report: &Report) -> String {
         format!("the first {} episodes", sweep.episodes)
     };
     let which = if sweep.curves.len() + 1 < report.evaluation.policies.len() {
-        let first = if any_trained(report) { ", trained ones first" } else { "" };
-        format!(" Shown are the best {}{first}.", sweep.curves.len())
+        let first = if any_trained(report) { " trained ones and the" } else { "" };
+        format!(" Shown are the{first} best, {} in all.", sweep.curves.len())
     } else {
         String::new()
     };
@@ -161,32 +173,33 @@ fn budget_section(report: &Report) -> String {
         ""
     };
     let caption = format!(
-        "Mean return on {episodes} when the budget is overridden to so many {unit}{bars}. With no moves, every policy returns what <em>stay</em> does.{which}{trained}"
+        "Mean return on {episodes} when the budget is overridden to so many {unit}{bars}. With no moves, every policy returns what <em>stay</em> does.{which}{trained} {CUT}"
     );
     figure(&both(|size| budget::draw(sweep, online, size)), &legend(items), &caption)
 }
 
 fn decision_time_section(report: &Report) -> String {
-    let (policies, bars) = (&report.evaluation.policies, bars(report));
+    let (ranked, bars) = (ranked(report.evaluation), bars(report));
+    let returns = table::returns(report.evaluation);
     let mut list = String::from("<ol class=\"numbered\">");
-    for policy in policies {
+    for (rank, policy) in &ranked {
         let marker = if policy.trained { decision_time::TRAINED } else { decision_time::BASELINE };
         let _ = write!(
             list,
-            "<li>{}{} <span class=\"figures\">{}, {} \u{b5}s</span></li>",
+            "<li><span class=\"rank\">{rank}</span>{}{} <span class=\"figures\">{}, {:.1} \u{b5}s</span></li>",
             marker_swatch(marker),
             escape(&policy.name),
-            table::fixed(policy.mean_return.value),
-            table::micros(policy.decision_us_p50)
+            table::minus(returns.show(policy.mean_return.value)),
+            policy.decision_us_p50
         );
     }
     list.push_str("</ol>");
     let trained =
         if any_trained(report) { "Squares are trained policies, circles baselines. " } else { "" };
     let caption = format!(
-        "{trained}Points stand at the time that half of the decisions do not exceed; the thin line leads on to the 99th percentile{bars}. Triangles at the lower edge, if any, stand for lower returns than the axis shows; the list, in the order of the table, has their figures (mean return, p50)."
+        "{trained}Points stand at the time that half of the decisions do not exceed; the thin line leads on to the 99th percentile{bars}. {CUT} The list, in the order of the table, has all figures (mean return, p50)."
     );
-    figure(&both(|size| decision_time::draw(policies, size)), &list, &caption)
+    figure(&both(|size| decision_time::draw(&ranked, size)), &list, &caption)
 }
 
 fn learning_section(report: &Report) -> String {
@@ -199,13 +212,14 @@ fn learning_section(report: &Report) -> String {
         runs.map(|(i, run)| (marker_swatch(i), run.policy.clone())).collect();
     let level = match baseline {
         Some((name, value)) => {
-            items.push((dashed(), format!("best baseline: {name}, {}", table::fixed(value))));
+            let shown = table::minus(table::returns(report.evaluation).show(value));
+            items.push((dashed(), format!("best baseline: {name}, {shown}")));
             " The dashed line is the best baseline's mean return in the table above."
         }
         None => " No baseline took part, so that there is no level to compare with.",
     };
     let caption = format!(
-        "Mean return on the run's validation episodes, which are others than those of the table; the band is 1.96 standard errors wide on each side. Triangles at the lower edge, if any, stand for lower returns than the axis shows.{level}"
+        "Mean return on the run's validation episodes, which are others than those of the table; the band is 1.96 standard errors wide on each side. {CUT}{level}"
     );
     let chart =
         both(|size| learning::draw(&report.runs, baseline.map(|baseline| baseline.1), size));
@@ -216,12 +230,12 @@ fn learning_section(report: &Report) -> String {
 fn episode_rows(report: &Report) -> Vec<usize> {
     let episode = &report.episode;
     let mut peak = vec![0.0_f32; episode.nodes.len()];
-    for frame in episode.best.frames.iter().chain(&episode.stay.frames) {
+    for frame in episode.played.frames.iter().chain(&episode.stay.frames) {
         for (peak, load) in peak.iter_mut().zip(&frame.loads) {
             *peak = peak.max(*load);
         }
     }
-    let moves = &episode.best.outcome.moves_made;
+    let moves = &episode.played.outcome.moves_made;
     let busy: Vec<u32> = moves.iter().flat_map(|made| [made.source, made.destination]).collect();
     rows(&peak, &busy, MOST_ROWS)
 }
@@ -239,11 +253,8 @@ fn left_out(report: &Report, rows: &[usize]) -> String {
 
 fn episode_name(report: &Report) -> String {
     let seed = report.episode.seed;
-    match &report.episode.best_name {
-        Some(name) => format!(
-            "Episode of seed {seed}, played by {}, the policy with the highest mean return",
-            escape(name)
-        ),
+    match &report.episode.name {
+        Some(name) => format!("Episode of seed {seed}, played by {}", escape(name)),
         None => format!("Episode of seed {seed}; no policy returns more than to stay"),
     }
 }
@@ -264,10 +275,13 @@ fn loads_section(report: &Report) -> String {
         let _ = write!(scale, "<li><i class=\"h{level}\"></i><span>{text}</span></li>");
     }
     scale.push_str("</ul>");
+    let beyond = colours.beyond.map_or(String::new(), |highest| {
+        format!(" The last colour also stands for higher loads, up to {highest:.digits$}.")
+    });
     let resources: Vec<String> =
         report.scenario.rules.resources.iter().map(|kind| escape(&kind.name)).collect();
     let caption = format!(
-        "{}. Colour is the load of a node: the sum of its utilisations over {} (a ratio; each number is where its colour begins). Both panels share the colours; rest the pointer on a cell for its value.{}",
+        "{}. Colour is the load of a node: the sum of its utilisations over {} (a ratio; each number is where its colour begins). Both panels share the colours; rest the pointer on a cell for its value.{beyond}{}",
         episode_name(report),
         resources.join(", "),
         left_out(report, &rows)
@@ -279,9 +293,9 @@ fn timeline_section(report: &Report) -> String {
     let (episode, rows, ticks) = (&report.episode, episode_rows(report), ticks(report));
     let window = report.evaluation.oscillation_window;
     let timeline = timeline::Timeline {
-        events: &episode.best.events,
+        events: &episode.played.events,
         online: report.evaluation.online,
-        frames: episode.best.frames.len().max(episode.stay.frames.len()),
+        frames: episode.played.frames.len().max(episode.stay.frames.len()),
         tick_s: report.scenario.rules.episode.tick_s,
         nodes: &episode.nodes,
         rows: &rows,
@@ -334,22 +348,23 @@ fn timeline_section(report: &Report) -> String {
 
 fn terms_section(report: &Report) -> String {
     let (episode, online, ticks) = (&report.episode, report.evaluation.online, ticks(report));
-    let frames = episode.best.frames.len().max(episode.stay.frames.len());
-    let best = terms::Stack::new(&episode.best, frames, online);
+    let frames = episode.played.frames.len().max(episode.stay.frames.len());
+    let played = terms::Stack::new(&episode.played, frames, online);
     let stay = terms::Stack::new(&episode.stay, frames, online);
-    let shared = (best.highest().max(stay.highest()), best.columns.len().max(stay.columns.len()));
+    let top = top_without_spikes(played.heights().chain(stay.heights()));
+    let shared = (top, played.columns.len().max(stay.columns.len()));
     let mut items = Vec::new();
-    let used = [best.used(), stay.used()].concat();
+    let used = [played.used(), stay.used()].concat();
     for term in Term::ALL.into_iter().filter(|term| used.contains(term)) {
-        let weight = episode.best.weights[term as usize];
+        let weight = episode.played.weights[term as usize];
         items.push((
             square_swatch(&terms::class(term)),
             format!("{} (weight {weight})", term.name()),
         ));
     }
     let mut charts = String::new();
-    let name = episode.best_name.as_deref();
-    for (who, stack) in name.map(|name| (name, &best)).into_iter().chain([("stay", &stay)]) {
+    let name = episode.name.as_deref();
+    for (who, stack) in name.map(|name| (name, &played)).into_iter().chain([("stay", &stay)]) {
         let _ = write!(charts, "<h3>{}</h3>", escape(who));
         charts.push_str(&both(|size| terms::draw(stack, shared, (online, &ticks, who), size)));
     }
@@ -358,6 +373,7 @@ fn terms_section(report: &Report) -> String {
     } else {
         "The height is the weighted objective after so many decisions (moves, or to stay), on top of what the moves cost so far: it falls by exactly the return."
     };
-    let caption = format!("{}. {meaning}", episode_name(report));
+    let cut = "Where the axis is cut, triangles at the upper edge mark what is higher.";
+    let caption = format!("{}. {meaning} {cut}", episode_name(report));
     figure(&charts, &legend(items), &caption)
 }

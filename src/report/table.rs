@@ -1,40 +1,44 @@
 //! The table of the page: a row per policy, as `godwit evaluate` prints it.
 
 use super::svg::escape;
+use super::{parameters, ranked};
+use crate::evaluate::figures::Column;
 use crate::evaluate::stats::Estimate;
-use crate::evaluate::table::restarts_shown;
 use crate::evaluate::{Evaluation, PolicyResult};
-use godwit_envs::state::objective::Term;
+
 use std::fmt::Write as _;
 
-/// A column: its name, its unit and what a row shows in it.
-struct Column<'a> {
+/// A column: its name, its unit and what each row shows in it.
+struct Shown<'a> {
     name: &'a str,
     unit: &'a str,
-    cell: Box<dyn Fn(&PolicyResult) -> String + 'a>,
+    cells: Vec<String>,
 }
 
 /// The table and what its columns mean.
 pub fn section(evaluation: &Evaluation) -> String {
-    let columns = columns(evaluation);
+    let rows = ranked(evaluation);
+    let policies: Vec<&PolicyResult> = rows.iter().map(|(_, policy)| *policy).collect();
+    let columns = columns(evaluation, &policies);
     let mut text = String::from(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of policies\"><table>\n<thead><tr><th>#</th><th class=\"policy\">policy</th>",
+        "<p class=\"swipe\">The table is wider than this page: move it sideways.</p>\n\
+        <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of policies\"><table>\n\
+        <thead><tr><th class=\"policy\"><span class=\"rank\">#</span>policy</th>",
     );
-    for Column { name, unit, .. } in &columns {
+    for Shown { name, unit, .. } in &columns {
         // Writing to a string cannot fail.
         let _ = write!(text, "<th>{}<small>{unit}</small></th>", escape(name));
     }
     text.push_str("</tr></thead>\n<tbody>\n");
-    for (rank, policy) in evaluation.policies.iter().enumerate() {
+    for (at, (rank, policy)) in rows.iter().enumerate() {
         let class = if policy.trained { " class=\"trained\"" } else { "" };
         let _ = write!(
             text,
-            "<tr{class}><td>{}</td><th scope=\"row\" class=\"policy\">{}</th>",
-            rank + 1,
+            "<tr{class}><th scope=\"row\" class=\"policy\"><span class=\"rank\">{rank}</span>{}</th>",
             escape(&policy.name)
         );
-        for Column { cell, .. } in &columns {
-            let _ = write!(text, "<td>{}</td>", escape(&cell(policy)));
+        for Shown { cells, .. } in &columns {
+            let _ = write!(text, "<td>{}</td>", escape(&cells[at]));
         }
         text.push_str("</tr>\n");
     }
@@ -42,64 +46,95 @@ pub fn section(evaluation: &Evaluation) -> String {
     text + &notes(evaluation)
 }
 
-fn columns(evaluation: &Evaluation) -> Vec<Column<'_>> {
+fn columns<'a>(evaluation: &Evaluation, policies: &[&PolicyResult]) -> Vec<Shown<'a>> {
     let many = evaluation.episodes > 1;
-    let mut columns: Vec<Column> = Vec::new();
-    let mut add = |name, unit, cell: Box<dyn Fn(&PolicyResult) -> String>| {
-        columns.push(Column { name, unit, cell });
+    let mut columns: Vec<Shown> = Vec::new();
+    let mut add = |name, unit, cell: &dyn Fn(&PolicyResult) -> String| {
+        columns.push(Shown {
+            name,
+            unit,
+            cells: policies.iter().map(|policy| cell(policy)).collect(),
+        });
     };
-    if evaluation.policies.iter().any(|policy| super::parameters(policy).is_some()) {
-        let parameters = |policy: &PolicyResult| super::parameters(policy).unwrap_or_default();
-        add("parameters", "", Box::new(parameters));
-    }
-    add("return", "mean", Box::new(|policy| fixed(policy.mean_return.value)));
+    let returns = returns(evaluation);
+    add("return", "mean", &|policy| minus(returns.show(policy.mean_return.value)));
     if many {
-        add("return", "95 %", Box::new(|policy| interval(&policy.mean_return)));
-        let middle = |policy: &PolicyResult| fixed(policy.interquartile_mean.value);
-        add("return", "IQM", Box::new(middle));
+        add("return", "95 %", &|policy| interval(returns, policy.mean_return));
+        add("return", "IQM", &|policy| minus(returns.show(policy.interquartile_mean.value)));
     }
     if evaluation.bound.is_some() {
-        add("gap", "%", Box::new(|policy| percent(policy.gap)));
+        add("gap", "%", &|policy| percent(policy.gap));
     }
+    let differences = |of: &dyn Fn(&PolicyResult) -> Option<Estimate>| {
+        figures(policies.iter().filter_map(|policy| of(policy)).map(|estimate| estimate.value))
+    };
     if evaluation.reference.is_some() {
         let ahead =
             |policy: &PolicyResult| policy.comparison.map(|comparison| comparison.difference);
-        let value = move |policy: &PolicyResult| {
-            ahead(policy).map_or(String::new(), |difference| fixed(difference.value))
-        };
-        add("ahead", "mean", Box::new(value));
+        let column = differences(&ahead);
+        add("ahead", "mean", &|policy| {
+            ahead(policy).map_or(String::new(), |found| minus(column.show(found.value)))
+        });
         if many {
-            let spread = move |policy: &PolicyResult| {
-                ahead(policy).map_or(String::new(), |difference| interval(&difference))
-            };
-            add("ahead", "95 %", Box::new(spread));
-            let better = |policy: &PolicyResult| {
+            add("ahead", "95 %", &|policy| {
+                ahead(policy).map_or(String::new(), |found| interval(column, found))
+            });
+            add("better in", "% of episodes", &|policy| {
                 percent(policy.comparison.map(|found| found.probability_of_improvement.value))
-            };
-            add("better in", "% of episodes", Box::new(better));
+            });
         }
     }
-    let terms = Term::ALL.map(Term::name);
-    for term in terms.into_iter().filter(|term| evaluation.start.terms.contains_key(term)) {
-        let cell = move |policy: &PolicyResult| {
-            policy.state.terms.get(term).map_or(String::new(), |value| fixed(*value))
-        };
-        add(term, if evaluation.online { "mean" } else { "at the end" }, Box::new(cell));
+    let change = |policy: &PolicyResult| policy.change.map(|change| change.difference);
+    if policies.iter().any(|policy| policy.change.is_some()) {
+        let column = differences(&change);
+        add("change", "mean", &|policy| {
+            change(policy).map_or(String::new(), |found| minus(column.show(found.value)))
+        });
+        if many {
+            add("change", "95 %", &|policy| {
+                change(policy).map_or(String::new(), |found| interval(column, found))
+            });
+        }
+    }
+    for term in evaluation.own_terms() {
+        let value = |policy: &PolicyResult| policy.state.terms.get(term).copied();
+        let column = figures(policies.iter().filter_map(|policy| value(policy)));
+        let unit = if evaluation.online { "mean" } else { "at the end" };
+        add(term, unit, &|policy| value(policy).map_or(String::new(), |x| minus(column.show(x))));
     }
     if evaluation.start.slots.is_some() {
-        let slots = |policy: &PolicyResult| policy.state.slots.map_or(String::new(), count);
-        add("slots", "at the end", Box::new(slots));
+        let column = Column::counts(policies.iter().filter_map(|policy| policy.state.slots));
+        add("slots", "at the end", &|policy| {
+            policy.state.slots.map_or(String::new(), |slots| column.show(slots))
+        });
     }
-    add("moves", "per episode", Box::new(|policy| count(policy.moves)));
-    add("oscillations", "per episode", Box::new(|policy| count(policy.oscillations)));
-    add("moved", "GiB", Box::new(|policy| format!("{:.1}", policy.moved_gib)));
-    if restarts_shown(evaluation) {
-        add("restarts", "per episode", Box::new(|policy| count(policy.restarts)));
+    let mut add_count = |name, of: &dyn Fn(&PolicyResult) -> f64| {
+        let column = Column::counts(policies.iter().map(|policy| of(policy)));
+        add(name, "per episode", &|policy| column.show(of(policy)));
+    };
+    add_count("moves", &|policy| policy.moves);
+    add_count("oscillations", &|policy| policy.oscillations);
+    if evaluation.any_restarts() {
+        add_count("restarts", &|policy| policy.restarts);
     }
-    add("downtime", "s", Box::new(|policy| format!("{:.2}", policy.downtime_s)));
-    add("decision p50", "\u{b5}s", Box::new(|policy| micros(policy.decision_us_p50)));
-    add("decision p99", "\u{b5}s", Box::new(|policy| micros(policy.decision_us_p99)));
+    let gib = Column::new(policies.iter().map(|policy| policy.moved_gib), 4, 1);
+    add("moved", "GiB", &|policy| gib.show(policy.moved_gib));
+    add("downtime", "s", &|policy| format!("{:.2}", policy.downtime_s));
+    add("decision p50", "\u{b5}s", &|policy| format!("{:.1}", policy.decision_us_p50));
+    add("decision p99", "\u{b5}s", &|policy| format!("{:.1}", policy.decision_us_p99));
+    if policies.iter().any(|policy| parameters(policy).is_some()) {
+        add("parameters", "", &|policy| parameters(policy).unwrap_or_default());
+    }
     columns
+}
+
+/// How the page writes returns and their intervals.
+pub fn returns(evaluation: &Evaluation) -> Column {
+    figures(evaluation.policies.iter().map(|policy| policy.mean_return.value))
+}
+
+fn figures(values: impl Iterator<Item = f64>) -> Column {
+    Column::new(values, 6, 4)
 }
 
 fn notes(evaluation: &Evaluation) -> String {
@@ -117,11 +152,14 @@ fn notes(evaluation: &Evaluation) -> String {
     if let Some(bound) = evaluation.bound {
         notes.push(format!(
             "<dt>gap</dt><dd>share that is missing to the most that any policy can return, {}</dd>",
-            fixed(bound)
+            minus(returns(evaluation).show(bound))
         ));
     }
     if let Some(reference) = &evaluation.reference {
         notes.push(format!("<dt>ahead</dt><dd>{} minus the row's policy, paired over episodes; <em>better in</em> is the share of episodes in which it returns more, ties counting half</dd>", escape(reference)));
+    }
+    if evaluation.policies.iter().any(|policy| policy.change.is_some()) {
+        notes.push("<dt>change</dt><dd>the row's policy minus the same one in the evaluation given as <code>--before</code>, paired over episodes</dd>".into());
     }
     notes.push(format!("<dt>oscillations</dt><dd>moves back to a node that the workload left at most {} {unit} before</dd>", evaluation.oscillation_window));
     if evaluation.limits.is_some() {
@@ -133,28 +171,15 @@ fn notes(evaluation: &Evaluation) -> String {
     )
 }
 
-/// A figure with four decimals, or two where it is large, and a true minus.
-pub fn fixed(value: f64) -> String {
-    let digits = if value.abs() < 100.0 { 4 } else { 2 };
-    // No minus before a zero.
-    let text = format!("{:.digits$}", if value.abs() < 5e-5 { 0.0 } else { value });
-    text.replace('-', "\u{2212}")
+/// A figure with a true minus.
+pub fn minus(figure: String) -> String {
+    figure.replace('-', "\u{2212}")
 }
 
-fn interval(Estimate { low, high, .. }: &Estimate) -> String {
-    format!("{} to {}", fixed(*low), fixed(*high))
+fn interval(column: Column, Estimate { low, high, .. }: Estimate) -> String {
+    minus(format!("{} to {}", column.show(low), column.show(high)))
 }
 
 fn percent(share: Option<f64>) -> String {
     share.map_or(String::new(), |share| format!("{:.1}", 100.0 * share))
-}
-
-/// Microseconds: the fast ones need decimals.
-pub fn micros(us: f64) -> String {
-    format!("{us:.*}", if us < 10.0 { 2 } else { 0 })
-}
-
-/// A mean count: whole where it is whole.
-pub fn count(x: f64) -> String {
-    if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.2}") }
 }

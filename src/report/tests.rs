@@ -155,7 +155,7 @@ fn faults_and_arrivals_are_drawn_and_nodes_that_do_not_exist_are_not() {
         |mut report, _| {
             let nowhere = u32::MAX;
             let event = |tick, kind| Event { tick, second: 30.0, kind };
-            report.episode.best.events.extend([
+            report.episode.played.events.extend([
                 event(
                     5,
                     EventKind::HealthChanged { node: 2, health: Health::Degraded, deadline: 0 },
@@ -187,6 +187,79 @@ fn faults_and_arrivals_are_drawn_and_nodes_that_do_not_exist_are_not() {
             }
             assert!(!page.contains("No node failed"));
             assert!(!page.contains("tick 30: workload 3"), "a node that does not exist");
+        },
+    );
+}
+
+#[test]
+fn the_users_policy_comes_first_and_plays_the_episode_even_where_others_return_more() {
+    let names = [("best-single-move", "best-single-move"), ("random", "mine"), ("stay", "stay")];
+    with_report(
+        |_| {},
+        ("quickstart", 4),
+        &names,
+        |report, evaluation| {
+            assert_eq!(evaluation.policies[1].name, "mine");
+            assert_eq!(report.episode.name.as_deref(), Some("mine"));
+            assert_eq!(report.budget.curves[0].policy, "mine");
+            let page = page::page(&report);
+            let at = |text: &str| page.find(text).unwrap();
+            assert!(
+                at("<span class=\"rank\">2</span>mine")
+                    < at("<span class=\"rank\">1</span>best-single-move"),
+                "ranks are those by return"
+            );
+            assert!(page.contains("played by mine"));
+        },
+    );
+}
+
+#[test]
+fn a_chart_whose_axis_is_cut_says_so_on_itself() {
+    with_report(
+        |_| {},
+        ("founding-10x50", 1),
+        &POLICIES,
+        |mut report, _| {
+            let (spike, low) = ("axis cut: 1 column is higher:", "axis cut: 1 point is lower:");
+            let page = page::page(&report);
+            assert!(!page.contains(spike) && !page.contains(low));
+            let frame = &mut report.episode.played.frames[50];
+            frame.paid[0] *= 100.0;
+            frame.loads[0] = 500.0;
+            report.budget.curves[0].points[0].1.value = -1e5;
+            let page = page::page(&report);
+            assert_well_formed(&page);
+            // In both sizes of the chart.
+            assert_eq!((page.matches(spike).count(), page.matches(low).count()), (2, 2));
+            assert!(page.contains("The last colour also stands for higher loads, up to 500"));
+        },
+    );
+}
+
+#[test]
+fn a_column_of_the_table_has_one_precision() {
+    with_report(
+        |_| {},
+        ("quickstart", 4),
+        &POLICIES,
+        |report, _| {
+            let page = page::page(&report);
+            let (_, body) = page.split_once("<tbody>").unwrap();
+            let (body, _) = body.split_once("</tbody>").unwrap();
+            let decimals = |cell: &str| -> Vec<usize> {
+                let (text, _) = cell.split_once("</td>").unwrap();
+                let of = |word: &str| word.split_once('.').map_or(0, |(_, rest)| rest.len());
+                let numbers = text.split(' ').filter(|word| word.contains(char::is_numeric));
+                numbers.map(of).collect()
+            };
+            let rows: Vec<Vec<&str>> =
+                body.trim().lines().map(|row| row.split("<td>").skip(1).collect()).collect();
+            assert_eq!(rows.len(), POLICIES.len());
+            for column in 0..rows[0].len() {
+                let found: Vec<usize> = rows.iter().flat_map(|row| decimals(row[column])).collect();
+                assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{column}: {found:?}");
+            }
         },
     );
 }

@@ -63,7 +63,7 @@ fn evaluate_uses_what_was_tuned() {
     let mean = |document: &Value| of(document, "hold-down", "mean_return")["value"].as_f64();
     assert!(mean(&after) > mean(&before), "better on held-out episodes, too");
     godwit(&evaluate)
-        .args(["--tuned", text(&file)])
+        .args(["--tuned", text(&file), "--wide"])
         .assert()
         .success()
         .stdout(predicate::str::contains("parameters").and(predicate::str::contains("tuned")));

@@ -6,9 +6,9 @@ use godwit_envs::env::{Env, EpisodeEnd, Step};
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::FaultRules;
 use godwit_envs::scenario::*;
-use godwit_envs::state::{Action, Infeasible, Life};
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::objective::Term;
+use godwit_envs::state::{Action, Infeasible, Life};
 use proptest::prelude::*;
 
 /// A scenario from text.

@@ -3,7 +3,7 @@
 //! Points carry the numbers of the table; a number that would cover another point or number is
 //! moved away and tied to its point by a thin line.
 
-use super::super::axis::{Area, Scale, range_without_stragglers};
+use super::super::axis::{Area, Scale, low_note, range_without_stragglers};
 use super::super::svg::{Anchor, Svg};
 use super::Size;
 use crate::evaluate::PolicyResult;
@@ -14,21 +14,25 @@ pub const TRAINED: usize = 1;
 pub const BASELINE: usize = 0;
 
 /// A point per policy: median decision time (a line leads on to the 99th percentile) and return.
-pub fn draw(policies: &[PolicyResult], size: Size) -> String {
+pub fn draw(ranked: &[(usize, &PolicyResult)], size: Size) -> String {
     let height = 360.0;
     let mut svg = Svg::new(size.width(), height);
     let area = size.plot(height);
-    let times = || policies.iter().map(|policy| policy.decision_us_p50.max(0.01));
-    let slowest = policies.iter().map(|policy| policy.decision_us_p99).fold(0.1, f64::max);
+    let policies = || ranked.iter().map(|(_, policy)| *policy);
+    let times = || policies().map(|policy| policy.decision_us_p50.max(0.01));
+    let slowest = policies().map(|policy| policy.decision_us_p99).fold(0.1, f64::max);
     let x = Scale::logarithmic(
         (times().fold(f64::INFINITY, f64::min), slowest),
         (area.left, area.right),
     );
-    let (low, high) = range_without_stragglers(policies.iter().map(|p| p.mean_return.value));
-    let high = policies.iter().map(|policy| policy.mean_return.high).fold(high, f64::max);
+    let (low, high) = range_without_stragglers(policies().map(|p| p.mean_return.value));
+    let high = policies().map(|policy| policy.mean_return.high).fold(high, f64::max);
     let y = Scale::round((low, high), (area.bottom - 16.0, area.top + 8.0), 5);
     area.y_axis(&mut svg, &y, &y.ticks(5), "mean return (weighted objective)");
     area.x_axis(&mut svg, &x, &x.ticks(0), "decision time (\u{b5}s, one core)");
+    if let Some(note) = low_note(y.domain, policies().map(|policy| policy.mean_return.value)) {
+        area.note(&mut svg, &note);
+    }
 
     let at = |policy: &PolicyResult| {
         let value = policy.mean_return.value;
@@ -37,7 +41,7 @@ pub fn draw(policies: &[PolicyResult], size: Size) -> String {
         ((x.at(policy.decision_us_p50.max(0.01)), height), below)
     };
     let mut taken: Vec<Area> = Vec::new();
-    for policy in policies {
+    for policy in policies() {
         let ((px, py), below) = at(policy);
         let slow = x.at(policy.decision_us_p99.max(policy.decision_us_p50).max(0.01));
         svg.line("tail", (px, py), (slow, py));
@@ -56,25 +60,21 @@ pub fn draw(policies: &[PolicyResult], size: Size) -> String {
         taken.push(square(5.0));
         taken.push(Area { right: slow, ..square(1.0) });
     }
-    for (rank, policy) in policies.iter().enumerate() {
+    for &(rank, policy) in ranked {
         let ((px, py), below) = at(policy);
         let title = format!(
-            "{} {}: return {:.4}, p50 {:.1} \u{b5}s, p99 {:.1} \u{b5}s",
-            rank + 1,
-            policy.name,
-            policy.mean_return.value,
-            policy.decision_us_p50,
-            policy.decision_us_p99
+            "{rank} {}: return {:.4}, p50 {:.1} \u{b5}s, p99 {:.1} \u{b5}s",
+            policy.name, policy.mean_return.value, policy.decision_us_p50, policy.decision_us_p99
         );
         if below {
-            svg.path("pin", &format!("M{:.1} {:.1}l10 0l-5 8Z", px - 5.0, py - 5.0), &title);
+            area.mark_below(&mut svg, px, &title);
         } else {
             svg.marker(if policy.trained { TRAINED } else { BASELINE }, (px, py), &title);
         }
     }
-    for (rank, policy) in policies.iter().enumerate() {
+    for &(rank, policy) in ranked {
         let (point, _) = at(policy);
-        let text = (rank + 1).to_string();
+        let text = rank.to_string();
         let (place, lead) = free_place(point, text.len(), &area, &taken);
         if lead {
             let middle = ((place.left + place.right) / 2.0, (place.top + place.bottom) / 2.0);

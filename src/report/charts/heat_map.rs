@@ -1,6 +1,6 @@
-//! Loads of the nodes over an episode: the best policy beside the same episode untouched.
+//! Loads of the nodes over an episode: under a policy, and beside it the same episode untouched.
 
-use super::super::axis::round_step;
+use super::super::axis::{round_step, top_without_spikes};
 use super::super::data::Recorded;
 use super::super::svg::{Anchor, Svg, shortened};
 use super::{Size, columns};
@@ -19,16 +19,18 @@ pub struct Colours {
     pub low: f64,
     /// Width of a colour in load.
     pub step: f64,
+    /// The highest load, where it is beyond the last colour, which then stands for it as well.
+    pub beyond: Option<f64>,
 }
 
 impl Colours {
-    /// Round steps over all loads of an episode.
+    /// Round steps over the loads of an episode, but for a few spikes.
     pub fn new(episode: &Recorded) -> Self {
-        let frames = episode.best.frames.iter().chain(&episode.stay.frames);
-        let loads = frames.flat_map(|frame| &frame.loads);
-        let (low, high) = loads
-            .fold((f32::INFINITY, 0.0_f32), |(low, high), &load| (low.min(load), high.max(load)));
-        let (low, high) = (f64::from(low.min(high)), f64::from(high));
+        let frames = || episode.played.frames.iter().chain(&episode.stay.frames);
+        let loads = || frames().flat_map(|frame| &frame.loads).map(|&load| f64::from(load));
+        let highest = loads().fold(0.0, f64::max);
+        let high = top_without_spikes(loads());
+        let low = loads().fold(f64::INFINITY, f64::min).min(high);
         // Not quite the roundest steps, so that most colours are used.
         let raw = ((high - low) / STEPS as f64).max(1e-4);
         let fine = round_step(raw / 5.0);
@@ -37,7 +39,8 @@ impl Colours {
         while first(step) + STEPS as f64 * step < high {
             step += fine;
         }
-        Self { low: first(step), step }
+        let end = first(step) + STEPS as f64 * step;
+        Self { low: first(step), step, beyond: (highest > end + 1e-6).then_some(highest) }
     }
 
     /// The colour of a load.
@@ -58,10 +61,10 @@ pub fn draw(episode: &Recorded, rows: &[usize], tick_name: &str, size: Size) -> 
     let panel_height = rows_height + 74.0;
     let height = if size == Size::Wide { panel_height } else { 2.0 * panel_height };
     let mut svg = Svg::new(size.width(), height);
-    let best = episode.best_name.as_deref();
+    let name = episode.name.as_deref();
     let panels =
-        [(best.unwrap_or("stay"), &episode.best), ("stay (nothing is moved)", &episode.stay)];
-    let frames = episode.best.frames.len().max(episode.stay.frames.len());
+        [(name.unwrap_or("stay"), &episode.played), ("stay (nothing is moved)", &episode.stay)];
+    let frames = episode.played.frames.len().max(episode.stay.frames.len());
     let colours = Colours::new(episode);
     for (i, (title, recording)) in panels.iter().enumerate() {
         let (left, top) = match size {
@@ -101,7 +104,7 @@ pub fn draw(episode: &Recorded, rows: &[usize], tick_name: &str, size: Size) -> 
         }
         svg.text("name", Anchor::Middle, (left + panel / 2.0, bottom + 35.0), tick_name);
     }
-    svg.finish(size.class(), "Load of each node over time, under the best policy and untouched")
+    svg.finish(size.class(), "Load of each node over time, under the policy and untouched")
 }
 
 /// Neighbouring frames in one colour.

@@ -1,8 +1,8 @@
 //! Learning curves: a run's validation returns in the course of training.
 
-use super::super::axis::{Scale, range_without_stragglers};
+use super::super::axis::{Scale, low_note, range_without_stragglers};
 use super::super::data::Run;
-use super::super::svg::{Anchor, Svg, path_through};
+use super::super::svg::{Svg, path_through};
 use super::Size;
 
 /// A line per run with a band of 1.96 standard errors, and the best baseline as a level.
@@ -22,6 +22,9 @@ pub fn draw(runs: &[Run], baseline: Option<f64>, size: Size) -> String {
     let y = Scale::round((low, high), (area.bottom, area.top), 5);
     area.y_axis(&mut svg, &y, &y.ticks(5), "mean return (weighted objective)");
     area.x_axis(&mut svg, &x, &x.ticks(size.ticks() - 1), "env steps of training");
+    if let Some(note) = low_note(y.domain, points().map(|point| point.mean_return)) {
+        area.note(&mut svg, &note);
+    }
     let inside = |value: f64| y.at(value.clamp(y.domain.0, y.domain.1));
     for (series, run) in runs.iter().enumerate() {
         let edge = |sign: f64| {
@@ -45,7 +48,7 @@ pub fn draw(runs: &[Run], baseline: Option<f64>, size: Size) -> String {
                 run.policy, point.env_steps, point.mean_return, point.standard_error
             );
             if point.mean_return < y.domain.0 {
-                svg.text("pinned", Anchor::Middle, (at.0, at.1 - 3.0), "\u{25bc}");
+                area.mark_below(&mut svg, at.0, &title);
             } else {
                 svg.marker(series, at, &title);
             }

@@ -48,7 +48,7 @@ impl Size {
     }
 
     fn plot(self, height: f64) -> Area {
-        Area { left: 62.0, top: 12.0, right: self.width() - 14.0, bottom: height - 42.0 }
+        Area { left: 62.0, top: 16.0, right: self.width() - 14.0, bottom: height - 42.0 }
     }
 
     /// Characters of a node's name that fit beside its row.

@@ -1,6 +1,6 @@
 //! What the objective is made of over an episode, term on term.
 
-use super::super::axis::Scale;
+use super::super::axis::{Scale, clip_note};
 use super::super::svg::{SERIES, Svg};
 use super::{Size, columns};
 use godwit_envs::state::objective::{LEVEL_TERMS, TERMS, Term};
@@ -51,10 +51,9 @@ impl Stack {
         Term::ALL.into_iter().filter(used).collect()
     }
 
-    /// The highest column.
-    pub fn highest(&self) -> f64 {
-        let sum = |column: &[f64; TERMS]| column.iter().map(|value| value.max(0.0)).sum();
-        self.columns.iter().map(sum).fold(0.0, f64::max)
+    /// The height of each column.
+    pub fn heights(&self) -> impl Iterator<Item = f64> {
+        self.columns.iter().map(|column| column.iter().map(|value| value.max(0.0)).sum())
     }
 }
 
@@ -63,10 +62,11 @@ pub fn class(term: Term) -> String {
     format!("fill f{}", term as usize % (SERIES + 1))
 }
 
-/// One stack of step areas; `highest` and `frames` are shared by the charts that are compared.
+/// One stack of step areas; the axis, up to `top`, and `frames` are shared by the charts that are
+/// compared. Higher columns are cut off and marked.
 pub fn draw(
     stack: &Stack,
-    (highest, frames): (f64, usize),
+    (top, frames): (f64, usize),
     (online, tick_name, whose): (bool, &str, &str),
     size: Size,
 ) -> String {
@@ -74,10 +74,11 @@ pub fn draw(
     let mut svg = Svg::new(size.width(), height);
     let area = size.plot(height);
     let x = columns(frames, area.left, area.right);
-    let y = Scale::round((0.0, highest), (area.bottom, area.top), 5);
+    let y = Scale::round((0.0, top), (area.bottom, area.top), 5);
     let name = if online { "cost per tick (weighted)" } else { "objective and costs (weighted)" };
     area.y_axis(&mut svg, &y, &y.ticks(5), name);
     area.x_axis(&mut svg, &x, &x.whole_ticks(size.ticks()), tick_name);
+    let inside = |value: f64| y.at(value.min(y.domain.1));
     let mut below = vec![0.0; stack.columns.len()];
     for term in stack.used() {
         let above: Vec<f64> = below
@@ -88,7 +89,7 @@ pub fn draw(
         let edge = |tops: &[f64]| {
             let corners = tops.iter().enumerate().flat_map(|(i, &top)| {
                 let (left, right) = (x.at(i as f64 - 0.5), x.at(i as f64 + 0.5));
-                [(left, y.at(top)), (right, y.at(top))]
+                [(left, inside(top)), (right, inside(top))]
             });
             corners.collect::<Vec<(f64, f64)>>()
         };
@@ -100,6 +101,15 @@ pub fn draw(
         let data = super::super::svg::path_through(&outline) + "Z";
         svg.path(&class(term), &data, &title);
         below = above;
+    }
+    let cut = || stack.heights().enumerate().filter(|(_, height)| *height > y.domain.1);
+    for (at, height) in cut() {
+        area.mark_above(&mut svg, x.at(at as f64), &format!("{at}: {height:.4} in all"));
+    }
+    let highest = cut().map(|(_, height)| height).fold(0.0, f64::max);
+    if highest > 0.0 {
+        let words = ["column is higher:", "columns are higher, up to"];
+        area.note(&mut svg, &clip_note(cut().count(), words, highest));
     }
     svg.line("axis", (area.left, area.bottom), (area.right, area.bottom));
     svg.finish(size.class(), &format!("Weighted objective terms over the episode, {whose}"))

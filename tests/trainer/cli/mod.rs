@@ -351,7 +351,7 @@ fn a_report_is_a_page_and_the_figures_that_json_prints() {
         .args(["--report", text(&report)])
         .assert()
         .success()
-        .stdout(predicate::str::contains("oscillations"));
+        .stdout(predicate::str::contains("p50 us"));
 }
 
 fn read(path: &Path) -> String {
@@ -439,6 +439,54 @@ fn every_policy_is_evaluated_within_the_limits() {
 
     fs::write(&limits, "max_move = 2\n").unwrap();
     refuses(&["evaluate", "quickstart", "--limits", text(&limits)], &["limits.toml", "max_move"]);
+}
+
+#[test]
+fn the_table_fits_a_terminal_and_wide_shows_the_scenarios_own_terms() {
+    let table = |args: &[&str]| {
+        let output = godwit(&[&["evaluate"], args].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = [output.stderr, output.stdout].concat();
+        String::from_utf8(text).unwrap()
+    };
+    let baselines = ["--baselines", "stay,random,watcher-workload-balance", "--episodes", "2"];
+    for name in ["founding-3x3", "quickstart", "bursty", "gpu-defrag"] {
+        let short = table(&[&[name, "--policy", name][..], &baselines].concat());
+        let widest = short.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{name}: {widest:?}\n{short}");
+        assert!(!short.contains("oscillations"), "{short}");
+    }
+    let wide = table(&[&["quickstart", "--wide"][..], &baselines].concat());
+    let shown = |term: &str| wide.contains(term);
+    assert!(shown("max_load") && shown("oscillations"), "{wide}");
+    assert!(!shown("displaced") && !shown("unplaced"), "{wide}");
+    godwit(&["evaluate", "quickstart", "--wide", "--json"]).assert().code(2);
+}
+
+#[test]
+fn the_price_of_limits_is_the_change_since_an_evaluation_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (free, limits) = (folder.path().join("free.json"), folder.path().join("limits.toml"));
+    fs::write(&limits, "max_moves = 1\n").unwrap();
+    let plain =
+        ["evaluate", "quickstart", "--baselines", "stay,best-single-move", "--episodes", "3"];
+    let json = godwit(&plain).arg("--json").output().unwrap().stdout;
+    fs::write(&free, &json).unwrap();
+    let within = [&plain[..], &["--limits", text(&limits), "--before", text(&free)]].concat();
+    let output = godwit(&within).arg("--json").output().unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let change = |name: &str| {
+        let rows = evaluation["policies"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == name).unwrap();
+        row["change"]["difference"]["high"].as_f64().unwrap()
+    };
+    assert_eq!(change("stay"), 0.0);
+    assert!(change("best-single-move") < 0.0, "{evaluation}");
+    godwit(&within).assert().success().stdout(predicate::str::contains("change"));
+    let other = ["evaluate", "bursty", "--before", text(&free)];
+    refuses(&other, &["free.json: scenario: expected bursty, got quickstart"]);
+    fs::write(&free, "{").unwrap();
+    refuses(&within, &["free.json: line 1: expected valid JSON"]);
 }
 
 #[test]

@@ -1,43 +1,43 @@
 //! `godwit evaluate`: policies and baselines side by side.
 
+mod command;
+mod contenders;
+
+pub(super) use contenders::{contender_of, contenders, tuned_parameters};
+
 use super::{BadInput, output};
+use crate::evaluate::before::Before;
 #[cfg(feature = "milp")]
 use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
-    Contender, Evaluation, Factory, Parameters, Settings, evaluate_with, limits, oscillation, table,
+    Contender, Evaluation, Settings, evaluate_with, limits, narrow, oscillation, table,
 };
-use crate::policies::tuned_file::{Setting, TunedFile, default_path};
-use crate::policies::{baseline_name, load};
 use crate::report::{self, data::Report};
 use crate::train::validation::VALIDATION_SEED;
-use godwit_envs::env::Env;
-use godwit_envs::env::cluster_env::ClusterEnv;
-use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_models::baselines::{NAMES, baseline_with};
-use godwit_models::best_of::BestOf;
-use godwit_models::network_policy::NetworkPolicy;
-use godwit_models::policy::Policy;
-use std::collections::BTreeMap;
+use contenders::{baseline_names, heuristic, name_of, planners};
+use godwit_envs::scenario::{Mode, Phase, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Compare policies and baselines on the same held-out episodes.
 ///
 /// Every policy plays the same episodes, which training never draws. The table shows the mean
 /// undiscounted return with a 95 % bootstrap interval, by how much the first --policy is ahead of
-/// each other row (paired, with its interval), every objective term, and what the moves cost.
-/// --report writes the same as a page with charts (index.html, which needs no network), and as
+/// each other row (paired, with its interval), moves, traffic in GiB and the time of a decision;
+/// --wide adds both ends of the intervals, the terms of the objective and all that moves cost, and
+/// --json compares every --policy with every row, not only the first. --report writes the same as a page with charts (index.html, which needs no network), and as
 /// results.json, results.csv and episodes.csv.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart
+  godwit evaluate quickstart --policy checkpoints/quickstart
+  godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart --wide
   godwit evaluate quickstart --policy policy.pt --best-of 32
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
   godwit evaluate quickstart --bound 20 --baselines best-move-or-swap,annealing
   godwit evaluate bursty --policy bursty --limits limits.toml --return-within 24
+  godwit evaluate bursty --policy bursty --limits limits.toml --before free.json
   godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
 pub struct Args {
     /// Embedded scenario or scenario file
@@ -90,9 +90,16 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10",
         value_parser = clap::value_parser!(u32).range(1..=86_400))]
     bound: Option<u32>,
+    /// Also state by how much each row changed, paired by episode, since an earlier evaluation of
+    /// the same episodes, for instance under other limits: what --json printed then
+    #[arg(long, value_name = "FILE.json")]
+    before: Option<PathBuf>,
     /// Also write a report with charts into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+    /// Show every column
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
     /// Print one JSON document instead of the table
     #[arg(long)]
     json: bool,
@@ -149,8 +156,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .unwrap_or(oscillation::DEFAULT_WINDOW),
         progress: !args.json,
     };
+    let read = |path| Before::read(path, &scenario.name, &settings);
+    let before = args.before.as_deref().map(read).transpose()?;
     let mut evaluation = evaluate_with(&scenario, &contenders, &settings)?;
     evaluation.limits = rules.as_deref().cloned();
+    if let Some(before) = before {
+        before.compare(&mut evaluation)?;
+    }
     if let Some(seconds) = args.bound {
         evaluation = evaluation.with_bound(bound(&scenario, &settings, seconds)?);
     }
@@ -159,9 +171,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.json {
         output::print_json(&evaluation)?;
-    } else {
+    } else if args.wide {
         eprintln!("{}\n", table::heading(&evaluation));
         output::print(&table::table(&evaluation))?;
+    } else {
+        eprintln!("{}\n", narrow::heading(&evaluation));
+        output::print(&narrow::table(&evaluation))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -198,54 +213,6 @@ fn bound(_: &Scenario, _: &Settings, _: u32) -> anyhow::Result<Option<f64>> {
     Ok(None)
 }
 
-/// A baseline, with the parameters of a file if it gives some.
-/// What `--tuned` names, by baseline; nothing where it is not given.
-pub(super) fn tuned_parameters(
-    tuned: Option<&Option<PathBuf>>,
-    scenario: &Scenario,
-) -> anyhow::Result<BTreeMap<String, Setting>> {
-    match tuned {
-        Some(Some(path)) => Ok(TunedFile::read(path, scenario)?),
-        Some(None) => {
-            let path = default_path(scenario);
-            if !path.exists() {
-                let (path, name) = (path.display(), &scenario.name);
-                return Err(BadInput(format!(
-                    "--tuned: expected the file {path} (or --tuned FILE), got none; `godwit \
-                     tune-baselines {name}` makes it, and `godwit baselines` lists what can be tuned"
-                ))
-                .into());
-            }
-            Ok(TunedFile::read(&path, scenario)?)
-        }
-        None => Ok(BTreeMap::new()),
-    }
-}
-
-/// A baseline by its name, as `option` gives it.
-pub(super) fn contender_of(
-    name: &str,
-    tuned: &mut BTreeMap<String, Setting>,
-    option: &str,
-) -> anyhow::Result<Contender> {
-    let name = baseline_name(option, name)?;
-    Ok(heuristic(name, tuned.remove(name)))
-}
-
-fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
-    let tuned = setting.as_ref().is_some_and(|setting| setting.tuned);
-    let values = setting.map(|setting| setting.parameters).unwrap_or_default();
-    let factory = move || {
-        baseline_with(name, &values).expect("name and parameters were checked when they were read")
-    };
-    Contender {
-        name: name.to_owned(),
-        trained: false,
-        parameters: Some(if tuned { Parameters::Tuned } else { Parameters::Default }),
-        factory: Box::new(factory),
-    }
-}
-
 fn write_report(
     args: &Args,
     folder: &Path,
@@ -255,123 +222,11 @@ fn write_report(
 ) -> anyhow::Result<()> {
     let runs: report::data::Sources =
         args.policy.iter().map(|path| (name_of(path, &args.policy), path.clone())).collect();
-    let (command, progress) = (command(args), !args.json);
+    let (command, progress) = (command::command(args), !args.json);
     let report = Report::gather(scenario, evaluation, contenders, &runs, command, progress)?;
     for (name, bytes) in report::FILES.iter().zip(report::files(&report)?) {
         output::write_file(&folder.join(name), &bytes)?;
     }
     eprintln!("wrote {}", folder.join("index.html").display());
     Ok(())
-}
-
-/// The command that was given, for others to repeat: paths are cut down to their last part, which
-/// says nothing about this machine.
-fn command(args: &Args) -> String {
-    let last = |path: &Path| match path.file_name() {
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => path.display().to_string(),
-    };
-    let mut words =
-        vec!["godwit evaluate".to_owned(), output::word(last(Path::new(&args.scenario)))];
-    for policy in &args.policy {
-        words.extend(["--policy".into(), output::word(last(policy))]);
-    }
-    if args.baselines != "all" {
-        words.extend(["--baselines".into(), output::word(args.baselines.clone())]);
-    }
-    match &args.tuned {
-        Some(Some(file)) => words.extend(["--tuned".into(), output::word(last(file))]),
-        Some(None) => words.push("--tuned".into()),
-        None => {}
-    }
-    words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
-    if let Some(limits) = &args.limits {
-        words.extend(["--limits".into(), output::word(last(limits))]);
-    }
-    if args.unruled {
-        words.push("--unruled".into());
-    }
-    if let Some(window) = args.oscillation_window {
-        words.push(format!("--oscillation-window {window}"));
-    }
-    if let Some(plans) = args.best_of {
-        words.push(format!("--best-of {plans}"));
-    }
-    if let Some(seconds) = args.bound {
-        words.push(format!("--bound {seconds}"));
-    }
-    if let Some(folder) = &args.report {
-        words.extend(["--report".into(), output::word(last(folder))]);
-    }
-    words.join(" ")
-}
-
-fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<Vec<&'static str>> {
-    match list {
-        // Where the exact solver has no program it would only stay.
-        "all" => {
-            let reassigns =
-                scenario.cluster.as_ref().is_some_and(|c| c.machine_reassignment.is_some());
-            let solves = scenario.rules.episode.mode == Mode::Rebalance && !reassigns;
-            let plays = |name: &&str| solves || *name != "milp";
-            return Ok(NAMES.iter().copied().filter(plays).collect());
-        }
-        "none" => return Ok(Vec::new()),
-        _ => {}
-    }
-    let find = |name: &str| baseline_name("--baselines (all, none or some)", name.trim());
-    Ok(list.split(',').map(find).collect::<Result<_, _>>()?)
-}
-
-/// The trained policies, each checked against the scenario.
-pub(super) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Contender>> {
-    let trained = |policy: NetworkPolicy| {
-        let name = policy.name().to_owned();
-        let factory: Factory = Box::new(move || Box::new(policy.clone()));
-        Contender { name, trained: true, parameters: None, factory }
-    };
-    Ok(policies(scenario, paths)?.into_iter().map(trained).collect())
-}
-
-/// The best of so many plans of each trained policy.
-fn planners(
-    scenario: &Scenario,
-    paths: &[PathBuf],
-    plans: usize,
-) -> anyhow::Result<Vec<Contender>> {
-    let planner = |policy: NetworkPolicy| {
-        let name = format!("{}, best of {plans}", policy.name());
-        let planner = BestOf::new(&name, policy, plans);
-        let factory: Factory = Box::new(move || Box::new(planner.clone()));
-        Contender { name, trained: true, parameters: None, factory }
-    };
-    Ok(policies(scenario, paths)?.into_iter().map(planner).collect())
-}
-
-fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
-    if paths.is_empty() {
-        return Ok(Vec::new());
-    }
-    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
-    let space = env.observation_space();
-    let policy = |path| {
-        let network = load(path, scenario, space)
-            .map_err(|error| BadInput(format!("--policy {}", super::one_line(&error))))?;
-        Ok(NetworkPolicy::new(&name_of(path, paths), network))
-    };
-    paths.iter().map(|path| policy(path)).collect()
-}
-
-/// File stem or folder name; the whole path where another policy is called the same.
-fn name_of(path: &Path, all: &[PathBuf]) -> String {
-    let short = |path: &Path| {
-        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-        name.map(|name| name.to_string_lossy().into_owned())
-    };
-    let name = short(path);
-    let unique = all.iter().filter(|other| short(other) == name).count() == 1;
-    match name {
-        Some(name) if unique && !NAMES.contains(&name.as_str()) => name,
-        _ => path.display().to_string(),
-    }
 }

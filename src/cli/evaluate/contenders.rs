@@ -1,0 +1,135 @@
+//! Who takes part in an evaluation: trained policies, plans of theirs, and baselines.
+
+use super::super::{BadInput, one_line};
+use crate::evaluate::{Contender, Factory, Parameters};
+use crate::policies::tuned_file::{Setting, TunedFile, default_path};
+use crate::policies::{baseline_name, load};
+use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_models::baselines::{NAMES, baseline_with};
+use godwit_models::best_of::BestOf;
+use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What `--tuned` names, by baseline; nothing where it is not given.
+pub(crate) fn tuned_parameters(
+    tuned: Option<&Option<PathBuf>>,
+    scenario: &Scenario,
+) -> anyhow::Result<BTreeMap<String, Setting>> {
+    match tuned {
+        Some(Some(path)) => Ok(TunedFile::read(path, scenario)?),
+        Some(None) => {
+            let path = default_path(scenario);
+            if !path.exists() {
+                let (path, name) = (path.display(), &scenario.name);
+                return Err(BadInput(format!(
+                    "--tuned: expected the file {path} (or --tuned FILE), got none; `godwit \
+                     tune-baselines {name}` makes it, and `godwit baselines` lists what can be tuned"
+                ))
+                .into());
+            }
+            Ok(TunedFile::read(&path, scenario)?)
+        }
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// A baseline by its name, as `option` gives it.
+pub(crate) fn contender_of(
+    name: &str,
+    tuned: &mut BTreeMap<String, Setting>,
+    option: &str,
+) -> anyhow::Result<Contender> {
+    let name = baseline_name(option, name)?;
+    Ok(heuristic(name, tuned.remove(name)))
+}
+
+/// A baseline, with the parameters of a file if it gives some.
+pub(super) fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
+    let tuned = setting.as_ref().is_some_and(|setting| setting.tuned);
+    let values = setting.map(|setting| setting.parameters).unwrap_or_default();
+    let factory = move || {
+        baseline_with(name, &values).expect("name and parameters were checked when they were read")
+    };
+    Contender {
+        name: name.to_owned(),
+        trained: false,
+        parameters: Some(if tuned { Parameters::Tuned } else { Parameters::Default }),
+        factory: Box::new(factory),
+    }
+}
+
+/// The baselines of a list, or all that play the scenario.
+pub(super) fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<Vec<&'static str>> {
+    match list {
+        // Where the exact solver has no program it would only stay.
+        "all" => {
+            let reassigns =
+                scenario.cluster.as_ref().is_some_and(|c| c.machine_reassignment.is_some());
+            let solves = scenario.rules.episode.mode == Mode::Rebalance && !reassigns;
+            let plays = |name: &&str| solves || *name != "milp";
+            return Ok(NAMES.iter().copied().filter(plays).collect());
+        }
+        "none" => return Ok(Vec::new()),
+        _ => {}
+    }
+    let find = |name: &str| baseline_name("--baselines (all, none or some)", name.trim());
+    Ok(list.split(',').map(find).collect::<Result<_, _>>()?)
+}
+
+/// The trained policies, each checked against the scenario.
+pub(crate) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Contender>> {
+    let trained = |policy: NetworkPolicy| {
+        let name = policy.name().to_owned();
+        let factory: Factory = Box::new(move || Box::new(policy.clone()));
+        Contender { name, trained: true, parameters: None, factory }
+    };
+    Ok(policies(scenario, paths)?.into_iter().map(trained).collect())
+}
+
+/// The best of so many plans of each trained policy.
+pub(super) fn planners(
+    scenario: &Scenario,
+    paths: &[PathBuf],
+    plans: usize,
+) -> anyhow::Result<Vec<Contender>> {
+    let planner = |policy: NetworkPolicy| {
+        let name = format!("{}, best of {plans}", policy.name());
+        let planner = BestOf::new(&name, policy, plans);
+        let factory: Factory = Box::new(move || Box::new(planner.clone()));
+        Contender { name, trained: true, parameters: None, factory }
+    };
+    Ok(policies(scenario, paths)?.into_iter().map(planner).collect())
+}
+
+fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
+    let space = env.observation_space();
+    let policy = |path| {
+        let network = load(path, scenario, space)
+            .map_err(|error| BadInput(format!("--policy {}", one_line(&error))))?;
+        Ok(NetworkPolicy::new(&name_of(path, paths), network))
+    };
+    paths.iter().map(|path| policy(path)).collect()
+}
+
+/// File stem or folder name; the whole path where another policy is called the same.
+pub(super) fn name_of(path: &Path, all: &[PathBuf]) -> String {
+    let short = |path: &Path| {
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        name.map(|name| name.to_string_lossy().into_owned())
+    };
+    let name = short(path);
+    let unique = all.iter().filter(|other| short(other) == name).count() == 1;
+    match name {
+        Some(name) if unique && !NAMES.contains(&name.as_str()) => name,
+        _ => path.display().to_string(),
+    }
+}
