@@ -11,6 +11,7 @@ mod disk;
 mod error;
 mod load;
 mod replay_file;
+mod resume;
 mod stage;
 mod state;
 #[cfg(test)]
@@ -22,7 +23,8 @@ mod write;
 pub use directory::RunDirectory;
 pub use disk::{DiskUse, disk_use, drop_replay};
 pub use error::CheckpointError;
-pub use load::{LoadedCheckpoint, Resumed, load, resume, resume_previous};
+pub use load::{LoadedCheckpoint, load};
+pub use resume::{Resumed, resume, resume_previous};
 pub use write::{write_best, write_last};
 
 /// Name of the scenario at this index of a run's mixture, in its directory and its checkpoints.

@@ -3,6 +3,7 @@
 pub mod baselines;
 pub mod bench;
 pub mod doctor;
+mod errors;
 pub mod evaluate;
 pub mod explain;
 pub mod export;
@@ -10,31 +11,22 @@ mod groups;
 pub mod import;
 mod output;
 mod reference;
-mod resume;
-mod run_header;
 pub mod scenarios;
 mod settings;
 mod settings_list;
+mod shared;
 pub mod snapshot;
 pub mod sweep;
 pub mod train;
 pub mod tune_baselines;
 pub mod verify;
 
+pub(crate) use errors::OrBadInput;
+pub use errors::{BadInput, exit_code, one_line};
 pub use groups::parse;
+pub(crate) use shared::{compute_device, interrupted, scenario, use_threads};
 
-use crate::checkpoint::CheckpointError;
-use crate::config::ConfigError;
-use crate::machine::device::DeviceError;
-use crate::policies::PolicyError;
 use clap::{Parser, Subcommand};
-use godwit_envs::env::ResetError;
-use godwit_envs::input::InputError;
-use godwit_envs::scenario::{Scenario, ScenarioError};
-use godwit_models::artifact::ArtifactError;
-use std::io;
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Reinforcement-learning trainer for workload migration policies.
 #[derive(Debug, Parser)]
@@ -92,84 +84,9 @@ pub enum Command {
     Doctor(doctor::Args),
 }
 
-/// What the person typed, or a file they named, cannot be used: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadInput(pub String);
-
-/// Turns any error into [`BadInput`].
-pub(crate) trait OrBadInput<T> {
-    /// The same, as the user's to mend.
-    fn or_bad_input(self) -> anyhow::Result<T>;
-}
-
-impl<T, E: Into<anyhow::Error>> OrBadInput<T> for Result<T, E> {
-    fn or_bad_input(self) -> anyhow::Result<T> {
-        self.map_err(|error| BadInput(one_line(&error.into())).into())
-    }
-}
-
-/// An error and its causes on one line. A cause that the text before already tells is left out.
-pub fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if line.is_empty() {
-            line = text;
-        } else if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-    }
-    line
-}
-
-/// 2 where the user can mend it by typing something else, by mending a file or by making room for
-/// one, otherwise 1.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let bad_input = error.chain().any(|cause| {
-        cause.is::<BadInput>()
-            || cause.is::<ScenarioError>()
-            || cause.is::<InputError>()
-            || cause.is::<ConfigError>()
-            || cause.is::<PolicyError>()
-            || cause.is::<DeviceError>()
-            || cause.is::<ArtifactError>()
-            || cause.is::<CheckpointError>()
-            || cause.is::<ResetError>()
-            || cause.downcast_ref().is_some_and(cannot_be_written)
-    });
-    ExitCode::from(if bad_input { 2 } else { 1 })
-}
-
-fn cannot_be_written(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
-}
-
-/// The scenario that the command line names.
-pub(crate) fn scenario(name_or_path: &str) -> anyhow::Result<Scenario> {
-    Ok(Scenario::resolve(name_or_path)?)
-}
-
-/// The exit code that shells give to a process that this signal ended.
-pub(crate) fn interrupted(received: &AtomicUsize) -> ExitCode {
-    ExitCode::from(128 + u8::try_from(received.load(Ordering::Relaxed)).unwrap_or(0))
-}
-
-/// Sizes the thread pool that environments, evaluations and updates share; 0 for one thread per
-/// core. The calling thread is one of them: work handed to a pool from outside would wait for
-/// another thread to wake up, which takes longer than a small network's update.
-pub(crate) fn use_threads(threads: usize) -> anyhow::Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
-
     use super::*;
-    use anyhow::Context;
     use clap::CommandFactory;
 
     #[test]
@@ -184,28 +101,5 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
             assert!(help.contains("\n  godwit "), "{}", command.get_name());
         }
-    }
-
-    #[test]
-    fn an_error_is_one_line_that_says_nothing_twice() {
-        let source = std::io::Error::other("the disk\nis full");
-        let error = InputError::Unwritable { file: "out.toml".into(), source };
-        let error = Err::<(), _>(error).context("import").unwrap_err();
-        assert_eq!(
-            one_line(&error),
-            "import: out.toml: expected to write it, got the disk is full"
-        );
-    }
-
-    #[test]
-    fn bad_input_is_told_from_failure() {
-        let code = |error: &anyhow::Error| format!("{:?}", exit_code(error));
-        let bad = Err::<(), _>(Scenario::resolve("nosuch").unwrap_err()).context("evaluate");
-        assert_eq!(code(&bad.unwrap_err()), format!("{:?}", ExitCode::from(2)));
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let full = anyhow::Error::from(full).context("the last checkpoint");
-        assert_eq!(code(&full), format!("{:?}", ExitCode::from(2)));
-        let failed = anyhow::anyhow!("libtorch failed").context("train");
-        assert_eq!(code(&failed), format!("{:?}", ExitCode::from(1)));
     }
 }

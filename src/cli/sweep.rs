@@ -1,7 +1,7 @@
 //! `godwit sweep`: hyper-parameter search.
 
 use super::settings::{self, Sources};
-use super::{BadInput, OrBadInput, output, train};
+use super::{BadInput, OrBadInput, output};
 use crate::config::TrainConfig;
 use crate::distributed::{self, Group};
 use crate::machine::device::DeviceChoice;
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (file, plan) = plan(&args.space)?;
     let received = received_signal()?;
     let stop = stop_flag()?;
-    let device = train::compute_device(args.device)?;
+    let device = crate::cli::compute_device(args.device)?;
     let claimed = if first { claim(&args.out, &args.space, &file).map(Some) } else { Ok(None) };
     let _lock = match group {
         Some(group) => {

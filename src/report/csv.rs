@@ -24,7 +24,7 @@ pub fn results(evaluation: &Evaluation) -> anyhow::Result<Vec<u8>> {
     for policy in &evaluation.policies {
         let mut row =
             vec![evaluation.scenario.clone(), policy.name.clone(), policy.trained.to_string()];
-        row.push(super::parameters(policy).unwrap_or_default());
+        row.push(super::rows::parameters(policy).unwrap_or_default());
         let comparison = policy.comparison;
         for estimate in [
             Some(policy.mean_return),

@@ -1,7 +1,7 @@
 //! What a report shows beyond the table: more episodes, played for its charts, and the logs of
 //! training runs.
 
-use super::ranked;
+use super::rows::ranked;
 use crate::evaluate::stats::{Estimate, bootstrap, mean};
 use crate::evaluate::{Contender, Evaluation, returns};
 use crate::machine::progress::Progress;

@@ -5,7 +5,7 @@ use super::charts::{
     MOST_ROWS, both, budget, decision_time, heat_map, learning, rows, terms, tick_name, timeline,
 };
 use super::data::Report;
-use super::ranked;
+use super::rows::ranked;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
 use crate::evaluate::figures::Column;

@@ -1,7 +1,7 @@
 //! The table of the page: a row per policy, as `godwit evaluate` prints it.
 
+use super::rows::{parameters, ranked};
 use super::svg::escape;
-use super::{parameters, ranked};
 use crate::evaluate::figures::Column;
 use crate::evaluate::stats::Estimate;
 use crate::evaluate::{Evaluation, PolicyResult};

@@ -1,7 +1,7 @@
 //! `godwit bench learn`: how fast a training run is, and where its time goes.
 
 use super::figure::{Figure, figure};
-use crate::cli::{BadInput, settings, train};
+use crate::cli::{BadInput, settings};
 use crate::config::TrainConfig;
 use crate::config::schedule::Schedule;
 use crate::machine::device::DeviceChoice;
@@ -39,7 +39,7 @@ pub(super) fn learn(
     device: DeviceChoice,
 ) -> anyhow::Result<(String, Vec<Figure>)> {
     crate::cli::use_threads(threads)?;
-    let device = train::compute_device(device)?;
+    let device = crate::cli::compute_device(device)?;
     let sources = settings::Sources { set, ..settings::Sources::default() };
     let prepared = |mut config: TrainConfig| {
         config.env_steps = u64::MAX;

@@ -1,7 +1,7 @@
 //! What a run says at its start: what is trained, on what, and how.
 
-use super::reference::toml_value;
-use super::settings_list::wrapped;
+use crate::cli::reference::toml_value;
+use crate::cli::settings_list::wrapped;
 use crate::config::TrainConfig;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};

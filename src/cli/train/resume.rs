@@ -1,8 +1,10 @@
 //! `godwit train --resume`: whether a run can go on, to where, and what its schedules do then.
 
-use super::train::{Args, Run, Signals, advise, compute_device};
-use super::{BadInput, OrBadInput, output};
+use super::args::Args;
+use super::next::advise;
+use super::started::{Run, Signals};
 use crate::checkpoint::{self, RunDirectory};
+use crate::cli::{BadInput, OrBadInput, compute_device, output};
 use crate::config::TrainConfig;
 use crate::distributed::{Group, part};
 use crate::train::mixture::Mixture;
