@@ -1,7 +1,6 @@
 //! The log: lines on standard error.
 
-use std::io;
-use std::panic;
+use std::{io, panic};
 
 use tracing::Level;
 use tracing_subscriber::fmt;

@@ -10,8 +10,7 @@
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{ActionError, Env, ResetError, Step};
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
-use godwit_envs::state::Action;
-use godwit_envs::state::Infeasible;
+use godwit_envs::state::{Action, Infeasible};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{RolloutError, tick_rewards};
 

@@ -16,8 +16,7 @@ use crate::checkpoint::{self, LoadedCheckpoint};
 use crate::networks::{Parameters, script};
 use crate::torch_ext::{Constant, export_script_module};
 use anyhow::{Context, anyhow};
-use godwit_envs::observe::ObservationBuffer;
-use godwit_envs::observe::features;
+use godwit_envs::observe::{ObservationBuffer, features};
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::{
     Artifact, Evaluation, FORMAT, Golden, Manifest, extra_files, golden_bytes, seal, weights_bytes,

@@ -5,8 +5,7 @@
 
 use crate::lanes::{LANES, Lanes};
 use crate::reassignment::{Instance, Solution};
-use crate::scenario::FaultRules;
-use crate::scenario::{Mode, Rules};
+use crate::scenario::{FaultRules, Mode, Rules};
 use crate::state::Infeasible;
 use crate::state::cluster::{ClusterSpec, Health, NO_GROUP, NOWHERE};
 use crate::state::fences::Fences;

@@ -1,8 +1,7 @@
 //! Reading the log back, whatever state a process left it in.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// What a piece of a file is.
 #[derive(Debug)]

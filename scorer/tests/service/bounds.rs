@@ -2,10 +2,9 @@
 
 #![cfg(unix)] // signals
 
-use std::fs;
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, SystemTime};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 

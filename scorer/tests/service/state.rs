@@ -3,12 +3,11 @@
 #![cfg(unix)] // signals
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use godwit_models::net::Architecture;
 use serde_json::{Value, json};

@@ -21,11 +21,10 @@ use crate::observe::encoder::{self, Candidates};
 use crate::observe::normalisation::Normalisation;
 use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::scenario::{Episode, Mode, Phase, WorldTemplate};
-use crate::state::Infeasible;
 use crate::state::cluster::Health;
 use crate::state::event::{Event, EventKind};
 use crate::state::objective::{LEVEL_TERMS, TERMS, Term};
-use crate::state::{Action, ClusterState, Life, NOWHERE, full_budget};
+use crate::state::{Action, ClusterState, Infeasible, Life, NOWHERE, full_budget};
 use std::sync::Arc;
 
 /// An environment over the episodes of one scenario.

@@ -1,9 +1,8 @@
 //! Statistics worked by hand, and what they are applied to.
 
 use super::*;
-use crate::observe::ObservationBuffer;
-use crate::observe::ObservationSpace;
 use crate::observe::schema::{Feature, ObservationSchema};
+use crate::observe::{ObservationBuffer, ObservationSpace};
 
 /// Two nodes, two workloads, `Stay` and three moves; two features of each, one of the cluster.
 fn space() -> ObservationSpace {

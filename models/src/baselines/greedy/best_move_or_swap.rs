@@ -19,10 +19,9 @@ use crate::baselines::scan::{Scan, demand_at, move_cost, outlook_of, shift_gain}
 use crate::policy::Policy;
 use godwit_envs::resources::MAX_RESOURCES;
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::Infeasible;
 use godwit_envs::state::cluster::NO_GROUP;
 use godwit_envs::state::outlook::{Arrivals, Departure, Tile, fits};
-use godwit_envs::state::{Action, ClusterState};
+use godwit_envs::state::{Action, ClusterState, Infeasible};
 use multiversion::multiversion;
 
 /// Parameters of [`BestMoveOrSwap`].

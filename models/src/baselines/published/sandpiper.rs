@@ -33,8 +33,7 @@ use crate::baselines::greedy::best_move_or_swap::{ends_with_transfers, order};
 use crate::baselines::utilisation::{SLACK, add_up, highest, own};
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::Infeasible;
-use godwit_envs::state::{Action, ClusterState};
+use godwit_envs::state::{Action, ClusterState, Infeasible};
 
 /// An exchange that takes less off a hot node is not worth two moves, a utilisation.
 const LEAST_RELIEF: f32 = 1e-3;

@@ -1,8 +1,7 @@
 //! Why another artifact does not take over, and reading one without waiting for ever.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 

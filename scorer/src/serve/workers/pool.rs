@@ -1,11 +1,10 @@
 //! The threads that decide. Decisions take all of a core while they last; on a thread of their own
 //! they never keep the service from accepting, refusing or halting.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
+use std::{io, thread};
 
 use godwit_models::baselines::baseline;
 use godwit_models::baselines::greedy::stay::Stay;

@@ -1,9 +1,8 @@
 //! The log survives what happens to processes, clocks, folders and disks.
 
-use std::fs;
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, SystemTime};
+use std::{fs, thread};
 
 use serde_json::Value;
 
