@@ -55,8 +55,9 @@ pub fn table(evaluation: &Evaluation) -> String {
     columns.push(Cells::new("moves", policies.iter().map(|policy| moves.show(policy.moves))));
     let gib = Column::new(policies.iter().map(|policy| policy.moved_gib), 4, 1);
     columns.push(Cells::new("GiB", policies.iter().map(|policy| gib.show(policy.moved_gib))));
-    let p50 = policies.iter().map(|policy| format!("{:.1}", policy.decision_us_p50));
-    columns.push(Cells::new("p50 us", p50));
+    let p50 = Column::new(policies.iter().map(|policy| policy.decision_us_p50), 6, 1);
+    let p50s = policies.iter().map(|policy| p50.show(policy.decision_us_p50));
+    columns.push(Cells::new("p50 us", p50s));
 
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
