@@ -65,6 +65,8 @@ const PLAIN_EVERY: Duration = Duration::from_secs(30);
 /// evaluate --policy`, `export` and `train --resume` accept. DIR/results.json holds the outcome,
 /// and TensorBoard shows DIR with its hyper-parameter view. A sweep that was stopped or killed goes
 /// on with the same command. The outcome depends neither on that nor on the number of threads.
+// The text is what clap shows, which is no Markdown.
+#[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,

@@ -96,7 +96,7 @@ impl std::fmt::Display for ExportReport {
 /// The artifact states how it and the baselines do on so many held-out episodes.
 ///
 /// # Errors
-/// When the checkpoint cannot be used, or as for [`write`].
+/// When the checkpoint cannot be used, or as for [`write()`].
 pub fn export(
     checkpoint_path: &Path,
     out: &Path,

@@ -23,6 +23,8 @@ use std::path::PathBuf;
 ///
 /// Training stops with exit code 1 at the first loss, gradient norm, weight or reward that is not
 /// finite. The last good checkpoint is kept, and the message says where it is.
+// The text is what clap shows, which is no Markdown.
+#[allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -3,7 +3,7 @@
 //!
 //! The host decodes the states of a batch into records in pinned memory ([`record`]), one copy
 //! that does not wait takes them to the device together with learning rate and update number, and
-//! the update ([`update`]) is replayed as a CUDA graph. Several batches may be under way; figures
+//! the update (`update`) is replayed as a CUDA graph. Several batches may be under way; figures
 //! are read back only when they are wanted. The replay itself stays on the host: a compact state
 //! becomes an observation by running the environment's encoder, which is no work for a device, and
 //! a batch of records takes a small part of an update's time to copy.

@@ -6,23 +6,29 @@
 
 use crate::config::TrainConfig;
 use crate::experience::comparisons::Comparisons;
-use crate::experience::replay::{Entry, Replay};
+use crate::experience::replay::Replay;
 use crate::learn::dqn::{Learner, Source};
 use crate::learn::error::LearnError;
 use crate::learn::finite::{NotFinite, check_weights};
 use crate::learn::stats::UpdateStats;
 use crate::torch_ext::cuda::CudaError;
 use crate::train::actor::Actor;
-use godwit_envs::env::vector::{Slot, VectorEnv, VectorError};
-use godwit_envs::env::{Env, EpisodeEnd};
+use godwit_envs::env::Env;
+use godwit_envs::env::vector::{VectorEnv, VectorError};
 use godwit_envs::observe::normalisation::Normalisation;
 use godwit_envs::observe::{ObservationSpace, Parts};
 use godwit_envs::rng::{child_seed, stream};
-use godwit_envs::state::objective::{TERMS, Terms};
+use godwit_envs::state::objective::TERMS;
 use godwit_models::net::{NetworkSpec, fold};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tch::Device;
+
+mod collect;
+
+use collect::{Staged, Staging, collect};
+
+pub use collect::{Counters, FinishedEpisode};
 
 /// Updates between two looks at the clock while nothing else is done.
 const PRETRAINING_ROUND: u64 = 16;
@@ -65,25 +71,6 @@ pub struct Trainer<E> {
     reward_factors: Vec<f32>,
 }
 
-/// Where a run stands.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Counters {
-    /// Env steps made.
-    pub env_steps: u64,
-    /// Updates made.
-    pub updates: u64,
-    /// Rounds made.
-    pub rounds: u64,
-    /// Episodes finished.
-    pub episodes: u64,
-    /// Return of each copy's current episode so far, as paid to the learner, in objective units.
-    pub running_return: Vec<f64>,
-    /// Terms of each copy's current episode so far.
-    pub running_terms: Vec<Terms>,
-    /// Updates owed because rounds do not divide evenly.
-    pub owed_updates: f64,
-}
-
 /// Why a run cannot be set up or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
@@ -107,17 +94,6 @@ impl From<LearnError> for TrainerError {
     }
 }
 
-/// A finished episode.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FinishedEpisode {
-    /// Index of its environment copy.
-    pub copy: usize,
-    /// Undiscounted return as paid to the learner.
-    pub episode_return: f64,
-    /// Sum of the step terms.
-    pub terms: Terms,
-}
-
 /// What a round brought.
 #[derive(Debug, Clone, Default)]
 pub struct RoundReport {
@@ -125,37 +101,6 @@ pub struct RoundReport {
     pub finished: Vec<FinishedEpisode>,
     /// Figures of its last update, if there was one.
     pub stats: Option<UpdateStats>,
-}
-
-/// Experience of a round on its way to the replay.
-#[derive(Default)]
-struct Staging {
-    /// Compact states, one after the other.
-    states: Vec<u8>,
-    entries: Vec<Staged>,
-}
-
-struct Staged {
-    ring: usize,
-    /// Where its state starts.
-    state: usize,
-    action: u32,
-    reward: f32,
-    discount: f32,
-    kind: Entry,
-}
-
-impl Staging {
-    fn clear(&mut self) {
-        self.states.clear();
-        self.entries.clear();
-    }
-
-    /// Keeps a state and tells where.
-    fn keep(&mut self, state: &[u8]) -> usize {
-        self.states.extend_from_slice(state);
-        self.states.len() - state.len()
-    }
 }
 
 impl<E: Env> Trainer<E> {
@@ -408,101 +353,6 @@ impl<E: Env> Trainer<E> {
 fn space<E: Env>(vector: &VectorEnv<E>) -> &ObservationSpace {
     // There is at least one environment: the configuration demands it.
     vector.slots()[0].env.observation_space()
-}
-
-fn collect<E: Env>(
-    config: &TrainConfig,
-    vector: &mut VectorEnv<E>,
-    actors: &[Mutex<Actor>],
-    counters: &mut Counters,
-    staged: &mut Staging,
-    epsilon: f64,
-    reward_factors: &[f32],
-) -> Result<Vec<FinishedEpisode>, VectorError> {
-    let mut finished = Vec::new();
-    staged.clear();
-    // Who goes on with a run that is complete makes whole rounds.
-    let complete = counters.env_steps >= config.env_steps;
-    let end = if complete { u64::MAX } else { config.env_steps };
-    for _ in 0..config.round_steps {
-        let left = end.saturating_sub(counters.env_steps);
-        let stepped = vector.slots().len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if stepped == 0 {
-            break;
-        }
-        let first = staged.states.len();
-        for slot in vector.slots() {
-            staged.keep(&slot.state);
-        }
-        vector.step_first(stepped, |i, observation| {
-            let mut actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            actor.act(observation, epsilon)
-        })?;
-        let chosen = |i: usize| {
-            let actor = actors[i].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            actor.chosen as u32
-        };
-        let gamma = config.learner.gamma;
-        stage(vector.slots(), chosen, first, staged, gamma, reward_factors);
-        count(vector.slots(), counters, &mut finished);
-        counters.env_steps += stepped as u64;
-    }
-    Ok(finished)
-}
-
-/// Makes entries of what the copies have done; the states from before that are kept from `first` on,
-/// in the order of the copies.
-fn stage<E: Env>(
-    slots: &[Slot<E>],
-    chosen: impl Fn(usize) -> u32,
-    first: usize,
-    staged: &mut Staging,
-    gamma: f64,
-    reward_factors: &[f32],
-) {
-    let mut next = first;
-    for (i, slot) in slots.iter().enumerate() {
-        // Whether or not the copy has made a step: its state is kept.
-        let state = next;
-        next += slot.state.len();
-        let Some(step) = slot.step else { continue };
-        staged.entries.push(Staged {
-            ring: i,
-            state,
-            action: chosen(i),
-            reward: step.reward * reward_factors[i],
-            discount: gamma.powi(step.elapsed_ticks as i32) as f32,
-            kind: if step.end == Some(EpisodeEnd::Terminated) {
-                Entry::Terminal
-            } else {
-                Entry::Step
-            },
-        });
-        if step.end == Some(EpisodeEnd::Truncated) {
-            let state = staged.keep(&slot.final_state);
-            let (action, reward, discount, kind) = (0, 0.0, 1.0, Entry::Last);
-            staged.entries.push(Staged { ring: i, state, action, reward, discount, kind });
-        }
-    }
-}
-
-/// Adds the copies' steps up, and what they come to where an episode has ended.
-fn count<E>(slots: &[Slot<E>], counters: &mut Counters, finished: &mut Vec<FinishedEpisode>) {
-    for (i, slot) in slots.iter().enumerate() {
-        let Some(step) = slot.step else { continue };
-        counters.running_return[i] += f64::from(step.reward);
-        for (sum, term) in counters.running_terms[i].iter_mut().zip(step.terms) {
-            *sum += term;
-        }
-        if step.end.is_some() {
-            finished.push(FinishedEpisode {
-                copy: i,
-                episode_return: std::mem::take(&mut counters.running_return[i]),
-                terms: std::mem::replace(&mut counters.running_terms[i], [0.0; TERMS]),
-            });
-            counters.episodes += 1;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+use super::collect::stage;
 use super::*;
 use crate::config::Backend;
 use crate::config::schedule::Schedule;
@@ -7,6 +8,7 @@ use crate::train::assemble::{ClusterTrainer, new_trainer};
 use crate::train::mixture::Mixture;
 use godwit_envs::env::Step;
 use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::env::vector::Slot;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::net::Architecture;
 
