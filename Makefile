@@ -21,7 +21,7 @@ demo: setup ## train, export, verify and evaluate a small policy, then decide a 
 	@scripts/demo.sh
 
 test: setup-milp setup-clients ## run all tests
-	@python3 scripts/check_links.py
+	@python3 scripts/check_docs.py
 	cargo test --workspace --features milp
 
 test-mpi: setup ## run the tests of several processes; needs MPI, installs nothing
@@ -29,7 +29,7 @@ test-mpi: setup ## run the tests of several processes; needs MPI, installs nothi
 	BINDGEN_EXTRA_CLANG_ARGS="-I$$($${CC:-cc} -print-file-name=include)" cargo test --features mpi --test mpi -- --nocapture --test-threads=1
 
 docs: setup ## build the book (target/book) and the API docs (target/doc)
-	@python3 scripts/check_links.py
+	@python3 scripts/check_docs.py
 	@python3 scripts/setup_mdbook.py
 	.mdbook/bin/mdbook build docs
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace

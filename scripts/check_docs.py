@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Check the links inside the documentation: files, and headings within them.
+"""Check the documentation: its links, the files that it names, and the README's length.
 
 Looks at README.md, CONTRIBUTING.md and other Markdown files of the root, and at
 docs/. A relative link must lead to a file of the checkout, and what follows `#`
 to a heading of it, named as mdBook and GitHub name headings. Every page of the
-book must be in its SUMMARY.md. Links to other sites are not followed.
+book must be in its SUMMARY.md. Links to other sites are not followed. A path of
+the checkout that stands in `code` must be there, but in the changelog, which
+tells of the past. The README is for a first look: it has 12 KB at most.
 """
 
 import re
@@ -21,6 +23,11 @@ REFERENCE = re.compile(r"^\s*\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
 HTML = re.compile(r"<(?:a|img)\b[^>]*\b(?:href|src)=\"([^\"]+)\"")
 INCLUDE = re.compile(r"\{\{#(?:include|rustdoc_include|playground)\s+([^\s:}]+)")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$", re.MULTILINE)
+SOURCE = re.compile(
+    r"`((?:baselines|benchmarks|deploy|docs|envs|fuzz|models|scorer|scripts|src|tests)/[\w./-]+)`"
+)
+STANDS_FOR = re.compile(r"[A-Z]{4,}")
+README_BYTES = 12_000
 ANCHOR = re.compile(r"<a\b[^>]*\b(?:id|name)=\"([^\"]+)\"")
 
 
@@ -83,11 +90,27 @@ def check(path, known):
     return wrong
 
 
+def check_named(path):
+    """Files that a page names and that are not there. Capitals stand for any name."""
+    wrong, text = [], prose(path)
+    for match in SOURCE.finditer(text):
+        name = match.group(1)
+        if not STANDS_FOR.search(name.replace("README", "")) and not (ROOT / name).exists():
+            line = text.count("\n", 0, match.start()) + 1
+            wrong.append(f"{path.relative_to(ROOT)}:{line}: {name}: expected a file or folder, got none")
+    return wrong
+
+
 def main():
     pages = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
     known, wrong = {}, []
     for page in pages:
         wrong += check(page, known)
+        if page.name != "CHANGELOG.md":
+            wrong += check_named(page)
+    readme = ROOT / "README.md"
+    if readme.stat().st_size > README_BYTES:
+        wrong.append(f"README.md: expected {README_BYTES} bytes at most, got {readme.stat().st_size}")
     summary = BOOK / "SUMMARY.md"
     if summary.exists():
         listed = {(BOOK / address).resolve() for _, address in links(summary)}
@@ -98,7 +121,7 @@ def main():
         print(line, file=sys.stderr)
     if wrong:
         sys.exit(1)
-    print(f"links: {len(pages)} pages are well linked")
+    print(f"documentation: {len(pages)} pages, all links and named files are there")
 
 
 if __name__ == "__main__":
