@@ -12,9 +12,9 @@ use crate::baselines::published::{
     hold_down, low_node_utilization, sandpiper, watcher_balance, watcher_stabilization,
 };
 #[cfg(feature = "milp")]
+use crate::baselines::search::integer_programming;
 use crate::baselines::search::{
-    annealing, best_fit_decreasing, genetic, integer_programming, large_neighbourhood,
-    particle_swarm, receding_horizon,
+    annealing, best_fit_decreasing, genetic, large_neighbourhood, particle_swarm, receding_horizon,
 };
 use crate::policy::Policy;
 
