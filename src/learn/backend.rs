@@ -9,9 +9,9 @@ use tch::Device;
 /// What makes the updates of a learner.
 pub enum Backend {
     /// Plain Rust, on the CPU.
-    Native(NativeUpdate),
+    Native(Box<NativeUpdate>),
     /// Updates that live on a CUDA device as a whole.
-    Device(DeviceUpdates),
+    Device(Box<DeviceUpdates>),
     /// libtorch's autograd, with next states valued on the CPU.
     Autograd,
 }

@@ -143,11 +143,12 @@ impl<E: Env> Learner<E> {
         let facts = Facts::new(whole, spaces.len(), device);
         let (kind, note) = facts.choose();
         let backend = match kind {
-            Kind::Native => Backend::Native(NativeUpdate::new(spec, size)),
+            Kind::Native => Backend::Native(Box::new(NativeUpdate::new(spec, size))),
             Kind::Device => {
                 let architecture = spec.architecture;
                 let space = &spaces[0];
-                Backend::Device(DeviceUpdates::new(config, architecture, space, device, threads)?)
+                let updates = DeviceUpdates::new(config, architecture, space, device, threads)?;
+                Backend::Device(Box::new(updates))
             }
             Kind::Autograd => Backend::Autograd,
         };
