@@ -6,7 +6,7 @@
 
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
-use godwit_envs::state::objective::LEVEL_TERMS;
+use godwit_envs::state::term::LEVEL_TERMS;
 use godwit_models::baselines::greedy::best_move_or_swap::{BestMoveOrSwap, BestMoveOrSwapRules};
 use godwit_models::baselines::greedy::best_single_move::{BestSingleMove, BestSingleMoveRules};
 use godwit_models::baselines::greedy::load_balancer::LoadBalancer;

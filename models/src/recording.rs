@@ -11,7 +11,7 @@ use godwit_envs::env::Step;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::event::Event;
-use godwit_envs::state::objective::{LEVEL_TERMS, TERMS, Terms};
+use godwit_envs::state::term::{LEVEL_TERMS, TERMS, Terms};
 
 /// A whole episode.
 #[derive(Debug, Clone, PartialEq)]

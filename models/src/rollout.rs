@@ -4,7 +4,7 @@ use crate::policy::Policy;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{Env, ResetError, Step};
 use godwit_envs::scenario::Mode;
-use godwit_envs::state::objective::{LEVEL_TERMS, TERMS};
+use godwit_envs::state::term::{LEVEL_TERMS, TERMS};
 use godwit_envs::state::{Action, ClusterState, Infeasible};
 use std::time::Instant;
 

@@ -5,7 +5,7 @@ use super::error::CheckpointError;
 use super::names;
 use crate::train::trainer::Counters;
 use godwit_envs::observe::normalisation::{Affine, Normalisation};
-use godwit_envs::state::objective::TERMS;
+use godwit_envs::state::term::TERMS;
 use godwit_models::net::NetworkSpec;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Validation episodes on their way between ranks.
 
-use godwit_envs::state::objective::{LEVEL_TERMS, TERMS};
+use godwit_envs::state::term::{LEVEL_TERMS, TERMS};
 use godwit_models::rollout::Outcome;
 
 /// Numbers before the decision times: returns, terms, counts, and how many times follow.

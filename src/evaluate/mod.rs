@@ -16,7 +16,7 @@ use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_envs::state::objective::{LEVEL_TERMS, Term};
+use godwit_envs::state::term::{LEVEL_TERMS, Term};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Outcome, rollout};
 use rayon::prelude::*;

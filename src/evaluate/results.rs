@@ -2,7 +2,7 @@
 //! say what its fields mean.
 
 use super::stats::Estimate;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use godwit_models::shell::ShellRules;
 use serde::Serialize;
 use std::collections::BTreeMap;

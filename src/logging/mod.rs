@@ -18,7 +18,8 @@ use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::Mixture;
 use crate::train::trainer::{FinishedEpisode, RoundReport};
 use crate::train::validation::{Validation, mean_return};
-use godwit_envs::state::objective::{Objective, Term};
+use godwit_envs::state::objective::Objective;
+use godwit_envs::state::term::Term;
 use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use metrics::Metrics;
@@ -212,7 +213,7 @@ impl RunLog {
         for term in Term::ALL {
             let at = term as usize;
             paid.insert(term.name().to_owned(), json!(mean(&|outcome| outcome.terms_paid[at])));
-            if at < godwit_envs::state::objective::LEVEL_TERMS {
+            if at < godwit_envs::state::term::LEVEL_TERMS {
                 let value = mean(&|outcome| f64::from(outcome.level_terms_mean[at]));
                 level.insert(term.name().to_owned(), json!(value));
             }

@@ -1,6 +1,6 @@
 //! Trained policies by the name of a file or folder, or of an embedded scenario.
 
-use crate::checkpoint;
+use crate::checkpoint::load as load_checkpoint;
 use godwit_envs::observe::ObservationSpace;
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
@@ -43,7 +43,7 @@ pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyho
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }
     let (network, schema_hash) = if path.is_dir() {
-        let loaded = checkpoint::load(path)?;
+        let loaded = load_checkpoint(path)?;
         let mut network = Network::new(&loaded.spec);
         network.load_flat(&loaded.weights);
         (network, loaded.schema_hash)

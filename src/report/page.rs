@@ -9,7 +9,7 @@ use super::rows::ranked;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
 use crate::evaluate::figures::Column;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("style.css");

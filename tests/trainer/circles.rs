@@ -13,7 +13,7 @@ type Module = Vec<String>;
 struct Sources {
     texts: BTreeMap<Module, String>,
     /// Names that a module passes on, each with where it has them from.
-    passed_on: BTreeMap<Module, BTreeMap<String, Vec<String>>>,
+    passed_on: BTreeMap<Module, Vec<(String, Vec<String>)>>,
 }
 
 /// Files of one family, which may take from each other.
@@ -86,11 +86,33 @@ impl Sources {
             }
             (at, rest) = (child, after);
         }
-        let passed = rest.first().and_then(|name| self.passed_on.get(&at)?.get(name));
+        let passed = rest.first().and_then(|name| self.passed(&at, name));
         match passed {
-            Some(path) if depth < 8 => self.resolve(&at, path, depth + 1).or(Some(at)),
+            Some(path) if depth < 8 => self.resolve(&at, &path, depth + 1).or(Some(at)),
             _ => Some(at),
         }
+    }
+
+    /// Where a module has a name from that it passes on, by itself or with all of a file.
+    fn passed(&self, module: &Module, name: &str) -> Option<Vec<String>> {
+        let passed_on = self.passed_on.get(module)?;
+        if let Some((_, path)) = passed_on.iter().find(|(known, _)| *known == name) {
+            return Some(path.clone());
+        }
+        let everything = passed_on.iter().filter(|(known, _)| *known == "*");
+        everything.map(|(_, path)| path[..path.len() - 1].to_vec()).find(|path| {
+            let defines = |text: &String| {
+                ["struct", "enum", "fn", "const", "type", "trait"].iter().any(|kind| {
+                    let defined = format!("pub {kind} {name}");
+                    text.match_indices(&defined).any(|(at, found)| {
+                        let next = text[at + found.len()..].chars().next();
+                        next.is_some_and(|c| !c.is_alphanumeric() && c != '_')
+                    })
+                })
+            };
+            let from = self.resolve(module, path, 0);
+            from.and_then(|from| self.texts.get(&from)).is_some_and(defines)
+        })
     }
 
     /// Where the names come from that a text takes by way of an imported module.
@@ -232,6 +254,9 @@ fn a_circle_through_a_name_that_is_passed_on_is_found() {
     write("b.rs", "pub struct Thing(crate::a::Inner);\n");
     let found = circles(Sources::read(folder.path()).arrows());
     assert_eq!(found, ["a::inner", "b"]);
+    write("a/mod.rs", "mod inner;\npub use inner::*;\n");
+    let found = circles(Sources::read(folder.path()).arrows());
+    assert_eq!(found, ["a::inner", "b"], "passed on with all of its file");
     write("b.rs", "pub struct Thing;\n");
     assert_eq!(circles(Sources::read(folder.path()).arrows()), [""; 0]);
 }

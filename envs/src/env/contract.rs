@@ -1,7 +1,7 @@
 //! The Gym-style contract between a world and a learner (after Gymnasium's `Env`).
 
 use crate::observe::{ObservationBuffer, ObservationSpace};
-use crate::state::objective::Terms;
+use crate::state::term::Terms;
 
 /// Why an episode ended. The two are kept apart because a truncated episode still has a future
 /// (its last state bootstraps) and a terminated one has none.

@@ -2,7 +2,7 @@
 //! works must reach. Time and memory grow as N^K x budget, so this is for tests and examples.
 
 use crate::scenario::Mode;
-use crate::state::objective::{TERMS, Term};
+use crate::state::term::{TERMS, Term};
 use crate::state::{Action, ClusterState, full_budget};
 
 /// Most (placement, moves left) pairs that are enumerated.

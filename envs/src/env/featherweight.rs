@@ -9,7 +9,7 @@ use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::observe::schema::{Feature, ObservationSchema};
 use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::rng::child_seed;
-use crate::state::objective::TERMS;
+use crate::state::term::TERMS;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::observe::schema::{Feature, ObservationSchema};
 use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::rng::child_seed;
-use crate::state::objective::TERMS;
+use crate::state::term::TERMS;
 use serde::{Deserialize, Serialize};
 
 /// Number of actions of every probe.

@@ -6,13 +6,14 @@
 //! an episode, not only in the last: moves are made one after the other. The objective is the
 //! challenge's cost, in its own unit.
 
-use super::{ImportReport, Imported};
+use super::imported::Imported;
+use super::report::ImportReport;
 use crate::input::InputError;
 use crate::reassignment::{Cost, Instance, Solution, check};
 use crate::resources::MAX_RESOURCES;
 use crate::scenario::{ObjectiveRules, ScenarioError};
 use crate::snapshot::{Snapshot, SnapshotNode, SnapshotReassignment, SnapshotWorkload};
-use crate::state::objective::Term;
+use crate::state::term::Term;
 use std::path::Path;
 
 /// Imports a model and its initial assignment; `budget` is how many moves an episode allows.

@@ -7,8 +7,9 @@
 //! cores, then the first in the file. The data set's authors fix no such rule; this one keeps GPU
 //! nodes free of pods without GPU as long as it can.
 
+use super::imported::{ImportOptions, Imported};
+use super::report::ImportReport;
 use super::table::Table;
-use super::{ImportOptions, ImportReport, Imported};
 use crate::input::InputError;
 use crate::rng;
 use crate::scenario::ScenarioError;

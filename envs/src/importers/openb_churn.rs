@@ -6,10 +6,10 @@
 //! the split, evaluation those after it. In real time the pods load hardly a hundredth of the
 //! cluster; a stratified sample of its nodes is kept.
 
+use super::imported::{ImportObjective, ImportedOnline};
 use super::openb::{DEVICE, Node, Pod, file_name, read_nodes, read_pods, sample_nodes};
 use super::report::{ResourceSummary, names};
 use super::table::Table;
-use super::{ImportObjective, ImportedOnline};
 use crate::episode::churn::Arrivals;
 use crate::input::InputError;
 use crate::resources::ResourceKind;
@@ -19,7 +19,7 @@ use crate::scenario::{
     Windows, WorkloadGroup,
 };
 use crate::state::migration::MigrationRules;
-use crate::state::objective::Term;
+use crate::state::term::Term;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

@@ -5,7 +5,7 @@
 //! id becomes a series, and the workloads follow them in turn. Training plays the first part of the
 //! trace, evaluation the rest.
 
-use super::ImportedOnline;
+use super::imported::ImportedOnline;
 use super::table::Table;
 use crate::input::InputError;
 use crate::scenario::{DemandProcess, Mode, Scenario, ScenarioError, Windows};

@@ -5,7 +5,8 @@
 //! workload; one that spans several becomes a pinned workload on each, since its parts could only
 //! move together.
 
-use super::{ImportOptions, ImportReport, Imported};
+use super::imported::{ImportOptions, Imported};
+use super::report::ImportReport;
 use crate::input::{InputError, parse_json, read_text};
 use crate::scenario::ScenarioError;
 use crate::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};

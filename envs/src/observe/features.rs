@@ -68,8 +68,9 @@
 
 use crate::observe::schema::{Feature, ObservationSchema};
 use crate::scenario::{Mode, Rules};
-use crate::state::objective::{LOAD_TERMS, Objective, Term};
+use crate::state::objective::Objective;
 use crate::state::slots::SIZE_BINS;
+use crate::state::term::{LOAD_TERMS, Term};
 
 /// Grows whenever a feature's meaning changes without its name changing.
 const VERSION: u32 = 2;

@@ -5,7 +5,7 @@ use crate::resources::{MAX_RESOURCES, ResourceKind};
 use crate::scenario::fault_rules::FaultRules;
 use crate::snapshot::Snapshot;
 use crate::state::migration::MigrationRules;
-use crate::state::objective::Term;
+use crate::state::term::Term;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

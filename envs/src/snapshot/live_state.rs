@@ -6,7 +6,8 @@ use crate::snapshot::{
     Snapshot, SnapshotNode, SnapshotReassignment, SnapshotTransfer, SnapshotWorkload,
 };
 use crate::state::cluster::{ClusterSpec, Health, NO_GROUP};
-use crate::state::objective::{Objective, Term};
+use crate::state::objective::Objective;
+use crate::state::term::Term;
 use crate::state::{ClusterState, Transfer};
 use std::collections::HashMap;
 use std::sync::Arc;

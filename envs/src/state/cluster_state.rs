@@ -10,9 +10,10 @@ use crate::state::Infeasible;
 use crate::state::cluster::{ClusterSpec, Health, NO_GROUP, NOWHERE};
 use crate::state::fences::Fences;
 use crate::state::migration::{MigrationCost, MigrationCostLanes};
-use crate::state::objective::{LEVEL_TERMS, LOAD_TERMS, Objective, TERMS, Term, Terms};
+use crate::state::objective::Objective;
 use crate::state::outlook::{Outlook, Tile};
 use crate::state::slots::SlotView;
+use crate::state::term::{LEVEL_TERMS, LOAD_TERMS, TERMS, Term, Terms};
 use std::sync::Arc;
 
 /// Whether a workload is there.

@@ -7,8 +7,8 @@ use crate::episode::demand::DemandTable;
 use crate::scenario::Scheduler;
 use crate::state::cluster::{Health, NO_GROUP};
 use crate::state::event::EventKind;
-use crate::state::objective::LEVEL_TERMS;
 use crate::state::outlook::fits;
+use crate::state::term::LEVEL_TERMS;
 use crate::state::{ClusterState, Life, NOWHERE, Transfer};
 
 /// A change of a node's health at the start of a tick.

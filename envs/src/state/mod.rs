@@ -14,6 +14,7 @@ pub mod objective;
 pub mod outlook;
 pub mod reassignment_view;
 pub mod slots;
+pub mod term;
 
 pub use cluster::NOWHERE;
 pub use cluster_state::{Action, ClusterState, Life, Transfer, full_budget, most_transfers};

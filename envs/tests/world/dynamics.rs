@@ -9,7 +9,7 @@ use godwit_envs::rng::stream;
 use godwit_envs::state::cluster::{Health, NO_GROUP};
 use godwit_envs::state::event::EventKind;
 use godwit_envs::state::migration::{MigrationMode, MigrationRules};
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use godwit_envs::state::{ClusterState, Life, NOWHERE};
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use godwit_envs::rng::stream;
 use godwit_envs::scenario::FaultRules;
 use godwit_envs::scenario::*;
 use godwit_envs::state::cluster::Health;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, Infeasible, Life};
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 
 use godwit_envs::state::cluster::{Health, NO_GROUP};
 use godwit_envs::state::migration::MigrationMode;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
 use std::cell::RefCell;
 use std::collections::HashMap;

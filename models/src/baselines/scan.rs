@@ -9,8 +9,8 @@ use godwit_envs::reassignment::Solution;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::migration::MigrationCostLanes;
-use godwit_envs::state::objective::Term;
 use godwit_envs::state::outlook::{Arrivals, Departure, Outlook, Tile};
+use godwit_envs::state::term::Term;
 use multiversion::multiversion;
 
 /// A feasible move and its value in units of the weighted objective.

@@ -19,8 +19,8 @@ use crate::baselines::scan::Scan;
 use crate::duties::duty::{breaks_class, ends_in_time, excess_of, has_company};
 use crate::policy::Policy;
 use godwit_envs::state::cluster::Health;
-use godwit_envs::state::objective::Term;
 use godwit_envs::state::outlook::fits;
+use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, ClusterState};
 
 /// The duties, and then the other policy. One value plans for one state.

@@ -8,7 +8,7 @@
 
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::cluster::NO_GROUP;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use std::collections::HashMap;
 
 /// Movable workloads that are alike, by the node they are on.

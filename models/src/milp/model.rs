@@ -5,7 +5,8 @@ use crate::milp::links::Links;
 use crate::milp::options::{Imbalance, MilpError, Options};
 use crate::milp::room::{FIT, demand_of, fixed, held, may_arrive, total_free};
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::objective::{LOAD_TERMS, Slot, Term};
+use godwit_envs::state::objective::Slot;
+use godwit_envs::state::term::{LOAD_TERMS, Term};
 use highs::{Col, RowProblem};
 
 /// Share of a slot that may be missing, as in [`godwit_envs::state::outlook::whole_slots`].

@@ -5,7 +5,7 @@ use crate::milp::model::Model;
 use crate::milp::options::{Imbalance, MilpError, Options, Status};
 use crate::order::Move;
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use highs::{Col, HighsModelStatus, HighsSolutionStatus, Sense};
 
 /// What the solver found.

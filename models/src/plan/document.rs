@@ -1,7 +1,8 @@
 //! What a plan says: the part of a decision's document that is about migrations.
 
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::objective::{LEVEL_TERMS, Objective, Term};
+use godwit_envs::state::objective::Objective;
+use godwit_envs::state::term::{LEVEL_TERMS, Term};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -9,8 +9,8 @@ use crate::policy::Policy;
 use godwit_envs::lanes::LANES;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::migration::MigrationCost;
-use godwit_envs::state::objective::{LEVEL_TERMS, Term};
 use godwit_envs::state::outlook::Tile;
+use godwit_envs::state::term::{LEVEL_TERMS, Term};
 use godwit_envs::state::{Action, ClusterState, Infeasible};
 use std::time::Instant;
 

@@ -2,7 +2,8 @@
 
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::objective::{LOAD_TERMS, Objective, Term};
+use godwit_envs::state::objective::Objective;
+use godwit_envs::state::term::{LOAD_TERMS, Term};
 
 /// The weighted objective that a state holds over `ticks` ticks if nothing more is moved, in units
 /// of the objective times ticks. In rebalance scenarios, where no time passes, the objective once.

@@ -14,7 +14,7 @@ use crate::plan::draft::Draft;
 use crate::plan::reach::Fencing;
 use crate::plan::routes;
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use std::ops::Range;
 
 /// Share of the terms that sums of 32-bit numbers may be off by.

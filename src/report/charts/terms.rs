@@ -3,7 +3,7 @@
 use super::super::axis::{Scale, clip_note};
 use super::super::svg::{SERIES, Svg};
 use super::{Size, columns};
-use godwit_envs::state::objective::{LEVEL_TERMS, TERMS, Term};
+use godwit_envs::state::term::{LEVEL_TERMS, TERMS, Term};
 use godwit_models::recording::Recording;
 
 /// Height of each term in each column, weighted.

@@ -5,7 +5,7 @@ use crate::experience::replay::Entry;
 use crate::train::actor::Actor;
 use godwit_envs::env::vector::{Slot, VectorEnv, VectorError};
 use godwit_envs::env::{Env, EpisodeEnd};
-use godwit_envs::state::objective::{TERMS, Terms};
+use godwit_envs::state::term::{TERMS, Terms};
 use std::sync::Mutex;
 
 /// Where a run stands.

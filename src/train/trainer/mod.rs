@@ -18,7 +18,7 @@ use godwit_envs::env::vector::{VectorEnv, VectorError};
 use godwit_envs::observe::normalisation::Normalisation;
 use godwit_envs::observe::{ObservationSpace, Parts};
 use godwit_envs::rng::{child_seed, stream};
-use godwit_envs::state::objective::TERMS;
+use godwit_envs::state::term::TERMS;
 use godwit_models::net::{NetworkSpec, fold};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

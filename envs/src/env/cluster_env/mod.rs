@@ -23,7 +23,7 @@ use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::scenario::{Episode, Mode, Phase, WorldTemplate};
 use crate::state::cluster::Health;
 use crate::state::event::{Event, EventKind};
-use crate::state::objective::{LEVEL_TERMS, TERMS, Term};
+use crate::state::term::{LEVEL_TERMS, TERMS, Term};
 use crate::state::{Action, ClusterState, Infeasible, Life, NOWHERE, full_budget};
 use std::sync::Arc;
 

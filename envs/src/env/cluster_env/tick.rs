@@ -5,7 +5,7 @@ use super::ClusterEnv;
 use crate::env::{EpisodeEnd, Step};
 use crate::state::cluster::Health;
 use crate::state::event::{Event, EventKind};
-use crate::state::objective::{LEVEL_TERMS, TERMS, Term};
+use crate::state::term::{LEVEL_TERMS, TERMS, Term};
 use std::sync::Arc;
 
 impl ClusterEnv {

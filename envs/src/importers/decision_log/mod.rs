@@ -8,8 +8,8 @@ mod node_health;
 mod read;
 mod stays;
 
+use super::imported::{ImportObjective, ImportedOnline};
 use super::report::names;
-use super::{ImportObjective, ImportedOnline};
 use crate::resources::ResourceKind;
 use crate::scenario::{
     CandidateRules, EpisodeRules, ForecastRules, Limits, Mode, NodeGroup, ObjectiveRules, Perturb,
@@ -17,7 +17,7 @@ use crate::scenario::{
 };
 use crate::snapshot::{Snapshot, SnapshotNode};
 use crate::state::migration::MigrationRules;
-use crate::state::objective::Term;
+use crate::state::term::Term;
 use node_health::Faults;
 use read::Log;
 use std::collections::{HashMap, HashSet};

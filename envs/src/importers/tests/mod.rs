@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use super::*;
+use crate::scenario::*;
+use std::path::{Path, PathBuf};
 
 mod churn;
 mod real_data;

@@ -6,9 +6,10 @@ use crate::observe::ObservationBuffer;
 use crate::observe::candidates::CandidateList;
 use crate::state::ClusterState;
 use crate::state::migration::MigrationCostLanes;
-use crate::state::objective::{LOAD_TERMS, Slot, Term};
+use crate::state::objective::Slot;
 use crate::state::outlook::{Arrivals, Departure, Tile};
 use crate::state::slots::{SIZE_BINS, nearness};
+use crate::state::term::{LOAD_TERMS, Term};
 
 #[inline(always)]
 pub(super) fn encode_all_pairs(state: &ClusterState, out: &mut ObservationBuffer) {

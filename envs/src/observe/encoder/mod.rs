@@ -8,8 +8,8 @@ use crate::observe::candidates::{CandidateList, action_space};
 use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::scenario::Mode;
 use crate::state::cluster::Health;
-use crate::state::objective::Term;
 use crate::state::slots::nearness;
+use crate::state::term::Term;
 use crate::state::{ClusterState, Life, full_budget};
 use multiversion::multiversion;
 

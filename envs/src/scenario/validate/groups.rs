@@ -7,8 +7,8 @@ use crate::scenario::{
     Amount, DemandProcess, Mode, NodeGroup, Rules, Scenario, StartPlacement, WorkloadGroup,
 };
 use crate::snapshot::MAX_CLASSES;
-use crate::state::objective::Term;
 use crate::state::outlook::fits;
+use crate::state::term::Term;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The name of a group's `index`-th member: groups of one keep the plain name.

@@ -12,7 +12,7 @@ use crate::scenario::types::{
 };
 use crate::snapshot::{MAX_ENTITIES, Snapshot};
 use crate::state::cluster::Health;
-use crate::state::objective::Term;
+use crate::state::term::Term;
 use std::collections::HashSet;
 
 /// Result of one check.

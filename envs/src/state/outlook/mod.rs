@@ -11,7 +11,8 @@
 use crate::lanes::LANES;
 use crate::resources::MAX_RESOURCES;
 use crate::state::cluster::ClusterSpec;
-use crate::state::objective::{LOAD_TERMS, Objective, Term};
+use crate::state::objective::Objective;
+use crate::state::term::{LOAD_TERMS, Term};
 
 mod room;
 

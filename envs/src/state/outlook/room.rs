@@ -5,7 +5,8 @@ use super::{Departure, Outlook, Tile, imbalance};
 use crate::lanes::{LANES, Lanes};
 use crate::state::NOWHERE;
 use crate::state::cluster::ClusterSpec;
-use crate::state::objective::{Objective, Term};
+use crate::state::objective::Objective;
+use crate::state::term::Term;
 
 /// [`LANES`] nodes side by side, each in a cluster of its own: with one workload less, or as it is.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -6,8 +6,8 @@
 use crate::lanes::{LANES, Lanes};
 use crate::reassignment::Solution;
 use crate::state::ClusterState;
-use crate::state::objective::Term;
 use crate::state::outlook::Tile;
+use crate::state::term::Term;
 
 /// What moving a workload to each of [`LANES`] nodes changes of
 /// [`Term::MachineReassignment`], in parts, weighted.

@@ -21,7 +21,7 @@ use crate::baselines::scan::move_cost;
 use crate::policy::Policy;
 use godwit_envs::scenario::Rules;
 use godwit_envs::state::cluster::Health;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`Evacuate`].

@@ -36,7 +36,7 @@ use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::dynamics::HealthChange;
 use godwit_envs::state::event::EventKind;
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, ClusterState};
 
 /// Parameters of [`RecedingHorizon`].

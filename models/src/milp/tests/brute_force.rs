@@ -6,7 +6,7 @@ use crate::testing::{node, rules, workload};
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::cluster::{ClusterSpec, NO_GROUP, NodeSpec, WorkloadSpec};
-use godwit_envs::state::objective::Term;
+use godwit_envs::state::term::Term;
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use godwit_envs::scenario::Mode;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::migration::MigrationCost;
-use godwit_envs::state::objective::{LEVEL_TERMS, TERMS, Term};
+use godwit_envs::state::term::{LEVEL_TERMS, TERMS, Term};
 use godwit_models::guard::violations;
 use godwit_models::plan::{LevelChange, Method, PlannedMove, ReasonCode, tick_end_s};
 use schemars::JsonSchema;
