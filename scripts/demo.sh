@@ -41,6 +41,6 @@ step "Show what the artifact says about itself (no libtorch from here on)" \
 step "Write one cluster state as a snapshot" \
     "$bin/godwit" snapshot quickstart --seed 7 --out "$out/snapshot.json"
 step "Decide which workloads to migrate in it" \
-    "$bin/godwit-scorer" decide --model "$out/policy.pt" --snapshot "$out/snapshot.json"
+    "$bin/godwit-scorer" decide --model "$out/policy.pt" --snapshot "$out/snapshot.json" --pretty
 
 printf '\nDone in %s. Results are in %s.\n' "$(seconds_since "$begin")" "$out"

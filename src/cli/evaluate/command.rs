@@ -2,14 +2,18 @@
 
 use super::super::output::word;
 use super::Args;
-use std::path::Path;
+use std::path::{Component, Path};
 
-/// The command that was given, for others to repeat: paths are cut down to their last part, which
-/// says nothing about this machine.
+/// The command that was given, for others to repeat. Of a path that begins at the root of this
+/// machine, or above the present folder, only the last part is shown: the rest says nothing to them.
 pub(super) fn command(args: &Args) -> String {
-    let last = |path: &Path| match path.file_name() {
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => path.display().to_string(),
+    let last = |path: &Path| {
+        let within =
+            path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        match path.file_name() {
+            Some(name) if !within => name.to_string_lossy().into_owned(),
+            _ => path.display().to_string(),
+        }
     };
     let mut words = vec!["godwit evaluate".to_owned(), word(last(Path::new(&args.scenario)))];
     for policy in &args.policy {
@@ -46,4 +50,29 @@ pub(super) fn command(args: &Args) -> String {
         words.extend(["--report".into(), word(last(folder))]);
     }
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Given {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn paths_below_the_present_folder_can_be_pasted_and_others_name_no_machine() {
+        let words = ["evaluate", "mine.toml", "--policy", "checkpoints/first", "--policy"];
+        let given = Given::parse_from([&words[..], &["/home/somebody/other.pt"]].concat());
+        assert_eq!(
+            command(&given.args),
+            "godwit evaluate mine.toml --policy checkpoints/first --policy other.pt --episodes 100 \
+             --seed 0"
+        );
+        let given = Given::parse_from(["evaluate", "../mine.toml"]);
+        assert_eq!(command(&given.args), "godwit evaluate mine.toml --episodes 100 --seed 0");
+    }
 }
