@@ -39,13 +39,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(BadInput(message).into());
     }
     output::writable_file(&args.out)?;
-    if !args.json && args.episodes > 0 {
-        eprintln!(
-            "comparing it with every baseline in {} held-out episodes, for the table in the \
-             artifact (--episodes 0 leaves it out)",
-            args.episodes
-        );
-    }
     let report =
         crate::export::export(&args.checkpoint, &args.out, args.episodes as usize, !args.json)?;
     if args.json {

@@ -48,6 +48,12 @@ pub fn results(
     let rules = Arc::default();
     let within = |contender| limits::within(contender, &rules, scenario);
     let contenders: Vec<Contender> = contenders.into_iter().map(within).collect();
+    if progress {
+        eprintln!(
+            "comparing the policy with every baseline in {episodes} held-out episodes, for the \
+             table in the artifact (--episodes 0 leaves it out)"
+        );
+    }
     let evaluation = evaluate(scenario, &contenders, episodes, FIRST_SEED, progress)?;
     let rows = evaluation.policies.iter().map(|row| Evaluation {
         scenario: scenario.name.clone(),

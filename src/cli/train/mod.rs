@@ -160,15 +160,6 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     if group.is_none_or(|group| group.rank() == 0) {
         RunDirectory::check_free(&out).or_bad_input()?;
     }
-    if group.is_none_or(|group| group.rank() == 0) && !config.comparisons.baseline.is_empty() {
-        eprintln!(
-            "{}: a run in {}; rollouts of {} come first, and nothing is kept of them if they are \
-             interrupted",
-            mixture.name(),
-            out.display(),
-            config.comparisons.baseline
-        );
-    }
     // What is refused here are settings that do not fit the scenario.
     let trainer = assemble::begin(&mixture, &config, device).or_bad_input()?;
     // Before the run's folder is there: a signal never leaves it without a checkpoint.
