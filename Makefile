@@ -47,10 +47,11 @@ bench: setup-milp ## measure speeds on this machine
 	cargo run --release --bin godwit -- bench env founding-10x50
 
 # Also without the feature, as `make demo` builds it.
-lint: setup-milp ## check formatting and lints
+lint: setup-milp ## check formatting, lints and doc comments
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features milp -- -D warnings
 	cargo clippy --workspace -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace
 
 clean: ## remove what was built; keeps checkpoints and the downloaded libtorch
 	cargo clean

@@ -24,7 +24,8 @@ pub struct ObservationSpace {
 }
 
 impl ObservationSpace {
-    /// Elements between two feature rows of [`ObservationBuffer::candidates`].
+    /// Elements between two feature rows of
+    /// [`ObservationBuffer::candidates`](crate::observe::ObservationBuffer::candidates).
     pub fn candidate_stride(&self) -> usize {
         (self.actions + LANES).next_multiple_of(LANES)
     }
