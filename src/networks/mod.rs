@@ -4,6 +4,7 @@
 //! form in `godwit-models` and the TorchScript form beside each file here compute the same.
 
 mod candidate;
+mod heads;
 mod mlp;
 pub mod quantile;
 mod relational;

@@ -2,6 +2,7 @@
 //! advantage over `Stay`: a dueling split (Wang et al., ICML 2016) whose reference action is
 //! `Stay` instead of the mean over actions, so that a candidate's value needs no other candidate.
 
+use crate::networks::heads;
 use crate::networks::state_batch::{Placement, StateBatch};
 use godwit_models::net::NetworkSpec;
 use godwit_models::net::layout::{HeadWeights, POOL_SCALE, RelationalWeights};
@@ -23,20 +24,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         candidate_source_weight,
         candidate_destination_weight,
     } = RelationalWeights::take(&mut parameters);
-    let HeadWeights {
-        candidate_feature_weight,
-        candidate_global_weight,
-        candidate_bias,
-        head_weight,
-        head_bias,
-        advantage_weight,
-        advantage_bias,
-        value_weight,
-        value_bias,
-        value_out_weight,
-        value_out_bias,
-        linear_weight,
-    } = HeadWeights::take(&mut parameters);
+    let w = HeadWeights::take(&mut parameters);
     let pool_scale = f64::from(POOL_SCALE);
     let (b, n, k) = (batch.states, batch.nodes_per_state, batch.workloads_per_state);
     let hidden = spec.hidden as i64;
@@ -72,8 +60,7 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
         + mean_workload.matmul(global_workloads_weight))
     .relu_();
     // [B, Q]
-    let value =
-        value_out_bias.addmm(&value_bias.addmm(&global, value_weight).relu_(), value_out_weight);
+    let value = heads::value(&w, &global);
 
     // [R, H]: per entity first where there are more rows than entities, then gathered
     let gather = |entities: &Tensor, weight: &Tensor, index: &Tensor| {
@@ -83,16 +70,11 @@ pub(super) fn forward(spec: &NetworkSpec, p: &[Tensor], batch: &StateBatch) -> (
             entities.index_select(0, index).matmul(weight)
         }
     };
-    let mut hidden_rows = candidate_bias.addmm(&batch.candidates, candidate_feature_weight)
+    let mut hidden_rows = w.candidate_bias.addmm(&batch.candidates, w.candidate_feature_weight)
         + gather(&workloads, candidate_workload_weight, &batch.row_workload)
         + gather(&nodes, candidate_source_weight, &batch.row_source)
         + gather(&nodes, candidate_destination_weight, &batch.row_destination)
-        + gather(&global, candidate_global_weight, &batch.row_state);
-    // [R, Q]
-    let advantage = advantage_bias
-        .addmm(&head_bias.addmm(&hidden_rows.relu_(), head_weight).relu_(), advantage_weight)
-        .addmm(&batch.candidates, linear_weight);
-    let q =
-        if spec.dueling { advantage + value.index_select(0, &batch.row_state) } else { advantage };
+        + gather(&global, w.candidate_global_weight, &batch.row_state);
+    let q = heads::candidates(spec, &w, &hidden_rows.relu_(), &value, batch);
     (value, q)
 }
