@@ -18,6 +18,6 @@ mod tests;
 
 pub use alike::AlikeRows;
 pub use fold::{fold, unfold};
-pub(crate) use forward::first_best;
+pub use forward::first_best;
 pub use forward::{Candidate, Mlp, Network, Relational};
 pub use spec::{Architecture, FixedSize, NetworkSpec, SpecError};

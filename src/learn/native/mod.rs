@@ -177,7 +177,7 @@ impl NativeUpdate {
             self.terms.push(Term { row, target, weight, beside });
             row += 1;
             if let Beside::Rival(other) | Beside::Reference(other) = beside {
-                self.backward.add(state, other);
+                self.backward.add_action(state, other);
                 row += 1;
             }
         }

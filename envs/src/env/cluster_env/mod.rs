@@ -34,11 +34,13 @@ pub struct ClusterEnv {
     phase: Phase,
     space: ObservationSpace,
     layout: CompactLayout,
-    episode: Episode,
+    episode: Arc<Episode>,
     state: ClusterState,
     /// Demand factors now and at the horizons, `[1 + H][K]`; empty where demand is constant.
     factors: Vec<f32>,
     list: CandidateList,
+    /// Whether the list is kept up to date.
+    offering: bool,
     seed: u64,
     ended: bool,
     /// Cold restarts in the episode so far.
@@ -55,7 +57,7 @@ impl ClusterEnv {
     /// # Errors
     /// When that episode has no feasible start.
     pub fn new(template: Arc<WorldTemplate>, phase: Phase) -> Result<Self, ResetError> {
-        let episode = template.draw(0, phase)?;
+        let episode = Arc::new(template.draw(0, phase)?);
         let state = ClusterState::new(
             Arc::clone(&template.rules),
             Arc::clone(&episode.spec),
@@ -76,6 +78,7 @@ impl ClusterEnv {
             state,
             factors,
             list,
+            offering: true,
             seed: 0,
             ended: false,
             restarts: 0,
@@ -90,6 +93,14 @@ impl ClusterEnv {
     #[must_use]
     pub fn normalised(mut self, normalisation: Option<Arc<Normalisation>>) -> Self {
         self.space.normalisation = normalisation;
+        self
+    }
+
+    /// Lists no candidates from now on, which in large clusters is most of the work of a step: for
+    /// branches that are played by actions alone. Indices and observations mean nothing then.
+    #[must_use]
+    pub fn without_candidates(mut self) -> Self {
+        self.offering = false;
         self
     }
 
@@ -241,14 +252,14 @@ impl ClusterEnv {
     }
 
     fn refresh_list(&mut self) {
-        if !self.space.fixed_pairs {
+        if self.offering && !self.space.fixed_pairs {
             self.list.fill(&self.state, self.space.actions - 1);
         }
     }
 
     /// Stands at the start of an episode.
     fn start(&mut self, seed: u64) -> Result<(), ResetError> {
-        self.episode = self.template.draw(seed, self.phase)?;
+        self.episode = Arc::new(self.template.draw(seed, self.phase)?);
         let state = &mut self.state;
         let rules = &self.template.rules;
         state.spec = Arc::clone(&self.episode.spec);

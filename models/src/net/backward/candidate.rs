@@ -38,15 +38,19 @@ impl Candidate {
         self.heads.clear();
     }
 
-    pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
+    pub fn add_state(&mut self, observation: &ObservationBuffer) {
         self.inputs.extend_from_slice(&observation.globals);
-        self.heads.add(observation, action);
+        self.heads.add_state();
+    }
+
+    pub fn add_action(&mut self, observation: &ObservationBuffer, action: usize) {
+        self.heads.add_action(observation, action);
     }
 
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
         self.weights.each_mut().for_each(|slot| slot.load(flat));
         let h = self.weights.global_encoder_bias.stride;
-        self.global.resize(self.heads.states() * h, 0.0);
+        self.global.resize(self.heads.states * h, 0.0);
         let start = Start::Row(self.weights.global_encoder_bias.weight(flat));
         let inputs = Rows::all(&self.inputs, self.input_width);
         self.weights.global_encoder_weight.apply(

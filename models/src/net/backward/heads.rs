@@ -8,14 +8,19 @@ use crate::net::layout::HeadWeights;
 use crate::net::spec::NetworkSpec;
 use godwit_envs::observe::ObservationBuffer;
 
-/// The heads of [`crate::net::forward::heads::Heads`] for B states, of which R took a candidate.
+/// The heads of [`crate::net::forward::heads::Heads`] for B states, in which E actions are valued, R
+/// of them candidates.
 #[derive(Debug)]
 pub(super) struct Heads {
     dueling: bool,
     weights: HeadWeights<Slot>,
     /// State of each candidate row, `[R]`.
     pub row_state: Vec<u32>,
-    /// Candidate row of each state; none for `Stay`.
+    /// Number of states, B.
+    pub states: usize,
+    /// State of each action, `[E]`.
+    state_of: Vec<u32>,
+    /// Candidate row of each action; none for `Stay`, `[E]`.
     row_of: Vec<Option<u32>>,
     /// `[R, F_c]`.
     features: Vec<f32>,
@@ -41,6 +46,8 @@ impl Heads {
             weights,
             feature_count: spec.candidate_features,
             row_state: Vec::new(),
+            states: 0,
+            state_of: Vec::new(),
             row_of: Vec::new(),
             features: Vec::new(),
             hidden: Vec::new(),
@@ -57,22 +64,26 @@ impl Heads {
     }
 
     pub fn clear(&mut self) {
+        self.states = 0;
         self.row_state.clear();
+        self.state_of.clear();
         self.row_of.clear();
         self.features.clear();
     }
 
-    /// Number of states, B.
-    pub fn states(&self) -> usize {
-        self.row_of.len()
+    /// Adds a state without an action.
+    pub fn add_state(&mut self) {
+        self.states += 1;
     }
 
-    pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
+    /// Adds an action of the state that was added last.
+    pub fn add_action(&mut self, observation: &ObservationBuffer, action: usize) {
+        let b = self.states as u32 - 1;
+        self.state_of.push(b);
         if action == 0 {
             self.row_of.push(None);
             return;
         }
-        let b = self.row_of.len() as u32;
         self.row_of.push(Some(self.row_state.len() as u32));
         self.row_state.push(b);
         let features = (0..self.feature_count).map(|f| observation.candidate(action, f));
@@ -91,7 +102,7 @@ impl Heads {
         global_weight.apply(flat, inputs, start, Finish::Linear, &mut self.hidden);
     }
 
-    /// Finishes them and values the action of each state.
+    /// Finishes them and values each action.
     pub fn finish(&mut self, flat: &[f32], global: &[f32], q: &mut [f32]) {
         let HeadWeights {
             candidate_feature_weight: feature_weight,
@@ -123,7 +134,7 @@ impl Heads {
             *advantage += terms.map(|(feature, weight)| feature * weight).sum::<f32>();
         }
 
-        let states = self.row_of.len();
+        let states = self.states;
         self.value_head.resize(states * g, 0.0);
         let start = Start::Row(value_bias.weight(flat));
         value_weight.apply(flat, Rows::all(global, h), start, Finish::Relu, &mut self.value_head);
@@ -131,12 +142,11 @@ impl Heads {
         let base = value_out_bias.scalar(flat);
         dot_rows(&self.value_head, value_out_weight.weight(flat), base, &mut self.value);
 
-        for ((q, row), value) in q.iter_mut().zip(&self.row_of).zip(&self.value) {
+        for ((q, row), state) in q.iter_mut().zip(&self.row_of).zip(&self.state_of) {
+            let value = self.value[*state as usize];
             *q = match row {
-                None => *value,
-                Some(row) => {
-                    self.advantage[*row as usize] + if self.dueling { *value } else { 0.0 }
-                }
+                None => value,
+                Some(row) => self.advantage[*row as usize] + if self.dueling { value } else { 0.0 },
             };
         }
     }
@@ -166,14 +176,17 @@ impl Heads {
         } = &mut self.weights;
         let (h, g) = (bias.stride, head_bias.stride);
 
-        // The slope of each state's advantage and value.
+        // The slope of each advantage and of each state's value.
         self.advantage.clear();
         self.delta_value.clear();
-        for (slope, row) in slope.iter().zip(&self.row_of) {
+        self.delta_value.resize(self.states, 0.0);
+        for ((slope, row), state) in slope.iter().zip(&self.row_of).zip(&self.state_of) {
             if row.is_some() {
                 self.advantage.push(*slope);
             }
-            self.delta_value.push(if row.is_none() || self.dueling { *slope } else { 0.0 });
+            if row.is_none() || self.dueling {
+                self.delta_value[*state as usize] += *slope;
+            }
         }
 
         outer(&self.advantage, advantage_weight.weight(flat), &self.head, &mut self.delta_head);
@@ -204,7 +217,7 @@ impl Heads {
         value_out_weight.gradient_by(gradient, |out| weighted(slopes, &self.value_head, out));
         value_out_bias.gradient_by(gradient, |out| out[0] = slopes.iter().sum());
         value_bias.gradient_of_bias(&self.delta_value_head, gradient);
-        debug_assert_eq!(self.delta_value_head.len(), self.row_of.len() * g);
+        debug_assert_eq!(self.delta_value_head.len(), self.states * g);
         value_weight.gradient_of_weight(global, h, &self.delta_value_head, gradient);
         value_weight.transpose(flat);
         value_weight.apply_transposed(&self.delta_value_head, Start::Outputs, delta_global);

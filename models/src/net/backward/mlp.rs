@@ -42,7 +42,8 @@ pub(super) struct Mlp {
     dueling: bool,
     layers: Layers,
     states: States,
-    actions: Vec<usize>,
+    /// State and action of each value.
+    actions: Vec<(usize, usize)>,
     delta1: Vec<f32>,
     delta2: Vec<f32>,
     /// Gradient of the output layer, `[A, H]`.
@@ -167,15 +168,18 @@ impl Mlp {
         self.actions.clear();
     }
 
-    pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
+    pub fn add_state(&mut self, observation: &ObservationBuffer) {
         self.states.add(observation, &self.layers);
-        self.actions.push(action);
+    }
+
+    pub fn add_action(&mut self, _: &ObservationBuffer, action: usize) {
+        self.actions.push((self.states.count - 1, action));
     }
 
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
         self.layers.forward(flat, &self.states);
         self.layers.weights.output_weight.transpose(flat);
-        for (b, (q, &action)) in q.iter_mut().zip(&self.actions).enumerate() {
+        for (q, &(b, action)) in q.iter_mut().zip(&self.actions) {
             *q = self.layers.value(flat, b, action, self.dueling);
         }
     }
@@ -189,7 +193,7 @@ impl Mlp {
         delta2.fill(0.0);
         output_gradient.fill(0.0);
         layers.weights.output_bias.gradient_by(gradient, |bias| bias.fill(0.0));
-        for (b, (&slope, &action)) in slope.iter().zip(&self.actions).enumerate() {
+        for (&slope, &(b, action)) in slope.iter().zip(&self.actions) {
             let (delta, hidden) = (&mut delta2[b * h..][..h], &layers.hidden2[b * h..][..h]);
             let outputs = [Some(action), (self.dueling && action > 0).then_some(0)];
             for output in outputs.into_iter().flatten() {

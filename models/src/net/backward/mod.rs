@@ -1,8 +1,10 @@
 //! The way back: the gradient of the values of taken actions, by hand, for each network.
 //!
 //! It follows the native forward pass and shares its matrix kernels. One call covers a batch:
-//! [`Backward::clear`], [`Backward::add`] for each state with the action taken in it,
-//! [`Backward::forward`], then [`Backward::backward`] with the slope of the loss in each value.
+//! [`Backward::clear`], [`Backward::add`] for each state with an action of it,
+//! [`Backward::add_action`] for each further action of that state, [`Backward::forward`], then
+//! [`Backward::backward`] with the slope of the loss in each value. A state is encoded once, however
+//! many of its actions are valued.
 //! Buffers grow to the largest batch and are reused. The result does not depend on threads: it is
 //! computed on one.
 
@@ -24,7 +26,7 @@ pub use mlp::MlpValues;
 #[derive(Debug)]
 pub struct Backward {
     parameters: usize,
-    states: usize,
+    values: usize,
     form: Form,
 }
 
@@ -62,35 +64,44 @@ impl Backward {
             Architecture::Candidate => Form::Candidate(Box::new(candidate::Candidate::new(spec))),
             Architecture::Mlp => Form::Mlp(Box::new(mlp::Mlp::new(spec))),
         };
-        Self { parameters: spec.parameter_count(), states: 0, form }
+        Self { parameters: spec.parameter_count(), values: 0, form }
     }
 
     /// Forgets the states added so far.
     pub fn clear(&mut self) {
-        self.states = 0;
+        self.values = 0;
         of_form!(self.clear());
     }
 
-    /// Adds a state with the action taken in it.
+    /// Adds a state with an action of it.
     ///
     /// # Panics
     /// If the observation does not fit the network, or is of another cluster size than the first.
     pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
-        self.states += 1;
-        of_form!(self.add(observation, action));
+        of_form!(self.add_state(observation));
+        self.add_action(observation, action);
     }
 
-    /// Writes `Q(s, a)` of each state added into `q`, `[B]`. `flat` holds the weights in the order
+    /// Adds another action of the state that was added last, which `observation` shows.
+    ///
+    /// # Panics
+    /// If no state was added.
+    pub fn add_action(&mut self, observation: &ObservationBuffer, action: usize) {
+        self.values += 1;
+        of_form!(self.add_action(observation, action));
+    }
+
+    /// Writes `Q(s, a)` of each action added into `q`, `[E]`. `flat` holds the weights in the order
     /// of [`NetworkSpec::parameters`].
     ///
     /// # Panics
     /// If a length does not fit.
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
-        assert_eq!((flat.len(), q.len()), (self.parameters, self.states), "weights and values");
+        assert_eq!((flat.len(), q.len()), (self.parameters, self.values), "weights and values");
         of_form!(self.forward(flat, q));
     }
 
-    /// Writes the gradient of `sum_b slope[b] * Q(s_b, a_b)` into `gradient`, `[P]`. Follows a
+    /// Writes the gradient of `sum_e slope[e] * Q(s_e, a_e)` into `gradient`, `[P]`. Follows a
     /// [`Backward::forward`] with the same weights.
     ///
     /// # Panics
@@ -98,7 +109,7 @@ impl Backward {
     pub fn backward(&mut self, flat: &[f32], slope: &[f32], gradient: &mut [f32]) {
         assert_eq!(
             (flat.len(), slope.len(), gradient.len()),
-            (self.parameters, self.states, self.parameters),
+            (self.parameters, self.values, self.parameters),
             "weights, slopes and gradient"
         );
         of_form!(self.backward(flat, slope, gradient));

@@ -102,7 +102,7 @@ impl Relational {
     }
 
     /// All states of a batch have as many nodes and as many workloads.
-    pub fn add(&mut self, observation: &ObservationBuffer, action: usize) {
+    pub fn add_state(&mut self, observation: &ObservationBuffer) {
         let batch = &mut self.batch;
         let first_node = (batch.nodes.len() / self.widths.node) as u32;
         let first_workload = batch.workload_rows.len();
@@ -125,21 +125,28 @@ impl Relational {
                 batch.placed.push((row, first_node + node));
             }
         }
+        self.heads.add_state();
+    }
+
+    pub fn add_action(&mut self, observation: &ObservationBuffer, action: usize) {
         if action > 0 {
+            let batch = &mut self.batch;
+            let first_node = ((self.heads.states - 1) * batch.nodes_per_state) as u32;
+            let first_workload = batch.workload_rows.len() - batch.workloads_per_state;
             let workload = observation.candidate_workload[action] as usize;
             let [workloads, sources, destinations] = &mut batch.picks;
-            workloads.push(rows[first_workload + workload]);
+            workloads.push(batch.workload_rows[first_workload + workload]);
             sources.push(first_node + observation.candidate_source[action]);
             destinations.push(first_node + observation.candidate_destination[action]);
         }
-        self.heads.add(observation, action);
+        self.heads.add_action(observation, action);
     }
 
     pub fn forward(&mut self, flat: &[f32], q: &mut [f32]) {
         self.weights.each_mut().for_each(|slot| slot.load(flat));
         let (batch, work, widths) = (&self.batch, &mut self.work, &self.widths);
         let h = self.weights.node_encoder_bias.stride;
-        let states = self.heads.states();
+        let states = self.heads.states;
         let rows = batch.workloads.features.len() / widths.workload;
 
         work.workloads.resize(rows * h, 0.0);

@@ -106,7 +106,7 @@ impl Network {
 }
 
 /// Index of the first highest value; 0 (`Stay`) if none compares as higher than it.
-pub(crate) fn first_best(q: &[f32]) -> usize {
+pub fn first_best(q: &[f32]) -> usize {
     let mut best = 0;
     for (action, value) in q.iter().enumerate() {
         if *value > q[best] {
