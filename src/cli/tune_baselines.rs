@@ -76,19 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     let scenario = super::scenario(&args.scenario)?;
     let names = tunable_names(&args.baselines)?;
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => {
-            let out = default_path(&scenario);
-            if let Some(folder) = out.parent() {
-                std::fs::create_dir_all(folder).map_err(|error| {
-                    let folder = folder.display();
-                    BadInput(format!("{folder}: expected a folder to write to, got {error}"))
-                })?;
-            }
-            out
-        }
-    };
+    let out = args.out.clone().unwrap_or_else(|| default_path(&scenario));
     output::writable_file(&out)?;
 
     let search =
