@@ -2,6 +2,8 @@
 
 use crate::checkpoint::load as load_checkpoint;
 use godwit_envs::observe::ObservationSpace;
+use godwit_envs::observe::features;
+use godwit_envs::observe::schema::SAME_FEATURES;
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::NAMES;
@@ -42,24 +44,26 @@ pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyho
         let expected = "an artifact, a checkpoint or the name of a pretrained policy";
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }
-    let (network, schema_hash) = if path.is_dir() {
+    let (network, schema_hash, schema) = if path.is_dir() {
         let loaded = load_checkpoint(path)?;
         let mut network = Network::new(&loaded.spec);
         network.load_flat(&loaded.weights);
-        (network, loaded.schema_hash)
+        (network, loaded.schema_hash, features::schema(&loaded.mixture.first().rules))
     } else {
         let artifact = Artifact::open(path)?;
-        (artifact.network, artifact.manifest.schema_hash)
+        (artifact.network, artifact.manifest.schema_hash, artifact.manifest.schema)
     };
     let refused = |expected: String, got: String| {
         let name = &scenario.name;
         PolicyError(format!("{label}: expected {expected} of scenario {name}, got {got}"))
     };
-    let expected = space.schema.hash();
-    if schema_hash != expected {
-        let short = |hash: &str| hash.chars().take(12).collect::<String>();
-        let expected = format!("a policy for the feature schema {}", short(&expected));
-        return Err(refused(expected, format!("one for schema {}", short(&schema_hash))).into());
+    if schema_hash != space.schema.hash() {
+        let got = format!(
+            "one with {}; train one with `godwit train`, or evaluate it in scenarios with the same \
+             {SAME_FEATURES}",
+            space.schema.first_differences(&schema)
+        );
+        return Err(refused("a policy for the features".into(), got).into());
     }
     if let Some(FixedSize { nodes, workloads }) = network.spec().fixed
         && (nodes, workloads) != (space.nodes, space.workloads)

@@ -355,6 +355,18 @@ fn files_are_written_into_folders_that_are_made_for_them() {
 }
 
 #[test]
+fn a_policy_for_other_features_is_refused_with_what_differs_and_what_to_do() {
+    let parts = [
+        "expected a policy for the features of scenario diurnal",
+        "got one with a node feature utilisation[gpu] besides",
+        "more differences",
+        "train one with `godwit train`",
+        "the same resources, mode, forecast horizons",
+    ];
+    refuses(&["evaluate", "diurnal", "--policy", "founding-10x50"], &parts);
+}
+
+#[test]
 fn a_report_is_a_page_and_the_figures_that_json_prints() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("new/report");
