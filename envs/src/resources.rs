@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most resource kinds that a scenario may declare.
-pub const MAX_RESOURCES: usize = 8;
+pub const MAX_RESOURCES: usize = 16;
 
 /// A declared resource kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

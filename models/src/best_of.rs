@@ -51,7 +51,8 @@ impl BestOf {
         best
     }
 
-    /// Plays a plan up to where it has earned most, and what it has earned then.
+    /// Plays a plan up to where it has earned most: the moves that it needs for that, and what they
+    /// earn.
     fn play(&mut self, state: &ClusterState, drawn: bool) -> (Vec<Action>, f32) {
         let mut played = state.clone();
         let (start, mut paid) = (state.level(), 0.0);
@@ -72,8 +73,32 @@ impl BestOf {
             }
         }
         moves.truncate(best);
-        (moves, most)
+        needed(state, moves, most)
     }
+}
+
+/// The moves of a plan without those that it earns as much without, and what is earned then.
+fn needed(state: &ClusterState, mut moves: Vec<Action>, mut most: f32) -> (Vec<Action>, f32) {
+    for at in (0..moves.len()).rev() {
+        let mut fewer = moves.clone();
+        fewer.remove(at);
+        if let Some(earned) = earned(state, &fewer).filter(|earned| *earned >= most) {
+            (moves, most) = (fewer, earned);
+        }
+    }
+    (moves, most)
+}
+
+/// What these moves earn, if all of them are possible.
+fn earned(state: &ClusterState, moves: &[Action]) -> Option<f32> {
+    let (mut played, mut paid) = (state.clone(), 0.0);
+    for action in moves {
+        let Action::Migrate { workload, destination } = *action else { return None };
+        let cost = played.migrate(workload, destination).ok()?;
+        paid += played.objective.value(&played.flow_terms(workload, &cost));
+        played.start_tick();
+    }
+    Some(state.level() - played.level() - paid)
 }
 
 /// A network policy whose seed says which of several plans it makes: 0 the greedy one, any other one
@@ -212,6 +237,23 @@ mod tests {
             let outcome = rollout(&mut env, &mut planner, seed).expect("an episode");
             assert!((outcome.episode_return - f64::from(promised)).abs() < 1e-3, "{promised}");
         }
+    }
+
+    #[test]
+    fn moves_that_earn_nothing_are_left_out_of_a_plan() {
+        use crate::testing::{cluster, rules};
+        let state = cluster(
+            rules(serde_json::json!({})),
+            (4, 10.0),
+            &[(4.0, 0), (2.0, 0), (1.0, 1)],
+            |_| {},
+        );
+        let to = |workload, destination| Action::Migrate { workload, destination };
+        // Loads 0.6, 0.1, 0, 0: the 2 lowers the highest to 0.4, the 1 nothing.
+        let plan = vec![to(2, 3), to(1, 2), to(2, 1)];
+        let most = earned(&state, &plan).expect("possible moves");
+        assert!((most - 0.2).abs() < 1e-6, "{most}");
+        assert_eq!(needed(&state, plan, most).0, [to(1, 2)]);
     }
 
     #[test]

@@ -203,6 +203,10 @@ struct TraceArgs {
     /// Resources that follow the trace, separated by commas [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     resources: Vec<String>,
+    /// Refuse the file at its first bad row; else bad rows are left out, counted and the first
+    /// named, as long as there are more good ones
+    #[arg(long)]
+    strict: bool,
 }
 
 impl TraceArgs {
@@ -214,6 +218,7 @@ impl TraceArgs {
             split: self.split,
             ticks: self.ticks,
             resources: self.resources.clone(),
+            strict: self.strict,
         }
     }
 }

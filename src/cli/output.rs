@@ -6,7 +6,8 @@ use serde::Serialize;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Checks that a file can be written at `path`; what is there now stays as it is.
+/// Makes the folder of `path` where there is none and checks that a file can be written in it; what
+/// is there now stays as it is.
 pub(super) fn writable_file(path: &Path) -> anyhow::Result<()> {
     let refused = |got: String| {
         BadInput(format!("--out {}: expected a file to write, got {got}", path.display()))
@@ -14,10 +15,15 @@ pub(super) fn writable_file(path: &Path) -> anyhow::Result<()> {
     if path.is_dir() {
         return Err(refused("a folder".into()).into());
     }
+    let folder = folder_of(path);
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let folder = folder.display();
+        refused(format!("a folder {folder} that cannot be made: {error}"))
+    })?;
     tempfile::Builder::new()
         .prefix(".godwit-")
         .suffix(".tmp")
-        .tempfile_in(folder_of(path))
+        .tempfile_in(folder)
         .map_err(|error| refused(error.to_string()))?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::machine::progress::Progress;
 use crate::policies::tuned_file::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
+use godwit_envs::input::nearest_hint;
 use godwit_envs::scenario::WorldTemplate;
 use godwit_models::baselines::BASELINES;
 use godwit_models::parameter_search::{Search, tune};
@@ -76,19 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     let scenario = super::scenario(&args.scenario)?;
     let names = tunable_names(&args.baselines)?;
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => {
-            let out = default_path(&scenario);
-            if let Some(folder) = out.parent() {
-                std::fs::create_dir_all(folder).map_err(|error| {
-                    let folder = folder.display();
-                    BadInput(format!("{folder}: expected a folder to write to, got {error}"))
-                })?;
-            }
-            out
-        }
-    };
+    let out = args.out.clone().unwrap_or_else(|| default_path(&scenario));
     output::writable_file(&out)?;
 
     let search =
@@ -148,9 +137,10 @@ fn tunable_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
     for name in list.split(',').map(str::trim) {
         let found = known.iter().find(|known| **known == name).ok_or_else(|| {
             BadInput(format!(
-                "--baselines: expected all, or some of {} (`godwit baselines` says what each does), \
-                 got {name:?}",
-                known.join(", ")
+                "--baselines: expected all, or some of {} (`godwit baselines` says what each \
+                 does){}, got {name:?}",
+                known.join(", "),
+                nearest_hint(name, known.iter().copied())
             ))
         })?;
         if !names.contains(found) {

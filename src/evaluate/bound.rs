@@ -25,7 +25,7 @@ pub fn mean_bound(
     progress: bool,
 ) -> anyhow::Result<f64> {
     let template = Arc::new(WorldTemplate::new(scenario));
-    let episodes = if template.has_single_start() { 1 } else { episodes };
+    let episodes = if template.has_single_start(Phase::Evaluate) { 1 } else { episodes };
     let env = ClusterEnv::new(template, Phase::Evaluate)?;
     let bar = Progress::new(progress, episodes as u64, "bounds");
     let bounds = (0..episodes as u64)

@@ -85,7 +85,7 @@ pub fn evaluate_with(
 ) -> anyhow::Result<Evaluation> {
     let Settings { episodes, first_seed, phase, oscillation_window, progress } = *settings;
     let template = Arc::new(WorldTemplate::new(scenario));
-    let single_start = template.has_single_start();
+    let single_start = template.has_single_start(phase);
     let episodes = if single_start { 1 } else { episodes };
     let env = ClusterEnv::new(template, phase)?;
     let seeds: Vec<u64> = (0..episodes as u64).map(|i| first_seed.wrapping_add(i)).collect();

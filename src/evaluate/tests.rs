@@ -4,6 +4,7 @@
 
 use super::before::Before;
 use super::*;
+use godwit_envs::scenario::Perturb;
 use godwit_models::baselines::{NAMES, baseline};
 use godwit_models::shell::ShellRules;
 
@@ -187,4 +188,20 @@ fn a_scenario_with_one_start_is_evaluated_once() {
     // The founding example: 2.8 at the start, 1.3 at best.
     assert!((evaluation.start.terms["max_load"] - 2.8).abs() < 1e-6);
     assert!((evaluation.policies[0].state.terms["max_load"] - 1.3).abs() < 1e-6);
+}
+
+#[test]
+fn validation_plays_every_episode_where_starts_are_disturbed() {
+    let mut scenario = Scenario::embedded("founding-3x3").unwrap();
+    scenario.start.perturb = Some(Perturb { moves: Some([1, 2]), replace_share: None });
+    let settings = Settings {
+        episodes: 6,
+        first_seed: 0,
+        phase: Phase::Validate,
+        oscillation_window: oscillation::DEFAULT_WINDOW,
+        progress: false,
+    };
+    let evaluation = evaluate_with(&scenario, &baselines(&["stay"]), &settings).unwrap();
+    assert!(!evaluation.single_start && evaluation.episodes == 6);
+    assert_eq!(evaluation.policies[0].returns.len(), 6);
 }

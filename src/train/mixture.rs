@@ -5,7 +5,7 @@
 
 use anyhow::{bail, ensure};
 use godwit_envs::observe::features;
-use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::schema::SAME_FEATURES;
 use godwit_envs::scenario::Scenario;
 
 /// Scenarios with weights; never empty.
@@ -50,13 +50,12 @@ impl Mixture {
                 "scenario {name}: expected each scenario once (a weight counts more), got it twice"
             );
             let own = features::schema(&scenario.rules);
-            if let Some(difference) = difference(&schema, &own) {
+            if schema != own {
                 bail!(
-                    "scenario {name}: expected the features of scenario {}, got {difference}; \
-                     scenarios of one run need the same resources, mode, forecast horizons, slot \
-                     (or none), faults (or none), queue (or none), weighted level terms, \
-                     objective unit and candidates.follow_up",
-                    first.name
+                    "scenario {name}: expected the features of scenario {}, got {}; scenarios of \
+                     one run need the same {SAME_FEATURES}",
+                    first.name,
+                    schema.first_differences(&own)
                 );
             }
         }
@@ -121,33 +120,6 @@ impl Mixture {
         }
         Ok(copies)
     }
-}
-
-/// The first difference between two schemas, in words.
-fn difference(expected: &ObservationSchema, got: &ObservationSchema) -> Option<String> {
-    let groups = [
-        ("node", &expected.node, &got.node),
-        ("workload", &expected.workload, &got.workload),
-        ("global", &expected.global, &got.global),
-        ("candidate", &expected.candidate, &got.candidate),
-    ];
-    let named = |list: &[Feature], name: &str| list.iter().any(|feature| feature.name == name);
-    for (group, expected, got) in groups {
-        if let Some(feature) = expected.iter().find(|feature| !named(got, &feature.name)) {
-            return Some(format!("no {group} feature {}", feature.name));
-        }
-        if let Some(feature) = got.iter().find(|feature| !named(expected, &feature.name)) {
-            return Some(format!("a {group} feature {} besides", feature.name));
-        }
-        if let Some((a, b)) = expected.iter().zip(got).find(|(a, b)| a != b) {
-            return Some(if a.name == b.name {
-                format!("{group} feature {} with scale {} instead of {}", a.name, b.scale, a.scale)
-            } else {
-                format!("{group} feature {} where {} stands", b.name, a.name)
-            });
-        }
-    }
-    None
 }
 
 #[cfg(test)]

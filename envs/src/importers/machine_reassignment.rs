@@ -33,7 +33,7 @@ pub fn machine_reassignment(
 /// A scenario around an instance; `name` is its name, and what errors call the instance.
 ///
 /// # Errors
-/// When the instance has more than 8 resources, or its initial assignment breaks a constraint.
+/// When the instance has more than 16 resources, or its initial assignment breaks a constraint.
 pub fn machine_reassignment_of(
     name: &str,
     instance: &Instance,

@@ -21,7 +21,7 @@ pub use machine_reassignment::{machine_reassignment, machine_reassignment_of};
 pub use openb::openb;
 pub use openb_churn::{ChurnOptions, ChurnReport, openb_churn};
 pub use report::{ImportReport, ResourceSummary, SlotSummary};
-pub use trace::{TraceOptions, TraceReport, trace};
+pub use trace::{BadRows, TraceOptions, TraceReport, trace};
 pub use vm_snapshot::vm_snapshot;
 
 #[cfg(test)]

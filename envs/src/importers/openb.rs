@@ -267,14 +267,15 @@ pub(super) fn read_pods(
     nodes: &[Node],
     more: &[&str],
 ) -> Result<(Vec<Pod>, Table), InputError> {
-    let columns = ["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec"];
+    let columns = ["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"];
     let table = Table::read(path, &[&columns, more].concat())?;
     let models: HashSet<&str> = nodes.iter().map(|node| node.class.as_str()).collect();
     let mut seen = HashSet::new();
     let mut pods = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
         let gpus = table.number(row, "num_gpu", MAX_DEVICES)?;
-        let allowed = table.text(row, "gpu_spec").split('|').filter(|model| !model.is_empty());
+        // Some lists have no column of the models that a pod may have: all of them, then.
+        let allowed = table.optional(row, "gpu_spec").split('|').filter(|model| !model.is_empty());
         if let Some(model) = allowed.clone().find(|model| !models.contains(model)) {
             return table.fail(row, "gpu_spec", "models of the node list", model);
         }

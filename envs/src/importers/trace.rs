@@ -16,6 +16,11 @@ use std::path::Path;
 /// Times beyond these are damage: they hold every date in seconds and milliseconds.
 const TIMES_S: [f64; 2] = [0.0, 1e13];
 const VALUES: [f64; 2] = [0.0, 1e12];
+/// Below 0 by at most this share of the highest value, a value counts as 0: averages of counters come
+/// out like that.
+const ROUNDING: f64 = 1e-6;
+/// Most bad rows that a report names.
+const MOST_NAMED: usize = 3;
 /// Most ticks of a trace: a million hold 19 years of ten minutes.
 const MOST_TICKS: f64 = 1e6;
 /// Most ids x ticks: the table of all values takes 16 bytes for each.
@@ -38,6 +43,9 @@ pub struct TraceOptions {
     pub ticks: Option<u32>,
     /// Resources that follow the trace; empty for all.
     pub resources: Vec<String>,
+    /// Whether the first bad row is an error. Else bad rows are left out, as long as there are more
+    /// good ones.
+    pub strict: bool,
 }
 
 impl Default for TraceOptions {
@@ -49,7 +57,35 @@ impl Default for TraceOptions {
             split: 0.6,
             ticks: None,
             resources: Vec::new(),
+            strict: false,
         }
+    }
+}
+
+/// Rows that were left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BadRows {
+    /// How many.
+    pub count: usize,
+    /// What was wrong with the first few.
+    pub first: Vec<String>,
+}
+
+impl BadRows {
+    /// Counts a bad row, or returns what is wrong with it where none is allowed.
+    fn add(&mut self, why: InputError, file: &str, strict: bool) -> Result<(), InputError> {
+        if strict {
+            return Err(why);
+        }
+        self.count += 1;
+        if self.first.len() < MOST_NAMED {
+            let why = why.to_string();
+            // The report has named the file already.
+            let why =
+                why.strip_prefix(file).map_or(why.as_str(), |why| why.trim_start_matches(": "));
+            self.first.push(why.to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -60,6 +96,8 @@ pub struct TraceReport {
     pub source: String,
     /// Rows that were read.
     pub rows: usize,
+    /// Rows that were left out.
+    pub bad: BadRows,
     /// Ids that became series, of how many.
     pub ids: (usize, usize),
     /// Workloads that follow them.
@@ -74,9 +112,13 @@ pub struct TraceReport {
 
 impl fmt::Display for TraceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, ids, workloads, ticks, values: (mean, top, factor), .. } = self;
+        let Self { rows, bad, ids, workloads, ticks, values: (mean, top, factor), .. } = self;
         writeln!(f, "{}", self.source)?;
         writeln!(f, "{rows} rows; {} ticks of {} s", ticks.0, ticks.1)?;
+        if bad.count > 0 {
+            let more = if bad.count > bad.first.len() { "; ..." } else { "" };
+            writeln!(f, "bad rows left out: {} ({}{more})", bad.count, bad.first.join("; "))?;
+        }
         writeln!(
             f,
             "{} series for {workloads} workloads; left out, too few values: {} ids",
@@ -107,7 +149,7 @@ pub fn trace(
 ) -> Result<ImportedOnline<TraceReport>, ScenarioError> {
     check(base, options)?;
     let label = file.display().to_string();
-    let rows = read(file, options)?;
+    let (rows, bad) = read(file, options)?;
     let tick_s = f64::from(base.rules.episode.tick_s);
     let begin = rows.iter().map(|row| row.0).fold(f64::INFINITY, f64::min);
     let end = rows.iter().map(|row| row.0).fold(begin, f64::max);
@@ -163,6 +205,7 @@ pub fn trace(
     let mut report = TraceReport {
         source: format!("trace from {} on {}", super::openb::file_name(file), base.name),
         rows: rows.len(),
+        bad,
         ids: (kept.len(), all.len()),
         workloads: 0,
         ticks: (ticks as u32, base.rules.episode.tick_s),
@@ -213,18 +256,44 @@ fn check(base: &Scenario, options: &TraceOptions) -> Result<(), InputError> {
     Ok(())
 }
 
-/// Time, id and value of each row.
-fn read(file: &Path, options: &TraceOptions) -> Result<Vec<(f64, String, f64)>, InputError> {
+/// Time, id and value.
+type Row = (f64, String, f64);
+
+/// The good rows, and what was wrong with others.
+fn read(file: &Path, options: &TraceOptions) -> Result<(Vec<Row>, BadRows), InputError> {
     let [time, id, value] = options.columns.each_ref().map(String::as_str);
-    let table = Table::read(file, &[time, id, value])?;
-    let row = |row| {
+    let (table, damaged) = Table::read_rows(file, &[time, id, value])?;
+    let (label, mut bad) = (file.display().to_string(), BadRows::default());
+    for why in damaged {
+        bad.add(why, &label, options.strict)?;
+    }
+    let number = |row| table.text(row, value).parse().ok().filter(|x| *x <= VALUES[1]);
+    let highest = table.rows.iter().filter_map(number).fold(0.0, f64::max);
+    let read = |row| {
         let name = table.text(row, id);
         if name.is_empty() {
             return table.fail(row, id, "an id", name);
         }
-        Ok((table.real(row, time, TIMES_S)?, name.to_owned(), table.real(row, value, VALUES)?))
+        let at = table.real(row, time, TIMES_S)?;
+        let is_rounding = |x: &f64| (-ROUNDING * highest..0.0).contains(x);
+        if number(row).is_some_and(|x| is_rounding(&x)) {
+            return Ok((at, name.to_owned(), 0.0));
+        }
+        Ok((at, name.to_owned(), table.real(row, value, VALUES)?))
     };
-    table.rows.iter().map(row).collect()
+    let mut rows = Vec::with_capacity(table.rows.len());
+    for row in &table.rows {
+        match read(row) {
+            Ok(row) => rows.push(row),
+            Err(why) => bad.add(why, &label, options.strict)?,
+        }
+    }
+    if bad.count > rows.len() {
+        let got =
+            format!("{} bad of {}, first {}", bad.count, bad.count + rows.len(), bad.first[0]);
+        return Err(InputError::field(label, "rows", "more good ones than bad ones", got));
+    }
+    Ok((rows, bad))
 }
 
 /// Each id's mean value in each tick, in the order of the ids.

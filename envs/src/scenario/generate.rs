@@ -196,12 +196,14 @@ impl WorldTemplate {
         }
     }
 
-    /// Whether evaluation has a single start, after which the same happens whatever the seed.
-    pub fn has_single_start(&self) -> bool {
+    /// Whether the episodes of a phase have a single start, after which the same happens whatever
+    /// the seed. Where starts are perturbed, those of evaluation alone may.
+    pub fn has_single_start(&self, phase: Phase) -> bool {
         let recorded = |process: &DemandProcess| {
             matches!(process, DemandProcess::Constant | DemandProcess::Trace { .. })
         };
         !self.draws_workloads()
+            && (phase == Phase::Evaluate || self.scenario.start.perturb.is_none())
             && (!self.demand_changes() || self.processes.iter().all(recorded))
             && self.rules.faults.is_none()
             && self.arrivals.iter().all(|(.., how)| matches!(how, Arrivals::Trace { .. }))

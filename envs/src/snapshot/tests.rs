@@ -143,7 +143,7 @@ fn fields_are_checked() {
             "snapshot/2",
             "format: expected \"godwit-snapshot/1\", got \"godwit-snapshot/2\"",
         ),
-        ("\"cpu\", \"memory\"", "", "resources: expected 1 to 8 names, got 0"),
+        ("\"cpu\", \"memory\"", "", "resources: expected 1 to 16 names, got 0"),
         ("\"memory\"", "\"cpu\"", "resources[1]: expected a name of its own, got \"cpu\" again"),
         (
             "\"name\": \"b\"",

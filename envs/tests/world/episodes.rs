@@ -179,6 +179,21 @@ proptest! {
 }
 
 #[test]
+fn where_starts_are_perturbed_only_evaluation_has_a_single_one() {
+    let single = |scenario: &Scenario| {
+        let template = WorldTemplate::new(scenario);
+        [Phase::Train, Phase::Validate, Phase::Evaluate]
+            .map(|phase| template.has_single_start(phase))
+    };
+    let mut scenario = Scenario::embedded("founding-3x3").unwrap();
+    scenario.start.perturb = None;
+    assert_eq!(single(&scenario), [true; 3]);
+    scenario.start.perturb = Some(Perturb { moves: Some([1, 2]), replace_share: None });
+    assert_eq!(single(&scenario), [false, false, true]);
+    assert_eq!(single(&Scenario::embedded("quickstart").unwrap()), [false; 3]);
+}
+
+#[test]
 fn phases_never_share_an_episode_for_a_seed() {
     for name in ["quickstart", "founding-10x50"] {
         for seed in 0..20 {

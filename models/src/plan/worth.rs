@@ -17,6 +17,12 @@ use godwit_envs::state::ClusterState;
 use godwit_envs::state::term::Term;
 use std::ops::Range;
 
+/// Most moves that a plan is tried without.
+const MOST_TRIALS: usize = 100;
+
+/// Most nodes and workloads of those trials together: plans are made within milliseconds.
+const MOST_ENTITIES: usize = 100_000;
+
 /// Share of the terms that sums of 32-bit numbers may be off by.
 const ROUNDING: f64 = 1e-6;
 
@@ -118,10 +124,43 @@ impl Draft {
                 }
                 // Something that was left out served a later chain, too.
                 self.truncate(found.end());
-                return self;
+                return self.without_idle_moves(state, fence);
             }
         }
         draft
+    }
+
+    /// The same with no move that lowers nothing by itself, need not be made, and that the plan as a
+    /// whole is worth as much without. In large clusters, where each trial takes long, only the last
+    /// of them are looked at.
+    fn without_idle_moves(self, state: &ClusterState, fence: &mut Fencing<'_>) -> Self {
+        let (margin, worth) = (self.margin(), self.chains().worth);
+        let entities = state.spec.nodes() + state.spec.workloads();
+        let mut trials = (MOST_ENTITIES / entities.max(1)).clamp(1, MOST_TRIALS);
+        let mut kept: Vec<(usize, usize)> =
+            self.moves.iter().map(|planned| (planned.workload, planned.destination)).collect();
+        let mut best = self;
+        for at in (0..kept.len()).rev() {
+            if trials == 0 {
+                break;
+            }
+            // Positions up to `at` are the same in `best`: what was left out was behind it.
+            if best.due[at] || best.worth_of(at..at + 1) > margin {
+                continue;
+            }
+            trials -= 1;
+            let mut fewer = kept.clone();
+            fewer.remove(at);
+            let mut shorter = Draft::new(state, best.expires_s, best.payback_ticks);
+            if !shorter.add(&fewer, fence) {
+                continue;
+            }
+            let chains = shorter.chains();
+            if chains.end() == fewer.len() && chains.worth > worth - margin {
+                (kept, best) = (fewer, shorter);
+            }
+        }
+        best
     }
 
     /// Adds the moves of a chain that it needs; `false`, and a draft of no use, if they are not

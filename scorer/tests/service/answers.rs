@@ -197,6 +197,12 @@ fn whatever_is_wrong_with_a_request_has_a_code() {
         assert_eq!(answer.error(), (status, code.to_owned()), "{path}");
         assert_eq!(answer.headers["content-type"], "application/json");
     }
+    let refused = service.post("/v1/decide", large.to_string()).json();
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("at most 100 (the service's --max-workloads admits more)"),
+        "{message}"
+    );
     assert_eq!(service.get("/v1/halt").error().0, 405);
     assert_eq!(service.get("/v1/decisions/%ff").error().0, 404);
     let message = service.post("/v1/plan", "{}").json()["error"]["message"].to_string();

@@ -328,6 +328,61 @@ fn an_unwritable_output_is_one_line() {
 }
 
 #[test]
+fn files_are_written_into_folders_that_are_made_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |name: &str| folder.path().join(name);
+    let run = new("runs/tiny");
+    tiny_run("founding-3x3", &run);
+    let wanted = |args: &[&str], out: &Path| {
+        godwit(&[args, &["--out", text(out)]].concat()).assert().success();
+        assert!(out.is_file(), "{args:?}");
+    };
+    wanted(&["export", text(&run), "--episodes", "0"], &new("a/b/policy.pt"));
+    wanted(&["snapshot", "founding-3x3"], &new("c/snapshot.json"));
+    let few = ["--baselines", "hold-down", "--trials", "2", "--episodes", "2"];
+    wanted(&[&["tune-baselines", "founding-10x50"][..], &few].concat(), &new("d/tuned.toml"));
+    let trace = new("trace.csv");
+    let row = |tick: u32| format!("{},a,{}\n", 600 * tick, tick % 5);
+    fs::write(&trace, "time,id,value\n".to_owned() + &(0..40).map(row).collect::<String>())
+        .unwrap();
+    wanted(&["import", "trace", text(&trace), "--scenario", "founding-10x50"], &new("e/duty.toml"));
+    // Refused before any work: the file that is imported is never looked for.
+    let below = trace.join("f/out.toml");
+    refuses(
+        &["import", "vm-snapshot", "none.json", "--out", text(&below)],
+        &["expected a file to write", "cannot be made"],
+    );
+}
+
+#[test]
+fn names_that_nobody_knows_are_answered_with_the_nearest() {
+    refuses(&["evaluate", "quickstrat"], &["(nearest: quickstart)"]);
+    refuses(&["evaluate", "quickstart", "--baselines", "anealing"], &["(nearest: annealing)"]);
+    refuses(
+        &["tune-baselines", "quickstart", "--baselines", "anealing"],
+        &["(nearest: annealing)"],
+    );
+    refuses(&["evaluate", "quickstart", "--policy", "quickstrat"], &["(nearest: quickstart)"]);
+    let train = ["train", "quickstart", "--out", "none", "--set"];
+    refuses(&[&train[..], &["learner.lerning_rate=1"]].concat(), &["(nearest: learning_rate)"]);
+    let folder = tempfile::tempdir().unwrap();
+    let resource = edited(folder.path(), "quickstart", ", memory = [", ", memroy = [");
+    refuses(&["evaluate", &resource], &["(nearest: memory)", "memroy"]);
+}
+
+#[test]
+fn a_policy_for_other_features_is_refused_with_what_differs_and_what_to_do() {
+    let parts = [
+        "expected a policy for the features of scenario diurnal",
+        "got one with a node feature utilisation[gpu] besides",
+        "more differences",
+        "train one with `godwit train`",
+        "the same resources, mode, forecast horizons",
+    ];
+    refuses(&["evaluate", "diurnal", "--policy", "founding-10x50"], &parts);
+}
+
+#[test]
 fn a_report_is_a_page_and_the_figures_that_json_prints() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("new/report");

@@ -84,7 +84,7 @@ fn an_episode_has_the_recorded_demands_arrivals_and_departures() {
     let text = imported.scenario.to_toml();
     let scenario = Scenario::parse(&text, "live.toml").unwrap();
     assert_eq!(scenario, imported.scenario);
-    assert!(WorldTemplate::new(&scenario).has_single_start());
+    assert!(WorldTemplate::new(&scenario).has_single_start(Phase::Evaluate));
     let states = played(&scenario);
     let expected: [&[(&str, [f32; 2])]; 5] = [
         &[("a", [2.0, 4.0]), ("b", [1.0, 2.0])],
@@ -268,7 +268,7 @@ fn with_a_split_training_and_evaluation_play_other_ticks() {
     let scenario = import_files(&files, &options).unwrap().scenario;
     assert_eq!(scenario.start.windows, Some(Windows { train: [0, 6], evaluate: [6, 10] }));
     assert_eq!(scenario.rules.episode.ticks, 2);
-    assert!(!WorldTemplate::new(&scenario).has_single_start());
+    assert!(!WorldTemplate::new(&scenario).has_single_start(Phase::Evaluate));
     let first = played(&scenario)[0].demand_of(0)[0];
     assert!([3.0, 3.5].iter().any(|wanted| (first - wanted).abs() < 1e-5), "{first}");
     let error = import_files(&files, &LogOptions { split: Some(0.95), ..options }).unwrap_err();

@@ -89,6 +89,19 @@ fn numa_nodes_become_nodes_and_machines_workloads() {
 }
 
 #[test]
+fn pods_without_a_column_of_models_may_use_all() {
+    let plain: String = PODS.lines().fold(String::new(), |text, line| {
+        let (kept, _) = line.rsplit_once(',').unwrap();
+        text + kept + "\n"
+    });
+    let folder = folder(&[("nodes.csv", NODES), ("pods.csv", &plain)]);
+    let [nodes, pods] = ["nodes.csv", "pods.csv"].map(|name| folder.path().join(name));
+    let imported = openb(&nodes, &pods, &ImportOptions::default()).unwrap();
+    assert!(!imported.snapshot.workloads.is_empty());
+    assert!(imported.snapshot.workloads.iter().all(|workload| workload.classes.is_empty()));
+}
+
+#[test]
 fn damaged_machine_files_are_refused() {
     let options = ImportOptions::default();
     for (from, to, expected) in [

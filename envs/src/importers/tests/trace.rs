@@ -26,6 +26,10 @@ fn options() -> TraceOptions {
     }
 }
 
+fn strict() -> TraceOptions {
+    TraceOptions { strict: true, ..options() }
+}
+
 fn import(bytes: &[u8], options: &TraceOptions) -> Result<ImportedOnline<TraceReport>, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trace.csv");
@@ -91,7 +95,7 @@ fn a_written_trace_reads_back_and_plays() {
 fn damaged_rows_and_impossible_options_are_refused() {
     let wrong = |from: &str, to: &str| {
         assert!(rows().contains(from), "{from:?} is in the rows");
-        import(rows().replacen(from, to, 1).as_bytes(), &options()).unwrap_err()
+        import(rows().replacen(from, to, 1).as_bytes(), &strict()).unwrap_err()
     };
     assert_eq!(
         wrong("1000600,a,10", "1000600,a,NaN"),
@@ -123,4 +127,64 @@ fn damaged_rows_and_impossible_options_are_refused() {
     assert!(refused(&unknown).contains("process.resources[0]: expected one of"));
     let huge = import(b"when,who,what\n0,a,1\n9999999999999,a,1\n", &options()).unwrap_err();
     assert!(huge.contains("expected times that span at most 1000000 ticks"), "{huge}");
+}
+
+#[test]
+fn bad_rows_are_left_out_counted_and_named_as_long_as_most_are_good() {
+    let good = import(rows().as_bytes(), &options()).unwrap();
+    assert_eq!(good.report.bad, BadRows::default());
+    let damage = "1000100,a,NaN\n1000100,,1\n1000100,a\n1000100,a,-1\n";
+    let imported = import((rows() + damage).as_bytes(), &options()).unwrap();
+    assert_eq!(imported.scenario, good.scenario);
+    let bad = &imported.report.bad;
+    assert_eq!((imported.report.rows, bad.count, bad.first.len()), (21, 4, 3));
+    let told = imported.report.to_string();
+    assert!(
+        told.contains(
+            "bad rows left out: 4 (line 25: expected valid CSV, got 2 columns where the \
+             header has 3; line 23: what: expected a number from 0 to 1000000000000, got \
+             \"NaN\"; line 24: who: expected an id, got \"\"; ...)"
+        ),
+        "{told}"
+    );
+    let error = import((rows() + damage).as_bytes(), &strict()).unwrap_err();
+    assert!(error.contains("2 columns where the header has 3"), "{error}");
+    // With dates for times every row is bad.
+    let dates = rows().replace("\n1", "\n2026-01-01 1");
+    let error = import(dates.as_bytes(), &options()).unwrap_err();
+    assert_eq!(
+        error,
+        "trace.csv: rows: expected more good ones than bad ones, got 21 bad of 21, first line 2: when: expected a number from 0 to 10000000000000, got \"2026-01-01 1000000\""
+    );
+    let commas = rows().replace('\n', ",\n").replacen(",\n", "\n", 1);
+    let error = import(commas.as_bytes(), &options()).unwrap_err();
+    assert!(error.contains("4 columns where the header has 3"), "{error}");
+}
+
+#[test]
+fn a_value_that_rounding_puts_below_0_is_0() {
+    let good = import(rows().as_bytes(), &options()).unwrap();
+    let with = |value: &str| {
+        let text = rows().replacen("1000000,a,0", &format!("1000000,a,{value}"), 1);
+        import(text.as_bytes(), &strict())
+    };
+    // The highest value is 90.
+    assert_eq!(with("-0.00008").unwrap(), good);
+    assert!(with("-0.0001").unwrap_err().contains("expected a number from 0"));
+}
+
+#[test]
+fn other_formats_are_named_with_what_to_do() {
+    let refused = |bytes: &[u8]| import(bytes, &options()).unwrap_err();
+    assert_eq!(
+        refused(b"PAR1\x15\x04"),
+        "trace.csv: the whole file: expected CSV, plain or compressed by gzip, got a Parquet file \
+         (write it as CSV first)"
+    );
+    let mut tar = vec![0; 600];
+    tar[257..262].copy_from_slice(b"ustar");
+    assert!(refused(&tar).contains("got a tar archive (unpack it"));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    std::io::Write::write_all(&mut encoder, &tar).unwrap();
+    assert!(refused(&encoder.finish().unwrap()).contains("got a tar archive"));
 }

@@ -93,6 +93,24 @@ fn a_move_that_no_later_one_needs_is_left_out_and_one_that_does_says_what_it_is(
 }
 
 #[test]
+fn what_a_later_chain_needs_is_kept_and_what_nobody_needs_is_left_out() {
+    let placed = [(5.0, 0), (4.0, 0), (4.0, 1), (7.0, 2), (1.0, 5), (4.0, 1)];
+    let state = cluster(rules(json!({})), (7, 10.0), &placed, |_| {});
+    // The 1 moves for nothing. The 7 makes room for a 4 of node 1, whose move takes the load from 8
+    // to 7; but the chain that it is in, which takes it from 9 to 8, does as well without.
+    let script = vec![(4, 6), (3, 3), (1, 4), (2, 2)];
+    let planned = plan(&state, &mut Script(script), 9, None);
+    let expected = [
+        (3, 3, ReasonCode::MakesRoom),
+        (1, 4, ReasonCode::LowersMaxLoad),
+        (2, 2, ReasonCode::LowersMaxLoad),
+    ];
+    assert_eq!(moves(&planned), expected);
+    assert!((planned.worth - 0.2).abs() < 1e-5, "{}", planned.worth);
+    assert_eq!(violations(&state, &planned.moves), []);
+}
+
+#[test]
 fn limits_are_the_reason_only_where_the_finished_plan_comes_to_them() {
     // Loads 0.6 and 0.3. Moving the 2 helps, moving the 4 after it does not.
     let state = cluster(rules(json!({})), (2, 10.0), &[(4.0, 0), (2.0, 0), (3.0, 1)], |_| {});

@@ -21,7 +21,10 @@ pub async fn read(
     until: Instant,
 ) -> Result<impl Buf + Send + 'static, ApiError> {
     let too_large = || {
-        let message = format!("expected a body of at most {limit} bytes, got more");
+        let message = format!(
+            "expected a body of at most {limit} bytes (the service's --max-body-bytes admits \
+             more), got more"
+        );
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     };
     // What states its length is refused before it is sent.
@@ -53,7 +56,10 @@ pub fn check_size(snapshot: &Snapshot, bounds: &Bounds, label: &str) -> Result<(
         ("workloads", bounds.workloads, snapshot.workloads.len()),
     ] {
         if got > most {
-            let message = format!("{label}: {field}: expected at most {most}, got {got}");
+            let message = format!(
+                "{label}: {field}: expected at most {most} (the service's --max-{field} admits \
+                 more), got {got}"
+            );
             return Err(ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "cluster_too_large",

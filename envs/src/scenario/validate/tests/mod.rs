@@ -101,7 +101,7 @@ fn rules_are_checked() {
         (
             "resources = [{ name = \"cpu\" }, { name = \"memory\" }]",
             "resources = []",
-            "rules.resources: expected 1 to 8 resource kinds, got 0",
+            "rules.resources: expected 1 to 16 resource kinds, got 0",
         ),
         (
             "tick_s = 60",
@@ -167,10 +167,10 @@ fn rules_are_checked() {
             "rules.forecast.period_ticks: expected 1 or more, as there are horizons, got 0",
         ),
     ]);
-    let kinds: Vec<String> = (0..9).map(|j| format!("{{ name = \"r{j}\" }}")).collect();
+    let kinds: Vec<String> = (0..17).map(|j| format!("{{ name = \"r{j}\" }}")).collect();
     assert_eq!(
         error("{ name = \"cpu\" }, { name = \"memory\" }", &kinds.join(", ")),
-        "rules.resources: expected 1 to 8 resource kinds, got 9"
+        "rules.resources: expected 1 to 16 resource kinds, got 17"
     );
 }
 
@@ -180,7 +180,7 @@ fn the_objective_is_checked() {
         (
             "imbalance = 0",
             "balance = 0",
-            "rules.objective.weights.balance: expected a term (max_load, imbalance, overload, fragmentation, displaced, unplaced, machine_reassignment, moved_gib, downtime_s), got \"balance\"",
+            "rules.objective.weights.balance: expected a term (max_load, imbalance, overload, fragmentation, displaced, unplaced, machine_reassignment, moved_gib, downtime_s) (nearest: imbalance), got \"balance\"",
         ),
         (
             "imbalance = 0",
