@@ -51,6 +51,7 @@ pub mod logging;
 pub mod machine;
 pub mod networks;
 pub mod policies;
+pub mod recipe;
 pub mod report;
 pub mod sweep;
 pub mod torch_ext;

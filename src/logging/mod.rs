@@ -243,6 +243,11 @@ impl RunLog {
                 .collect();
             line["return_by_scenario"] = Value::Object(by_scenario);
         }
+        let mut base = String::new();
+        if let Some((name, value)) = &validation.base {
+            line["base"] = json!({ "baseline": name, "return": value });
+            base = format!(", {name} {value:.4}");
+        }
         self.write("evaluation", line);
         let mark = if is_best { ", the best so far" } else { "" };
         let each: String = match validation.scenarios.as_slice() {
@@ -253,7 +258,7 @@ impl RunLog {
                 .collect(),
         };
         self.say(&format!(
-            "step {}: validation return {value:.4} +- {error:.4}{each}, {moves:.1} moves{mark}",
+            "step {}: validation return {value:.4} +- {error:.4}{each}{base}, {moves:.1} moves{mark}",
             self.now.0
         ));
         Ok(())

@@ -1,10 +1,12 @@
 //! Validation: the episodes by which a run picks its best checkpoint.
 
+use crate::config::TrainConfig;
 use crate::distributed::{Group, part};
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};
 use godwit_envs::env::cluster_env::ClusterEnv;
-use godwit_envs::scenario::{Phase, WorldTemplate};
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::baselines::{Assignment, NAMES, baseline_with};
 use godwit_models::net::Network;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::rollout::{Outcome, rollout};
@@ -29,6 +31,8 @@ pub struct Validation {
     pub standard_error: f64,
     /// Name of each scenario and what came of its episodes.
     pub scenarios: Vec<(String, Vec<Outcome>)>,
+    /// The heuristic that the run improves on, and its mean plain return in the same episodes.
+    pub base: Option<(String, f64)>,
 }
 
 impl Validation {
@@ -48,7 +52,7 @@ impl Validation {
         }
         let names = mixture.parts().iter().map(|part| part.scenario.name.clone());
         let scenarios = names.zip(outcomes).collect();
-        Self { value, standard_error: variance.sqrt(), scenarios }
+        Self { value, standard_error: variance.sqrt(), scenarios, base: None }
     }
 
     /// Every episode.
@@ -64,6 +68,7 @@ pub(crate) struct Validator {
     group: Option<Arc<dyn Group>>,
     episodes: usize,
     workers: Vec<Vec<Worker>>,
+    base: Option<(String, f64)>,
 }
 
 /// Plays one episode of a scenario.
@@ -94,7 +99,11 @@ impl Validator {
                 .collect::<anyhow::Result<_>>()?;
             workers.push(of_scenario);
         }
-        Ok(Self { mixture: mixture.clone(), group, episodes, workers })
+        let base = match (mixture.parts(), &group) {
+            ([part], None) => base(&part.scenario, &trainer.config)?,
+            _ => None,
+        };
+        Ok(Self { mixture: mixture.clone(), group, episodes, workers, base })
     }
 
     pub(crate) fn run(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<Validation> {
@@ -111,6 +120,32 @@ impl Validator {
                 None => played?,
             });
         }
-        Ok(Validation::new(&self.mixture, outcomes))
+        Ok(Validation { base: self.base.clone(), ..Validation::new(&self.mixture, outcomes) })
     }
+}
+
+/// How the heuristic that a run improves on does in the validation episodes; none where the run
+/// improves on a trained policy, or starts from nothing.
+fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(String, f64)>> {
+    let comparisons = &config.comparisons;
+    let (name, parameters) = match comparisons.baseline.as_str() {
+        "" => (&config.paired_baseline, &Assignment::new()),
+        _ => (&comparisons.baseline, &comparisons.parameters),
+    };
+    if !NAMES.contains(&name.as_str()) {
+        return Ok(None);
+    }
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Validate)?;
+    let seeds: Vec<u64> = (0..config.evaluate_episodes as u64).collect();
+    let outcomes: Vec<Outcome> = seeds
+        .into_par_iter()
+        .map_init(
+            || env.clone(),
+            |env, episode| {
+                let mut policy = baseline_with(name, parameters)?;
+                Ok(rollout(env, policy.as_mut(), VALIDATION_SEED + episode)?)
+            },
+        )
+        .collect::<anyhow::Result<_>>()?;
+    Ok(Some((name.clone(), mean_return(&outcomes))))
 }

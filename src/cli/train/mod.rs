@@ -1,6 +1,7 @@
 //! `godwit train`: a new run, or one that goes on.
 
 mod args;
+mod found;
 mod next;
 mod resume;
 mod run_header;
@@ -11,6 +12,7 @@ use super::{BadInput, OrBadInput, compute_device, output, settings_list};
 use crate::checkpoint::{DiskUse, RunDirectory, disk_use};
 use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
 use crate::learn::finite::Stopped;
+use crate::recipe::Recipe;
 use crate::train::assemble;
 use crate::train::mixture::{Mixture, Part};
 use crate::train::run::{self, RunEnd};
@@ -42,6 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
+    let mut recipe = None;
     let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
         (Some(folder), asked) => {
             let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
@@ -50,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             };
             run
         }
-        (None, Some(mixture)) => begin(args, mixture, group.as_deref())?,
+        (None, Some(mixture)) => begin(args, mixture, group.as_deref(), &mut recipe)?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
     if let Some(group) = &group {
@@ -96,6 +99,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(super::interrupted(&signals.received))
         }
         RunEnd::Complete => {
+            if let Some(recipe) = &recipe {
+                eprintln!("{}", found::verdict(recipe, &mixture, directory.path())?);
+            }
             advise(args, &mixture, directory.path());
             Ok(ExitCode::SUCCESS)
         }
@@ -136,7 +142,12 @@ fn mixture(texts: &[String]) -> anyhow::Result<Option<Mixture>> {
 }
 
 /// A new run. Everything is checked before anything is written.
-fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Result<Run> {
+fn begin(
+    args: &Args,
+    mixture: Mixture,
+    group: Option<&dyn Group>,
+    recipe: &mut Option<Recipe>,
+) -> anyhow::Result<Run> {
     let integer = |value: Option<i64>| value.map(Value::Integer);
     let flags = [
         ("--env-steps", "env_steps", integer(args.env_steps)),
@@ -159,6 +170,11 @@ fn begin(args: &Args, mixture: Mixture, group: Option<&dyn Group>) -> anyhow::Re
     let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
     if group.is_none_or(|group| group.rank() == 0) {
         RunDirectory::check_free(&out).or_bad_input()?;
+    }
+    if group.is_none() && found::wanted(args, &mixture) {
+        let found = found::find(args, mixture.first(), &config, device)?;
+        config = found.config.clone();
+        *recipe = Some(found);
     }
     // What is refused here are settings that do not fit the scenario.
     let trainer = assemble::begin(&mixture, &config, device).or_bad_input()?;

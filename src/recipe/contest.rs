@@ -1,0 +1,300 @@
+//! Which heuristic does best here: a race of all baselines over training episodes, and a short
+//! tuning of the best few.
+//!
+//! All play the same episodes. After each rung, twice as long as the one before, those leave that
+//! are behind the leader for certain (a paired 95 % interval; Hoeffding races: Maron and Moore, NIPS
+//! 1994). What is slow leaves once its episodes would take more than its share of the time. The best
+//! few are tuned, and all that are left play fresh episodes at the end.
+
+use super::gate::{Ahead, ahead};
+use anyhow::Context;
+use godwit_envs::env::Env;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::rng::child_seed;
+use godwit_envs::scenario::Mode;
+use godwit_models::baselines::{Assignment, BASELINES, Baseline, baseline_with};
+use godwit_models::parameter_search::{Search, tune};
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Episodes of the first rung.
+const FIRST_RUNG: usize = 4;
+/// Episodes of the last one.
+const LAST_RUNG: usize = 64;
+/// How many of the best are tuned.
+const TUNED: usize = 3;
+/// Fresh episodes that the ranking is made of.
+const FRESH: usize = 64;
+/// Pairs of workload and node above which searches that plan over all of them are left out: one of
+/// their decisions may take minutes there.
+const MOST_PAIRS_TO_SEARCH: usize = 200_000;
+/// Of these, many placements are tried for each decision.
+const SEARCHES: [&str; 6] = [
+    "annealing",
+    "genetic",
+    "particle-swarm",
+    "large-neighbourhood",
+    "receding-horizon",
+    "best-fit-decreasing",
+];
+
+/// A heuristic that took part.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Which.
+    pub baseline: &'static Baseline,
+    /// Its parameters; empty for the defaults.
+    pub parameters: Assignment,
+    /// Returns in the fresh episodes, or, of one that left early, in those that it played.
+    pub returns: Vec<f64>,
+    /// Why it left before the end.
+    pub left: Option<Left>,
+    /// Seconds of one thread for a tick (rebalance: a move), environment included.
+    pub seconds_per_tick: f64,
+}
+
+/// Why a heuristic left the race.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Behind the leader for certain.
+    Behind,
+    /// Too slow for the time that the race has.
+    Slow,
+}
+
+impl Standing {
+    /// Mean return.
+    pub fn mean(&self) -> f64 {
+        crate::evaluate::stats::mean(&self.returns)
+    }
+
+    /// By how much it is ahead of another one in the episodes that both have played.
+    pub fn ahead_of(&self, other: &Self) -> Ahead {
+        ahead(&self.returns, &other.returns)
+    }
+
+    /// Whether it decides by trying many placements.
+    pub fn searches(&self) -> bool {
+        SEARCHES.contains(&self.baseline.name)
+    }
+}
+
+/// The ranking, best first: those that played to the end, then the others. `limit` is about the
+/// time that it takes; `seed` is that of the episodes.
+///
+/// # Errors
+/// When an episode has no feasible start or a baseline breaks its contract.
+pub fn contest(
+    env: &ClusterEnv,
+    limit: Duration,
+    seed: u64,
+    told: &dyn Fn(&str),
+) -> anyhow::Result<Vec<Standing>> {
+    let race = Race { env, seed, started: Instant::now(), limit };
+    let mut standings = race.begin()?;
+    race.run(&mut standings)?;
+    race.tune_best(&mut standings, told)?;
+    race.rank(standings)
+}
+
+struct Race<'a> {
+    env: &'a ClusterEnv,
+    seed: u64,
+    started: Instant,
+    limit: Duration,
+}
+
+/// What an episode came to.
+struct Played {
+    episode_return: f64,
+    seconds: f64,
+    ticks: f64,
+}
+
+impl Race<'_> {
+    fn begin(&self) -> anyhow::Result<Vec<Standing>> {
+        let state = self.env.state();
+        let pairs = state.spec.nodes() * state.spec.workloads();
+        let fits = |baseline: &&Baseline| {
+            let searches = SEARCHES.contains(&baseline.name);
+            !matches!(baseline.name, "random" | "milp")
+                && !(searches && pairs > MOST_PAIRS_TO_SEARCH)
+        };
+        let mut standings: Vec<Standing> = BASELINES
+            .iter()
+            .filter(fits)
+            .map(|baseline| Standing {
+                baseline,
+                parameters: Assignment::new(),
+                returns: Vec::new(),
+                left: None,
+                seconds_per_tick: 0.0,
+            })
+            .collect();
+        // One episode each, with a time limit: nobody may hold the race up.
+        let each = self.limit.mul_f64(0.25 / standings.len() as f64).max(Duration::from_millis(200));
+        let threads = rayon::current_num_threads() as u32;
+        standings
+            .par_iter_mut()
+            .with_max_len(1)
+            .try_for_each(|standing| {
+                let mut env = self.env.clone().without_candidates();
+                let played = self.play(&mut env, standing, 0, Some(each * threads))?;
+                match played {
+                    Some(played) => standing.seconds_per_tick = played.seconds / played.ticks,
+                    None => standing.left = Some(Left::Slow),
+                }
+                anyhow::Ok(())
+            })?;
+        Ok(standings)
+    }
+
+    fn run(&self, standings: &mut [Standing]) -> anyhow::Result<()> {
+        let mut rung = FIRST_RUNG;
+        loop {
+            for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
+                let from = standing.returns.len();
+                let share = self.limit.mul_f64(0.25).saturating_sub(self.started.elapsed() / 4);
+                let expected = standing.seconds_per_tick * self.ticks() * (rung - from) as f64
+                    / rayon::current_num_threads() as f64;
+                if expected > share.as_secs_f64().max(0.2) {
+                    standing.left = Some(Left::Slow);
+                    continue;
+                }
+                let more = self.play_all(standing, from..rung)?;
+                standing.returns.extend(more);
+            }
+            self.drop_losers(standings);
+            let open = standings.iter().filter(|standing| standing.left.is_none()).count();
+            let late = self.started.elapsed() > self.limit.mul_f64(0.4);
+            if open <= TUNED || rung >= LAST_RUNG || late {
+                return Ok(());
+            }
+            rung *= 2;
+        }
+    }
+
+    /// Those that are behind the leader beyond the interval leave.
+    fn drop_losers(&self, standings: &mut [Standing]) {
+        let open = standings.iter().filter(|standing| standing.left.is_none());
+        let Some(leader) = open.max_by(|a, b| a.mean().total_cmp(&b.mean())).cloned() else {
+            return;
+        };
+        for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
+            let Ahead { mean, reach } = leader.ahead_of(standing);
+            if mean > reach {
+                standing.left = Some(Left::Behind);
+            }
+        }
+    }
+
+    /// Tunes the best few, as long as there is time.
+    fn tune_best(&self, standings: &mut [Standing], told: &dyn Fn(&str)) -> anyhow::Result<()> {
+        let mut order: Vec<usize> =
+            (0..standings.len()).filter(|&at| standings[at].left.is_none()).collect();
+        order.sort_by(|&a, &b| standings[b].mean().total_cmp(&standings[a].mean()));
+        let threads = rayon::current_num_threads() as f64;
+        for (done, &at) in order.iter().take(TUNED).enumerate() {
+            let standing = &mut standings[at];
+            if standing.baseline.declaration().is_none() {
+                continue;
+            }
+            let left = self.limit.mul_f64(0.85).saturating_sub(self.started.elapsed());
+            let share = left.as_secs_f64() / (TUNED - done) as f64;
+            let each = standing.seconds_per_tick * self.ticks() / threads;
+            let fits = |search: &Search| search.episodes_at_most() as f64 * each <= share;
+            let seed = child_seed(self.seed, 1) >> 2;
+            let search = [(48, 48), (32, 24), (24, 16), (12, 12), (8, 8)]
+                .map(|(trials, episodes)| Search { trials, episodes, seed })
+                .into_iter()
+                .find(fits);
+            let Some(search) = search else { continue };
+            let name = standing.baseline.name;
+            told(&format!("tuning {name}"));
+            let tuned = tune(self.env.template(), name, &search, &|_| {})
+                .with_context(|| format!("tuning {name}"))?;
+            if tuned.tuned {
+                standing.parameters = tuned.parameters;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are left play fresh episodes, as many as there is time for.
+    fn rank(&self, mut standings: Vec<Standing>) -> anyhow::Result<Vec<Standing>> {
+        let open: f64 = standings
+            .iter()
+            .filter(|standing| standing.left.is_none())
+            .map(|standing| standing.seconds_per_tick * self.ticks())
+            .sum();
+        let time = self.limit.saturating_sub(self.started.elapsed()).as_secs_f64();
+        let threads = rayon::current_num_threads() as f64;
+        let episodes = (time * threads / open.max(1e-6)) as usize;
+        let episodes = episodes.clamp(8, FRESH);
+        for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
+            let first = LAST_RUNG;
+            standing.returns = self.play_all(standing, first..first + episodes)?;
+        }
+        standings.sort_by(|a, b| {
+            let place = |standing: &Standing| standing.left.map_or(0, |left| 1 + left as u8);
+            place(a).cmp(&place(b)).then(b.mean().total_cmp(&a.mean()))
+        });
+        Ok(standings)
+    }
+
+    fn play_all(
+        &self,
+        standing: &Standing,
+        episodes: std::ops::Range<usize>,
+    ) -> anyhow::Result<Vec<f64>> {
+        let template = Arc::clone(self.env.template());
+        let single = template.has_single_start(godwit_envs::scenario::Phase::Train);
+        let episodes: Vec<usize> = if single { vec![0] } else { episodes.collect() };
+        episodes
+            .into_par_iter()
+            .with_max_len(1)
+            .map_init(
+                || self.env.clone().without_candidates(),
+                |env, episode| {
+                    let played = self.play(env, standing, episode, None)?;
+                    Ok(played.map_or(f64::NEG_INFINITY, |played| played.episode_return))
+                },
+            )
+            .collect()
+    }
+
+    /// Plays a training episode; none where it takes longer than `limit`.
+    fn play(
+        &self,
+        env: &mut ClusterEnv,
+        standing: &Standing,
+        episode: usize,
+        limit: Option<Duration>,
+    ) -> anyhow::Result<Option<Played>> {
+        let (name, started) = (standing.baseline.name, Instant::now());
+        let seed = child_seed(self.seed, episode as u64);
+        let mut policy = baseline_with(name, &standing.parameters)?;
+        env.reset(seed)?;
+        policy.reset(seed);
+        let (mut sum, mut ticks) = (0.0, 0.0);
+        loop {
+            let action = policy.act(env.state());
+            let step = env.apply(action).with_context(|| format!("{name} chose {action:?}"))?;
+            sum += f64::from(step.reward);
+            ticks += f64::from(step.elapsed_ticks);
+            if step.end.is_some() {
+                let seconds = started.elapsed().as_secs_f64();
+                return Ok(Some(Played { episode_return: sum, seconds, ticks }));
+            }
+            if limit.is_some_and(|limit| started.elapsed() > limit) {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn ticks(&self) -> f64 {
+        let rules = &self.env.state().rules.episode;
+        f64::from(if rules.mode == Mode::Online { rules.ticks } else { rules.move_budget })
+    }
+}

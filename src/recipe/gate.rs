@@ -1,0 +1,43 @@
+//! Policies side by side in the same episodes.
+
+use crate::evaluate::stats::{mean, standard_error};
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_models::policy::Policy;
+use godwit_models::rollout::rollout;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The plain return of each episode of these seeds.
+///
+/// # Errors
+/// When an episode has no feasible start, or the policy breaks its contract.
+pub fn returns(
+    env: &ClusterEnv,
+    policy: &(dyn Fn() -> anyhow::Result<Box<dyn Policy>> + Sync),
+    seeds: Range<u64>,
+) -> anyhow::Result<Vec<f64>> {
+    let seeds: Vec<u64> = seeds.collect();
+    seeds
+        .into_par_iter()
+        .with_max_len(1)
+        .map_init(
+            || env.clone(),
+            |env, seed| Ok(rollout(env, policy()?.as_mut(), seed)?.episode_return),
+        )
+        .collect()
+}
+
+/// Mean of paired differences with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ahead {
+    /// Mean.
+    pub mean: f64,
+    /// Half of the interval: 1.96 standard errors.
+    pub reach: f64,
+}
+
+/// By how much `a` is ahead of `b`, episode by episode.
+pub fn ahead(a: &[f64], b: &[f64]) -> Ahead {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    Ahead { mean: mean(&differences), reach: 1.96 * standard_error(&differences) }
+}

@@ -1,0 +1,219 @@
+//! The settings of a training run, found instead of written: what `godwit train` does with a
+//! scenario for which nobody gave any.
+//!
+//! 1. All baselines [race](contest) over training episodes, and the best few are tuned.
+//! 2. Of those whose rollouts are affordable in the time given, the best is the *base policy*. From
+//!    how the effects of other actions than its own [fade](fading) follow the length of rollouts,
+//!    the discount, and what rewards are multiplied by.
+//! 3. The run's [pace](pace) is measured: how many states are compared, how many updates and env
+//!    steps fit into the time.
+//!
+//! The run then improves on the base policy by rollouts and is paid what it earns beyond it. Where a
+//! search that is too slow for rollouts is far ahead of the base policy, the run starts from
+//! demonstrations of that search instead. At the end the [verdict](verdict) says what came of it.
+//!
+//! What is found depends on the speed of the machine. The run's `config.toml` states it all: a run
+//! with that file repeats it to the bit.
+
+pub mod contest;
+pub mod fading;
+pub mod gate;
+pub mod pace;
+pub mod verdict;
+
+use crate::config::schedule::Schedule;
+use crate::config::TrainConfig;
+use crate::train::mixture::Mixture;
+use anyhow::Context;
+use contest::{Standing, contest};
+use fading::{Fading, fading};
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::rng::child_seed;
+use godwit_envs::scenario::{Mode, Phase, Rules, Scenario, WorldTemplate};
+use godwit_models::baselines::baseline_with;
+use godwit_models::net::Architecture;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tch::Device;
+
+/// Minutes of a run for which nobody said how many.
+pub const DEFAULT_MINUTES: f64 = 10.0;
+
+/// Share of the time that the race of baselines has, and its bounds in seconds.
+const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
+/// Share of the time that comparisons (or demonstrations) take.
+const ROLLOUTS: f64 = 0.3;
+/// Share of the time that updates before the first env step take.
+const PRETRAINING: f64 = 0.15;
+/// Share of the time that env steps with their updates take; the rest is left for validation, the
+/// verdict, and for what takes longer than was measured.
+const STEPS: f64 = 0.28;
+/// States that are compared: fewer teach little, more than the last teach little more.
+const STATES: (usize, usize) = (1_500, 40_000);
+/// Actions that are compared with the base policy's in a state.
+const ACTIONS: usize = 9;
+/// Demonstrated env steps.
+const DEMONSTRATED: (usize, usize) = (1_000, 15_000);
+/// A search is far ahead of the base policy if this share of what the base policy gains over
+/// staying is missing.
+const FAR_AHEAD: f64 = 0.05;
+/// Nodes and workloads up to which the network looks at all of them.
+const MOST_ENTITIES: usize = 1_500;
+/// What the root mean square of gains becomes by scaling rewards.
+const GAIN: f64 = 1.5;
+/// Where Huber's loss becomes linear: gains that are rare and large count nearly in full.
+const HUBER_DELTA: f64 = 5.0;
+
+/// Settings that were found, and what they follow from.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The settings.
+    pub config: TrainConfig,
+    /// The ranking of the heuristics, best first.
+    pub standings: Vec<Standing>,
+    /// Index of the base policy among them.
+    pub base: usize,
+    /// How effects fade.
+    pub fading: Fading,
+}
+
+/// Why no settings could be found.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "scenario {scenario}: expected a baseline that plays an episode within {seconds:.0} s, got none; \
+     give the run more time (--minutes)"
+)]
+pub struct NothingFast {
+    scenario: String,
+    seconds: f64,
+}
+
+/// Settings for a run of `minutes` on this scenario with all threads of the pool. `told` is given
+/// lines about what is under way.
+///
+/// # Errors
+/// When an episode has no feasible start, or no baseline is fast enough.
+pub fn find(
+    scenario: &Scenario,
+    minutes: f64,
+    seed: u64,
+    device: Device,
+    told: &dyn Fn(&str),
+) -> anyhow::Result<Recipe> {
+    let started = Instant::now();
+    let seconds = 60.0 * minutes;
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let env = ClusterEnv::new(template, Phase::Train)?;
+    let (share, least, most) = CONTEST;
+    let limit = Duration::from_secs_f64((share * seconds).clamp(least, most));
+    told("racing the baselines over training episodes");
+    let standings = contest(&env, limit, child_seed(seed, 1 << 36), told)?;
+    let open = |standing: &&Standing| standing.left.is_none();
+    let Some(best) = standings.iter().find(open) else {
+        let (scenario, seconds) = (scenario.name.clone(), limit.as_secs_f64());
+        return Err(NothingFast { scenario, seconds }.into());
+    };
+    let threads = rayon::current_num_threads() as f64;
+    // As if effects lasted for 36 ticks: how long they last is found with the base policy.
+    let affordable = |standing: &Standing| {
+        let state = (1 + ACTIONS) as f64 * 36.0 * standing.seconds_per_tick;
+        ROLLOUTS * seconds * threads >= STATES.0 as f64 * state
+    };
+    let base = standings
+        .iter()
+        .position(|standing| standing.left.is_none() && affordable(standing))
+        .or_else(|| standings.iter().position(affordable))
+        .unwrap_or(0);
+    let policy = {
+        let Standing { baseline, parameters, .. } = &standings[base];
+        let (name, parameters) = (baseline.name, parameters.clone());
+        move || Ok(baseline_with(name, &parameters)?)
+    };
+    told("measuring how long the effects of actions last");
+    let fading = fading(&env, &policy, child_seed(seed, (1 << 36) + 1))?;
+    let far_ahead = is_far_ahead(best, &standings[base], &standings);
+    let mut config = settings(scenario, &env, &fading);
+    config.seed = seed;
+    config.max_minutes = minutes;
+    let base_name = standings[base].baseline.name;
+    if scenario.rules.episode.mode == Mode::Online && !far_ahead {
+        config.paired_baseline = base_name.to_owned();
+    }
+    told("measuring the pace of training");
+    let pace = pace::pace(&Mixture::from(scenario.clone()), &config, device)?;
+    let rollouts = ROLLOUTS * seconds * threads;
+    if far_ahead {
+        let steps = rollouts / best.seconds_per_tick.max(1e-6);
+        config.demonstrations.baseline = best.baseline.name.to_owned();
+        config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
+    } else {
+        let state = (1 + ACTIONS) as f64 * f64::from(fading.ticks) * fading.seconds_per_tick;
+        let comparisons = &mut config.comparisons;
+        comparisons.baseline = base_name.to_owned();
+        comparisons.parameters = standings[base].parameters.clone();
+        comparisons.actions = ACTIONS;
+        comparisons.ticks = fading.ticks;
+        comparisons.states = ((rollouts / state.max(1e-9)) as usize).clamp(STATES.0, STATES.1);
+    }
+    lengths(&mut config, seconds, pace, far_ahead);
+    // What finding the settings took is part of the run's time.
+    config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
+    config.validate().context("the settings that were found")?;
+    Ok(Recipe { config, standings, base, fading })
+}
+
+/// Whether `best` is ahead of `base` for certain, and by more than [`FAR_AHEAD`].
+fn is_far_ahead(best: &Standing, base: &Standing, all: &[Standing]) -> bool {
+    let gate::Ahead { mean, reach } = best.ahead_of(base);
+    let stay = all.iter().find(|standing| standing.baseline.name == "stay");
+    let gained = stay.map_or(0.0, |stay| base.mean() - stay.mean());
+    best.left.is_none() && mean > reach && mean > FAR_AHEAD * gained
+}
+
+/// What does not depend on time.
+fn settings(scenario: &Scenario, env: &ClusterEnv, fading: &Fading) -> TrainConfig {
+    let rules: &Rules = &scenario.rules;
+    let mut config = TrainConfig { normalise_observations: true, ..TrainConfig::default() };
+    let spec = &env.state().spec;
+    if spec.nodes() + spec.workloads() > MOST_ENTITIES {
+        config.network.architecture = Architecture::Candidate;
+    }
+    config.exploration.epsilon = Schedule { from: 0.5, to: 0.02, share: 0.15 };
+    config.exploration.greedy_share = 0.3;
+    config.exploration.stay_share = 0.5;
+    let learner = &mut config.learner;
+    learner.gamma = fading.gamma;
+    learner.n_step = if rules.faults.is_some() { 10 } else { 5 };
+    learner.learning_rate = Schedule { from: 1e-3, to: 1e-5, share: 1.0 };
+    learner.huber_delta = HUBER_DELTA;
+    let unit = f64::from(rules.objective.unit);
+    learner.reward_scale = rounded(GAIN * unit / fading.gain.max(1e-3 * unit)).clamp(1e-3, 1e3);
+    if rules.has_queue() {
+        // Chance dwarfs the effect of one move in TD errors: comparisons have the last word.
+        config.comparisons.share = Schedule { from: 0.5, to: 0.9, share: 1.0 };
+    }
+    config
+}
+
+/// How much of everything there is time for.
+fn lengths(config: &mut TrainConfig, seconds: f64, pace: pace::Pace, demonstrated: bool) {
+    let steps = STEPS * seconds * pace.env_steps_per_s;
+    config.env_steps = (steps as u64).clamp(2_000, 5_000_000) / 1_000 * 1_000;
+    config.warm_up_steps = (config.env_steps / 10).min(4_000);
+    config.replay_capacity = (config.env_steps as usize).clamp(10_000, 100_000);
+    config.evaluate_every = (config.env_steps / 12).max(500);
+    config.checkpoint_every = (config.env_steps / 4).max(1_000);
+    let updates = (PRETRAINING * seconds * pace.updates_per_s) as u64;
+    let updates = updates.clamp(200, 30_000);
+    if demonstrated {
+        config.demonstrations.pretrain_updates = updates;
+    } else {
+        config.comparisons.pretrain_updates = updates;
+    }
+}
+
+/// To two digits: a number that people read.
+fn rounded(value: f64) -> f64 {
+    let digits = 10f64.powf(value.log10().floor() - 1.0);
+    if digits.is_finite() && digits > 0.0 { (value / digits).round() * digits } else { value }
+}

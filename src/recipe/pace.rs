@@ -1,0 +1,52 @@
+//! How fast a run goes on this machine: a short one is timed.
+
+use crate::config::TrainConfig;
+use crate::train::assemble;
+use crate::train::mixture::Mixture;
+use std::time::{Duration, Instant};
+use tch::Device;
+
+/// Env steps without updates at the start of the short run.
+const WARM_UP: u64 = 256;
+/// How long it is timed at least, and at most in rounds.
+const TIMED: (Duration, usize) = (Duration::from_millis(1500), 2_000);
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Env steps of all copies in a second, updates alongside.
+    pub env_steps_per_s: f64,
+    /// Updates in a second, env steps alongside.
+    pub updates_per_s: f64,
+}
+
+/// Times a run with these settings, without demonstrations or comparisons.
+///
+/// # Errors
+/// When such a run cannot begin or go on.
+pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::Result<Pace> {
+    let config = TrainConfig {
+        warm_up_steps: WARM_UP,
+        env_steps: u64::MAX >> 12,
+        replay_capacity: 4_096,
+        normalise_observations: false,
+        ..config.clone()
+    };
+    let mut trainer = assemble::new_trainer(mixture, &config, device)?;
+    while trainer.counters.updates == 0 {
+        trainer.round(false)?;
+    }
+    let (before, started) = (trainer.counters.clone(), Instant::now());
+    for _ in 0..TIMED.1 {
+        trainer.round(false)?;
+        if started.elapsed() > TIMED.0 {
+            break;
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let per_s = |made: u64| made as f64 / seconds;
+    Ok(Pace {
+        env_steps_per_s: per_s(trainer.counters.env_steps - before.env_steps),
+        updates_per_s: per_s(trainer.counters.updates - before.updates),
+    })
+}
