@@ -236,12 +236,10 @@ pub(crate) fn explain(file: &str, path: &Path, message: &str, found: Option<Stri
     let field = if at.is_empty() { "the whole document".to_owned() } else { at };
     if message.starts_with("unknown variant") {
         let expected = message.split_once(", expected ").map_or("a known name", |(_, names)| names);
-        return InputError::field(
-            file,
-            field,
-            expected.replace('`', ""),
-            format!("`{}`", ticked(message)),
-        );
+        let name = ticked(message);
+        let hint = nearest_hint(&name, message.split('`').skip(3).step_by(2));
+        let expected = format!("{}{hint}", expected.replace('`', ""));
+        return InputError::field(file, field, expected, format!("`{name}`"));
     }
     if message.contains("untagged enum Amount") {
         return InputError::field(
@@ -301,18 +299,35 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
     ranked
 }
 
-/// Levenshtein distance.
+/// ` (nearest: NAME)`, to follow what was expected: the known name that is most like the one that
+/// was given, or nothing where none is alike. Alike are names of which, but for case, fewer than one
+/// letter in three differs ([`edit_distance`]): `quickstrat` is like `quickstart`, but `gpu` is not
+/// like `cpu`. Of equally near ones the first in the alphabet counts.
+pub fn nearest_hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let lower = name.to_lowercase();
+    let alike = known.into_iter().filter_map(|known| {
+        let distance = edit_distance(&lower, &known.to_lowercase());
+        let longest = name.chars().count().max(known.chars().count());
+        (3 * distance < longest).then_some((distance, known))
+    });
+    alike.min().map_or_else(String::new, |(_, known)| format!(" (nearest: {known})"))
+}
+
+/// Letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+    let [a, b]: [Vec<char>; 2] = [a, b].map(|text| text.chars().collect());
+    let (mut before, mut row): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = row[j] + usize::from(a[i] != b[j]);
+            let mut least = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -337,6 +352,24 @@ mod tests {
             ["ticks", "tick_s", "mode"]
         );
         assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("strat", "start"), 1);
+        assert_eq!(edit_distance("", "ab"), 2);
+    }
+
+    #[test]
+    fn a_hint_names_the_nearest_of_names_that_are_alike_and_no_other() {
+        let known = ["quickstart", "churn", "stay", "cpu", "gpu", "memory"];
+        for (name, expected) in [
+            ("quickstrat", " (nearest: quickstart)"),
+            ("Chrun", " (nearest: churn)"),
+            ("stya", " (nearest: stay)"),
+            // One letter in three: a word of its own.
+            ("npu", ""),
+            ("disk", ""),
+            ("", ""),
+        ] {
+            assert_eq!(nearest_hint(name, known), expected, "{name}");
+        }
     }
 
     #[test]

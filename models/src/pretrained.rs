@@ -2,6 +2,7 @@
 //!
 //! `models/pretrained/README.md` says how each was made.
 
+use godwit_envs::input::nearest_hint;
 use std::path::Path;
 
 macro_rules! files {
@@ -35,12 +36,33 @@ pub fn pretrained_at(path: &Path) -> Option<&'static [u8]> {
     path.to_str().filter(|_| !path.exists()).and_then(pretrained)
 }
 
+/// Which name of a policy that comes with the programs is most like a path where nothing is, if one
+/// is ([`nearest_hint`]).
+pub fn pretrained_hint(path: &Path) -> String {
+    let names = PRETRAINED.iter().map(|(name, _)| *name);
+    path.to_str().map_or_else(String::new, |name| nearest_hint(name, names))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::artifact::Artifact;
     use godwit_envs::observe::features::schema;
     use godwit_envs::scenario::{EMBEDDED, Scenario};
+
+    #[test]
+    fn where_nothing_is_the_nearest_name_of_a_policy_is_offered() {
+        let refused = |name: &str| {
+            let error = Artifact::open(Path::new(name)).expect_err("nothing is there");
+            error.to_string()
+        };
+        let expected = "expected a file or the name of a pretrained policy";
+        assert_eq!(
+            refused("quickstat"),
+            format!("artifact quickstat: {expected} (nearest: quickstart), got neither")
+        );
+        assert_eq!(refused("mine/p.pt"), format!("artifact mine/p.pt: {expected}, got neither"));
+    }
 
     #[test]
     fn only_the_policy_that_was_trained_with_faults_sees_health() {

@@ -7,6 +7,7 @@
 use super::BadInput;
 use crate::config::TrainConfig;
 use anyhow::Context;
+use godwit_envs::input::nearest_hint;
 use godwit_envs::scenario::Scenario;
 use std::path::Path;
 use toml::{Table, Value};
@@ -75,7 +76,8 @@ impl Merged {
                     root if root == "." => String::new(),
                     path => format!("{path}: "),
                 };
-                BadInput(format!("{source}: {path}{}", error.inner().message().trim_end()))
+                let message = error.inner().message().trim_end();
+                BadInput(format!("{source}: {path}{message}{}", hint(message)))
             },
         )?;
         // In its full form: a later source may set a part of what this one gave in short.
@@ -92,6 +94,17 @@ impl Merged {
         {
             comparisons.remove("parameters");
         }
+    }
+}
+
+/// What the name that a message of serde does not know is most like, of those that it lists.
+fn hint(message: &str) -> String {
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match names.split_first() {
+        Some((name, known)) if message.starts_with("unknown ") => {
+            nearest_hint(name, known.iter().copied())
+        }
+        _ => String::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::machine::progress::Progress;
 use crate::policies::tuned_file::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
+use godwit_envs::input::nearest_hint;
 use godwit_envs::scenario::WorldTemplate;
 use godwit_models::baselines::BASELINES;
 use godwit_models::parameter_search::{Search, tune};
@@ -136,9 +137,10 @@ fn tunable_names(list: &str) -> anyhow::Result<Vec<&'static str>> {
     for name in list.split(',').map(str::trim) {
         let found = known.iter().find(|known| **known == name).ok_or_else(|| {
             BadInput(format!(
-                "--baselines: expected all, or some of {} (`godwit baselines` says what each does), \
-                 got {name:?}",
-                known.join(", ")
+                "--baselines: expected all, or some of {} (`godwit baselines` says what each \
+                 does){}, got {name:?}",
+                known.join(", "),
+                nearest_hint(name, known.iter().copied())
             ))
         })?;
         if !names.contains(found) {

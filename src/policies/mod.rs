@@ -1,6 +1,7 @@
 //! Trained policies by the name of a file or folder, or of an embedded scenario.
 
 use crate::checkpoint::load as load_checkpoint;
+use godwit_envs::input::nearest_hint;
 use godwit_envs::observe::ObservationSpace;
 use godwit_envs::observe::features;
 use godwit_envs::observe::schema::SAME_FEATURES;
@@ -8,7 +9,7 @@ use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::NAMES;
 use godwit_models::net::{FixedSize, Network};
-use godwit_models::pretrained::pretrained_at;
+use godwit_models::pretrained::{pretrained_at, pretrained_hint};
 use std::path::Path;
 
 pub mod tuned_file;
@@ -24,10 +25,10 @@ pub struct PolicyError(String);
 /// When there is none; the message says which there are.
 pub fn baseline_name(setting: &str, name: &str) -> Result<&'static str, PolicyError> {
     NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
-        let names = NAMES.join(", ");
+        let (names, hint) = (NAMES.join(", "), nearest_hint(name, NAMES.iter().copied()));
         PolicyError(format!(
-            "{setting}: expected a baseline ({names}; `godwit baselines` says what each does), got \
-             {name:?}"
+            "{setting}: expected a baseline ({names}; `godwit baselines` says what each \
+             does){hint}, got {name:?}"
         ))
     })
 }
@@ -41,7 +42,9 @@ pub fn baseline_name(setting: &str, name: &str) -> Result<&'static str, PolicyEr
 pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyhow::Result<Network> {
     let label = path.display();
     if !path.exists() && pretrained_at(path).is_none() {
-        let expected = "an artifact, a checkpoint or the name of a pretrained policy";
+        let hint = pretrained_hint(path);
+        let expected =
+            format!("an artifact, a checkpoint or the name of a pretrained policy{hint}");
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }
     let (network, schema_hash, schema) = if path.is_dir() {

@@ -163,7 +163,7 @@ mod tests {
             phase: 0.0,
             noise: 0.0,
             persistence: 0.0,
-            follows: [true, false, false, false, false, false, false, false],
+            follows: std::array::from_fn(|j| j == 0),
             bursts: None,
             recorded: None,
         }

@@ -4,7 +4,7 @@ use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::episode::churn::Arrivals;
 use godwit_envs::observe::ObservationBuffer;
-use godwit_envs::resources::ResourceKind;
+use godwit_envs::resources::{MAX_RESOURCES, ResourceKind};
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::FaultRules;
 use godwit_envs::scenario::*;
@@ -38,8 +38,9 @@ pub struct Shape {
 
 /// Worlds below, at and above one vector of nodes, with fixed pairs and with listed candidates.
 pub fn shapes() -> impl Strategy<Value = Shape> {
-    let sizes =
-        (prop::sample::select(vec![1, 2, 3, 10, 15, 16, 17, 33, 40]), 1..24_usize, 1..=4_usize);
+    // As many resource kinds as there may be, now and then.
+    let kinds = prop_oneof![9 => 1..=4_usize, 1 => Just(MAX_RESOURCES)];
+    let sizes = (prop::sample::select(vec![1, 2, 3, 10, 15, 16, 17, 33, 40]), 1..24_usize, kinds);
     let switches = (
         any::<bool>(),
         any::<bool>(),

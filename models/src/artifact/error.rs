@@ -20,6 +20,12 @@ pub enum Failure {
     /// The file system refused.
     #[error("cannot read or write the file: {0}")]
     File(std::io::Error),
+    /// Nothing is there, and no policy that comes with the programs has that name.
+    #[error("expected a file or the name of a pretrained policy{hint}, got neither")]
+    Missing {
+        /// Which of these names is most like it, if one is.
+        hint: String,
+    },
     /// A folder, a pipe, a device: reading it may never end.
     #[error("file: expected a regular file, got {got}")]
     NotAFile {

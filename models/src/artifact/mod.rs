@@ -30,7 +30,7 @@ pub use manifest::{Evaluation, FORMAT, Manifest};
 pub use tensors::{Golden, golden_bytes, weights_bytes};
 
 use crate::net::Network;
-use crate::pretrained::pretrained_at;
+use crate::pretrained::{pretrained_at, pretrained_hint};
 use entries::{GOLDEN, MANIFEST, WEIGHTS};
 
 /// Largest difference between a golden value and the native forward pass: absolute up to a value of
@@ -76,6 +76,10 @@ impl Artifact {
     pub fn bytes(path: &Path) -> Result<Cow<'static, [u8]>, ArtifactError> {
         match pretrained_at(path) {
             Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None if !path.exists() => {
+                let failure = Box::new(Failure::Missing { hint: pretrained_hint(path) });
+                Err(ArtifactError { path: path.to_owned(), failure })
+            }
             None => read_file(path).map(Cow::Owned),
         }
     }

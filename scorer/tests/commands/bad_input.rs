@@ -75,7 +75,7 @@ fn damaged_artifacts() {
     refusal(&fixture, &bad, &fixture.snapshot());
     scorer().arg("inspect").arg(&bad).assert().code(2);
     let missing = refusal(&fixture, &fixture.path("none.pt"), &fixture.snapshot());
-    assert!(missing.contains("none.pt: cannot read"), "{missing}");
+    assert!(missing.contains("none.pt: expected a file or the name of"), "{missing}");
 }
 
 #[test]

@@ -355,6 +355,22 @@ fn files_are_written_into_folders_that_are_made_for_them() {
 }
 
 #[test]
+fn names_that_nobody_knows_are_answered_with_the_nearest() {
+    refuses(&["evaluate", "quickstrat"], &["(nearest: quickstart)"]);
+    refuses(&["evaluate", "quickstart", "--baselines", "anealing"], &["(nearest: annealing)"]);
+    refuses(
+        &["tune-baselines", "quickstart", "--baselines", "anealing"],
+        &["(nearest: annealing)"],
+    );
+    refuses(&["evaluate", "quickstart", "--policy", "quickstrat"], &["(nearest: quickstart)"]);
+    let train = ["train", "quickstart", "--out", "none", "--set"];
+    refuses(&[&train[..], &["learner.lerning_rate=1"]].concat(), &["(nearest: learning_rate)"]);
+    let folder = tempfile::tempdir().unwrap();
+    let resource = edited(folder.path(), "quickstart", ", memory = [", ", memroy = [");
+    refuses(&["evaluate", &resource], &["(nearest: memory)", "memroy"]);
+}
+
+#[test]
 fn a_policy_for_other_features_is_refused_with_what_differs_and_what_to_do() {
     let parts = [
         "expected a policy for the features of scenario diurnal",

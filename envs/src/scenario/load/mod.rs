@@ -1,6 +1,6 @@
 //! Reading and writing scenario files.
 
-use crate::input::{InputError, parse_toml, read_text};
+use crate::input::{InputError, nearest_hint, parse_toml, read_text};
 use crate::scenario::embedded::EMBEDDED;
 use crate::scenario::types::Scenario;
 use crate::snapshot::Snapshot;
@@ -14,12 +14,14 @@ pub enum ScenarioError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// Neither an embedded scenario nor a file.
-    #[error("scenario {name:?}: expected a file or one of {names}, got neither")]
+    #[error("scenario {name:?}: expected a file or one of {names}{hint}, got neither")]
     UnknownName {
         /// What was asked for.
         name: String,
         /// The embedded names, separated by commas.
         names: String,
+        /// Which of them is most like it, if one is ([`nearest_hint`]).
+        hint: String,
     },
 }
 
@@ -94,7 +96,8 @@ impl Scenario {
 
 fn unknown_name(name: &str) -> ScenarioError {
     let names: Vec<&str> = EMBEDDED.iter().map(|scenario| scenario.name).collect();
-    ScenarioError::UnknownName { name: name.to_owned(), names: names.join(", ") }
+    let hint = nearest_hint(name, names.iter().copied());
+    ScenarioError::UnknownName { name: name.to_owned(), names: names.join(", "), hint }
 }
 
 #[cfg(test)]

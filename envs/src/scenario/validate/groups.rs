@@ -2,7 +2,7 @@
 
 use super::{Check, Checked};
 use crate::episode::churn::Arrivals;
-use crate::input::nearest;
+use crate::input::{nearest, nearest_hint};
 use crate::scenario::{
     Amount, DemandProcess, Mode, NodeGroup, Rules, Scenario, StartPlacement, WorkloadGroup,
 };
@@ -78,7 +78,9 @@ impl Check<'_> {
             for (c, class) in group.classes.iter().enumerate() {
                 let field = format!("workloads[{g}].classes[{c}]");
                 let known = classes.contains(class.as_str());
-                self.require(known, &field, "the class of a node", format!("{class:?}"))?;
+                let hint = nearest_hint(class, classes.iter().copied());
+                let expected = format!("the class of a node{hint}");
+                self.require(known, &field, &expected, format!("{class:?}"))?;
             }
             self.fits_somewhere(scenario, g)?;
         }

@@ -3,7 +3,7 @@
 mod groups;
 
 use crate::episode::churn::Arrivals;
-use crate::input::InputError;
+use crate::input::{InputError, nearest_hint};
 use crate::resources::MAX_RESOURCES;
 use crate::scenario::load::ScenarioError;
 use crate::scenario::types::{
@@ -97,7 +97,8 @@ impl Check<'_> {
 
     fn resource(&self, rules: &Rules, field: &str, name: &str) -> Checked {
         let known: Vec<&str> = rules.resources.iter().map(|kind| kind.name.as_str()).collect();
-        let expected = format!("one of the scenario's resources ({})", known.join(", "));
+        let hint = nearest_hint(name, known.iter().copied());
+        let expected = format!("one of the scenario's resources ({}){hint}", known.join(", "));
         self.require(known.contains(&name), field, &expected, format!("{name:?}"))
     }
 
@@ -206,7 +207,8 @@ impl Check<'_> {
         for (name, &weight) in &objective.weights {
             let field = format!("rules.objective.weights.{name}");
             if Term::from_name(name).is_none() {
-                let expected = format!("a term ({})", terms.join(", "));
+                let hint = nearest_hint(name, terms.iter().copied());
+                let expected = format!("a term ({}){hint}", terms.join(", "));
                 return self.fail(&field, expected, format!("{name:?}"));
             }
             self.non_negative(&field, weight)?;

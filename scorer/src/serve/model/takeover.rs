@@ -54,7 +54,7 @@ impl ReloadError {
             Self::Slow(_) => "slow",
             Self::OtherRules { .. } => "other_rules",
             Self::Artifact(error) => match *error.failure {
-                Failure::File(_) => "unreadable",
+                Failure::File(_) | Failure::Missing { .. } => "unreadable",
                 Failure::NotAFile { .. } => "not_a_file",
                 Failure::TooLarge { .. } => "too_large",
                 _ => "damaged",

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use godwit_envs::input::InputError;
+use godwit_envs::input::{InputError, nearest_hint};
 use godwit_models::baselines::{NAMES, Remembers};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem;
@@ -62,7 +62,11 @@ pub enum SettingsError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// There is no such baseline.
-    #[error("{flag}: expected one of {}, got {got:?}", NAMES.join(", "))]
+    #[error(
+        "{flag}: expected one of {}{}, got {got:?}",
+        NAMES.join(", "),
+        nearest_hint(got, NAMES.iter().copied())
+    )]
     Baseline {
         /// Where it is named.
         flag: &'static str,

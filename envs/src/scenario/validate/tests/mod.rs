@@ -180,7 +180,7 @@ fn the_objective_is_checked() {
         (
             "imbalance = 0",
             "balance = 0",
-            "rules.objective.weights.balance: expected a term (max_load, imbalance, overload, fragmentation, displaced, unplaced, machine_reassignment, moved_gib, downtime_s), got \"balance\"",
+            "rules.objective.weights.balance: expected a term (max_load, imbalance, overload, fragmentation, displaced, unplaced, machine_reassignment, moved_gib, downtime_s) (nearest: imbalance), got \"balance\"",
         ),
         (
             "imbalance = 0",
