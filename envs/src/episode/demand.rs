@@ -137,8 +137,8 @@ impl DemandTable {
 
     /// Writes a workload's demand under this factor, `[m]`.
     pub fn apply(&self, workload: usize, factor: f32, base: &[f32], out: &mut [f32]) {
-        for (j, (out, &base)) in out.iter_mut().zip(base).enumerate() {
-            *out = if self.follows[workload][j] { base * factor } else { base };
+        for ((out, &base), &follows) in out.iter_mut().zip(base).zip(&self.follows[workload]) {
+            *out = if follows { base * factor } else { base };
         }
     }
 }
