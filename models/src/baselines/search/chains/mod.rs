@@ -23,6 +23,7 @@
 
 mod finder;
 mod gauge;
+mod prices;
 #[cfg(test)]
 mod tests;
 
