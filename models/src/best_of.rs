@@ -9,6 +9,7 @@
 //! with a deadline, [`Draws`] draws the actions, and whoever plans compares the plans
 //! ([`best_plan`]).
 
+use crate::deadline::Deadline;
 use crate::network_policy::NetworkPolicy;
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -16,6 +17,7 @@ use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::time::Duration;
 
 /// Softmax temperature, in the units of the network's values.
 const TEMPERATURE: f32 = 0.02;
@@ -29,19 +31,24 @@ pub struct BestOf {
     rng: Xoshiro256PlusPlus,
     /// The moves still to be made, the next one last; `None` before the first decision.
     plan: Option<Vec<Action>>,
+    limit: Option<Duration>,
 }
 
 impl BestOf {
     /// The best of so many plans of `policy`; online it acts as `policy` does.
     pub fn new(name: &str, policy: NetworkPolicy, plans: usize) -> Self {
         let rng = godwit_envs::rng::stream(0, "best-of");
-        Self { name: name.to_owned(), policy, plans, rng, plan: None }
+        Self { name: name.to_owned(), policy, plans, rng, plan: None, limit: None }
     }
 
     /// The moves of the best plan, the first one last.
     fn search(&mut self, state: &ClusterState) -> Vec<Action> {
         let (mut best, mut most) = (Vec::new(), 0.0);
+        let deadline = Deadline::after(self.limit);
         for plan in 0..self.plans {
+            if plan > 0 && deadline.has_passed() {
+                break;
+            }
             let (moves, earned) = self.play(state, plan > 0);
             if earned > most {
                 (best, most) = (moves, earned);
@@ -180,6 +187,10 @@ impl Policy for BestOf {
         self.policy.reset(seed);
         self.rng = godwit_envs::rng::stream(seed, "best-of");
         self.plan = None;
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -61,6 +61,7 @@
 pub mod artifact;
 pub mod baselines;
 pub mod best_of;
+mod deadline;
 pub mod duties;
 pub mod explain;
 pub mod guard;

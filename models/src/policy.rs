@@ -2,6 +2,7 @@
 
 use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
+use std::time::Duration;
 
 /// Chooses an action for a cluster as it stands.
 pub trait Policy: Send {
@@ -14,6 +15,11 @@ pub trait Policy: Send {
 
     /// The next action: one that [`ClusterState::check`] allows, or `Stay`.
     fn act(&mut self, state: &ClusterState) -> Action;
+
+    /// From now on each decision may take so long, or as long as it likes. Searches then end in time
+    /// with the best that they have found, and what they find depends on the machine; those that
+    /// decide at once anyway do not listen.
+    fn limit_time(&mut self, _limit: Option<Duration>) {}
 
     /// Whether under these rules it looks at the health of nodes, and so has its own say over who
     /// leaves those that drain.

@@ -25,6 +25,12 @@ pub use results::{
 };
 use stats::{bootstrap, mean};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How often a stop is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Makes a policy for one worker thread.
 pub type Factory = Box<dyn Fn() -> Box<dyn Policy> + Send + Sync>;
@@ -83,15 +89,84 @@ pub fn evaluate_with(
     contenders: &[Contender],
     settings: &Settings,
 ) -> anyhow::Result<Evaluation> {
-    let Settings { episodes, first_seed, phase, oscillation_window, progress } = *settings;
-    let template = Arc::new(WorldTemplate::new(scenario));
-    let single_start = template.has_single_start(phase);
-    let episodes = if single_start { 1 } else { episodes };
-    let env = ClusterEnv::new(template, phase)?;
-    let seeds: Vec<u64> = (0..episodes as u64).map(|i| first_seed.wrapping_add(i)).collect();
-    let bar = Progress::new(progress, (episodes * contenders.len()) as u64, "episodes");
+    let world = World::new(scenario, settings)?;
+    let (env, seeds) = (&world.env, &world.seeds);
+    let bar = Progress::new(settings.progress, (seeds.len() * contenders.len()) as u64, "episodes");
+    let starts = starts(env, seeds)?;
+    let played = contenders
+        .iter()
+        .map(|contender| play(env, contender, seeds, &bar))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    bar.finish();
+    let contenders: Vec<&Contender> = contenders.iter().collect();
+    Ok(sum_up(scenario, settings, &world, &starts, (&contenders, &played)))
+}
 
-    let starts = seeds
+/// [`evaluate_with`], until a signal comes: `received` is then its number. Policies that have not
+/// played all episodes by then have no row; what they are doing is not waited for, and goes on
+/// until the process ends.
+///
+/// # Errors
+/// As for [`evaluate_with`].
+pub fn evaluate_until(
+    scenario: &Scenario,
+    contenders: &Arc<Vec<Contender>>,
+    settings: &Settings,
+    received: &AtomicUsize,
+) -> anyhow::Result<Evaluation> {
+    let world = World::new(scenario, settings)?;
+    let (env, seeds) = (&world.env, &world.seeds);
+    let length = (seeds.len() * contenders.len()) as u64;
+    let bar = Arc::new(Progress::new(settings.progress, length, "episodes"));
+    let starts = starts(env, seeds)?;
+    let (sender, receiver) = channel();
+    let (all, shown) = (Arc::clone(contenders), Arc::clone(&bar));
+    let (env, seeds) = (env.clone(), seeds.clone());
+    std::thread::spawn(move || {
+        for contender in all.iter() {
+            // Nobody listens any more: stopped.
+            if sender.send(play(&env, contender, &seeds, &shown)).is_err() {
+                break;
+            }
+        }
+    });
+    let mut played = Vec::with_capacity(contenders.len());
+    while played.len() < contenders.len() && received.load(Ordering::Relaxed) == 0 {
+        match receiver.recv_timeout(LOOK_EVERY) {
+            Ok(episodes) => played.push(episodes?),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("a policy panicked"),
+        }
+    }
+    bar.finish();
+    let finished: Vec<&Contender> = contenders[..played.len()].iter().collect();
+    let mut evaluation = sum_up(scenario, settings, &world, &starts, (&finished, &played));
+    let unfinished = contenders[played.len()..].iter();
+    evaluation.unfinished = unfinished.map(|contender| contender.name.clone()).collect();
+    Ok(evaluation)
+}
+
+/// What is played in, and the seeds of the episodes.
+struct World {
+    env: ClusterEnv,
+    seeds: Vec<u64>,
+    single_start: bool,
+}
+
+impl World {
+    fn new(scenario: &Scenario, settings: &Settings) -> anyhow::Result<Self> {
+        let template = Arc::new(WorldTemplate::new(scenario));
+        let single_start = template.has_single_start(settings.phase);
+        let episodes = if single_start { 1 } else { settings.episodes as u64 };
+        let env = ClusterEnv::new(template, settings.phase)?;
+        let seeds = (0..episodes).map(|i| settings.first_seed.wrapping_add(i)).collect();
+        Ok(Self { env, seeds, single_start })
+    }
+}
+
+/// What every policy finds at the start.
+fn starts(env: &ClusterEnv, seeds: &[u64]) -> anyhow::Result<Vec<Played>> {
+    seeds
         .par_iter()
         .map_init(
             || env.clone(),
@@ -100,13 +175,19 @@ pub fn evaluate_with(
                 Ok(Played::start(env))
             },
         )
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let played = contenders
-        .iter()
-        .map(|contender| play(&env, contender, &seeds, &bar))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    bar.finish();
+        .collect()
+}
 
+/// The rows of policies that have played all episodes.
+fn sum_up(
+    scenario: &Scenario,
+    settings: &Settings,
+    world: &World,
+    starts: &[Played],
+    (contenders, played): (&[&Contender], &[Vec<Played>]),
+) -> Evaluation {
+    let Settings { first_seed, phase, oscillation_window, .. } = *settings;
+    let env = &world.env;
     let returns: Vec<Vec<f64>> = played.iter().map(|episodes| returns_of(episodes)).collect();
     let reference = contenders.iter().position(|contender| contender.trained);
     let against = comparisons(contenders, &returns, first_seed);
@@ -138,7 +219,7 @@ pub fn evaluate_with(
                 // Filled in once the rows have their order.
                 ahead_of: Vec::new(),
                 change: None,
-                state: Played::mean(&env, &played[i]),
+                state: Played::mean(env, &played[i]),
                 moves: of(|outcome| f64::from(outcome.moves)),
                 oscillations: f64::from(oscillations) / figures.len() as f64,
                 oscillation_share: (moves > 0).then(|| f64::from(oscillations) / f64::from(moves)),
@@ -165,21 +246,23 @@ pub fn evaluate_with(
     policies.sort_by(|a, b| b.mean_return.value.total_cmp(&a.mean_return.value));
     let objective = &env.state().objective;
     let weights = Term::ALL.into_iter().filter(|&term| objective.uses(term));
-    Ok(Evaluation {
+    Evaluation {
         scenario: scenario.name.clone(),
         online: scenario.rules.episode.mode == Mode::Online,
-        episodes,
+        episodes: starts.len(),
         first_seed,
         validation: phase == Phase::Validate,
-        single_start,
+        single_start: world.single_start,
         weights: weights.map(|term| (term.name(), objective.weights[term as usize])).collect(),
-        start: Played::mean(&env, &starts),
+        start: Played::mean(env, starts),
         oscillation_window,
         limits: None,
         bound: None,
         reference: reference.map(|reference| contenders[reference].name.clone()),
+        time_limit_s: None,
+        unfinished: Vec::new(),
         policies,
-    })
+    }
 }
 
 /// The returns of one policy in the episodes of these seeds.
@@ -220,9 +303,10 @@ fn play(
         .with_context(|| format!("policy {}", contender.name))
 }
 
-/// Each trained policy against every contender but itself; nothing for a baseline.
+/// Each trained policy against every contender but itself; nothing for a baseline. On this thread
+/// alone: after a stop the others may still be busy.
 fn comparisons(
-    contenders: &[Contender],
+    contenders: &[&Contender],
     returns: &[Vec<f64>],
     seed: u64,
 ) -> Vec<Vec<Option<Comparison>>> {
@@ -232,7 +316,7 @@ fn comparisons(
         let others = if contenders[i].trained { contenders.len() } else { 0 };
         (0..others).map(against).collect()
     };
-    (0..contenders.len()).into_par_iter().map(of).collect()
+    (0..contenders.len()).map(of).collect()
 }
 
 fn compare(one: &[f64], other: &[f64], seed: u64) -> Comparison {

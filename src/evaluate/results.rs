@@ -36,6 +36,14 @@ pub struct Evaluation {
     pub bound: Option<f64>,
     /// Name of the policy that the others are compared with: the first trained one.
     pub reference: Option<String>,
+    /// Seconds that each decision of a search was given, where there was a limit: what searches
+    /// return then depends on the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<f64>,
+    /// Policies that have no row, since the evaluation was stopped before they had played all
+    /// episodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
     /// Highest mean return first.
     pub policies: Vec<PolicyResult>,
 }

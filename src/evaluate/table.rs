@@ -24,6 +24,11 @@ pub fn asked_for(evaluation: &Evaluation) -> Vec<String> {
     if evaluation.limits.is_some() {
         lines.push("every policy keeps to the operator's limits".to_owned());
     }
+    if let Some(seconds) = evaluation.time_limit_s {
+        lines.push(format!(
+            "searches had {seconds} s for each decision: on another machine they return something else"
+        ));
+    }
     if let Some(bound) = evaluation.bound {
         let bound = figure(bound);
         lines.push(format!("no policy can return more than {bound}; `gap` is the missing share"));
@@ -239,6 +244,8 @@ pub(super) mod tests {
             limits: None,
             bound: None,
             reference: Some("trained".into()),
+            time_limit_s: None,
+            unfinished: Vec::new(),
             policies: vec![
                 result("trained", true, 1.0, None),
                 result("stay", false, 0.0, comparison),

@@ -14,7 +14,8 @@ use crate::baselines::published::{
 #[cfg(feature = "milp")]
 use crate::baselines::search::integer_programming;
 use crate::baselines::search::{
-    annealing, best_fit_decreasing, genetic, large_neighbourhood, particle_swarm, receding_horizon,
+    annealing, best_fit_decreasing, chains, genetic, large_neighbourhood, particle_swarm,
+    receding_horizon,
 };
 use crate::policy::Policy;
 
@@ -229,6 +230,14 @@ pub const BASELINES: &[Baseline] = &[
         remembers: None,
         policy: || Box::new(large_neighbourhood::LargeNeighbourhood::new(Default::default(), 0)),
         parameters: Some(|| Box::new(large_neighbourhood::declaration())),
+    },
+    Baseline {
+        name: "chains",
+        description: "sets that leave a node together, swaps, ejections: what pays only as a whole",
+        source: Some("after Glover, Discrete Applied Mathematics 1996 (ejection chains)"),
+        remembers: None,
+        policy: || Box::new(chains::Chains::default()),
+        parameters: Some(|| Box::new(chains::declaration())),
     },
     Baseline {
         name: "best-single-move",

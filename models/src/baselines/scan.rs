@@ -236,6 +236,9 @@ fn reassignment_cost(state: &ClusterState, workload: usize, destination: usize) 
 /// Weighted flow cost of a move if it started now.
 pub fn move_cost(state: &ClusterState, workload: usize, destination: usize) -> f32 {
     let (gib, down) = cost_weights(state, workload);
+    if gib == 0.0 && down == 0.0 {
+        return 0.0;
+    }
     let cost = state.migration_cost(workload, destination);
     gib * cost.moved_gib + down * cost.downtime_s
 }

@@ -22,6 +22,7 @@ use godwit_envs::state::cluster::Health;
 use godwit_envs::state::outlook::fits;
 use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, ClusterState};
+use std::time::Duration;
 
 /// The duties, and then the other policy. One value plans for one state.
 pub struct DutiesFirst<'a> {
@@ -162,6 +163,10 @@ impl Policy for DutiesFirst<'_> {
         (self.start, self.done) = (None, false);
         (self.workloads_done, self.nodes_done) = (0, 0);
         self.policy.reset(seed);
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.policy.limit_time(limit);
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

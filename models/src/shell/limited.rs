@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::time::Duration;
 use std::time::Instant;
 
 /// How many workloads or nodes are left out of a decision, by reason.
@@ -224,6 +225,10 @@ impl Policy for Promised<'_> {
 
     fn reset(&mut self, seed: u64) {
         self.policy.reset(seed);
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.policy.limit_time(limit);
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -10,6 +10,7 @@ use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotTransfer, SnapshotWo
 use godwit_envs::state::{Action, ClusterState, Life};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A policy within limits. Each tick begins with a plan for all of it ([`Shell::plan`]), whose moves
 /// are then made one by one, and remembered as carried out; a static episode is one plan, which ends
@@ -95,6 +96,10 @@ impl Policy for Shelled {
         (self.memory, self.snapshot) = Default::default();
         self.planned = None;
         self.moves.clear();
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.policy.limit_time(limit);
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -28,6 +28,9 @@ pub(super) fn command(args: &Args) -> String {
         None => {}
     }
     words.push(format!("--episodes {} --seed {}", args.episodes, args.seed));
+    if let Some(seconds) = args.time_limit {
+        words.push(format!("--time-limit {seconds}"));
+    }
     if let Some(limits) = &args.limits {
         words.extend(["--limits".into(), word(last(limits))]);
     }
@@ -72,6 +75,8 @@ mod tests {
             "godwit evaluate mine.toml --policy checkpoints/first --policy other.pt --episodes 100 \
              --seed 0"
         );
+        let given = Given::parse_from(["evaluate", "mine.toml", "--time-limit", "0.5"]);
+        assert!(command(&given.args).ends_with("--seed 0 --time-limit 0.5"));
         let given = Given::parse_from(["evaluate", "../mine.toml"]);
         assert_eq!(command(&given.args), "godwit evaluate mine.toml --episodes 100 --seed 0");
     }

@@ -10,14 +10,18 @@ use crate::evaluate::before::Before;
 #[cfg(feature = "milp")]
 use crate::evaluate::bound::mean_bound;
 use crate::evaluate::{
-    Contender, Evaluation, Settings, evaluate_with, limits, narrow, oscillation, table,
+    Contender, Evaluation, Settings, evaluate_until, limits, narrow, oscillation, table,
 };
+use crate::machine::signals::received_signal;
 use crate::report::{self, data::Report};
 use crate::train::validation::VALIDATION_SEED;
 use contenders::{baseline_names, heuristic, name_of, planners};
 use godwit_envs::scenario::{Mode, Phase, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Compare policies and baselines on the same held-out episodes.
 ///
@@ -27,6 +31,9 @@ use std::process::ExitCode;
 /// --wide adds both ends of the intervals, the terms of the objective and all that moves cost, and
 /// --json compares every --policy with every row, not only the first. --report writes the same as a page with charts (index.html, which needs no network), and as
 /// results.json, results.csv and episodes.csv.
+///
+/// SIGINT and SIGTERM end it early: the rows that are complete are printed, the others are named,
+/// nothing else is written, and the exit code is 130 or 143.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +42,7 @@ Examples:
   godwit evaluate quickstart --policy policy.pt --best-of 32
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
+  godwit evaluate quickstart --baselines genetic,large-neighbourhood --time-limit 0.5
   godwit evaluate quickstart --bound 20 --baselines best-move-or-swap,annealing
   godwit evaluate bursty --policy bursty --limits limits.toml --return-within 24
   godwit evaluate bursty --policy bursty --limits limits.toml --before free.json
@@ -67,6 +75,10 @@ pub struct Args {
     /// held-out ones: what a learning curve compares with; add --unruled for the same returns
     #[arg(long, conflicts_with_all = ["seed", "report", "bound"])]
     validation: bool,
+    /// Seconds that each decision of a search may take (baselines, --best-of); it then ends with the
+    /// best that it has found, and results depend on the machine. Without it they never do
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    time_limit: Option<f64>,
     /// Threads to use; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -133,6 +145,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let message = "expected at least one --policy or baseline, got none";
         return Err(BadInput(message.into()).into());
     }
+    if let Some(seconds) = args.time_limit {
+        let limit = Duration::from_secs_f64(seconds);
+        contenders = contenders.into_iter().map(|one| hurried(one, limit)).collect();
+    }
     let rules = args.limits.as_deref().map(limits::load).transpose()?;
     if !args.unruled {
         let rules = rules.clone().unwrap_or_default();
@@ -158,19 +174,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let read = |path| Before::read(path, &scenario.name, &settings);
     let before = args.before.as_deref().map(read).transpose()?;
-    let mut evaluation = evaluate_with(&scenario, &contenders, &settings)?;
+    let received = received_signal()?;
+    let contenders = Arc::new(contenders);
+    let mut evaluation = evaluate_until(&scenario, &contenders, &settings, &received)?;
+    evaluation.time_limit_s = args.time_limit;
     evaluation.limits = rules.as_deref().cloned();
     if let Some(before) = before {
         before.compare(&mut evaluation)?;
     }
-    if let Some(seconds) = args.bound {
+    let signal =
+        if evaluation.unfinished.is_empty() { 0 } else { received.load(Ordering::Relaxed) };
+    if let Some(seconds) = args.bound.filter(|_| signal == 0) {
         evaluation = evaluation.with_bound(bound(&scenario, &settings, seconds)?);
     }
-    if let Some(folder) = &args.report {
+    if let Some(folder) = args.report.as_ref().filter(|_| signal == 0) {
         write_report(args, folder, &scenario, &contenders, &evaluation)?;
     }
     if args.json {
         output::print_json(&evaluation)?;
+    } else if evaluation.policies.is_empty() {
+        eprintln!("no policy has played all episodes");
     } else if args.wide {
         eprintln!("{}\n", table::heading(&evaluation));
         output::print(&table::table(&evaluation))?;
@@ -178,7 +201,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("{}\n", narrow::heading(&evaluation));
         output::print(&narrow::table(&evaluation))?;
     }
+    if signal != 0 {
+        eprintln!("stopped by a signal; not finished: {}", evaluation.unfinished.join(", "));
+        // Signals are small numbers.
+        return Ok(ExitCode::from(128 + signal as u8));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a number of seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let expected = || format!("expected seconds above 0, up to 86400, got {text:?}");
+    let value: f64 = text.parse().map_err(|_| expected())?;
+    if value > 0.0 && value <= 86_400.0 { Ok(value) } else { Err(expected()) }
+}
+
+/// Gives each decision of a policy so much time.
+fn hurried(contender: Contender, limit: Duration) -> Contender {
+    let free = contender.factory;
+    let factory = move || {
+        let mut policy = free();
+        policy.limit_time(Some(limit));
+        policy
+    };
+    Contender { factory: Box::new(factory), ..contender }
 }
 
 /// Refuses before any episode is played.

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+mod evaluating;
 mod training;
 
 /// libtorch pads the entries of an archive by the length of its name, and some paddings look like

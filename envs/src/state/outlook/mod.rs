@@ -396,13 +396,15 @@ pub fn whole_slots(free: f32, size: f32) -> f32 {
     (free / size + 1e-4).floor()
 }
 
+/// The term of this name: the share of free supply that no whole slot can use.
 #[inline(always)]
-fn fragmentation(slots: f32, size: f32, free: f32) -> f32 {
+pub fn fragmentation(slots: f32, size: f32, free: f32) -> f32 {
     if free > 0.0 { 1.0 - slots * size / free } else { 0.0 }
 }
 
+/// The term of this name, of loads with this variance and mean.
 #[inline(always)]
-fn imbalance(variance: f32, mean: f32) -> f32 {
+pub fn imbalance(variance: f32, mean: f32) -> f32 {
     if mean > 0.0 { variance.max(0.0).sqrt() / mean } else { 0.0 }
 }
 

@@ -22,6 +22,7 @@ use crate::policy::Policy;
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
+use std::time::Duration;
 
 /// Parameters of [`Annealing`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,12 +80,20 @@ impl Annealing {
 }
 
 fn search(rules: &AnnealingRules, rng: &mut Rng, trial: &mut Trial) {
+    if trial.deadline.is_limited() {
+        // What is surely found comes first.
+        trial.descend();
+        trial.go_home();
+    }
     let start = trial.cost();
     let scale = trial.magnitude().max(f32::MIN_POSITIVE);
     let steps = rules.steps_per_workload.saturating_mul(trial.movable.len() as u32);
     let mut now = start;
     for step in 0..steps {
-        let share = step as f32 / steps as f32;
+        if trial.deadline.has_passed() {
+            return;
+        }
+        let share = trial.progress(step as usize, steps as usize);
         let temperature = scale * rules.hot * (rules.cold / rules.hot).powf(share);
         trial.mark();
         let a = trial.draw_workload(rng);
@@ -116,6 +125,10 @@ impl Policy for Annealing {
     fn reset(&mut self, seed: u64) {
         self.rng = stream(seed, "policy annealing");
         self.planned.clear();
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.planned.limit_time(limit);
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -27,6 +27,7 @@ use crate::policy::Policy;
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
+use std::time::Duration;
 
 /// Parameters of [`Genetic`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,6 +106,9 @@ impl Breeding<'_, '_, '_> {
         let descended = self.trial.placement.clone();
         population.push((self.trial.cost(), descended.clone()));
         for rank in 2..individuals {
+            if self.trial.deadline.has_passed() {
+                return;
+            }
             self.trial.go_to(&descended);
             // No more attempts than individuals: in a full cluster mutations fail.
             let made = (0..rank).filter(|_| self.mutate()).count() > 0;
@@ -115,6 +119,9 @@ impl Breeding<'_, '_, '_> {
         }
         let children = self.rules.children_per_node * self.trial.state.spec.nodes();
         for _ in 0..children {
+            if self.trial.deadline.has_passed() {
+                return;
+            }
             let first = self.tournament(&population);
             let second = self.tournament(&population);
             self.trial.go_to(&population[first].1);
@@ -255,6 +262,10 @@ impl Policy for Genetic {
     fn reset(&mut self, seed: u64) {
         self.rng = stream(seed, "policy genetic");
         self.planned.clear();
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.planned.limit_time(limit);
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -31,6 +31,8 @@ const ROUNDING: f32 = 1e-5;
 #[derive(Debug, Clone)]
 pub struct Milp {
     options: Options,
+    /// Time for one decision, next to what the options say.
+    limit: Option<Duration>,
     /// Whether this episode has been planned.
     planned: bool,
     /// The next move last.
@@ -56,7 +58,7 @@ impl Milp {
     /// With these limits on a solve; the options `transient` and `imbalance` are the policy's own.
     pub fn new(options: Options) -> Self {
         let options = Options { imbalance: Imbalance::Deviation, ..options };
-        Self { options, planned: false, plan: Vec::new(), expected: Vec::new() }
+        Self { options, limit: None, planned: false, plan: Vec::new(), expected: Vec::new() }
     }
 
     fn search(&mut self, state: &ClusterState) {
@@ -65,8 +67,12 @@ impl Milp {
         self.plan.clear();
         let level = state.level();
         let mut best = level - ROUNDING * level.abs().max(1.0);
+        // Two solves at most.
+        let time_limit = self.limit.map_or(Duration::MAX, |limit| limit / 2);
+        let options =
+            Options { time_limit: time_limit.min(self.options.time_limit), ..self.options };
         for transient in [false, true] {
-            let Ok(solution) = solve(state, &Options { transient, ..self.options }) else { return };
+            let Ok(solution) = solve(state, &Options { transient, ..options }) else { return };
             let parked = parked(state, &solution);
             for moves in [Some(&solution.moves), parked.as_ref()].into_iter().flatten() {
                 let (keep, value) = best_start(state, moves);
@@ -119,6 +125,10 @@ impl Policy for Milp {
     fn reset(&mut self, _seed: u64) {
         self.planned = false;
         self.plan.clear();
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

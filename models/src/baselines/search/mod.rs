@@ -4,6 +4,7 @@
 
 pub mod annealing;
 pub mod best_fit_decreasing;
+pub mod chains;
 pub mod genetic;
 #[cfg(feature = "milp")]
 pub mod integer_programming;
@@ -11,4 +12,5 @@ pub mod large_neighbourhood;
 pub mod particle_swarm;
 pub mod planned;
 pub mod receding_horizon;
+mod totals;
 pub mod trial;

@@ -26,6 +26,7 @@ use crate::policy::Policy;
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
+use std::time::Duration;
 
 /// Parameters of [`ParticleSwarm`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,6 +103,9 @@ fn list_moves(rules: &ParticleSwarmRules, trial: &mut Trial) -> Vec<(usize, usiz
     let mut ranked: Vec<(f32, usize, usize)> = Vec::new();
     let mut own: Vec<(f32, usize, usize)> = Vec::new();
     for at in 0..trial.movable.len() {
+        if trial.deadline.has_passed() {
+            break;
+        }
         let k = trial.movable[at];
         own.clear();
         trial.mark();
@@ -124,6 +128,11 @@ fn list_moves(rules: &ParticleSwarmRules, trial: &mut Trial) -> Vec<(usize, usiz
 #[allow(clippy::needless_range_loop)]
 fn search(rules: &ParticleSwarmRules, rng: &mut Rng, trial: &mut Trial) {
     let start = trial.placement.clone();
+    if trial.deadline.is_limited() {
+        // What is surely found comes first.
+        trial.descend();
+        trial.go_home();
+    }
     let mut moves = list_moves(rules, trial);
     trial.descend();
     let mut swarm_best = vec![false; moves.len()];
@@ -158,6 +167,9 @@ fn search(rules: &ParticleSwarmRules, rng: &mut Rng, trial: &mut Trial) {
     let mut order: Vec<usize> = Vec::with_capacity(moves.len());
     for iteration in 0..rules.iterations {
         for particle in &mut particles {
+            if trial.deadline.has_passed() {
+                return;
+            }
             order.clear();
             for (bit, best) in swarm_best.iter().enumerate() {
                 let here = f32::from(u8::from(particle.bits[bit]));
@@ -214,6 +226,10 @@ impl Policy for ParticleSwarm {
     fn reset(&mut self, seed: u64) {
         self.rng = stream(seed, "policy particle-swarm");
         self.planned.clear();
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.planned.limit_time(limit);
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -15,8 +15,10 @@
 
 use crate::baselines::scan::{tick_weights, value};
 use crate::baselines::search::trial::{PlanRules, Trial};
+use crate::deadline::Deadline;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::{Action, ClusterState};
+use std::time::Duration;
 
 /// A plan and where it stands.
 #[derive(Debug, Clone, Default)]
@@ -31,12 +33,19 @@ pub struct Planned {
     waiting: Vec<(usize, usize)>,
     /// How many ticks each outlook stands for.
     ticks: Vec<f32>,
+    /// Time that a search may take.
+    limit: Option<Duration>,
 }
 
 impl Planned {
     /// Forgets the plan.
     pub fn clear(&mut self) {
         self.plan.clear();
+    }
+
+    /// From now on each search may take so long.
+    pub fn limit_time(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
     }
 
     /// The next move: of the plan, or of the one to the best placement that `search` notes.
@@ -49,7 +58,8 @@ impl Planned {
         if let Some(action) = self.resume(state) {
             return action;
         }
-        let mut trial = Trial::new(state, rules);
+        let deadline = Deadline::after(self.limit);
+        let mut trial = Trial::new(state, rules, deadline);
         if trial.can_move() {
             search(&mut trial);
             self.tick = state.tick;

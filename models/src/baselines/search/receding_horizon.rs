@@ -30,6 +30,7 @@ use crate::baselines::declaration::{Declaration, with_single};
 use crate::baselines::greedy::best_single_move::BestSingleMoveRules;
 use crate::baselines::greedy::evacuate::ways_out;
 use crate::baselines::scan::{Scan, ValuedMove, demand_at};
+use crate::deadline::Deadline;
 use crate::policy::Policy;
 use godwit_envs::episode::demand::DemandTable;
 use godwit_envs::scenario::{Mode, Rules};
@@ -38,6 +39,7 @@ use godwit_envs::state::dynamics::HealthChange;
 use godwit_envs::state::event::EventKind;
 use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, ClusterState};
+use std::time::Duration;
 
 /// Parameters of [`RecedingHorizon`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,6 +91,9 @@ pub struct RecedingHorizon {
     rules: RecedingHorizonRules,
     scan: Scan,
     first: Vec<ValuedMove>,
+    limit: Option<Duration>,
+    /// When the present decision has to be there; none before the first.
+    deadline: Option<Deadline>,
 }
 
 impl RecedingHorizon {
@@ -103,7 +108,11 @@ impl RecedingHorizon {
         self.scan.best(played, self.rules.single.least_gain(played))
     }
 
-    /// Cost of a first move and what follows it (rule 2).
+    fn is_out_of_time(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.has_passed())
+    }
+
+    /// Cost of a first move and what follows it (rule 2); infinite where there is no time for that.
     fn play(&mut self, state: &ClusterState, first: Option<ValuedMove>) -> f32 {
         match state.rules.episode.mode {
             Mode::Rebalance => first.map_or(0.0, |first| self.play_moves(state, first)),
@@ -117,6 +126,9 @@ impl RecedingHorizon {
         let mut next = Some(first);
         for _ in 0..=self.rules.moves {
             let Some(made) = next else { break };
+            if self.is_out_of_time() {
+                return f32::INFINITY;
+            }
             if played.migrate(made.workload, made.destination).is_err() {
                 break;
             }
@@ -135,6 +147,9 @@ impl RecedingHorizon {
         let mut cost = 0.0;
         let mut next = first;
         for tick in 1..=ticks {
+            if self.is_out_of_time() {
+                return f32::INFINITY;
+            }
             while let Some(made) = next {
                 let Ok(price) = played.migrate(made.workload, made.destination) else { break };
                 cost += played.objective.value(&played.flow_terms(made.workload, &price));
@@ -220,7 +235,12 @@ impl Policy for RecedingHorizon {
 
     fn reset(&mut self, _seed: u64) {}
 
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
+    }
+
     fn act(&mut self, state: &ClusterState) -> Action {
+        self.deadline = Some(Deadline::after(self.limit));
         let least = self.rules.single.least_gain(state);
         let mut first = std::mem::take(&mut self.first);
         self.scan.prepare(state, self.rules.single.persistence);
@@ -240,6 +260,9 @@ impl Policy for RecedingHorizon {
         if !first.is_empty() {
             let mut lowest = self.play(state, usual) - least;
             for other in first.iter().copied().map(Some).chain([None]) {
+                if self.is_out_of_time() {
+                    break;
+                }
                 if other != usual {
                     let cost = self.play(state, other);
                     if cost < lowest {

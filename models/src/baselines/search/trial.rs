@@ -6,6 +6,8 @@
 
 use crate::baselines::greedy::best_single_move::BestSingleMoveRules;
 use crate::baselines::scan::{Scan, demand_at, move_cost, tick_weights};
+use crate::baselines::search::totals::{Share, Totals};
+use crate::deadline::Deadline;
 use godwit_envs::reassignment::{Instance, Solution};
 use godwit_envs::rng::Rng;
 use godwit_envs::scenario::Mode;
@@ -34,6 +36,10 @@ impl Default for PlanRules {
     }
 }
 
+/// Up to this many nodes sums over nodes are taken anew for each cost: that is quick, and does not
+/// depend on the way that led to a placement, not even in the last bit.
+const SUMMED_ANEW: usize = 64;
+
 /// Where a workload is while it is taken off its node.
 const LIFTED: u32 = u32::MAX;
 
@@ -54,6 +60,8 @@ pub struct Trial<'a> {
     pub best_placement: Vec<u32>,
     /// Its cost.
     pub best_cost: f32,
+    /// When the search has to end.
+    pub deadline: Deadline,
     rules: PlanRules,
     /// Least gain of a move.
     surcharge: f32,
@@ -61,6 +69,8 @@ pub struct Trial<'a> {
     ticks: Vec<f32>,
     /// Loads without transfers in flight.
     loads: Vec<Outlook>,
+    /// Their sums over nodes, in clusters of more than [`SUMMED_ANEW`] nodes; else empty.
+    totals: Vec<Totals>,
     /// What nodes hold, `[1 + H][m][P]`: f64, so that adding and subtracting leaves no trace.
     held: Vec<f64>,
     /// Members of each anti-affinity group per node, `[G][P]`.
@@ -77,7 +87,7 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// Stands at the present placement.
-    pub fn new(state: &'a ClusterState, rules: PlanRules) -> Self {
+    pub fn new(state: &'a ClusterState, rules: PlanRules, deadline: Deadline) -> Self {
         let spec = &*state.spec;
         let mut ticks = Vec::new();
         tick_weights(state, rules.single.persistence, &mut ticks);
@@ -89,9 +99,15 @@ impl<'a> Trial<'a> {
             placement: vec![LIFTED; spec.workloads()],
             best_placement: state.placement.clone(),
             best_cost: 0.0,
+            deadline,
             rules,
             surcharge: rules.single.least_gain(state),
             loads: vec![Outlook::new(spec); ticks.len()],
+            totals: if spec.nodes() > SUMMED_ANEW {
+                vec![Totals::new(spec.nodes()); ticks.len()]
+            } else {
+                Vec::new()
+            },
             held: vec![0.0; ticks.len() * spec.resources * spec.padded_nodes()],
             ticks,
             group_count: vec![0; spec.groups * spec.padded_nodes()],
@@ -123,14 +139,18 @@ impl<'a> Trial<'a> {
     /// Cost of the placement.
     pub fn cost(&mut self) -> f32 {
         let objective = &self.state.objective;
-        if std::mem::take(&mut self.stale) {
+        if std::mem::take(&mut self.stale) && self.totals.is_empty() {
             for loads in &mut self.loads {
                 loads.refresh_totals(&self.state.spec);
             }
         }
         let mut cost = self.flow as f32 + self.surcharge * self.away as f32;
-        for (loads, ticks) in self.loads.iter().zip(&self.ticks) {
-            cost += ticks * objective.level(&loads.terms(objective));
+        for (at, ticks) in self.ticks.iter().enumerate() {
+            let terms = match self.totals.get(at) {
+                Some(totals) => totals.terms(objective),
+                None => self.loads[at].terms(objective),
+            };
+            cost += ticks * objective.level(&terms);
         }
         if let Some(board) = &self.board {
             // As a difference: f32 cannot tell small changes of the whole.
@@ -155,6 +175,33 @@ impl<'a> Trial<'a> {
             self.best_placement.clone_from(&self.placement);
         }
         cost
+    }
+
+    /// How many ticks each outlook stands for, `[1 + H]`.
+    pub fn ticks(&self) -> &[f32] {
+        &self.ticks
+    }
+
+    /// Loads of the placement, without transfers in flight, `[1 + H]`. Only what each node has by
+    /// itself is up to date.
+    pub fn loads(&self) -> &[Outlook] {
+        &self.loads
+    }
+
+    /// Under the machine-reassignment problem: by how much the weighted cost changes when a
+    /// workload goes to another node; 0 elsewhere.
+    pub fn reassignment_change(&self, workload: usize, node: usize) -> f32 {
+        let change = self.board.as_ref().map_or(0, |board| board.shift(workload, node).cost);
+        self.state.reassignment_weight() * change as f32
+    }
+
+    /// What it costs to have a workload on this node, away from its start or not, the least gain
+    /// of a move included.
+    pub fn fare(&self, workload: usize, node: usize) -> f32 {
+        if node == self.home(workload) {
+            return 0.0;
+        }
+        self.surcharge + move_cost(self.state, workload, node)
     }
 
     /// Load of a node now.
@@ -295,9 +342,32 @@ impl<'a> Trial<'a> {
 
     /// Back to the last [`Trial::mark`].
     pub fn undo(&mut self) {
-        while let Some((k, node)) = self.log.pop() {
+        self.undo_to(0);
+    }
+
+    /// Where the way since the last [`Trial::mark`] stands, for [`Trial::undo_to`].
+    pub fn waypoint(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Back to a waypoint.
+    pub fn undo_to(&mut self, waypoint: usize) {
+        while self.log.len() > waypoint
+            && let Some((k, node)) = self.log.pop()
+        {
             self.set(k, node);
         }
+    }
+
+    /// How much of a search is over that ends after so many steps or with the time.
+    pub fn progress(&self, step: usize, steps: usize) -> f32 {
+        (step as f32 / steps as f32).max(self.deadline.share())
+    }
+
+    /// Goes back to the start.
+    pub fn go_home(&mut self) {
+        let start = &self.state.placement;
+        self.go_to(start);
     }
 
     /// Goes where the best single moves lead from the start, and notes that placement.
@@ -307,6 +377,9 @@ impl<'a> Trial<'a> {
         // Only where the moves lead is asked for: all of the plan's moves may be made at once.
         played.moves_left = self.budget as u32;
         for _ in 0..self.budget {
+            if self.deadline.has_passed() {
+                break;
+            }
             scan.prepare(&played, self.rules.single.persistence);
             let Some(best) = scan.best(&played, self.surcharge) else { break };
             if played.migrate(best.workload, best.destination).is_err() {
@@ -387,7 +460,14 @@ impl<'a> Trial<'a> {
                 let held = self.held[(outlook * m + j) * padded + node];
                 loads.held[j * padded + node] = held as f32;
             }
-            loads.refresh_node(spec, objective, node);
+            match self.totals.get_mut(outlook) {
+                None => loads.refresh_node(spec, objective, node),
+                Some(totals) => {
+                    let before = Share::of(loads, node);
+                    loads.refresh_node(spec, objective, node);
+                    totals.replace(node, before, Share::of(loads, node));
+                }
+            }
         }
         self.stale = true;
     }

@@ -1,5 +1,6 @@
 //! Hand-worked decisions, and what every baseline promises.
 
+mod anytime;
 mod declarations;
 mod detection;
 mod machine_reassignment;

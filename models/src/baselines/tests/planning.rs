@@ -11,8 +11,8 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Baselines that search for more than one move.
-const SEARCHES: [&str; 5] =
-    ["annealing", "genetic", "particle-swarm", "large-neighbourhood", "receding-horizon"];
+const SEARCHES: [&str; 6] =
+    ["annealing", "genetic", "particle-swarm", "large-neighbourhood", "chains", "receding-horizon"];
 
 /// Makes the moves of a policy in a static world; also what they earn.
 fn play(policy: &mut dyn Policy, state: &mut ClusterState) -> (Vec<(usize, usize)>, f32) {
