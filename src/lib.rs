@@ -27,6 +27,7 @@
 //! | [`networks`] | the networks in their training form, and the TorchScript that is exported |
 //! | [`experience`] | what is learnt from: replay, priorities, demonstrations, comparisons |
 //! | [`learn`] | one update: deep Q-learning, and the code that computes it on CPU and GPU |
+//! | [`recipe`] | settings that are found: base policy, horizon, scale and lengths of a run |
 //! | [`train`] | a run: acting and learning in rounds, its assembly, validation, its tidy end |
 //! | [`checkpoint`] | runs on disk, which go on with the same bits |
 //! | [`distributed`] | one run on several processes |

@@ -13,7 +13,7 @@
 //! demonstrations of that search instead. At the end the [verdict](verdict) says what came of it.
 //!
 //! What is found depends on the speed of the machine. The run's `config.toml` states it all: a run
-//! with that file repeats it to the bit.
+//! with that file repeats it to the bit, unless the time limit cuts one of them short.
 
 pub mod contest;
 pub mod fading;
@@ -49,7 +49,7 @@ const PRETRAINING: f64 = 0.15;
 /// verdict, and for what takes longer than was measured.
 const STEPS: f64 = 0.28;
 /// States that are compared: fewer teach little, more than the last teach little more.
-const STATES: (usize, usize) = (1_500, 40_000);
+const STATES: (usize, usize) = (1_000, 40_000);
 /// Actions that are compared with the base policy's in a state.
 const ACTIONS: usize = 9;
 /// Demonstrated env steps.
@@ -216,4 +216,77 @@ fn lengths(config: &mut TrainConfig, seconds: f64, pace: pace::Pace, demonstrate
 fn rounded(value: f64) -> f64 {
     let digits = 10f64.powf(value.log10().floor() - 1.0);
     if digits.is_finite() && digits > 0.0 { (value / digits).round() * digits } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use contest::Left;
+    use godwit_models::baselines::{Assignment, find as baseline};
+
+    fn standing(name: &str, returns: &[f64]) -> Standing {
+        let baseline = baseline(name).expect("a baseline");
+        let returns = returns.to_vec();
+        let parameters = Assignment::new();
+        Standing { baseline, parameters, returns, left: None, seconds_per_tick: 1e-5 }
+    }
+
+    #[test]
+    fn a_search_is_far_ahead_only_for_certain_and_by_a_share_of_the_gain() {
+        let stay = standing("stay", &[-100.0, -102.0, -98.0]);
+        let base = standing("best-single-move", &[-50.0, -52.0, -48.0]);
+        let of = |returns: &[f64]| {
+            let best = standing("genetic", returns);
+            is_far_ahead(&best, &base, &[best.clone(), base.clone(), stay.clone()])
+        };
+        assert!(of(&[-40.0, -42.0, -38.0]));
+        // A fiftieth of what the base policy gains.
+        assert!(!of(&[-49.0, -51.0, -47.0]));
+        // As much in the mean, but of one episode alone.
+        assert!(!of(&[-50.0, -52.0, -18.0]));
+        assert!(!is_far_ahead(&base, &base, &[base.clone(), stay]));
+    }
+
+    #[test]
+    fn longer_runs_do_more_of_everything() {
+        let pace = pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0 };
+        let of = |seconds: f64| {
+            let mut config = TrainConfig::default();
+            lengths(&mut config, seconds, pace, false);
+            config.validate().expect("settings in their ranges");
+            config
+        };
+        let (short, long) = (of(60.0), of(1_200.0));
+        assert_eq!((short.env_steps, long.env_steps), (16_000, 336_000));
+        assert!(short.comparisons.pretrain_updates < long.comparisons.pretrain_updates);
+        assert!(short.evaluate_every < long.evaluate_every);
+        // However little time there is.
+        assert!(of(0.1).env_steps >= 2_000);
+    }
+
+    #[test]
+    fn numbers_for_people_have_two_digits() {
+        for (value, expected) in [(0.4321, 0.43), (17.6, 18.0), (1234.0, 1200.0), (0.0996, 0.1)] {
+            assert!((rounded(value) - expected).abs() < 1e-9 * expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_race_leaves_those_behind_that_are_behind_for_certain() {
+        let scenario = Scenario::embedded("bursty").expect("an embedded scenario");
+        let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Train);
+        let env = env.expect("a start");
+        let standings = contest(&env, Duration::from_secs(8), 3, &|_| {}).expect("a ranking");
+        let of = |name: &str| {
+            standings.iter().find(|standing| standing.baseline.name == name).expect("a standing")
+        };
+        assert_eq!(of("stay").left, Some(Left::Behind));
+        assert!(standings[0].left.is_none() && standings[0].mean() > of("stay").mean());
+        let means: Vec<f64> = standings
+            .iter()
+            .filter(|standing| standing.left.is_none())
+            .map(Standing::mean)
+            .collect();
+        assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
+    }
 }

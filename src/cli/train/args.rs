@@ -5,6 +5,11 @@ use std::path::PathBuf;
 
 /// Train a policy on a scenario, or on several at once.
 ///
+/// Where nobody gives settings (one scenario without a [train] table, no --config, --set or
+/// --env-steps), they are found within --minutes [10 unless given]: the heuristics race, the run
+/// improves on the best one that is fast enough, and at the end it says whether the policy is ahead
+/// of the best heuristic on fresh episodes.
+///
 /// Several scenarios share one network, which must serve any cluster size; their clusters may
 /// differ in size, their features may not. SCENARIO=WEIGHT gives a scenario more or less of the
 /// environment copies than another. The first one's [train] table is used.
@@ -28,6 +33,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  godwit train mine.toml --minutes 10
   godwit train quickstart
   godwit train quickstart=2 twice-as-large.toml=1 --set network.architecture=candidate
   godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet

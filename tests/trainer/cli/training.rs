@@ -374,3 +374,41 @@ learner.gamma = { values = [0.9, 0.99] }
     assert_eq!((scale(0), scale(trials.len() - 1)), (1.0, 1e39), "{results}");
     assert!(trials[0]["scenarios"]["founding-3x3"]["mean_return"].is_number(), "{results}");
 }
+
+/// A scenario for which nobody gave settings: they are found, and the run says what came of it.
+#[test]
+fn a_run_without_settings_finds_them_and_says_whether_it_is_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = without_train_table(folder.path(), "quickstart");
+    let run = folder.path().join("run");
+    godwit(&["train", &scenario, "--minutes", "0.1", "--threads", "2", "--out", text(&run)])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("heuristics on "))
+        .stderr(predicate::str::contains("base policy "))
+        .stderr(predicate::str::contains("comparisons with "))
+        .stderr(predicate::str::contains(" fresh episodes"));
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    let config: toml::Table = config.parse().unwrap();
+    let base = config["comparisons"]["baseline"].as_str().unwrap();
+    assert!(!base.is_empty());
+    assert!(config["comparisons"]["states"].as_integer().unwrap() >= 1_000);
+    // Who gives a setting of their own gets it, and defaults for all else.
+    let plain = folder.path().join("plain");
+    godwit(&["train", &scenario, "--env-steps", "256", "--threads", "1", "--out", text(&plain)])
+        .args(["--set", "warm_up_steps=64", "--set", "evaluate_episodes=2"])
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("heuristics on ").not());
+}
+
+/// The embedded scenario without its recommended settings, as a file.
+fn without_train_table(folder: &Path, name: &str) -> String {
+    let output = godwit(&["scenarios", "show", name]).output().unwrap();
+    let scenario = String::from_utf8(output.stdout).unwrap();
+    let mut table: toml::Table = scenario.parse().unwrap();
+    table.remove("train");
+    let path = folder.join("bare.toml");
+    fs::write(&path, table.to_string()).unwrap();
+    text(&path).to_owned()
+}
