@@ -2,6 +2,8 @@
 
 use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Chooses an action for a cluster as it stands.
 pub trait Policy: Send {
@@ -20,4 +22,18 @@ pub trait Policy: Send {
     fn sees_health(&self, _rules: &Rules) -> bool {
         false
     }
+
+    /// Whose plan it has followed since the last reset, where it compares several.
+    fn thought(&self) -> Option<Thought> {
+        None
+    }
+}
+
+/// What came of comparing several plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Thought {
+    /// Whose plan was taken: `policy`, or a baseline; with `, polished` where it was changed.
+    pub origin: String,
+    /// Plans that were simulated to the end.
+    pub simulations: u32,
 }
