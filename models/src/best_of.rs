@@ -146,10 +146,11 @@ impl Policy for Draws {
     }
 }
 
-/// The plan that gains most, costs taken off, of at most so many; of equal ones the first. `make` makes
-/// the plan of each number from 0 and says whether another one may be made.
-pub fn best_plan(plans: u32, mut make: impl FnMut(u64) -> (Plan, bool)) -> Plan {
+/// The plan that gains most, costs taken off, of at most so many, and its number; of equal ones the
+/// first. `make` makes the plan of each number from 0 and says whether another one may be made.
+pub fn best_plan(plans: u32, mut make: impl FnMut(u64) -> (Plan, bool)) -> (u64, Plan) {
     let (mut best, mut more) = make(0);
+    let mut at = 0;
     for number in 1..u64::from(plans) {
         if !more {
             break;
@@ -157,10 +158,10 @@ pub fn best_plan(plans: u32, mut make: impl FnMut(u64) -> (Plan, bool)) -> Plan 
         let (plan, another) = make(number);
         more = another;
         if plan.worth > best.worth {
-            best = plan;
+            (at, best) = (number, plan);
         }
     }
-    best
+    (at, best)
 }
 
 /// An index in proportion to `exp(q / TEMPERATURE)`.
@@ -307,6 +308,7 @@ mod tests {
                     draws.reset(number);
                     (plan_within(&state, &mut draws, reach, &mut fence), true)
                 })
+                .1
             };
             let [first, best] = [best_of(1), best_of(8)];
             assert_eq!(best_of(8), best, "another time another plan");
@@ -340,7 +342,7 @@ mod tests {
             let stop_reason = if number == 0 { StopReason::NoGain } else { StopReason::Deadline };
             (Plan { stop_reason, ..empty.clone() }, number < 2)
         });
-        assert_eq!((made, best), (3, empty));
+        assert_eq!((made, best), (3, (0, empty)));
     }
 
     #[test]

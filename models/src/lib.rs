@@ -31,6 +31,7 @@
 //! - [`policy`]: the trait that all of them implement.
 //! - [`baselines`]: heuristics, one row each in [`baselines::registry`].
 //! - [`network_policy`]: a trained network as a policy; [`best_of`]: the best of several tries.
+//! - [`think`]: a policy whose plan is compared with others before it is taken.
 //! - [`net`]: the networks themselves, forward and backward.
 //!
 //! Where trained networks come from:
@@ -78,6 +79,7 @@ pub mod reassignment_search;
 pub mod recording;
 pub mod rollout;
 pub mod shell;
+pub mod think;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use baselines::{BASELINES, Baseline, baseline, baseline_with};

@@ -2,6 +2,8 @@
 
 use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::time::Duration;
 
 /// Chooses an action for a cluster as it stands.
@@ -26,4 +28,18 @@ pub trait Policy: Send {
     fn sees_health(&self, _rules: &Rules) -> bool {
         false
     }
+
+    /// Whose plan it has followed since the last reset, where it compares several.
+    fn thought(&self) -> Option<Thought> {
+        None
+    }
+}
+
+/// What came of comparing several plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Thought {
+    /// Whose plan was taken: `policy`, or a baseline; with `, polished` where it was changed.
+    pub origin: String,
+    /// Plans that were simulated to the end.
+    pub simulations: u32,
 }

@@ -133,20 +133,18 @@ impl Race<'_> {
             })
             .collect();
         // One episode each, with a time limit: nobody may hold the race up.
-        let each = self.limit.mul_f64(0.25 / standings.len() as f64).max(Duration::from_millis(200));
+        let each =
+            self.limit.mul_f64(0.25 / standings.len() as f64).max(Duration::from_millis(200));
         let threads = rayon::current_num_threads() as u32;
-        standings
-            .par_iter_mut()
-            .with_max_len(1)
-            .try_for_each(|standing| {
-                let mut env = self.env.clone().without_candidates();
-                let played = self.play(&mut env, standing, 0, Some(each * threads))?;
-                match played {
-                    Some(played) => standing.seconds_per_tick = played.seconds / played.ticks,
-                    None => standing.left = Some(Left::Slow),
-                }
-                anyhow::Ok(())
-            })?;
+        standings.par_iter_mut().with_max_len(1).try_for_each(|standing| {
+            let mut env = self.env.clone().without_candidates();
+            let played = self.play(&mut env, standing, 0, Some(each * threads))?;
+            match played {
+                Some(played) => standing.seconds_per_tick = played.seconds / played.ticks,
+                None => standing.left = Some(Left::Slow),
+            }
+            anyhow::Ok(())
+        })?;
         Ok(standings)
     }
 

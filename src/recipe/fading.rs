@@ -163,8 +163,7 @@ fn follow(env: &ClusterEnv, base: &mut dyn Policy, mut action: Action) -> anyhow
 
 /// Ticks and discount that cover how an effect fades.
 fn horizon(differences: &[Vec<f64>]) -> (u32, f64) {
-    let early: Vec<f64> =
-        differences.iter().map(|series| series[1..=EARLY].iter().sum()).collect();
+    let early: Vec<f64> = differences.iter().map(|series| series[1..=EARLY].iter().sum()).collect();
     let squares: f64 = early.iter().map(|early| early * early).sum();
     // How much of the early effect, per tick, is left in each later tick.
     let mut lasting = EARLY as f64;

@@ -21,8 +21,8 @@ pub mod gate;
 pub mod pace;
 pub mod verdict;
 
-use crate::config::schedule::Schedule;
 use crate::config::TrainConfig;
+use crate::config::schedule::Schedule;
 use crate::train::mixture::Mixture;
 use anyhow::Context;
 use contest::{Standing, contest};

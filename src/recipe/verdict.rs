@@ -106,7 +106,9 @@ mod tests {
             "ahead of evacuate (tuned), the best heuristic, by 15.5000 [0.5000, 30.5000] on 100 \
              fresh episodes"
         );
-        assert!(sentence(1.0, 2.0).starts_with("not ahead of evacuate (tuned) for certain: 1.0000"));
+        assert!(
+            sentence(1.0, 2.0).starts_with("not ahead of evacuate (tuned) for certain: 1.0000")
+        );
         assert!(sentence(-5.0, 2.0).starts_with("behind evacuate (tuned) by -5.0000 [-7.0000"));
     }
 }

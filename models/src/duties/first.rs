@@ -17,7 +17,7 @@ use crate::baselines::greedy::best_single_move::BestSingleMoveRules;
 use crate::baselines::greedy::evacuate::refuge;
 use crate::baselines::scan::Scan;
 use crate::duties::duty::{breaks_class, ends_in_time, excess_of, has_company};
-use crate::policy::Policy;
+use crate::policy::{Policy, Thought};
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::outlook::fits;
 use godwit_envs::state::term::Term;
@@ -167,6 +167,10 @@ impl Policy for DutiesFirst<'_> {
 
     fn limit_time(&mut self, limit: Option<Duration>) {
         self.policy.limit_time(limit);
+    }
+
+    fn thought(&self) -> Option<Thought> {
+        self.policy.thought()
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -18,6 +18,13 @@ pub struct PolicyArgs {
     /// Begin no further decision this many milliseconds after the snapshot was there
     #[arg(long, value_name = "MS")]
     pub deadline_ms: Option<u64>,
+    /// Compare the policy's plan with those of quick baselines, in the simulator, for so many
+    /// milliseconds at most, and take the best: in rebalance scenarios also with changes of it and,
+    /// from 10 ms on, with plans of searches; 0 for the policy's own plan. Ends at half of the time
+    /// until a deadline. The answer says whose plan it is
+    #[arg(long, value_name = "MS", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub think: u32,
     /// Simulate so many plans on a copy of the cluster and take the one that gains most, costs
     /// taken off: the policy's own, and others whose moves are drawn by the policy's values from
     /// fixed seeds. Takes N times as long; with a deadline, the best of those that there was time

@@ -15,7 +15,7 @@ use super::bounded_lines::{Line, Lines};
 use crate::cli::decide_args::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
 use crate::deciding::case::Case;
 use crate::deciding::decision::Decision;
-use crate::deciding::engine::{Engine, EngineError, PlanLimits};
+use crate::deciding::engine::{Effort, Engine, EngineError, PlanLimits};
 use crate::deciding::error_document::{ErrorBody, LINE_TOO_LARGE, MALFORMED_JSON, engine_code};
 use crate::deciding::given_answers::{Answers, Asked, Wanted};
 use crate::deciding::loaded::Loaded;
@@ -104,6 +104,7 @@ impl Scorer {
             answers: Answers::default(),
             limits: PlanLimits {
                 max_moves: args.max_moves,
+                think: Duration::from_millis(args.think.into()),
                 best_of: args.best_of.get(),
                 list_stays: tell.stays,
                 ..PlanLimits::NONE
@@ -147,7 +148,7 @@ impl Scorer {
             self.safety.carried_out(&read.case, plans, &decision.plan)
         {
             let memory = Box::new(memory);
-            return Ok(Err(EngineError::Limits { broken, decisions: 0, memory }));
+            return Ok(Err(EngineError::Limits { broken, effort: Effort::default(), memory }));
         }
         self.safety.sync();
         let json = Bytes::from(serde_json::to_vec(&decision)?);

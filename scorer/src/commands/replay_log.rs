@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::file_args::ReplayArgs;
 use crate::deciding::decision::Decision;
-use crate::deciding::engine::{self, Engine, EngineError, PlanLimits, plan_with};
+use crate::deciding::engine::{self, Effort, Engine, EngineError, PlanLimits, plan_with};
 use crate::deciding::loaded::Loaded;
 use crate::deciding::safety::{Safety, cool_down};
 use crate::deciding::timing::Timing;
@@ -231,7 +232,8 @@ fn decide(
     cool_down(&mut case, &record.moment.memory);
     let limits = PlanLimits {
         max_moves: record.max_moves,
-        decisions: Some(record.decisions),
+        think: Duration::from_millis(record.think_ms.into()),
+        effort: Some(Effort { decisions: record.decisions, simulations: record.simulations }),
         best_of: record.best_of,
         list_stays: record.list_stays,
         ..PlanLimits::NONE
@@ -249,10 +251,10 @@ fn decide(
     let planned = planned.and_then(|planned| match &record.memory_at_check {
         Some(memory) => {
             let broken = safety.overtaken(&case, memory, &planned.plan.moves);
-            let (decisions, memory) = (planned.decisions, Box::new(memory.clone()));
+            let (effort, memory) = (planned.effort, Box::new(memory.clone()));
             match broken.is_empty() {
                 true => Ok(planned),
-                false => Err(EngineError::Limits { broken, decisions, memory }),
+                false => Err(EngineError::Limits { broken, effort, memory }),
             }
         }
         None => Ok(planned),

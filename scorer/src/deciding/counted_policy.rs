@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use godwit_envs::state::{Action, ClusterState};
 use godwit_models::plan::{Plan, StopReason};
-use godwit_models::policy::Policy;
+use godwit_models::policy::{Policy, Thought};
 
 /// Passes decisions on and counts them. After the last one that is allowed, and after one that took
 /// too long, it stays, which the planner takes as the end of the plan, as it takes a deadline.
@@ -68,6 +68,10 @@ impl Policy for Counted<'_> {
 
     fn reset(&mut self, seed: u64) {
         self.policy.reset(seed);
+    }
+
+    fn thought(&self) -> Option<Thought> {
+        self.policy.thought()
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use godwit_models::plan::{Plan, StopReason};
+use godwit_models::policy::Thought;
 use godwit_models::shell::{LeftOut, Refusal, Stays};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -35,6 +36,10 @@ pub struct Decision {
     /// How many nodes and workloads the operator's limits leave out from the start, if any.
     #[serde(skip_serializing_if = "LeftOut::is_none")]
     pub left_out: LeftOut,
+    /// Whose plan it is, where the policy's was compared with others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Thought")]
+    pub thought: Option<Thought>,
     /// The migrations in order.
     pub plan: Plan,
     /// Why the workloads that are not among them stay where they are.
@@ -74,6 +79,7 @@ impl Decision {
             reason: explain(planned.plan.stop_reason),
             refusal: planned.refusal,
             left_out: planned.left_out,
+            thought: planned.thought,
             plan: planned.plan,
             stays: planned.stays,
             findings: planned.findings,

@@ -13,8 +13,9 @@ use godwit_models::duties::DutiesFirst;
 use godwit_models::guard::{Violation, violations};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::{Plan, StopReason};
-use godwit_models::policy::Policy;
+use godwit_models::policy::{Policy, Thought};
 use godwit_models::shell::{Broken, LeftOut, Memory, Refusal, Shell, Stays};
+use godwit_models::think::{Allowance, Think};
 
 use super::case::Case;
 use super::counted_policy::{Counted, Slow};
@@ -41,8 +42,8 @@ pub enum EngineError {
     Violations {
         /// The constraints.
         broken: Vec<Violation>,
-        /// How often the policy was asked.
-        decisions: u32,
+        /// How much it took.
+        effort: Effort,
     },
     /// The plan breaks a limit of the operator's.
     #[error(
@@ -53,11 +54,20 @@ pub enum EngineError {
     Limits {
         /// The limits.
         broken: Vec<Broken>,
-        /// How often the policy was asked.
-        decisions: u32,
+        /// How much it took.
+        effort: Effort,
         /// What was remembered when that was found: other plans may have been carried out meanwhile.
         memory: Box<Memory>,
     },
+}
+
+/// How much a plan took: with as much, and no clock, it is made again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// How often the policy was asked, what had to be done before it included.
+    pub decisions: u32,
+    /// Plans that were simulated to the end.
+    pub simulations: u32,
 }
 
 /// How far one plan may go, and what is told about it.
@@ -69,9 +79,10 @@ pub struct PlanLimits {
     pub deadline: Option<Instant>,
     /// Longest time of one decision: a policy that takes longer has no plan.
     pub per_decision: Option<Duration>,
-    /// The deadline has passed after this many decisions: how a plan that was cut short by the
-    /// clock is made again.
-    pub decisions: Option<u32>,
+    /// Time to compare the policy's plan with others.
+    pub think: Duration,
+    /// The clock has ended thinking and planning after this much: how a plan is made again.
+    pub effort: Option<Effort>,
     /// Best of so many plans of the policy, at least 1; baselines make one.
     pub best_of: u32,
     /// Whether each workload that stays is told of.
@@ -84,7 +95,8 @@ impl PlanLimits {
         max_moves: u32::MAX,
         deadline: None,
         per_decision: None,
-        decisions: None,
+        think: Duration::ZERO,
+        effort: None,
         best_of: 1,
         list_stays: false,
     };
@@ -93,6 +105,21 @@ impl PlanLimits {
     pub fn until(self, start: Instant, deadline: Option<Duration>) -> Self {
         // A deadline beyond the clock's range is none.
         Self { deadline: deadline.and_then(|after| start.checked_add(after)), ..self }
+    }
+
+    /// How long may be thought. At least half of the time until a deadline is left for planning: a
+    /// plan that was thought of late would be cut short.
+    fn allowance(&self) -> Allowance {
+        let now = Instant::now();
+        let to_deadline = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let halves = [to_deadline, self.per_decision].into_iter().flatten().map(|time| time / 2);
+        let time = halves.fold(self.think, Duration::min);
+        match self.effort {
+            Some(Effort { simulations, .. }) => {
+                Allowance { time: self.think, until: None, simulations: Some(simulations) }
+            }
+            None => Allowance { time: self.think, ..Allowance::from_now(time) },
+        }
     }
 
     /// Whether the deadline has passed.
@@ -114,8 +141,10 @@ pub struct Planned {
     pub stays: Stays,
     /// What is told of the snapshot besides.
     pub findings: Findings,
-    /// How often the policy was asked, what had to be done before it included.
-    pub decisions: u32,
+    /// Whose plan it is, where several were compared.
+    pub thought: Option<Thought>,
+    /// How much it took.
+    pub effort: Effort,
     /// Microseconds of deciding and ordering.
     pub plan_us: u64,
     /// Microseconds of checking.
@@ -128,14 +157,15 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct Engine {
     loaded: Arc<Loaded>,
-    policy: Draws,
+    policy: Think,
 }
 
 impl Engine {
     /// An engine for this artifact.
     pub fn new(loaded: Arc<Loaded>) -> Self {
         let policy = NetworkPolicy::new("policy", loaded.artifact.network.clone());
-        Self { loaded, policy: Draws::new(policy) }
+        let policy = Think::new("policy", Box::new(Draws::new(policy)), Duration::ZERO);
+        Self { loaded, policy }
     }
 
     /// The artifact that decides.
@@ -159,7 +189,7 @@ impl Engine {
         Ok(Case { state, snapshot })
     }
 
-    /// Plans with the artifact's policy.
+    /// Plans with the artifact's policy, after as much thought as `limits` allow.
     ///
     /// # Errors
     /// When a decision takes too long, or the plan breaks a hard constraint or a limit of the
@@ -171,6 +201,7 @@ impl Engine {
         moment: &Moment,
         limits: PlanLimits,
     ) -> Result<Planned, EngineError> {
+        self.policy.begin(limits.allowance());
         plan_with(&mut self.policy, case, safety, moment, limits)
     }
 }
@@ -201,20 +232,26 @@ pub fn plan_with(
     let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
     let sees_health = policy.sees_health(&case.state.rules);
     let mut duties = DutiesFirst::new(policy, sees_health);
-    let mut counted = Counted::new(&mut duties, limits.decisions, limits.per_decision);
-    let plan = best_plan(plans(case, limits), |number| {
+    let most = limits.effort.map(|effort| effort.decisions);
+    let mut counted = Counted::new(&mut duties, most, limits.per_decision);
+    let mut thoughts = Vec::new();
+    let (number, plan) = best_plan(plans(case, limits), |number| {
         counted.reset(number);
         let plan = shell.plan(&case.state, &mut counted, limits.max_moves, limits.deadline);
+        thoughts.push(counted.thought());
         let late = limits.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         (counted.as_cut(plan), !late && !counted.has_ended())
     });
     if let Some(slow) = counted.slow() {
         return Err(EngineError::TooSlow(slow));
     }
-    let decisions = counted.made();
+    // Counted on from plan to plan.
+    let simulations = thoughts.iter().flatten().map(|thought| thought.simulations).max();
+    let effort = Effort { decisions: counted.made(), simulations: simulations.unwrap_or(0) };
+    let thought = thoughts.swap_remove(number as usize);
     let plan_us = micros(planning);
     let checking = Instant::now();
-    let plan = review(case, safety, &moment.memory, plan, decisions)?;
+    let plan = review(case, safety, &moment.memory, plan, effort)?;
     let settled = shell.settled(&case.state).len() as u32;
     let left_out = LeftOut { settled, ..shell.left_out().clone() };
     let guard_us = micros(checking);
@@ -226,7 +263,8 @@ pub fn plan_with(
         left_out,
         stays,
         findings,
-        decisions,
+        thought,
+        effort,
         plan_us,
         guard_us,
         stays_us,
@@ -278,7 +316,8 @@ fn nothing(
         refusal,
         left_out: LeftOut::default(),
         stays,
-        decisions: 0,
+        thought: None,
+        effort: Effort::default(),
         plan_us: 0,
         guard_us: 0,
         stays_us,
@@ -292,16 +331,16 @@ fn review(
     safety: &Safety,
     memory: &Memory,
     plan: Plan,
-    decisions: u32,
+    effort: Effort,
 ) -> Result<Plan, EngineError> {
     let broken = violations(&case.state, &plan.moves);
     if !broken.is_empty() {
-        return Err(EngineError::Violations { broken, decisions });
+        return Err(EngineError::Violations { broken, effort });
     }
     let broken = safety.broken(&case.snapshot, memory, &plan.moves);
     if broken.is_empty() {
         Ok(plan)
     } else {
-        Err(EngineError::Limits { broken, decisions, memory: Box::new(memory.clone()) })
+        Err(EngineError::Limits { broken, effort, memory: Box::new(memory.clone()) })
     }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::deciding::engine::Effort;
 use crate::deciding::loaded::ArtifactName;
 use crate::deciding::safety::Moment;
 use crate::outcomes::drift::Standing;
@@ -86,8 +87,10 @@ pub struct Made {
     pub best_of: u32,
     /// Whether each workload that stays was told of.
     pub list_stays: bool,
-    /// How often the planner was asked.
-    pub decisions: u32,
+    /// Milliseconds in which the policy's plan was compared with others.
+    pub think_ms: u32,
+    /// How often the planner was asked, and how many plans were simulated.
+    pub effort: Effort,
     /// When, and what was remembered.
     pub moment: Moment,
     /// What was remembered when the plan was found to break a limit.
@@ -119,6 +122,12 @@ pub struct DecisionRecord {
     /// Whether each workload that stays was told of.
     #[serde(default)]
     pub list_stays: bool,
+    /// Milliseconds in which the policy's plan was to be compared with others.
+    #[serde(default)]
+    pub think_ms: u32,
+    /// Plans that were simulated in that time.
+    #[serde(default)]
+    pub simulations: u32,
     /// How often the planner was asked: a deadline that passed is told by nothing else.
     pub decisions: u32,
     /// When it was made, and what was remembered about the snapshot's workloads.
@@ -205,7 +214,9 @@ impl Made {
             max_moves: self.max_moves,
             best_of: self.best_of,
             list_stays: self.list_stays,
-            decisions: self.decisions,
+            think_ms: self.think_ms,
+            simulations: self.effort.simulations,
+            decisions: self.effort.decisions,
             moment: self.moment,
             memory_at_check: self.memory_at_check,
             snapshot: raw(&self.snapshot)?,

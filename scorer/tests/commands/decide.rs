@@ -151,7 +151,11 @@ fn a_stream_outlives_a_bad_line() {
     let good = std::fs::read_to_string(fixture.snapshot()).unwrap();
     let input = format!("{good}\n{}\n\n{good}\n", &good[..200]);
     let mut command = scorer();
-    let command = command.arg("stream").arg("--model").arg(fixture.model()).write_stdin(input);
+    let command = command
+        .args(["stream", "--think", "0"])
+        .arg("--model")
+        .arg(fixture.model())
+        .write_stdin(input);
     let out = command.assert().success().get_output().stdout.clone();
     let lines: Vec<Value> = String::from_utf8(out)
         .unwrap()
@@ -231,4 +235,47 @@ fn a_line_of_a_stream_that_is_too_long_or_no_text_costs_only_itself() {
     let message = lines[2]["error"]["message"].as_str().unwrap();
     let expected = format!("line 3: expected at most {most} bytes, got {}", too_long.len());
     assert!(message.starts_with(&expected), "{message}");
+}
+
+/// What the plan lowers the objective by, costs taken off.
+fn worth(decision: &Value) -> f64 {
+    decision["plan"]["worth"].as_f64().unwrap()
+}
+
+#[test]
+fn after_thought_a_bad_policy_follows_a_better_plan_and_the_answer_says_whose() {
+    let fixture = Fixture::new("quickstart");
+    // An mlp of arbitrary weights.
+    let model = fixture.path("mlp.pt");
+    write_artifact(&model, &fixture.scenario, Architecture::Mlp, |_| {});
+    let decide = |think: &[&str]| {
+        let mut command = scorer();
+        command.arg("decide").arg("--model").arg(&model).args(think);
+        output(command.arg("--snapshot").arg(fixture.snapshot()))
+    };
+    let plain = decide(&["--think", "0"]);
+    assert!(plain.get("thought").is_none(), "{plain}");
+    // However slow the machine, that is time for some.
+    let best = decide(&["--think", "2000"]);
+    let origin = best["thought"]["origin"].as_str().unwrap();
+    assert_ne!(origin, "policy");
+    assert!(best["thought"]["simulations"].as_u64().unwrap() > 5, "{best}");
+    assert!(worth(&best) > worth(&plain) + 0.1, "{plain} {best}");
+    // It is on unless it is switched off.
+    let usual = decide(&[]);
+    assert!(worth(&usual) >= worth(&plain), "{plain} {usual}");
+    let mut command = scorer();
+    let command = command.args(["decide", "--model", "quickstart", "--snapshot", "x"]);
+    command.args(["--think", "soon"]).assert().code(2);
+}
+
+#[test]
+fn thought_ends_in_time_for_the_plan_before_a_deadline() {
+    let fixture = Fixture::new("quickstart");
+    let mut command = scorer();
+    command.arg("decide").arg("--model").arg(fixture.model());
+    command.arg("--snapshot").arg(fixture.snapshot());
+    let decision = output(command.args(["--think", "60000", "--deadline-ms", "3000"]));
+    assert_ne!(decision["plan"]["stop_reason"], "deadline");
+    assert!(decision["timing_us"]["total"].as_u64().unwrap() < 3_000_000, "{decision}");
 }

@@ -43,6 +43,9 @@ pub(super) fn command(args: &Args) -> String {
     if let Some(plans) = args.best_of {
         words.push(format!("--best-of {plans}"));
     }
+    if let Some(think) = args.think {
+        words.push(format!("--think {think}"));
+    }
     if let Some(seconds) = args.bound {
         words.push(format!("--bound {seconds}"));
     }

@@ -11,9 +11,11 @@ use godwit_models::baselines::{NAMES, baseline_with};
 use godwit_models::best_of::BestOf;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
+use godwit_models::think::Think;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What `--tuned` names, by baseline; nothing where it is not given.
 pub(crate) fn tuned_parameters(
@@ -104,6 +106,23 @@ pub(super) fn planners(
         Contender { name, trained: true, parameters: None, factory }
     };
     Ok(policies(scenario, paths)?.into_iter().map(planner).collect())
+}
+
+/// Each trained policy after so much thought in each tick, or at the start of each static episode.
+pub(super) fn thinkers(
+    scenario: &Scenario,
+    paths: &[PathBuf],
+    think: Duration,
+) -> anyhow::Result<Vec<Contender>> {
+    let thinker = |policy: NetworkPolicy| {
+        let name = format!("{}+think", policy.name());
+        let factory: Factory = {
+            let name = name.clone();
+            Box::new(move || Box::new(Think::new(&name, Box::new(policy.clone()), think)))
+        };
+        Contender { name, trained: true, parameters: None, factory }
+    };
+    Ok(policies(scenario, paths)?.into_iter().map(thinker).collect())
 }
 
 fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {

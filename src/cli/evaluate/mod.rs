@@ -15,7 +15,7 @@ use crate::evaluate::{
 use crate::machine::signals::received_signal;
 use crate::report::{self, data::Report};
 use crate::train::validation::VALIDATION_SEED;
-use contenders::{baseline_names, heuristic, name_of, planners};
+use contenders::{baseline_names, heuristic, name_of, planners, thinkers};
 use godwit_envs::scenario::{Mode, Phase, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +40,7 @@ Examples:
   godwit evaluate quickstart --policy checkpoints/quickstart
   godwit evaluate quickstart --policy policy.pt --policy checkpoints/quickstart --wide
   godwit evaluate quickstart --policy policy.pt --best-of 32
+  godwit evaluate founding-10x50 --policy founding-10x50 --think 5 --baselines genetic,annealing
   godwit evaluate quickstart --tuned --policy checkpoints/quickstart
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
   godwit evaluate quickstart --baselines genetic,large-neighbourhood --time-limit 0.5
@@ -58,6 +59,11 @@ pub struct Args {
     /// first move; static scenarios only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     best_of: Option<u32>,
+    /// Also play each --policy as `godwit-scorer --think` does (POLICY+think): in each tick, or at the
+    /// start of each static episode, its plan is compared with those of quick baselines for so many
+    /// milliseconds at most. Returns then depend on how fast the machine is
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    think: Option<u32>,
     /// `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all", value_name = "NAMES")]
     baselines: String,
@@ -136,6 +142,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Err(needs_rebalance("--best-of", &scenario));
         }
         contenders.extend(planners(&scenario, &args.policy, plans as usize)?);
+    }
+    if let Some(think) = args.think {
+        let think = Duration::from_millis(think.into());
+        contenders.extend(thinkers(&scenario, &args.policy, think)?);
     }
     let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     for name in baseline_names(&args.baselines, &scenario)? {

@@ -49,9 +49,7 @@ pub(super) fn find(
             found.fading.ticks
         );
     } else {
-        eprintln!(
-            "demonstrations of {demonstrated}, which is far ahead but too slow for rollouts"
-        );
+        eprintln!("demonstrations of {demonstrated}, which is far ahead but too slow for rollouts");
     }
     Ok(found)
 }

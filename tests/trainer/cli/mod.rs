@@ -131,6 +131,28 @@ fn the_best_of_several_plans_is_one_more_row() {
 }
 
 #[test]
+fn a_policy_that_thinks_is_one_more_row_and_in_a_static_world_never_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tiny_run("quickstart", &run);
+    let output = godwit(&["evaluate", "quickstart", "--policy", text(&run), "--think", "2000"])
+        .args(["--baselines", "none", "--episodes", "3", "--json"])
+        .output()
+        .unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str| {
+        let rows = evaluation["policies"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == name).unwrap();
+        row["mean_return"]["value"].as_f64().unwrap()
+    };
+    assert!(of("run+think") > of("run"), "{evaluation}");
+    godwit(&["evaluate", "bursty", "--think", "0"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("1..=60000"));
+}
+
+#[test]
 fn a_run_starts_with_the_weights_of_its_initial_policy() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));

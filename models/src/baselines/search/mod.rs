@@ -5,6 +5,7 @@
 pub mod annealing;
 pub mod best_fit_decreasing;
 pub mod chains;
+pub(crate) mod foreseen;
 pub mod genetic;
 #[cfg(feature = "milp")]
 pub mod integer_programming;

@@ -142,7 +142,7 @@ pub fn decide_about(
             ApiError::engine(&error, body)
         })?;
         let Outcome { planned, planner, fallback, comparison } = outcome;
-        let (id, decisions) = (arrival.id.clone(), planned.decisions);
+        let (id, effort) = (arrival.id.clone(), planned.effort);
         let timing = Timing { total: micros(started), ..timing };
         let moves = &planned.plan.moves;
         let returning = safety.returning(case.snapshot.tick, &question.moment.memory, moves);
@@ -162,7 +162,7 @@ pub fn decide_about(
         };
         match app.desk.leave(caller, &asked, &departure, remember) {
             Verdict::Leaves(answer) => {
-                let put = put_down(app, &question, loaded, &served.planner, Ok((&json, decisions)));
+                let put = put_down(app, &question, loaded, &served.planner, Ok((&json, effort)));
                 if let Err(error) = put {
                     take_back(app, &asked, &served);
                     return Err(error);
@@ -190,7 +190,7 @@ pub fn decide_about(
             Verdict::Overtaken(Overtaken { broken, memory }) => {
                 app.metrics.overtaken("refused");
                 let memory = Box::new(memory);
-                failed(&served.planner, &EngineError::Limits { broken, decisions, memory });
+                failed(&served.planner, &EngineError::Limits { broken, effort, memory });
                 return Err(ApiError::overtaken());
             }
         }
@@ -256,6 +256,7 @@ fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
     let limits = PlanLimits {
         max_moves,
         per_decision: bounds.per_decision,
+        think: bounds.think,
         best_of: bounds.best_of,
         list_stays: query.stays == StaysQuery::List,
         ..PlanLimits::NONE
@@ -266,6 +267,9 @@ fn limits(bounds: &Bounds, arrival: &Arrival, query: &PlanQuery) -> PlanLimits {
 fn record(app: &App, decision: &Decision, comparison: Option<&Comparison>) {
     let metrics = &app.metrics;
     metrics.decided(&decision.plan);
+    if let Some(thought) = &decision.thought {
+        metrics.thought(thought);
+    }
     metrics.found(&decision.findings);
     let timing = &decision.timing_us;
     for (stage, micros) in [

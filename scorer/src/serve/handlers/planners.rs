@@ -195,6 +195,7 @@ mod tests {
     use godwit_models::shell::{Broken, Memory};
 
     use super::*;
+    use crate::deciding::engine::Effort;
     use crate::serve::bodies::request_body::text;
     use crate::serve::test_app::{app, arrival};
 
@@ -227,7 +228,11 @@ mod tests {
 
     fn limits_broken() -> EngineError {
         let broken = vec![Broken::StaleNode { at: 0, node: "b".to_owned() }];
-        EngineError::Limits { broken, decisions: 1, memory: Box::new(Memory::default()) }
+        EngineError::Limits {
+            broken,
+            effort: Effort::default(),
+            memory: Box::new(Memory::default()),
+        }
     }
 
     #[tokio::test]
@@ -237,7 +242,7 @@ mod tests {
         assert_eq!(outcome.fallback, Some(FallbackReason::PlanRefused));
         assert_eq!(outcome.planned.plan.moves.len(), 1);
 
-        let broken = EngineError::Violations { broken: Vec::new(), decisions: 1 };
+        let broken = EngineError::Violations { broken: Vec::new(), effort: Effort::default() };
         let outcome = instead("", broken).await.unwrap();
         assert_eq!((outcome.planner.as_str(), outcome.planned.plan.moves.len()), ("stay", 0));
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use godwit_models::shell::Memory;
 
-use crate::deciding::engine::{EngineError, PlanLimits};
+use crate::deciding::engine::{Effort, EngineError, PlanLimits};
 use crate::deciding::loaded::Loaded;
 use crate::deciding::safety::Moment;
 use crate::decision_log::{Event, Made};
@@ -28,18 +28,18 @@ pub fn put_down(
     question: &Question<'_>,
     loaded: &Loaded,
     planner: &str,
-    planned: Result<(&Bytes, u32), &EngineError>,
+    planned: Result<(&Bytes, Effort), &EngineError>,
 ) -> Result<(), ApiError> {
     let Some(log) = &app.log else { return Ok(()) };
-    let (answer, decisions, memory_at_check) = match planned {
-        Ok((json, decisions)) => (Ok(json.clone()), decisions, None),
+    let (answer, effort, memory_at_check) = match planned {
+        Ok((json, effort)) => (Ok(json.clone()), effort, None),
         Err(error) => {
-            let (decisions, memory) = match error {
-                EngineError::Limits { decisions, memory, .. } => (*decisions, Some(memory)),
-                EngineError::Violations { decisions, .. } => (*decisions, None),
-                EngineError::TooSlow(_) | EngineError::Input(_) => (0, None),
+            let (effort, memory) = match error {
+                EngineError::Limits { effort, memory, .. } => (*effort, Some(memory)),
+                EngineError::Violations { effort, .. } => (*effort, None),
+                EngineError::TooSlow(_) | EngineError::Input(_) => (Effort::default(), None),
             };
-            (Err(error.to_string()), decisions, memory.map(|memory| Memory::clone(memory)))
+            (Err(error.to_string()), effort, memory.map(|memory| Memory::clone(memory)))
         }
     };
     let made = Made {
@@ -50,7 +50,8 @@ pub fn put_down(
         max_moves: question.limits.max_moves,
         best_of: question.limits.best_of,
         list_stays: question.limits.list_stays,
-        decisions,
+        think_ms: question.limits.think.as_millis() as u32,
+        effort,
         moment: question.moment.clone(),
         memory_at_check,
         snapshot: question.body.clone(),

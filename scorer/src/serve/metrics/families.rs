@@ -10,8 +10,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    CodeLabels, FallbackLabels, KindLabels, ModelLabels, OutcomeLabels, ReasonLabels, ReloadLabels,
-    RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
+    CodeLabels, FallbackLabels, KindLabels, ModelLabels, OriginLabels, OutcomeLabels, ReasonLabels,
+    ReloadLabels, RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
 };
 use crate::deciding::violations::KINDS;
 use crate::deciding::warnings::WarningCode;
@@ -43,6 +43,7 @@ pub struct Metrics {
     pub(super) refused: Family<ReasonLabels, Counter>,
     pub(super) decisions: Family<OutcomeLabels, Counter>,
     pub(super) stops: Family<CodeLabels, Counter>,
+    pub(super) origins: Family<OriginLabels, Counter>,
     pub(super) moves: Family<CodeLabels, Counter>,
     pub(super) returning_moves: Counter,
     pub(super) overtaken: Family<ResultLabels, Counter>,
@@ -101,6 +102,7 @@ impl Metrics {
             refused: Family::default(),
             decisions: Family::default(),
             stops: Family::default(),
+            origins: Family::default(),
             moves: Family::default(),
             returning_moves: Counter::default(),
             overtaken: Family::default(),

@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, UNIX_EPOCH};
 
 use godwit_models::plan::{Plan, PlannedMove};
+use godwit_models::policy::Thought;
 use prometheus_client::encoding::prometheus_text;
 
 use super::families::Metrics;
 use super::labels::{
-    CodeLabels, FallbackLabels, KindLabels, ModelLabels, OutcomeLabels, ReasonLabels, ReloadLabels,
-    RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
+    CodeLabels, FallbackLabels, KindLabels, ModelLabels, OriginLabels, OutcomeLabels, ReasonLabels,
+    ReloadLabels, RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
 };
 use crate::deciding::findings::{Duties, Findings};
 use crate::deciding::loaded::Loaded;
@@ -62,6 +63,11 @@ impl Metrics {
             self.moves.get_or_create(&CodeLabels { reason: code(reason) }).inc();
         }
         self.gains.observe(f64::from(plan.objective_before - plan.objective_after));
+    }
+
+    /// The plan that is returned was compared with others.
+    pub fn thought(&self, thought: &Thought) {
+        self.origins.get_or_create(&OriginLabels { origin: thought.origin.clone() }).inc();
     }
 
     /// This was told of a snapshot that was decided about.

@@ -26,6 +26,11 @@ pub fn register(metrics: &mut Metrics) {
     r.register("panics", "Handlers and workers that panicked", metrics.panics.clone());
     r.register("decisions", "Decisions by what they came to", metrics.decisions.clone());
     r.register("decision_stops", "Decisions by why the plan ends", metrics.stops.clone());
+    r.register(
+        "thoughts",
+        "Returned plans that were compared with others, by whose plan it is",
+        metrics.origins.clone(),
+    );
     r.register("moves", "Planned moves by what they are good for", metrics.moves.clone());
     r.register(
         "returning_moves",

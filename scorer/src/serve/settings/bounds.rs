@@ -35,6 +35,8 @@ pub struct Bounds {
     pub decisions_bytes: usize,
     /// Moves of a plan.
     pub max_moves: u32,
+    /// Time to compare the policy's plan with others.
+    pub think: Duration,
     /// Plans of the policy that are compared.
     pub best_of: u32,
     /// Time after which no further decision of a plan is begun.

@@ -66,6 +66,32 @@ fn the_best_of_several_plans_is_found_again_wherever_a_deadline_fell() {
 }
 
 #[test]
+fn what_was_thought_is_thought_again_wherever_the_clock_ended_it() {
+    for scenario in ["quickstart", "founding-10x50"] {
+        let fixture = Fixture::new(scenario);
+        let body = fs::read(fixture.snapshot()).unwrap();
+        let service = start(&fixture, &["--think", "40", "--best-of", "3"]);
+        let whole = service.post("/v1/plan", &body).ok();
+        let simulations = &whole["thought"]["simulations"];
+        assert!(simulations.as_u64().unwrap() > 0, "{whole}");
+        for deadline_ms in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89] {
+            service.post(&format!("/v1/plan?deadline_ms={deadline_ms}"), &body).ok();
+        }
+        let metrics = String::from_utf8(service.get("/metrics").body).unwrap();
+        let origin = whole["thought"]["origin"].as_str().unwrap();
+        let counted = format!("origin=\"{origin}\"");
+        let is_counted = |line: &str| line.contains("thoughts_total") && line.contains(&counted);
+        assert!(metrics.lines().any(is_counted), "{metrics}");
+        end(service);
+        let records = records(&folder(&fixture));
+        let first = of_kind(&records, "decision")[0];
+        assert_eq!(first["think_ms"], 40);
+        assert!(first["simulations"].as_u64() >= simulations.as_u64());
+        assert_eq!(equal(&fixture), 12);
+    }
+}
+
+#[test]
 fn what_the_operators_limits_remember_is_a_part_of_the_record() {
     let fixture = Fixture::new("quickstart");
     fs::write(
