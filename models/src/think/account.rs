@@ -35,7 +35,7 @@ const MARGIN_TICKS: f64 = 0.1;
 /// Ticks of the present objective by which another plan must be better where demand is not forecast.
 /// There the account takes what is now to last, and the policy has learnt how long it does: bursts
 /// end, and jobs leave. Chosen on validation episodes of `bursty`, `churn`, `faults` and `gpu-defrag`.
-const BLIND_MARGIN_TICKS: f64 = 5.0;
+const BLIND_MARGIN_TICKS: f64 = 15.0;
 
 /// Share of the cost that sums of 32-bit numbers may be off by.
 const ROUNDING: f64 = 1e-6;

@@ -11,7 +11,6 @@ use godwit_envs::observe::features::schema;
 use godwit_envs::scenario::Phase;
 use proptest::prelude::*;
 use serde_json::json;
-use std::sync::Arc;
 
 /// Time that no test waits for: simulations end it.
 const AMPLE: Duration = Duration::from_secs(3600);
@@ -142,16 +141,18 @@ fn online_the_account_knows_the_forecast_and_the_future_moves_of_the_policy() {
 #[test]
 fn where_demand_is_not_forecast_another_plan_must_be_better_by_a_margin() {
     let blind = json!({"episode": {"mode": "online", "ticks": 50, "moves_per_tick": 1}});
-    let placed = [(5.0, 0), (4.0, 0), (1.0, 1)];
-    let state = cluster(rules(blind), (3, 10.0), &placed, |_| {});
-    assert!((margin(&state) - 5.0 * 0.9).abs() < 1e-5);
+    let mut overload = blind.clone();
+    overload["objective"] = json!({"weights": {"overload": 1.0}});
+    let placed = [(7.0, 0), (5.0, 0), (1.0, 1)];
+    let state = cluster(rules(overload), (3, 10.0), &placed, |_| {});
+    assert!(state.level() > 0.0 && margin(&state) == 15.0 * f64::from(state.level()));
     assert_eq!(margin(&random_state(1, false, 3)), 0.0);
-    // Eighteen ticks at 0.5 instead of 0.9 are more than that.
+    // Eighteen ticks without it instead of with it are more than that.
     let mut think = thinking(Script(Vec::new()), 100);
-    assert_eq!(moves_of(&mut think, &state), [(0, 2)]);
+    assert_eq!(moves_of(&mut think, &state), [(0, 1)]);
     // At 0.8 instead of 0.9 they are less.
     let placed = [(8.0, 0), (1.0, 0)];
-    let state = cluster(Arc::clone(&state.rules), (3, 10.0), &placed, |_| {});
+    let state = cluster(rules(blind), (3, 10.0), &placed, |_| {});
     let mut think = thinking(Script(Vec::new()), 100);
     assert_eq!(moves_of(&mut think, &state), []);
 }
