@@ -33,6 +33,7 @@ pub const PORTFOLIO: &[Entry] = &[
     Entry { name: "best-move-or-swap", least_ms: 0, place: Place::Anywhere },
     Entry { name: "evacuate", least_ms: 0, place: Place::Trouble },
     Entry { name: "receding-horizon", least_ms: 10, place: Place::Anywhere },
+    Entry { name: "chains", least_ms: 20, place: Place::Anywhere },
     Entry { name: "annealing", least_ms: 20, place: Place::Anywhere },
     Entry { name: "large-neighbourhood", least_ms: 40, place: Place::Anywhere },
     Entry { name: "genetic", least_ms: 40, place: Place::Anywhere },
