@@ -29,6 +29,11 @@ const OTHERS: usize = 3;
 const MOST_TICKS: usize = 96;
 /// Ticks after that of the action whose differences count as early.
 const EARLY: usize = 4;
+/// Fewest and most ticks of rollouts. Shorter ones have less noise, but policies that were trained on
+/// rollouts of 12 ticks gained half as much on `founding-10x50` as on those of 24 or 36.
+const TICKS: (f64, f64) = (24.0, 72.0);
+/// The discount's bounds.
+const GAMMA: (f64, f64) = (0.95, 0.99);
 /// Differences beyond this quantile count as much as it.
 const WINSOR: f64 = 0.98;
 
@@ -178,8 +183,8 @@ fn horizon(differences: &[Vec<f64>]) -> (u32, f64) {
             lasting += left.min(1.0);
         }
     }
-    let ticks = (2.4 * lasting).round().clamp(12.0, 72.0);
-    (ticks as u32, (1.0 - 0.5 / lasting).clamp(0.9, 0.99))
+    let ticks = (2.4 * lasting).round().clamp(TICKS.0, TICKS.1);
+    (ticks as u32, (1.0 - 0.5 / lasting).clamp(GAMMA.0, GAMMA.1))
 }
 
 /// Root mean square of the discounted differences, without what is far beyond all others.
@@ -233,6 +238,6 @@ mod tests {
 
     #[test]
     fn nothing_that_differs_asks_for_the_shortest_rollouts() {
-        assert_eq!(horizon(&vec![vec![0.0; MOST_TICKS]; 5]).0, 12);
+        assert_eq!(horizon(&vec![vec![0.0; MOST_TICKS]; 5]).0, 24);
     }
 }

@@ -115,8 +115,13 @@ pub fn find(
     };
     let threads = rayon::current_num_threads() as f64;
     // As if effects lasted for 36 ticks: how long they last is found with the base policy.
+    let episode = &scenario.rules.episode;
+    let ticks = match episode.mode {
+        Mode::Online => 36,
+        Mode::Rebalance => episode.move_budget.min(36),
+    };
     let affordable = |standing: &Standing| {
-        let state = (1 + ACTIONS) as f64 * 36.0 * standing.seconds_per_tick;
+        let state = (1 + ACTIONS) as f64 * f64::from(ticks) * standing.seconds_per_tick;
         ROLLOUTS * seconds * threads >= STATES.0 as f64 * state
     };
     let base = standings

@@ -157,9 +157,12 @@ fn what_cannot_be_tuned_or_written_is_refused_at_once() {
     let out = folder.path().join("tuned.toml");
     tune(&["--baselines", "stay", "--out", text(&out)], &["--baselines", "stay", "sandpiper"]);
     tune(&["--out", text(folder.path())], &["--out", "a folder"]);
-    tune(&["--out", text(&folder.path().join("no/tuned.toml"))], &["--out", "no/tuned.toml"]);
+    // A missing folder is made, but not where a file stands in its place.
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    tune(&["--out", text(&file.join("tuned.toml"))], &["--out", "file/tuned.toml"]);
     refuses(&["tune-baselines", "quickstrat", "--out", text(&out)], &["quickstrat"]);
-    assert!(names(folder.path()).is_empty());
+    assert_eq!(names(folder.path()), ["file"]);
 }
 
 #[test]

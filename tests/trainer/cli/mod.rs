@@ -623,8 +623,14 @@ fn a_run_becomes_a_verified_artifact_and_damage_is_refused() {
     assert_eq!(stated.len(), 1 + godwit_models::baselines::NAMES.len());
     let seen: Vec<f64> = serde_json::from_value(returns("run")).unwrap();
     assert!((stated[0].mean_return - seen.iter().sum::<f64>() / 3.0).abs() < 1e-9, "{stated:?}");
-    refuses(&["evaluate", "founding-3x3", "--policy", file], &["policy.pt", "schema"]);
-    refuses(&["evaluate", "founding-3x3", "--policy", run], &["run", "schema"]);
+    refuses(
+        &["evaluate", "founding-3x3", "--policy", file],
+        &["policy.pt", "features of scenario founding-3x3"],
+    );
+    refuses(
+        &["evaluate", "founding-3x3", "--policy", run],
+        &["run", "features of scenario founding-3x3"],
+    );
 
     let mut bytes = fs::read(&artifact).unwrap();
     let middle = bytes.len() / 2;

@@ -139,7 +139,7 @@ impl Settings {
                 decisions: args.limits.keep_decisions,
                 decisions_bytes: args.limits.keep_decisions_bytes,
                 max_moves: args.policy.max_moves,
-                think: millis(args.policy.think.into()),
+                think: millis(args.policy.think),
                 best_of: args.policy.best_of.get(),
                 deadline: args.policy.deadline_ms.map(Duration::from_millis),
                 per_decision: args.fallback.decision_deadline_ms.map(Duration::from_millis),
