@@ -301,7 +301,7 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
 
 /// ` (nearest: NAME)`, to follow what was expected: the known name that is most like the one that
 /// was given, or nothing where none is alike. Alike are names of which, but for case, fewer than one
-/// letter in three differs ([`edit_distance`]): `quickstrat` is like `quickstart`, but `gpu` is not
+/// letter in three differs (by edit distance): `quickstrat` is like `quickstart`, but `gpu` is not
 /// like `cpu`. Of equally near ones the first in the alphabet counts.
 pub fn nearest_hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let lower = name.to_lowercase();

@@ -1,16 +1,16 @@
 //! The settings of a training run, found instead of written: what `godwit train` does with a
 //! scenario for which nobody gave any.
 //!
-//! 1. All baselines [race](contest) over training episodes, and the best few are tuned.
+//! 1. All baselines [race](mod@contest) over training episodes, and the best few are tuned.
 //! 2. Of those whose rollouts are affordable in the time given, the best is the *base policy*. From
-//!    how the effects of other actions than its own [fade](fading) follow the length of rollouts,
+//!    how the effects of other actions than its own [fade](mod@fading) follow the length of rollouts,
 //!    the discount, and what rewards are multiplied by.
-//! 3. The run's [pace](pace) is measured: how many states are compared, how many updates and env
+//! 3. The run's [pace](mod@pace) is measured: how many states are compared, how many updates and env
 //!    steps fit into the time.
 //!
 //! The run then improves on the base policy by rollouts and is paid what it earns beyond it. Where a
 //! search that is too slow for rollouts is far ahead of the base policy, the run starts from
-//! demonstrations of that search instead. At the end the [verdict](verdict) says what came of it.
+//! demonstrations of that search instead. At the end the [verdict](mod@verdict) says what came of it.
 //!
 //! What is found depends on the speed of the machine. The run's `config.toml` states it all: a run
 //! with that file repeats it to the bit, unless the time limit cuts one of them short.
