@@ -9,7 +9,6 @@ use godwit_envs::scenario::Rules;
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::artifact::Artifact;
 use godwit_models::guard::violations;
-use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::plan;
 use libfuzzer_sys::fuzz_target;
 
@@ -37,7 +36,7 @@ fuzz_target!(|text: &str| {
         if snapshot.workloads.is_empty() {
             continue;
         }
-        let mut policy = NetworkPolicy::new("policy", artifact.network.clone());
+        let mut policy = artifact.policy("policy");
         let plan = plan(&state, &mut policy, 3, None);
         let broken = violations(&state, &plan.moves);
         assert!(broken.is_empty(), "{broken:?}");

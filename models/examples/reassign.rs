@@ -19,7 +19,6 @@ use godwit_envs::reassignment::{Instance, check};
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::baseline;
-use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::plan;
 use godwit_models::policy::Policy;
 use godwit_models::reassignment_search::{Found, SearchRules, search, search_from};
@@ -177,7 +176,7 @@ fn compare(arguments: &Arguments, policies: &Path, names: &[String]) -> Result<(
         let scenario = policies.join(format!("{name}.toml"));
         let artifact = policies.join(format!("{name}.pt"));
         let learnt = || -> Result<Box<dyn Policy>> {
-            Ok(Box::new(NetworkPolicy::new(name, Artifact::open(&artifact)?.network)))
+            Ok(Box::new(Artifact::open(&artifact)?.policy(name)))
         };
         let greedy = || baseline("best-single-move").ok_or_else(|| "no such baseline".into());
         let initial = check(&instance, instance.initial()).cost;

@@ -66,12 +66,11 @@ mod tests {
 
     #[test]
     fn only_the_policy_that_was_trained_with_faults_sees_health() {
-        use crate::network_policy::NetworkPolicy;
         use crate::policy::Policy;
         let sees = |name: &str| {
             let artifact = Artifact::open(Path::new(name)).expect("a sound artifact");
             let rules = artifact.rules().expect("rules of this version");
-            NetworkPolicy::new(name, artifact.network).sees_health(&rules)
+            artifact.policy(name).sees_health(&rules)
         };
         let seeing: Vec<&str> =
             PRETRAINED.iter().map(|(name, _)| *name).filter(|name| sees(name)).collect();

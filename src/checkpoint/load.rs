@@ -15,6 +15,7 @@ use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::observe::normalisation::Normalisation;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::net::{NetworkSpec, fold};
+use godwit_models::network_policy::Base;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct LoadedCheckpoint {
     pub counters: Counters,
     /// Mean validation return, for `best`.
     pub mean_return: Option<f64>,
+    /// What the policy improves on, for `best`.
+    pub base: Option<Base>,
     /// Whether training can go on from it.
     pub resumable: bool,
 }
@@ -100,6 +103,7 @@ pub(super) fn load_checkpoint(path: &Path) -> Result<(LoadedCheckpoint, State), 
         config,
         counters: Counters::from(&state.counters),
         mean_return: state.mean_return(),
+        base: state.base.clone(),
         resumable: manifest.resumable,
     };
     Ok((loaded, state))

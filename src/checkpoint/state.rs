@@ -7,6 +7,7 @@ use crate::train::trainer::Counters;
 use godwit_envs::observe::normalisation::{Affine, Normalisation};
 use godwit_envs::state::term::TERMS;
 use godwit_models::net::NetworkSpec;
+use godwit_models::network_policy::Base;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -28,6 +29,9 @@ pub(super) struct State {
     /// Bits of the mean validation return (`best` only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_return_bits: Option<u64>,
+    /// What the policy improves on (`best` only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// What only resuming needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<ResumeState>,

@@ -221,7 +221,7 @@ fn a_run_with_quantiles_resumes_bit_exactly_and_its_policy_is_their_mean() {
     let (_folder, directory, mut trainer) = run(&founding(), &config, 15);
     write_last(&directory, &founding(), &mut trainer).expect("a checkpoint");
     assert_eq!(load(directory.path()).expect("a checkpoint").weights, trainer.weights());
-    write_best(&directory, &founding(), &mut trainer, 0.1).expect("a checkpoint");
+    write_best(&directory, &founding(), &mut trainer, 0.1, None).expect("a checkpoint");
     let loaded = load(directory.path()).expect("a checkpoint");
     assert_eq!((loaded.resumable, loaded.weights), (false, trainer.weights().to_vec()));
 }
@@ -338,8 +338,8 @@ fn two_damaged_checkpoints_are_both_named() {
 fn the_best_weights_load_and_cannot_be_resumed() {
     let (_folder, directory, mut trainer) = run(&founding(), &config(), 15);
     assert_eq!(directory.best_return(), None);
-    write_best(&directory, &founding(), &mut trainer, 0.1).expect("a checkpoint");
-    write_best(&directory, &founding(), &mut trainer, 0.3).expect("a checkpoint");
+    write_best(&directory, &founding(), &mut trainer, 0.1, None).expect("a checkpoint");
+    write_best(&directory, &founding(), &mut trainer, 0.3, None).expect("a checkpoint");
     assert_eq!(directory.best_return(), Some(0.3));
     for path in [directory.path().to_owned(), directory.path().join(BEST)] {
         let loaded = load(path).expect("a checkpoint");
@@ -357,7 +357,7 @@ fn the_best_weights_load_and_cannot_be_resumed() {
 fn weights_of_other_features_are_refused() {
     let (_folder, directory, mut trainer) = run(&founding(), &config(), 0);
     let quickstart = Scenario::embedded("quickstart").expect("an embedded scenario").into();
-    write_best(&directory, &quickstart, &mut trainer, 0.0).expect("a checkpoint");
+    write_best(&directory, &quickstart, &mut trainer, 0.0, None).expect("a checkpoint");
     let message = load(directory.path()).expect_err("an error").to_string();
     assert!(message.contains("expected schema hash"), "{message}");
 }

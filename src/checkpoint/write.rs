@@ -10,6 +10,7 @@ use crate::networks::quantile;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::Mixture;
 use godwit_envs::env::Env;
+use godwit_models::network_policy::Base;
 use std::fs;
 use std::path::Path;
 use tch::Tensor;
@@ -71,7 +72,8 @@ pub fn write_last(
     Ok(())
 }
 
-/// Writes the online weights as the best so far, with the mean validation return they reached.
+/// Writes the online weights as the best so far, with the mean validation return they reached and
+/// the base on which they did.
 ///
 /// # Errors
 /// When a weight is not finite or the disk refuses: the best before it is still there.
@@ -80,13 +82,14 @@ pub fn write_best(
     mixture: &Mixture,
     trainer: &mut ClusterTrainer,
     mean_return: f64,
+    base: Option<&Base>,
 ) -> Result<(), CheckpointError> {
     trainer.check()?;
     let run = directory.path();
     let mut stage = Stage::new(run, BEST, false)?;
     let online = trainer.weights().to_vec();
     let groups: [(&str, &[f32]); 1] = [("online", &online)];
-    write_common(&mut stage, run, mixture, trainer, &groups, Some(mean_return), None)?;
+    write_common(&mut stage, run, mixture, trainer, &groups, Some((mean_return, base)), None)?;
     stage.seal()?;
     stage.place(run, BEST, BEST_BEFORE)?;
     let before = run.join(BEST_BEFORE);
@@ -102,7 +105,7 @@ fn write_common(
     mixture: &Mixture,
     trainer: &ClusterTrainer,
     groups: &[(&str, &[f32])],
-    mean_return: Option<f64>,
+    best: Option<(f64, Option<&Base>)>,
     resume: Option<ResumeState>,
 ) -> Result<(), CheckpointError> {
     let spec = trainer.learner.online.spec();
@@ -124,7 +127,8 @@ fn write_common(
         schema_hash: trainer.vector.slots()[0].env.observation_space().schema.hash(),
         weight_bits: mixture.parts().iter().map(|part| part.weight.to_bits()).collect(),
         counters: SavedCounters::from(&trainer.counters),
-        mean_return_bits: mean_return.map(f64::to_bits),
+        mean_return_bits: best.map(|(mean, _)| mean.to_bits()),
+        base: best.and_then(|(_, base)| base.cloned()),
         resume,
     };
     stage.file(names::STATE, |out| Ok(serde_json::to_writer(out, &state)?))

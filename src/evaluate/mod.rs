@@ -8,6 +8,7 @@ pub mod limits;
 pub mod narrow;
 pub mod oscillation;
 pub mod results;
+pub mod side_by_side;
 pub mod stats;
 pub mod table;
 
@@ -158,7 +159,7 @@ impl World {
         let template = Arc::new(WorldTemplate::new(scenario));
         let single_start = template.has_single_start(settings.phase);
         let episodes = if single_start { 1 } else { settings.episodes as u64 };
-        let env = ClusterEnv::new(template, settings.phase)?;
+        let env = ClusterEnv::new(template, settings.phase)?.without_candidates();
         let seeds = (0..episodes).map(|i| settings.first_seed.wrapping_add(i)).collect();
         Ok(Self { env, seeds, single_start })
     }

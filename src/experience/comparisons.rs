@@ -119,7 +119,7 @@ impl Comparisons {
             let recorded: Vec<Recorded> = wave
                 .into_par_iter()
                 .map(|episode| {
-                    let mut env = env.clone();
+                    let mut env = env.clone().without_candidates();
                     env.reset(child_seed(seed, episode))?;
                     let rng = stream(child_seed(seed, episode), "comparisons");
                     let change = NetChange::new(env.observation_space());
@@ -166,11 +166,18 @@ impl Recorder<'_> {
         self.baseline.reset(env.seed());
         loop {
             let mut action = self.baseline.act(env.state());
-            let reference = env.index_of(action);
             let spacing = SPACING[usize::from(action == Action::Stay)];
-            if let Some(reference) = reference.filter(|_| self.rng.random_range(0..spacing) == 0) {
+            let compares = self.rng.random_range(0..spacing) == 0;
+            env.offer_candidates(compares);
+            if let Some(reference) = env.index_of(action).filter(|_| compares) {
                 env.observe(&mut observation);
-                let others = self.others(&observation, reference);
+                let others = alternatives(
+                    self.change,
+                    &observation,
+                    reference,
+                    self.config.actions,
+                    &mut self.rng,
+                );
                 let usual = self.branch(&env, reference)?;
                 for &other in &others {
                     let gain = self.branch(&env, other)? - usual;
@@ -198,6 +205,7 @@ impl Recorder<'_> {
                     }
                 }
             }
+            env.offer_candidates(false);
             let step = self.apply(&mut env, action)?;
             if step.end.is_some() {
                 return Ok(recorded);
@@ -210,41 +218,12 @@ impl Recorder<'_> {
         env.apply(action).with_context(chose)
     }
 
-    /// Actions to compare with the baseline's: `Stay`, and in turn one that has its source, one of
-    /// those that lower the objective most in one step, one that moves the same workload, and any.
-    fn others(&mut self, observation: &ObservationBuffer, reference: usize) -> Vec<usize> {
-        let mut changes: Vec<_> = self.change.of_all(observation).collect();
-        changes.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        let all: Vec<usize> =
-            (1..observation.actions()).filter(|&action| observation.mask[action]).collect();
-        let best: Vec<usize> =
-            changes.iter().take(2 * self.config.actions).map(|&(action, _)| action).collect();
-        let like = |part: &[u32]| -> Vec<usize> {
-            let is_like = |&action: &usize| reference > 0 && part[action] == part[reference];
-            all.iter().copied().filter(is_like).collect()
-        };
-        let (beside, same) =
-            (like(&observation.candidate_source), like(&observation.candidate_workload));
-        let mut others = vec![0];
-        for kind in [&beside, &best, &same, &all].into_iter().cycle().take(self.config.actions - 1)
-        {
-            let kind = if kind.is_empty() { &all } else { kind };
-            if !kind.is_empty() {
-                others.push(kind[self.rng.random_range(0..kind.len())]);
-            }
-        }
-        others.sort_unstable();
-        others.dedup();
-        others.retain(|&other| other != reference);
-        others
-    }
-
     /// Discounted return of an action that the baseline follows up. Where the episode ends before
     /// the time is over, the cluster is taken to stay as it is then.
     fn branch(&mut self, env: &ClusterEnv, first: usize) -> anyhow::Result<f64> {
-        let mut env = env.clone();
-        let (mut discount, mut sum, mut ticks) = (1.0, 0.0, 0);
         let mut action = env.action(first).unwrap_or(Action::Stay);
+        let mut env = env.clone().without_candidates();
+        let (mut discount, mut sum, mut ticks) = (1.0, 0.0, 0);
         loop {
             let step = self.apply(&mut env, action)?;
             sum += discount * f64::from(reward(&step, self.conversion.expected_failures));
@@ -266,6 +245,41 @@ impl Recorder<'_> {
             action = self.baseline.act(env.state());
         }
     }
+}
+
+/// At most `count` actions to compare with a baseline's: `Stay`, and in turn one that has its source,
+/// one of those that lower the objective most in one step, one that moves the same workload, and
+/// any.
+pub(crate) fn alternatives(
+    change: NetChange,
+    observation: &ObservationBuffer,
+    reference: usize,
+    count: usize,
+    rng: &mut Rng,
+) -> Vec<usize> {
+    let mut changes: Vec<_> = change.of_all(observation).collect();
+    changes.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+    let all: Vec<usize> =
+        (1..observation.actions()).filter(|&action| observation.mask[action]).collect();
+    let best: Vec<usize> =
+        changes.iter().take(2 * count).map(|&(action, _)| action).collect();
+    let like = |part: &[u32]| -> Vec<usize> {
+        let is_like = |&action: &usize| reference > 0 && part[action] == part[reference];
+        all.iter().copied().filter(is_like).collect()
+    };
+    let (beside, same) =
+        (like(&observation.candidate_source), like(&observation.candidate_workload));
+    let mut others = vec![0];
+    for kind in [&beside, &best, &same, &all].into_iter().cycle().take(count - 1) {
+        let kind = if kind.is_empty() { &all } else { kind };
+        if !kind.is_empty() {
+            others.push(kind[rng.random_range(0..kind.len())]);
+        }
+    }
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|&other| other != reference);
+    others
 }
 
 #[cfg(test)]

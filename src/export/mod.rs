@@ -22,6 +22,7 @@ use godwit_models::artifact::{
     Artifact, Evaluation, FORMAT, Golden, Manifest, extra_files, golden_bytes, seal, weights_bytes,
 };
 use godwit_models::net::{Network, NetworkSpec};
+use godwit_models::network_policy::{Base, NetworkPolicy};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -48,6 +49,8 @@ pub struct Source {
     pub spec: NetworkSpec,
     /// All weights, flat, in the order of [`NetworkSpec::parameters`].
     pub weights: Vec<f32>,
+    /// What the policy improves on, if it does.
+    pub base: Option<Base>,
     /// What it was trained on.
     pub scenario: Scenario,
     /// Where the weights come from.
@@ -103,8 +106,9 @@ pub fn export(
     episodes: usize,
     progress: bool,
 ) -> anyhow::Result<ExportReport> {
-    let LoadedCheckpoint { spec, weights, mixture, config, counters, mean_return, path, .. } =
-        checkpoint::load(checkpoint_path)?;
+    let loaded = checkpoint::load(checkpoint_path)?;
+    let LoadedCheckpoint { spec, weights, mixture, config, counters, mean_return, base, path, .. } =
+        loaded;
     let training = json!({
         // The name alone: where it lay on this machine says nothing elsewhere.
         "checkpoint": path.file_name().map(|name| name.to_string_lossy()),
@@ -117,8 +121,11 @@ pub fn export(
         "config": serde_json::to_value(&config).context("the training configuration as JSON")?,
     });
     let scenario = mixture.first().clone();
-    let evaluation = results(&scenario, &spec, &weights, episodes, progress)?;
-    write(&Source { spec, weights, scenario, training, evaluation }, out)
+    let mut network = Network::new(&spec);
+    network.load_flat(&weights);
+    let policy = NetworkPolicy::new(results::POLICY, network).on_base(base.as_ref())?;
+    let evaluation = results(&scenario, policy, episodes, progress)?;
+    write(&Source { spec, weights, base, scenario, training, evaluation }, out)
 }
 
 /// Writes an artifact: the TorchScript module with manifest, weights and golden vectors, sealed.
@@ -201,6 +208,7 @@ fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>
         producer: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: crate::doctor::libtorch_in_use().unwrap_or_else(|| "unknown".to_owned()),
         network: source.spec.clone(),
+        base: source.base.clone(),
         schema: features::schema(&source.scenario.rules),
         schema_hash: String::new(),
         scenario_name: source.scenario.name.clone(),

@@ -4,34 +4,29 @@ use crate::evaluate::{Contender, Parameters, evaluate, limits, stats};
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Evaluation;
 use godwit_models::baselines::{NAMES, baseline};
-use godwit_models::net::{Network, NetworkSpec};
 use godwit_models::network_policy::NetworkPolicy;
 use std::sync::Arc;
 
 /// Name of the exported policy's row.
-const POLICY: &str = "network";
+pub(super) const POLICY: &str = "network";
 
 /// Seed of the first episode: that of `godwit evaluate`, which then shows the same numbers.
 const FIRST_SEED: u64 = 0;
 
-/// Plays the network and every baseline, each under the net-gain rule, through so many held-out
+/// Plays the policy and every baseline, each under the net-gain rule, through so many held-out
 /// episodes of its scenario (one where the scenario has a single start); nothing for 0.
 ///
 /// # Errors
 /// When an episode cannot be played.
 pub fn results(
     scenario: &Scenario,
-    spec: &NetworkSpec,
-    weights: &[f32],
+    policy: NetworkPolicy,
     episodes: usize,
     progress: bool,
 ) -> anyhow::Result<Vec<Evaluation>> {
     if episodes == 0 {
         return Ok(Vec::new());
     }
-    let mut network = Network::new(spec);
-    network.load_flat(weights);
-    let policy = NetworkPolicy::new(POLICY, network);
     let mut contenders = vec![Contender {
         name: POLICY.to_owned(),
         trained: true,

@@ -20,6 +20,7 @@ use crate::train::trainer::{FinishedEpisode, RoundReport};
 use crate::train::validation::{Validation, mean_return};
 use godwit_envs::state::objective::Objective;
 use godwit_envs::state::term::Term;
+use godwit_models::network_policy::Base;
 use godwit_models::rollout::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use metrics::Metrics;
@@ -244,9 +245,9 @@ impl RunLog {
             line["return_by_scenario"] = Value::Object(by_scenario);
         }
         let mut base = String::new();
-        if let Some((name, value)) = &validation.base {
-            line["base"] = json!({ "baseline": name, "return": value });
-            base = format!(", {name} {value:.4}");
+        if let Some((Base { baseline, margin, .. }, value)) = &validation.base {
+            line["base"] = json!({ "baseline": baseline, "return": value, "margin": margin });
+            base = format!(" (margin {margin}), {baseline} {value:.4}");
         }
         self.write("evaluation", line);
         let mark = if is_best { ", the best so far" } else { "" };

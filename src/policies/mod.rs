@@ -9,6 +9,7 @@ use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::NAMES;
 use godwit_models::net::{FixedSize, Network};
+use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::pretrained::{pretrained_at, pretrained_hint};
 use std::path::Path;
 
@@ -33,13 +34,18 @@ pub fn baseline_name(setting: &str, name: &str) -> Result<&'static str, PolicyEr
     })
 }
 
-/// The network of an artifact, of a run's folder (its best checkpoint), of a checkpoint's folder,
-/// or of the policy that comes with the program under this name, once it is known to fit the
-/// scenario.
+/// The policy of an artifact, of a run's folder (its best checkpoint), of a checkpoint's folder, or
+/// the one that comes with the program under this name, once it is known to fit the scenario. It is
+/// called `name` from then on.
 ///
 /// # Errors
 /// When there is nothing, it is damaged, or it was made for other features or another size.
-pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyhow::Result<Network> {
+pub fn load(
+    path: &Path,
+    name: &str,
+    scenario: &Scenario,
+    space: &ObservationSpace,
+) -> anyhow::Result<NetworkPolicy> {
     let label = path.display();
     if !path.exists() && pretrained_at(path).is_none() {
         let hint = pretrained_hint(path);
@@ -47,14 +53,16 @@ pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyho
             format!("an artifact, a checkpoint or the name of a pretrained policy{hint}");
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }
-    let (network, schema_hash, schema) = if path.is_dir() {
+    let (network, base, schema_hash, schema) = if path.is_dir() {
         let loaded = load_checkpoint(path)?;
         let mut network = Network::new(&loaded.spec);
         network.load_flat(&loaded.weights);
-        (network, loaded.schema_hash, features::schema(&loaded.mixture.first().rules))
+        let schema = features::schema(&loaded.mixture.first().rules);
+        (network, loaded.base, loaded.schema_hash, schema)
     } else {
         let artifact = Artifact::open(path)?;
-        (artifact.network, artifact.manifest.schema_hash, artifact.manifest.schema)
+        let manifest = artifact.manifest;
+        (artifact.network, manifest.base, manifest.schema_hash, manifest.schema)
     };
     let refused = |expected: String, got: String| {
         let name = &scenario.name;
@@ -75,5 +83,5 @@ pub fn load(path: &Path, scenario: &Scenario, space: &ObservationSpace) -> anyho
             format!("a policy for the {} nodes and {} workloads", space.nodes, space.workloads);
         return Err(refused(expected, format!("one for {nodes} and {workloads}")).into());
     }
-    Ok(network)
+    Ok(NetworkPolicy::new(name, network).on_base(base.as_ref())?)
 }

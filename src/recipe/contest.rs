@@ -6,7 +6,7 @@
 //! 1994). What is slow leaves once its episodes would take more than its share of the time. The best
 //! few are tuned, and all that are left play fresh episodes at the end.
 
-use super::gate::{Ahead, ahead};
+use crate::evaluate::side_by_side::{Ahead, ahead};
 use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;

@@ -8,7 +8,9 @@
 //! regressing the later differences on the early ones leaves the effect alone.
 
 use crate::evaluate::stats::quantile;
+use crate::experience::comparisons::alternatives;
 use crate::experience::paired::reward;
+use crate::train::actor::NetChange;
 use anyhow::Context;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{Env, EpisodeEnd};
@@ -129,19 +131,17 @@ fn chose(policy: &dyn Policy, action: Action) -> String {
     format!("rollouts: {} chose {action:?}", policy.name())
 }
 
-/// `Stay`, and some of the allowed moves.
+/// Some of the moves that training would compare with the usual action.
 fn others(env: &ClusterEnv, usual: Action, rng: &mut Rng) -> Vec<Action> {
     let mut observation = ObservationBuffer::new(env.observation_space());
     env.observe(&mut observation);
-    let allowed: Vec<usize> =
-        (1..observation.actions()).filter(|&action| observation.mask[action]).collect();
-    let mut others = vec![Action::Stay];
-    while others.len() < OTHERS && !allowed.is_empty() {
-        let action = allowed[rng.random_range(0..allowed.len())];
-        others.extend(env.action(action));
+    let change = NetChange::new(env.observation_space());
+    let usual = env.index_of(usual).unwrap_or(0);
+    let mut others = alternatives(change, &observation, usual, 2 * OTHERS, rng);
+    while others.len() > OTHERS {
+        others.swap_remove(rng.random_range(0..others.len()));
     }
-    others.retain(|&other| other != usual);
-    others
+    others.into_iter().filter_map(|other| env.action(other)).collect()
 }
 
 /// What is earned in each tick from an action on that `base` follows up.

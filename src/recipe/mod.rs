@@ -17,13 +17,14 @@
 
 pub mod contest;
 pub mod fading;
-pub mod gate;
 pub mod pace;
 pub mod verdict;
 
 use crate::config::TrainConfig;
 use crate::config::schedule::Schedule;
+use crate::evaluate::side_by_side::Ahead;
 use crate::train::mixture::Mixture;
+use crate::train::validation::MARGINS;
 use anyhow::Context;
 use contest::{Standing, contest};
 use fading::{Fading, fading};
@@ -42,12 +43,16 @@ pub const DEFAULT_MINUTES: f64 = 10.0;
 /// Share of the time that the race of baselines has, and its bounds in seconds.
 const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
 /// Share of the time that comparisons (or demonstrations) take.
-const ROLLOUTS: f64 = 0.3;
+const ROLLOUTS: f64 = 0.27;
 /// Share of the time that updates before the first env step take.
-const PRETRAINING: f64 = 0.15;
-/// Share of the time that env steps with their updates take; the rest is left for validation, the
-/// verdict, and for what takes longer than was measured.
+const PRETRAINING: f64 = 0.13;
+/// Share of the time that env steps with their updates take; the rest is left for the verdict, and
+/// for what takes longer than was measured.
 const STEPS: f64 = 0.28;
+/// Share of the time that validation takes, how often that is, and by how few episodes.
+const VALIDATION: f64 = 0.1;
+const VALIDATIONS: (f64, f64) = (3.0, 12.0);
+const FEWEST_EPISODES: f64 = 12.0;
 /// States that are compared: fewer teach little, more than the last teach little more.
 const STATES: (usize, usize) = (1_000, 40_000);
 /// Actions that are compared with the base policy's in a state.
@@ -161,6 +166,9 @@ pub fn find(
         comparisons.states = ((rollouts / state.max(1e-9)) as usize).clamp(STATES.0, STATES.1);
     }
     lengths(&mut config, seconds, pace, far_ahead);
+    let ticks = f64::from(episode.ticks.max(episode.move_budget));
+    let tick = standings[base].seconds_per_tick / threads + 1.0 / pace.env_steps_per_s;
+    validations(&mut config, seconds, MARGINS.len() as f64 * ticks * tick);
     // What finding the settings took is part of the run's time.
     config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate().context("the settings that were found")?;
@@ -169,7 +177,7 @@ pub fn find(
 
 /// Whether `best` is ahead of `base` for certain, and by more than [`FAR_AHEAD`].
 fn is_far_ahead(best: &Standing, base: &Standing, all: &[Standing]) -> bool {
-    let gate::Ahead { mean, reach } = best.ahead_of(base);
+    let Ahead { mean, reach } = best.ahead_of(base);
     let stay = all.iter().find(|standing| standing.baseline.name == "stay");
     let gained = stay.map_or(0.0, |stay| base.mean() - stay.mean());
     best.left.is_none() && mean > reach && mean > FAR_AHEAD * gained
@@ -206,7 +214,6 @@ fn lengths(config: &mut TrainConfig, seconds: f64, pace: pace::Pace, demonstrate
     config.env_steps = (steps as u64).clamp(2_000, 5_000_000) / 1_000 * 1_000;
     config.warm_up_steps = (config.env_steps / 10).min(4_000);
     config.replay_capacity = (config.env_steps as usize).clamp(10_000, 100_000);
-    config.evaluate_every = (config.env_steps / 12).max(500);
     config.checkpoint_every = (config.env_steps / 4).max(1_000);
     let updates = (PRETRAINING * seconds * pace.updates_per_s) as u64;
     let updates = updates.clamp(200, 30_000);
@@ -215,6 +222,15 @@ fn lengths(config: &mut TrainConfig, seconds: f64, pace: pace::Pace, demonstrate
     } else {
         config.comparisons.pretrain_updates = updates;
     }
+}
+
+/// How often, and on how many episodes, there is time for validation, where one takes so long.
+fn validations(config: &mut TrainConfig, seconds: f64, episode: f64) {
+    let afford = VALIDATION * seconds / episode.max(1e-9);
+    let episodes = (afford / VALIDATIONS.0).clamp(FEWEST_EPISODES, config.evaluate_episodes as f64);
+    let times = (afford / episodes).clamp(VALIDATIONS.0, VALIDATIONS.1);
+    config.evaluate_episodes = episodes as usize;
+    config.evaluate_every = ((config.env_steps as f64 / times) as u64).max(500);
 }
 
 /// To two digits: a number that people read.
@@ -264,9 +280,21 @@ mod tests {
         let (short, long) = (of(60.0), of(1_200.0));
         assert_eq!((short.env_steps, long.env_steps), (16_000, 336_000));
         assert!(short.comparisons.pretrain_updates < long.comparisons.pretrain_updates);
-        assert!(short.evaluate_every < long.evaluate_every);
         // However little time there is.
         assert!(of(0.1).env_steps >= 2_000);
+    }
+
+    #[test]
+    fn slow_episodes_are_validated_less_often_and_then_by_fewer() {
+        let of = |episode: f64| {
+            let mut config = TrainConfig { env_steps: 120_000, ..TrainConfig::default() };
+            validations(&mut config, 600.0, episode);
+            (config.evaluate_every, config.evaluate_episodes)
+        };
+        // 60 s for all: 12 times 32 episodes take 38 s, 3 times 32 take 58 s, 3 times 12 more.
+        assert_eq!(of(0.1), (10_000, 32));
+        assert_eq!(of(0.6), (38_400, 32));
+        assert_eq!(of(6.0), (40_000, 12));
     }
 
     #[test]

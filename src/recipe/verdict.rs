@@ -2,7 +2,7 @@
 //! decision of the run was made by.
 
 use super::contest::Standing;
-use super::gate::{Ahead, ahead, returns};
+use crate::evaluate::side_by_side::{Ahead, ahead, returns};
 use crate::evaluate::stats::mean;
 use crate::train::validation::VALIDATION_SEED;
 use godwit_envs::env::cluster_env::ClusterEnv;

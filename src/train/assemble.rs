@@ -112,8 +112,9 @@ pub fn begin(
     let scenario = &mixture.first();
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
     // Before the rollouts of a warm start, which may take minutes.
-    let network = policies::load(Path::new(name), scenario, env.observation_space())
-        .context("initial_policy")?;
+    let network = policies::load(Path::new(name), name, scenario, env.observation_space())
+        .context("initial_policy")?
+        .into_network();
     let expected = network_spec(config, &env)?;
     ensure!(
         *network.spec() == expected,
@@ -253,10 +254,11 @@ fn improved<'a>(
         "comparisons.parameters: expected none for the trained policy {name}"
     );
     let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
-    let network = policies::load(Path::new(name), scenario, env.observation_space()).context(
-        "comparisons.baseline: not the name of a baseline (`godwit baselines` lists them)",
-    )?;
-    Ok(Improved::Policy(Box::new(NetworkPolicy::new("policy", network))))
+    let policy = policies::load(Path::new(name), "policy", scenario, env.observation_space())
+        .context(
+            "comparisons.baseline: not the name of a baseline (`godwit baselines` lists them)",
+        )?;
+    Ok(Improved::Policy(Box::new(policy)))
 }
 
 fn named_baseline(setting: &str, name: &str) -> anyhow::Result<Box<dyn Policy>> {

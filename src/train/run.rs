@@ -237,6 +237,7 @@ impl<'a> Rounds<'a> {
         trainer.check()?;
         let validation = self.validator.run(trainer)?;
         let mean = validation.value;
+        let base = validation.base.as_ref().map(|(base, _)| base);
         if !mean.is_finite() {
             let (what, update) = ("validation return".to_owned(), trainer.counters.updates);
             return Err(NotFinite { what, value: mean, update }.into());
@@ -248,7 +249,7 @@ impl<'a> Rounds<'a> {
             self.best = Some(mean);
             if let Some(log) = &mut self.log
                 && let Err(error) =
-                    checkpoint::write_best(self.directory, self.mixture, trainer, mean)
+                    checkpoint::write_best(self.directory, self.mixture, trainer, mean, base)
             {
                 log.warn(&format!("{error:#}; the best checkpoint before it is kept"));
             }

@@ -2,13 +2,15 @@
 
 use crate::config::TrainConfig;
 use crate::distributed::{Group, part};
+use crate::evaluate::side_by_side::returns;
+use crate::evaluate::stats::mean;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{Assignment, NAMES, baseline_with};
 use godwit_models::net::Network;
-use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::network_policy::{Base, NetworkPolicy};
 use godwit_models::rollout::{Outcome, rollout};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -31,8 +33,9 @@ pub struct Validation {
     pub standard_error: f64,
     /// Name of each scenario and what came of its episodes.
     pub scenarios: Vec<(String, Vec<Outcome>)>,
-    /// The heuristic that the run improves on, and its mean plain return in the same episodes.
-    pub base: Option<(String, f64)>,
+    /// The heuristic that the run improves on, with the margin that was best, and its own mean plain
+    /// return in the same episodes.
+    pub base: Option<(Base, f64)>,
 }
 
 impl Validation {
@@ -61,14 +64,18 @@ impl Validation {
     }
 }
 
+/// Margins that are tried, in the learner's values.
+pub(crate) const MARGINS: [f32; 5] = [0.0, 0.3, 1.0, 3.0, 10.0];
+
 /// Runs the current network greedily on fixed validation episodes of each scenario; several ranks
-/// share them out.
+/// share them out. Where the run improves on a heuristic, the network plays on that base, with each
+/// of some margins.
 pub(crate) struct Validator {
     mixture: Mixture,
     group: Option<Arc<dyn Group>>,
     episodes: usize,
     workers: Vec<Vec<Worker>>,
-    base: Option<(String, f64)>,
+    base: Option<(Base, f64)>,
 }
 
 /// Plays one episode of a scenario.
@@ -86,6 +93,10 @@ impl Validator {
     ) -> anyhow::Result<Self> {
         let spec = trainer.learner.online.spec();
         let episodes = trainer.config.evaluate_episodes;
+        let base = match (mixture.parts(), &group) {
+            ([part], None) => base(&part.scenario, &trainer.config)?,
+            _ => None,
+        };
         let mut workers = Vec::new();
         for Part { scenario, .. } in mixture.parts() {
             let template = Arc::new(WorldTemplate::new(scenario));
@@ -93,25 +104,42 @@ impl Validator {
                 .into_iter()
                 .map(|episode| {
                     let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
-                    let policy = NetworkPolicy::new("policy", Network::new(spec));
+                    let env = env.without_candidates();
+                    let policy = NetworkPolicy::new("policy", Network::new(spec))
+                        .on_base(base.as_ref().map(|(base, _)| base))?;
                     Ok(Worker { env, policy, episode })
                 })
                 .collect::<anyhow::Result<_>>()?;
             workers.push(of_scenario);
         }
-        let base = match (mixture.parts(), &group) {
-            ([part], None) => base(&part.scenario, &trainer.config)?,
-            _ => None,
-        };
         Ok(Self { mixture: mixture.clone(), group, episodes, workers, base })
     }
 
+    /// Plays the episodes with the current weights; on a base, with the best of the margins.
     pub(crate) fn run(&mut self, trainer: &mut ClusterTrainer) -> anyhow::Result<Validation> {
         let weights = trainer.weights().to_vec();
+        for Worker { policy, .. } in self.workers.iter_mut().flatten() {
+            policy.load_flat(&weights);
+        }
+        let Some((mut base, usual)) = self.base.clone() else { return self.play() };
+        let mut best: Option<Validation> = None;
+        for margin in MARGINS {
+            for Worker { policy, .. } in self.workers.iter_mut().flatten() {
+                policy.set_margin(margin);
+            }
+            let played = self.play()?;
+            if best.as_ref().is_none_or(|best| played.value > best.value) {
+                base.margin = margin;
+                best = Some(Validation { base: Some((base.clone(), usual)), ..played });
+            }
+        }
+        Ok(best.expect("there are margins"))
+    }
+
+    fn play(&mut self) -> anyhow::Result<Validation> {
         let mut outcomes = Vec::new();
         for of_scenario in &mut self.workers {
             let played = of_scenario.par_iter_mut().map(|Worker { env, policy, episode }| {
-                policy.load_flat(&weights);
                 Ok(rollout(env, policy, VALIDATION_SEED + *episode as u64)?)
             });
             let played = played.collect::<anyhow::Result<Vec<_>>>();
@@ -120,13 +148,13 @@ impl Validator {
                 None => played?,
             });
         }
-        Ok(Validation { base: self.base.clone(), ..Validation::new(&self.mixture, outcomes) })
+        Ok(Validation::new(&self.mixture, outcomes))
     }
 }
 
 /// How the heuristic that a run improves on does in the validation episodes; none where the run
 /// improves on a trained policy, or starts from nothing.
-fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(String, f64)>> {
+fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Base, f64)>> {
     let comparisons = &config.comparisons;
     let (name, parameters) = match comparisons.baseline.as_str() {
         "" => (&config.paired_baseline, &Assignment::new()),
@@ -136,16 +164,8 @@ fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Str
         return Ok(None);
     }
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Validate)?;
-    let seeds: Vec<u64> = (0..config.evaluate_episodes as u64).collect();
-    let outcomes: Vec<Outcome> = seeds
-        .into_par_iter()
-        .map_init(
-            || env.clone(),
-            |env, episode| {
-                let mut policy = baseline_with(name, parameters)?;
-                Ok(rollout(env, policy.as_mut(), VALIDATION_SEED + episode)?)
-            },
-        )
-        .collect::<anyhow::Result<_>>()?;
-    Ok(Some((name.clone(), mean_return(&outcomes))))
+    let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
+    let usual = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
+    let base = Base { baseline: name.clone(), parameters: parameters.clone(), margin: 0.0 };
+    Ok(Some((base, mean(&usual))))
 }

@@ -31,7 +31,7 @@ fn source(name: &str, architecture: Architecture, seed: u64) -> Source {
     // Fresh values are near zero, where a small difference would be a large error.
     weights.iter_mut().for_each(|weight| *weight *= 1.5);
     let training = serde_json::json!({ "seed": seed });
-    Source { spec, weights, scenario, training, evaluation: Vec::new() }
+    Source { spec, weights, base: None, scenario, training, evaluation: Vec::new() }
 }
 
 /// Every embedded scenario with every network.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::baselines::ParameterError;
 use crate::net::SpecError;
 
 /// An artifact file that cannot be used.
@@ -107,6 +108,12 @@ pub enum Failure {
     /// The network's sizes describe no network.
     #[error("network: {0}")]
     Network(SpecError),
+    /// No baseline plays what the manifest states as the policy's base.
+    #[error("base: {0}")]
+    Base(ParameterError),
+    /// The base's margin is no margin.
+    #[error("base: expected a margin of 0 or more, got {0}")]
+    Margin(f32),
     /// The network reads another number of features than the schema names.
     #[error("network: expected {schema} {group} features as in the schema, got {network}")]
     Features {

@@ -6,7 +6,9 @@ use godwit_envs::observe::schema::ObservationSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::error::Failure;
+use crate::baselines::baseline_with;
 use crate::net::NetworkSpec;
+use crate::network_policy::Base;
 
 /// Format that this version reads and writes.
 pub const FORMAT: &str = "godwit-artifact/2";
@@ -23,6 +25,9 @@ pub struct Manifest {
     pub libtorch: String,
     /// Shape of the network.
     pub network: NetworkSpec,
+    /// What the policy does where its network is not far ahead; without it, the network decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// The features that the network was trained on.
     pub schema: ObservationSchema,
     /// [`ObservationSchema::hash`] of `schema`.
@@ -81,13 +86,20 @@ impl Manifest {
         serde_json::from_slice(bytes).map_err(Failure::Manifest)
     }
 
-    /// Checks what the manifest says about itself: schema hash, sizes of the network.
+    /// Checks what the manifest says about itself: schema hash, sizes of the network,
+    /// base.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let computed = self.schema.hash();
         if computed != self.schema_hash {
             return Err(Failure::SchemaHash { expected: self.schema_hash.clone(), computed });
         }
         self.network.validate().map_err(Failure::Network)?;
+        if let Some(base) = &self.base {
+            baseline_with(&base.baseline, &base.parameters).map_err(Failure::Base)?;
+            if !(base.margin.is_finite() && base.margin >= 0.0) {
+                return Err(Failure::Margin(base.margin));
+            }
+        }
         for (group, schema, network) in [
             ("node", self.schema.node.len(), self.network.node_features),
             ("workload", self.schema.workload.len(), self.network.workload_features),

@@ -30,6 +30,7 @@ pub use manifest::{Evaluation, FORMAT, Manifest};
 pub use tensors::{Golden, golden_bytes, weights_bytes};
 
 use crate::net::Network;
+use crate::network_policy::NetworkPolicy;
 use crate::pretrained::{pretrained_at, pretrained_hint};
 use entries::{GOLDEN, MANIFEST, WEIGHTS};
 
@@ -89,6 +90,13 @@ impl Artifact {
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ArtifactError> {
         Self::checked(path, bytes)
             .map_err(|failure| ArtifactError { path: path.to_owned(), failure: Box::new(failure) })
+    }
+
+    /// The policy, called by this name.
+    pub fn policy(&self, name: &str) -> NetworkPolicy {
+        NetworkPolicy::new(name, self.network.clone())
+            .on_base(self.manifest.base.as_ref())
+            .expect("the base was checked when the artifact was read")
     }
 
     fn checked(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {

@@ -86,6 +86,7 @@ fn parts(architecture: Architecture) -> Parts {
         Golden { observation, q }
     });
     let manifest = Manifest {
+        base: None,
         format: String::new(),
         producer: "0.1.0".to_owned(),
         libtorch: "2.11.0".to_owned(),

@@ -11,7 +11,6 @@ use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::best_of::{Draws, best_plan};
 use godwit_models::duties::DutiesFirst;
 use godwit_models::guard::{Violation, violations};
-use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::{Plan, StopReason};
 use godwit_models::policy::{Policy, Thought};
 use godwit_models::shell::{Broken, LeftOut, Memory, Refusal, Shell, Stays};
@@ -163,7 +162,7 @@ pub struct Engine {
 impl Engine {
     /// An engine for this artifact.
     pub fn new(loaded: Arc<Loaded>) -> Self {
-        let policy = NetworkPolicy::new("policy", loaded.artifact.network.clone());
+        let policy = loaded.artifact.policy("policy");
         let policy = Think::new("policy", Box::new(Draws::new(policy)), Duration::ZERO);
         Self { loaded, policy }
     }

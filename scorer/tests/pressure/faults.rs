@@ -16,7 +16,6 @@ use godwit_envs::snapshot::Snapshot;
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::baseline;
 use godwit_models::guard::violations;
-use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::plan::Plan;
 use godwit_models::policy::Policy;
 use godwit_models::pretrained::pretrained;
@@ -121,7 +120,7 @@ struct Tally {
 impl Judge {
     fn new(fixture: &Fixture) -> Self {
         let artifact = Artifact::open(&fixture.model()).unwrap();
-        let network = NetworkPolicy::new("policy", artifact.network.clone());
+        let network = artifact.policy("policy");
         let limits = "max_moves = 6\nmax_moves_per_node = 3\nmax_moves_per_tenant = 2\n\
                       max_metrics_age_s = 1000\ndisruption_budgets = { service = 1 }";
         Self {

@@ -84,6 +84,7 @@ pub fn write_artifact_with(
     let mut q = vec![0.0; observation.actions()];
     network.q_values(&observation, &mut q);
     let mut manifest = Manifest {
+        base: None,
         format: FORMAT.to_owned(),
         producer: "0.1.0".to_owned(),
         libtorch: "none".to_owned(),

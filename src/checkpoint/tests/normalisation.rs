@@ -48,7 +48,7 @@ fn every_checkpoint_loads_as_the_policy_that_was_validated() {
         write_last(&directory, &online(), &mut trainer).expect("a checkpoint");
         let last = load(directory.path()).expect("a checkpoint");
         assert_eq!((last.resumable, &last.weights[..]), (true, trainer.weights()));
-        write_best(&directory, &online(), &mut trainer, 0.1).expect("a checkpoint");
+        write_best(&directory, &online(), &mut trainer, 0.1, None).expect("a checkpoint");
         let best = load(directory.path()).expect("a checkpoint");
         assert_eq!((best.resumable, &best.weights[..]), (false, trainer.weights()));
         let mut learnt = Vec::new();

@@ -31,11 +31,11 @@ pub(super) fn decide(
     seconds: f64,
 ) -> anyhow::Result<Vec<Figure>> {
     let mut env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
-    let mut network = policies::load(path, scenario, env.observation_space())?;
+    let mut policy = policies::load(path, "bench", scenario, env.observation_space())?;
+    let mut network = policy.clone().into_network();
     let golden = Artifact::open(path)?.golden;
     let time = Duration::from_secs_f64(seconds / 3.0);
 
-    let mut policy = NetworkPolicy::new("bench", network.clone());
     let (states, open) = states(&mut env, &mut policy)?;
     let decision = Times::measure(&states, time, |state| {
         black_box(policy.act(state));

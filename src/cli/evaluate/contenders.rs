@@ -132,9 +132,8 @@ fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Networ
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Evaluate)?;
     let space = env.observation_space();
     let policy = |path| {
-        let network = load(path, scenario, space)
-            .map_err(|error| BadInput(format!("--policy {}", one_line(&error))))?;
-        Ok(NetworkPolicy::new(&name_of(path, paths), network))
+        let loaded = load(path, &name_of(path, paths), scenario, space);
+        Ok(loaded.map_err(|error| BadInput(format!("--policy {}", one_line(&error))))?)
     };
     paths.iter().map(|path| policy(path)).collect()
 }

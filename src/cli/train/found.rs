@@ -105,7 +105,7 @@ pub(super) fn verdict(recipe: &Recipe, mixture: &Mixture, folder: &Path) -> anyh
     let loaded = checkpoint::load(folder).context("the best policy of the run")?;
     let mut network = Network::new(&loaded.spec);
     network.load_flat(&loaded.weights);
-    let policy = NetworkPolicy::new("policy", network);
+    let policy = NetworkPolicy::new("policy", network).on_base(loaded.base.as_ref())?;
     eprintln!("playing fresh episodes against the best heuristics");
     let seconds = VERDICT * 60.0 * recipe.config.max_minutes;
     let found = verdict::verdict(mixture.first(), &policy, &recipe.standings, seconds)?;

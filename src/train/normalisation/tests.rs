@@ -189,13 +189,13 @@ fn leaves_as_a_policy(name: &str, config: &TrainConfig) {
     let run = folder.path().join("run");
     let mixture = Mixture::from(scenario(name));
     let directory = RunDirectory::create(run.clone(), &mixture, config).expect("a run");
-    write_best(&directory, &mixture, &mut trainer, 0.0).expect("a checkpoint");
+    write_best(&directory, &mixture, &mut trainer, 0.0, None).expect("a checkpoint");
     let artifact = folder.path().join("policy.pt");
     export::export(&run, &artifact, 0, false).expect("an artifact");
     let mut exported = Artifact::read(&artifact).expect("an artifact").network;
     let mut env = env(name);
     let mut loaded =
-        policies::load(&run, mixture.first(), env.observation_space()).expect("a policy");
+        policies::load(&run, "policy", mixture.first(), env.observation_space()).expect("a policy");
     let mut unfolded = Network::new(trainer.learner.online.spec());
     let mut learnt = Vec::new();
     trainer.learner.online.save(&mut learnt);
@@ -236,7 +236,7 @@ fn an_initial_policy_is_taken_over_whatever_it_observed() {
     let mut env = env("quickstart");
     let path = Path::new("quickstart");
     let mut network =
-        policies::load(path, &scenario("quickstart"), env.observation_space()).expect("a policy");
+        policies::load(path, "policy", &scenario("quickstart"), env.observation_space()).expect("a policy");
     let spec = network.spec().clone();
     let mut config = config(spec.architecture);
     (config.network.hidden, config.network.head_hidden) = (spec.hidden, spec.head_hidden);

@@ -100,8 +100,15 @@ impl ClusterEnv {
     /// branches that are played by actions alone. Indices and observations mean nothing then.
     #[must_use]
     pub fn without_candidates(mut self) -> Self {
-        self.offering = false;
+        self.offer_candidates(false);
         self
+    }
+
+    /// Lists candidates from this state on, or none any more
+    /// ([`without_candidates`](Self::without_candidates)).
+    pub fn offer_candidates(&mut self, on: bool) {
+        self.offering = on;
+        self.refresh_list();
     }
 
     /// The cluster now.

@@ -150,7 +150,7 @@ fn judge(contestant: &Contestant, policy: &mut dyn Policy, seed: u64) -> Option<
 }
 
 fn random_weights(contestant: &Contestant, rng: &mut Rng) -> NetworkPolicy {
-    let mut policy = NetworkPolicy::new("random", contestant.artifact.network.clone());
+    let mut policy = contestant.artifact.policy("random");
     let count = contestant.artifact.weights.len();
     let weights: Vec<f32> = (0..count).map(|_| rng.random_range(-0.3..0.3)).collect();
     policy.load_flat(&weights);
@@ -167,7 +167,7 @@ proptest! {
             if contestant.artifact.network.spec().fixed.is_some() {
                 continue;
             }
-            let mut trained = NetworkPolicy::new(name, contestant.artifact.network.clone());
+            let mut trained = contestant.artifact.policy(name);
             prop_assert_eq!(judge(contestant, &mut trained, seed), None, "{}", name);
             let mut untrained = random_weights(contestant, &mut stream(seed, "weights"));
             prop_assert_eq!(judge(contestant, &mut untrained, seed), None, "random, {}", name);

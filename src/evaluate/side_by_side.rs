@@ -1,6 +1,6 @@
 //! Policies side by side in the same episodes.
 
-use crate::evaluate::stats::{mean, standard_error};
+use super::stats::{mean, standard_error};
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_models::policy::Policy;
 use godwit_models::rollout::rollout;
@@ -21,7 +21,7 @@ pub fn returns(
         .into_par_iter()
         .with_max_len(1)
         .map_init(
-            || env.clone(),
+            || env.clone().without_candidates(),
             |env, seed| Ok(rollout(env, policy()?.as_mut(), seed)?.episode_return),
         )
         .collect()

@@ -1,0 +1,254 @@
+//! A network as a policy: observe, value the candidates, take the best; or what a heuristic does,
+//! unless the best is ahead of that by a margin.
+
+mod base;
+
+pub use base::Base;
+
+use crate::baselines::ParameterError;
+use crate::net::{Network, first_best};
+use crate::policy::Policy;
+use godwit_envs::observe::candidates::CandidateList;
+use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace, features};
+use godwit_envs::scenario::Rules;
+use godwit_envs::state::cluster::ClusterSpec;
+use godwit_envs::state::{Action, ClusterState};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Takes the candidate of highest value. On a [`Base`] it takes that one's action, unless the best
+/// is ahead of it by the margin. Buffers are made for the first cluster it sees, and made anew for
+/// one that is observed in another way: of another size, or under other rules.
+#[derive(Debug, Clone)]
+pub struct NetworkPolicy {
+    name: String,
+    network: Network,
+    base: Option<base::Playing>,
+    list: CandidateList,
+    buffers: Option<Buffers>,
+}
+
+#[derive(Debug, Clone)]
+struct Buffers {
+    /// What they were made for: both are held, so that the same pointers mean the same cluster.
+    rules: Arc<Rules>,
+    spec: Arc<ClusterSpec>,
+    space: ObservationSpace,
+    observation: ObservationBuffer,
+    q: Vec<f32>,
+}
+
+impl NetworkPolicy {
+    /// A policy with this network.
+    pub fn new(name: &str, network: Network) -> Self {
+        let list = CandidateList::default();
+        Self { name: name.to_owned(), network, base: None, list, buffers: None }
+    }
+
+    /// The same policy on a base; without one, as it is.
+    ///
+    /// # Errors
+    /// When there is no such baseline, or it has no such parameters.
+    pub fn on_base(mut self, base: Option<&Base>) -> Result<Self, ParameterError> {
+        self.base = base.map(base::Playing::new).transpose()?;
+        Ok(self)
+    }
+
+    /// The network alone.
+    pub fn into_network(self) -> Network {
+        self.network
+    }
+
+    /// What it does where its network is not far ahead.
+    pub fn base(&self) -> Option<&Base> {
+        self.base.as_ref().map(|playing| &playing.settings)
+    }
+
+    /// Sets by how much the network must be ahead of the base, if there is one.
+    pub fn set_margin(&mut self, margin: f32) {
+        if let Some(base) = &mut self.base {
+            base.settings.margin = margin;
+        }
+    }
+
+    /// Takes over other weights of the same shape.
+    pub fn load_flat(&mut self, weights: &[f32]) {
+        self.network.load_flat(weights);
+    }
+
+    /// The action at the index that `pick` names, from the value of each candidate
+    /// (`f32::NEG_INFINITY` for masked ones), whatever the base would do.
+    pub fn act_by(&mut self, state: &ClusterState, pick: impl FnOnce(&[f32]) -> usize) -> Action {
+        let Buffers { observation, q, .. } = self.values(state);
+        action(observation, pick(q))
+    }
+
+    /// Observes the cluster and values its candidates.
+    fn values(&mut self, state: &ClusterState) -> &Buffers {
+        let same = |b: &Buffers| {
+            Arc::ptr_eq(&b.rules, &state.rules) && Arc::ptr_eq(&b.spec, &state.spec)
+        };
+        let mut buffers = match self.buffers.take() {
+            Some(buffers) if same(&buffers) => buffers,
+            before => self.buffers_for(state, before),
+        };
+        let Buffers { space, observation, q, .. } = &mut buffers;
+        let candidates = if space.fixed_pairs {
+            Candidates::AllPairs
+        } else {
+            self.list.fill(state, space.actions - 1);
+            Candidates::Listed(&self.list)
+        };
+        encode(state, candidates, observation);
+        self.network.q_values(observation, q);
+        self.buffers.insert(buffers)
+    }
+
+    /// Buffers for a cluster that is not the last one.
+    fn buffers_for(&self, state: &ClusterState, before: Option<Buffers>) -> Buffers {
+        let (rules, spec) = (Arc::clone(&state.rules), Arc::clone(&state.spec));
+        let space = observation_space(state);
+        match before {
+            // Another cluster that is observed in the same way: of its buffers nothing is read
+            // before it is written.
+            Some(before) if before.space == space => Buffers { rules, spec, ..before },
+            _ => {
+                let mut observation = ObservationBuffer::new(&space);
+                observation.parts = self.network.spec().reads();
+                let q = vec![0.0; space.actions];
+                Buffers { rules, spec, space, observation, q }
+            }
+        }
+    }
+}
+
+/// The action at an index.
+fn action(observation: &ObservationBuffer, index: usize) -> Action {
+    match index {
+        0 => Action::Stay,
+        index => Action::Migrate {
+            workload: observation.candidate_workload[index] as usize,
+            destination: observation.candidate_destination[index] as usize,
+        },
+    }
+}
+
+impl Policy for NetworkPolicy {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn reset(&mut self, seed: u64) {
+        if let Some(base) = &mut self.base {
+            base.policy().reset(seed);
+        }
+    }
+
+    fn act(&mut self, state: &ClusterState) -> Action {
+        let Some(base) = &mut self.base else { return self.act_by(state, first_best) };
+        let (usual, margin) = (base.policy().act(state), base.settings.margin);
+        let Buffers { observation, q, .. } = self.values(state);
+        match base::pick(usual, margin, observation, q) {
+            Some(index) => action(observation, index),
+            None => usual,
+        }
+    }
+
+    fn limit_time(&mut self, limit: Option<Duration>) {
+        if let Some(base) = &mut self.base {
+            base.policy().limit_time(limit);
+        }
+    }
+
+    fn sees_health(&self, rules: &Rules) -> bool {
+        features::schema(rules).node.iter().any(|feature| feature.name == "draining")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baselines::{Assignment, baseline};
+    use crate::net::{Architecture, NetworkSpec};
+    use crate::testing::{cluster, rules};
+    use godwit_envs::observe::features::schema;
+    use serde_json::json;
+
+    /// Three nodes, the first of them full.
+    fn state(changes: serde_json::Value) -> ClusterState {
+        let placed = [(5.0, 0), (3.0, 0), (1.0, 0), (2.0, 1)];
+        cluster(rules(changes), (3, 10.0), &placed, |_| {})
+    }
+
+    /// Clusters of one size whose rules offer other candidates, in every order.
+    #[test]
+    fn a_policy_decides_about_each_cluster_as_if_it_had_seen_no_other() {
+        let worlds = [
+            state(json!({})),
+            state(json!({"candidates": {"max": 4}})),
+            state(json!({"candidates": {"max": 8}, "limits": {"cooldown_ticks": 1}})),
+        ];
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(&worlds[0].rules), None);
+        let mut network = Network::new(&spec);
+        let weights: Vec<f32> =
+            (0..spec.parameter_count()).map(|at| (at as f32 * 0.7).sin() * 0.3).collect();
+        network.load_flat(&weights);
+        let alone: Vec<(Action, usize)> =
+            worlds.iter().map(|world| decide(&mut policy(&network), world)).collect();
+        assert!(alone.windows(2).all(|pair| pair[0].1 != pair[1].1), "{alone:?}");
+        let mut shared = policy(&network);
+        for at in [0, 1, 0, 2, 1, 2, 0, 0] {
+            assert_eq!(decide(&mut shared, &worlds[at]), alone[at], "cluster {at}");
+        }
+    }
+
+    /// A network that knows nothing values all actions alike up to a margin.
+    #[test]
+    fn within_the_margin_the_base_decides_and_beyond_it_the_network() {
+        let world = state(json!({}));
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(&world.rules), None);
+        let mut network = Network::new(&spec);
+        let weights: Vec<f32> =
+            (0..spec.parameter_count()).map(|at| (at as f32 * 0.7).sin() * 0.3).collect();
+        network.load_flat(&weights);
+        let (own, _) = decide(&mut policy(&network), &world);
+        let usual = baseline("best-single-move").expect("a baseline").act(&world);
+        assert_ne!(own, usual);
+        let gap = {
+            let mut plain = policy(&network);
+            let Buffers { observation, q, .. } = plain.values(&world);
+            let at = (0..q.len()).find(|&at| action(observation, at) == usual);
+            q[first_best(q)] - q[at.expect("a candidate")]
+        };
+        let on = |margin: f32| {
+            let base = Base {
+                baseline: "best-single-move".into(),
+                parameters: Assignment::new(),
+                margin,
+            };
+            policy(&network).on_base(Some(&base)).expect("a baseline")
+        };
+        assert!(gap > 0.0);
+        assert_eq!(on(0.99 * gap).act(&world), own);
+        assert_eq!(on(1.01 * gap).act(&world), usual);
+        // A copy has a base of its own.
+        assert_eq!(on(1.01 * gap).clone().act(&world), usual);
+        let unknown = Base { baseline: "no-such".into(), parameters: Assignment::new(), margin: 0.0 };
+        assert!(policy(&network).on_base(Some(&unknown)).is_err());
+    }
+
+    fn policy(network: &Network) -> NetworkPolicy {
+        NetworkPolicy::new("policy", network.clone())
+    }
+
+    /// The decision, and among how many values it was taken.
+    fn decide(policy: &mut NetworkPolicy, state: &ClusterState) -> (Action, usize) {
+        let mut values = 0;
+        let action = policy.act_by(state, |q| {
+            values = q.len();
+            first_best(q)
+        });
+        (action, values)
+    }
+}
