@@ -175,9 +175,8 @@ fn compare(arguments: &Arguments, policies: &Path, names: &[String]) -> Result<(
         let instance = read(&arguments.folder, name)?;
         let scenario = policies.join(format!("{name}.toml"));
         let artifact = policies.join(format!("{name}.pt"));
-        let learnt = || -> Result<Box<dyn Policy>> {
-            Ok(Box::new(Artifact::open(&artifact)?.policy(name)))
-        };
+        let learnt =
+            || -> Result<Box<dyn Policy>> { Ok(Box::new(Artifact::open(&artifact)?.policy(name))) };
         let greedy = || baseline("best-single-move").ok_or_else(|| "no such baseline".into());
         let initial = check(&instance, instance.initial()).cost;
         for seed in arguments.rules.seed..arguments.rules.seed + arguments.repeat {

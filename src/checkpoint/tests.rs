@@ -12,6 +12,7 @@ use godwit_envs::env::Env;
 use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::scenario::{DemandProcess, Mode, Scenario, StartPlacement};
 use godwit_models::net::Architecture;
+use godwit_models::network_policy::Base;
 use std::fs;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -340,6 +341,13 @@ fn the_best_weights_load_and_cannot_be_resumed() {
     assert_eq!(directory.best_return(), None);
     write_best(&directory, &founding(), &mut trainer, 0.1, None).expect("a checkpoint");
     write_best(&directory, &founding(), &mut trainer, 0.3, None).expect("a checkpoint");
+    let before = load(directory.path()).expect("a policy");
+    let base =
+        Base { baseline: "evacuate".into(), parameters: Default::default(), margin: Some(0.3) };
+    rebase_best(&directory, &base).expect("a checkpoint");
+    let after = load(directory.path()).expect("a policy");
+    assert_eq!((before.base, after.base), (None, Some(base)));
+    assert_eq!((before.weights, before.mean_return), (after.weights, after.mean_return));
     assert_eq!(directory.best_return(), Some(0.3));
     for path in [directory.path().to_owned(), directory.path().join(BEST)] {
         let loaded = load(path).expect("a checkpoint");

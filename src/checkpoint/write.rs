@@ -2,7 +2,7 @@
 
 use super::directory::{BEST, BEST_BEFORE, LAST, PREVIOUS, RunDirectory};
 use super::error::CheckpointError;
-use super::stage::{Stage, rename, sync_directory};
+use super::stage::{Stage, read, rename, sync_directory, verify};
 use super::state::{ResumeState, SavedCounters, SavedEnvironment, SavedNormalisation, State};
 use super::texts::{config_text, scenario_files};
 use super::{names, replay_file, weights};
@@ -91,6 +91,30 @@ pub fn write_best(
     let groups: [(&str, &[f32]); 1] = [("online", &online)];
     write_common(&mut stage, run, mixture, trainer, &groups, Some((mean_return, base)), None)?;
     stage.seal()?;
+    place_best(stage, run)
+}
+
+/// Writes `best` again, with another base.
+///
+/// # Errors
+/// When there is no sound one, or the disk refuses: it is still there as it was.
+pub fn rebase_best(directory: &RunDirectory, base: &Base) -> Result<(), CheckpointError> {
+    let run = directory.path();
+    let best = run.join(BEST);
+    let manifest = verify(&best)?;
+    let mut stage = Stage::new(run, BEST, manifest.resumable)?;
+    for name in manifest.files.keys() {
+        let bytes = read(&best.join(name))?;
+        stage.file(name, |out| out.write_all(&bytes))?;
+    }
+    let state = State { base: Some(base.clone()), ..State::read(&best)? };
+    stage.file(names::STATE, |out| Ok(serde_json::to_writer(out, &state)?))?;
+    stage.seal()?;
+    place_best(stage, run)
+}
+
+/// Puts a stage in place of the best before it.
+fn place_best(stage: Stage, run: &Path) -> Result<(), CheckpointError> {
     stage.place(run, BEST, BEST_BEFORE)?;
     let before = run.join(BEST_BEFORE);
     if before.exists() {

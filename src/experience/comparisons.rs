@@ -261,8 +261,7 @@ pub(crate) fn alternatives(
     changes.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
     let all: Vec<usize> =
         (1..observation.actions()).filter(|&action| observation.mask[action]).collect();
-    let best: Vec<usize> =
-        changes.iter().take(2 * count).map(|&(action, _)| action).collect();
+    let best: Vec<usize> = changes.iter().take(2 * count).map(|&(action, _)| action).collect();
     let like = |part: &[u32]| -> Vec<usize> {
         let is_like = |&action: &usize| reference > 0 && part[action] == part[reference];
         all.iter().copied().filter(is_like).collect()

@@ -36,7 +36,8 @@ impl PairedEnv {
 
     /// The environment minus what `baseline` earns in it.
     pub fn paired(env: ClusterEnv, baseline: Box<dyn Policy>) -> Self {
-        let twin = Some(Twin { env: env.clone().without_candidates(), baseline, rewards: Vec::new() });
+        let twin =
+            Some(Twin { env: env.clone().without_candidates(), baseline, rewards: Vec::new() });
         Self { env, expected_failures: false, twin }
     }
 

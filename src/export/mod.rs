@@ -107,8 +107,9 @@ pub fn export(
     progress: bool,
 ) -> anyhow::Result<ExportReport> {
     let loaded = checkpoint::load(checkpoint_path)?;
-    let LoadedCheckpoint { spec, weights, mixture, config, counters, mean_return, base, path, .. } =
-        loaded;
+    let LoadedCheckpoint {
+        spec, weights, mixture, config, counters, mean_return, base, path, ..
+    } = loaded;
     let training = json!({
         // The name alone: where it lay on this machine says nothing elsewhere.
         "checkpoint": path.file_name().map(|name| name.to_string_lossy()),

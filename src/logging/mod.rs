@@ -247,6 +247,7 @@ impl RunLog {
         let mut base = String::new();
         if let Some((Base { baseline, margin, .. }, value)) = &validation.base {
             line["base"] = json!({ "baseline": baseline, "return": value, "margin": margin });
+            let margin = margin.unwrap_or_default();
             base = format!(" (margin {margin}), {baseline} {value:.4}");
         }
         self.write("evaluation", line);

@@ -10,13 +10,16 @@
 //!
 //! The run then improves on the base policy by rollouts and is paid what it earns beyond it. Where a
 //! search that is too slow for rollouts is far ahead of the base policy, the run starts from
-//! demonstrations of that search instead. At the end the [verdict](mod@verdict) says what came of it.
+//! demonstrations of that search instead. At the end the [gate](mod@gate) decides whether the network
+//! is followed, and by what margin it must be ahead of the base policy; the [verdict](mod@verdict)
+//! says what came of it.
 //!
 //! What is found depends on the speed of the machine. The run's `config.toml` states it all: a run
 //! with that file repeats it to the bit, unless the time limit cuts one of them short.
 
 pub mod contest;
 pub mod fading;
+pub mod gate;
 pub mod pace;
 pub mod verdict;
 
@@ -141,12 +144,14 @@ pub fn find(
     };
     told("measuring how long the effects of actions last");
     let fading = fading(&env, &policy, child_seed(seed, (1 << 36) + 1))?;
-    let far_ahead = is_far_ahead(best, &standings[base], &standings);
+    // Where nothing happens by itself, comparisons are exact, and worth more than any demonstration.
+    let online = scenario.rules.episode.mode == Mode::Online;
+    let far_ahead = online && is_far_ahead(best, &standings[base], &standings);
     let mut config = settings(scenario, &env, &fading);
     config.seed = seed;
     config.max_minutes = minutes;
     let base_name = standings[base].baseline.name;
-    if scenario.rules.episode.mode == Mode::Online && !far_ahead {
+    if online {
         config.paired_baseline = base_name.to_owned();
     }
     told("measuring the pace of training");

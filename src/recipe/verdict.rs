@@ -73,7 +73,12 @@ impl Verdict {
         let rival = format!("{name}{}", if *tuned { " (tuned)" } else { "" });
         let interval = format!("{mean:.4} [{:.4}, {:.4}]", mean - reach, mean + reach);
         let on = format!("on {} fresh episodes", self.episodes);
-        if *mean > *reach {
+        if (*mean, *reach) == (0.0, 0.0) {
+            format!(
+                "level with {rival}, the best heuristic, which it plays {on}: train longer \
+                 (--minutes), or use that as it is (godwit-scorer --fallback {name})"
+            )
+        } else if *mean > *reach {
             format!("ahead of {rival}, the best heuristic, by {interval} {on}")
         } else if *mean < -*reach {
             format!(
@@ -109,6 +114,7 @@ mod tests {
         assert!(
             sentence(1.0, 2.0).starts_with("not ahead of evacuate (tuned) for certain: 1.0000")
         );
+        assert!(sentence(0.0, 0.0).starts_with("level with evacuate (tuned)"));
         assert!(sentence(-5.0, 2.0).starts_with("behind evacuate (tuned) by -5.0000 [-7.0000"));
     }
 }

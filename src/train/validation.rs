@@ -65,7 +65,7 @@ impl Validation {
 }
 
 /// Margins that are tried, in the learner's values.
-pub(crate) const MARGINS: [f32; 5] = [0.0, 0.3, 1.0, 3.0, 10.0];
+pub(crate) const MARGINS: [f32; 3] = [0.0, 1.0, 5.0];
 
 /// Runs the current network greedily on fixed validation episodes of each scenario; several ranks
 /// share them out. Where the run improves on a heuristic, the network plays on that base, with each
@@ -129,7 +129,7 @@ impl Validator {
             }
             let played = self.play()?;
             if best.as_ref().is_none_or(|best| played.value > best.value) {
-                base.margin = margin;
+                base.margin = Some(margin);
                 best = Some(Validation { base: Some((base.clone(), usual)), ..played });
             }
         }
@@ -166,6 +166,6 @@ fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Bas
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Validate)?;
     let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
     let usual = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
-    let base = Base { baseline: name.clone(), parameters: parameters.clone(), margin: 0.0 };
+    let base = Base { baseline: name.clone(), parameters: parameters.clone(), margin: None };
     Ok(Some((base, mean(&usual))))
 }

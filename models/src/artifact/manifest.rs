@@ -96,8 +96,10 @@ impl Manifest {
         self.network.validate().map_err(Failure::Network)?;
         if let Some(base) = &self.base {
             baseline_with(&base.baseline, &base.parameters).map_err(Failure::Base)?;
-            if !(base.margin.is_finite() && base.margin >= 0.0) {
-                return Err(Failure::Margin(base.margin));
+            if let Some(margin) =
+                base.margin.filter(|margin| !(0.0..f32::INFINITY).contains(margin))
+            {
+                return Err(Failure::Margin(margin));
             }
         }
         for (group, schema, network) in [

@@ -20,8 +20,9 @@ pub struct Base {
     /// Its parameters that differ from their defaults.
     #[serde(default, skip_serializing_if = "Assignment::is_empty")]
     pub parameters: Assignment,
-    /// In the units of the network's values; 0 or more.
-    pub margin: f32,
+    /// In the units of the network's values; 0 or more. Without one the network is never followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f32>,
 }
 
 /// A [`Base`] that plays.

@@ -68,7 +68,7 @@ impl NetworkPolicy {
     /// Sets by how much the network must be ahead of the base, if there is one.
     pub fn set_margin(&mut self, margin: f32) {
         if let Some(base) = &mut self.base {
-            base.settings.margin = margin;
+            base.settings.margin = Some(margin);
         }
     }
 
@@ -86,9 +86,8 @@ impl NetworkPolicy {
 
     /// Observes the cluster and values its candidates.
     fn values(&mut self, state: &ClusterState) -> &Buffers {
-        let same = |b: &Buffers| {
-            Arc::ptr_eq(&b.rules, &state.rules) && Arc::ptr_eq(&b.spec, &state.spec)
-        };
+        let same =
+            |b: &Buffers| Arc::ptr_eq(&b.rules, &state.rules) && Arc::ptr_eq(&b.spec, &state.spec);
         let mut buffers = match self.buffers.take() {
             Some(buffers) if same(&buffers) => buffers,
             before => self.buffers_for(state, before),
@@ -148,6 +147,7 @@ impl Policy for NetworkPolicy {
     fn act(&mut self, state: &ClusterState) -> Action {
         let Some(base) = &mut self.base else { return self.act_by(state, first_best) };
         let (usual, margin) = (base.policy().act(state), base.settings.margin);
+        let Some(margin) = margin else { return usual };
         let Buffers { observation, q, .. } = self.values(state);
         match base::pick(usual, margin, observation, q) {
             Some(index) => action(observation, index),
@@ -221,20 +221,19 @@ mod tests {
             let at = (0..q.len()).find(|&at| action(observation, at) == usual);
             q[first_best(q)] - q[at.expect("a candidate")]
         };
-        let on = |margin: f32| {
-            let base = Base {
-                baseline: "best-single-move".into(),
-                parameters: Assignment::new(),
-                margin,
-            };
+        let on = |margin: Option<f32>| {
+            let base =
+                Base { baseline: "best-single-move".into(), parameters: Assignment::new(), margin };
             policy(&network).on_base(Some(&base)).expect("a baseline")
         };
         assert!(gap > 0.0);
-        assert_eq!(on(0.99 * gap).act(&world), own);
-        assert_eq!(on(1.01 * gap).act(&world), usual);
+        assert_eq!(on(Some(0.99 * gap)).act(&world), own);
+        assert_eq!(on(Some(1.01 * gap)).act(&world), usual);
+        assert_eq!(on(None).act(&world), usual);
         // A copy has a base of its own.
-        assert_eq!(on(1.01 * gap).clone().act(&world), usual);
-        let unknown = Base { baseline: "no-such".into(), parameters: Assignment::new(), margin: 0.0 };
+        assert_eq!(on(Some(1.01 * gap)).clone().act(&world), usual);
+        let unknown =
+            Base { baseline: "no-such".into(), parameters: Assignment::new(), margin: None };
         assert!(policy(&network).on_base(Some(&unknown)).is_err());
     }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::artifact::{Artifact, Evaluation};
+use godwit_models::network_policy::Base;
 use godwit_models::shell::ShellRules;
 use serde_json::Value;
 
@@ -58,6 +59,18 @@ fn describe(artifact: &Artifact) -> String {
             format!("{} nodes and {} workloads", fixed.nodes, fixed.workloads)
         }),
     );
+
+    if let Some(Base { baseline, parameters, margin }) = &m.base {
+        sheet.heading("base");
+        sheet.row("baseline", baseline);
+        for (name, value) in parameters {
+            sheet.row(name, value);
+        }
+        let margin = margin.map_or("the network is never followed".to_owned(), |margin| {
+            format!("the network is followed where it is ahead by more than {margin}")
+        });
+        sheet.row("margin", margin);
+    }
 
     sheet.heading("schema");
     sheet.row("hash", &m.schema_hash);

@@ -1,22 +1,22 @@
 //! Settings that are found because nobody gave any, and what the run says of it.
 
 use super::args::Args;
-use crate::checkpoint;
+use crate::checkpoint::{self, RunDirectory};
 use crate::cli::OrBadInput as _;
 use crate::config::TrainConfig;
 use crate::recipe::contest::{Left, Standing};
-use crate::recipe::{self, DEFAULT_MINUTES, Recipe, verdict};
+use crate::recipe::{self, DEFAULT_MINUTES, Recipe, gate, verdict};
 use crate::train::mixture::Mixture;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::scenario::Scenario;
 use godwit_models::net::Network;
-use godwit_models::network_policy::NetworkPolicy;
-use std::path::Path;
+use godwit_models::network_policy::{Base, NetworkPolicy};
 use tch::Device;
 
-/// Share of the run's time that the verdict may take.
-const VERDICT: f64 = 0.08;
+/// Shares of the run's time that the gate and the verdict may take.
+const GATE: f64 = 0.08;
+const VERDICT: f64 = 0.07;
 
 /// Rows of the ranking.
 const ROWS: usize = 8;
@@ -100,15 +100,28 @@ fn ranking(standings: &[Standing]) -> String {
     text
 }
 
-/// How the best policy of the run in `folder` does against the best heuristics.
-pub(super) fn verdict(recipe: &Recipe, mixture: &Mixture, folder: &Path) -> anyhow::Result<String> {
-    let loaded = checkpoint::load(folder).context("the best policy of the run")?;
+/// Whether the network of the run's best policy is followed, and how that policy then does against
+/// the best heuristics.
+pub(super) fn verdict(
+    recipe: &Recipe,
+    mixture: &Mixture,
+    directory: &RunDirectory,
+) -> anyhow::Result<String> {
+    let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
     let mut network = Network::new(&loaded.spec);
     network.load_flat(&loaded.weights);
-    let policy = NetworkPolicy::new("policy", network).on_base(loaded.base.as_ref())?;
+    let policy = NetworkPolicy::new("policy", network);
+    let Standing { baseline, parameters, .. } = &recipe.standings[recipe.base];
+    let base =
+        Base { baseline: baseline.name.into(), parameters: parameters.clone(), margin: None };
+    eprintln!("playing further validation episodes against {}", base.baseline);
+    let seconds = 60.0 * recipe.config.max_minutes;
+    let gated = gate::gate(mixture.first(), &policy, &base, GATE * seconds)?;
+    checkpoint::rebase_best(directory, &gated.base)?;
+    eprintln!("{}", gated.sentence());
+    let policy = policy.on_base(Some(&gated.base))?;
     eprintln!("playing fresh episodes against the best heuristics");
-    let seconds = VERDICT * 60.0 * recipe.config.max_minutes;
-    let found = verdict::verdict(mixture.first(), &policy, &recipe.standings, seconds)?;
+    let found = verdict::verdict(mixture.first(), &policy, &recipe.standings, VERDICT * seconds)?;
     let name = &mixture.first().name;
     Ok(format!("{name}: {}", found.sentence()))
 }

@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         RunEnd::Complete => {
             if let Some(recipe) = &recipe {
-                eprintln!("{}", found::verdict(recipe, &mixture, directory.path())?);
+                eprintln!("{}", found::verdict(recipe, &mixture, &directory)?);
             }
             advise(args, &mixture, directory.path());
             Ok(ExitCode::SUCCESS)

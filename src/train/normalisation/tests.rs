@@ -236,7 +236,8 @@ fn an_initial_policy_is_taken_over_whatever_it_observed() {
     let mut env = env("quickstart");
     let path = Path::new("quickstart");
     let mut network =
-        policies::load(path, "policy", &scenario("quickstart"), env.observation_space()).expect("a policy");
+        policies::load(path, "policy", &scenario("quickstart"), env.observation_space())
+            .expect("a policy");
     let spec = network.spec().clone();
     let mut config = config(spec.architecture);
     (config.network.hidden, config.network.head_hidden) = (spec.hidden, spec.head_hidden);

@@ -1,0 +1,141 @@
+//! The gate: a network is followed only where that has shown to pay.
+//!
+//! On validation episodes that no checkpoint was picked by, the network plays on the base policy with
+//! each of some margins. The best of them plays more, fresh ones: only if it is ahead of the base
+//! policy in these, with its 95 % interval above zero, the network is followed at all.
+
+use crate::evaluate::side_by_side::{Ahead, ahead, returns};
+use crate::evaluate::stats::mean;
+use crate::train::validation::VALIDATION_SEED;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_models::baselines::baseline_with;
+use godwit_models::network_policy::{Base, NetworkPolicy};
+use godwit_models::policy::Policy;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// First of the episodes' seeds, beyond those by which a run picks its best checkpoint.
+const FIRST_SEED: u64 = VALIDATION_SEED + (1 << 31);
+/// Margins that are tried, in the learner's values.
+const MARGINS: [f32; 6] = [0.0, 0.2, 0.5, 1.0, 3.0, 10.0];
+/// Fewest and most episodes in which the margins are compared.
+const PICKING: (u64, u64) = (12, 64);
+/// Fewest and most episodes that decide.
+const DECIDING: (u64, u64) = (32, 256);
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gated {
+    /// The base with the margin by which the network must be ahead; none where it has not shown to
+    /// be better than the base.
+    pub base: Base,
+    /// By how much the best margin was ahead of the base in the episodes that decide.
+    pub ahead: Ahead,
+    /// Their number.
+    pub episodes: usize,
+}
+
+/// Finds the margin for a policy on a base, in about `seconds` on all threads.
+///
+/// # Errors
+/// When an episode has no feasible start, or a policy breaks its contract.
+pub fn gate(
+    scenario: &Scenario,
+    policy: &NetworkPolicy,
+    base: &Base,
+    seconds: f64,
+) -> anyhow::Result<Gated> {
+    let started = Instant::now();
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let single = template.has_single_start(Phase::Validate);
+    let env = ClusterEnv::new(template, Phase::Validate)?;
+    let with = |margin: f32| {
+        let base = Base { margin: Some(margin), ..base.clone() };
+        let policy = policy.clone().on_base(Some(&base))?;
+        anyhow::Ok(move || Ok(Box::new(policy.clone()) as Box<dyn Policy>))
+    };
+    let usual = || Ok(baseline_with(&base.baseline, &base.parameters)?);
+    let seeds = |from: u64, count: u64| FIRST_SEED + from..FIRST_SEED + from + count;
+    let fits = |share: f64, policies: usize, episode: f64, (fewest, most): (u64, u64)| {
+        let count = share * seconds / (policies as f64 * episode).max(1e-9);
+        if single { 1 } else { (count as u64).clamp(fewest, most) }
+    };
+    // A few episodes tell how long one takes.
+    let first = fits(1.0, 1, f64::INFINITY, PICKING);
+    returns(&env, &with(MARGINS[0])?, seeds(0, first))?;
+    let episode = started.elapsed().as_secs_f64() / first as f64;
+    let count = fits(0.4, MARGINS.len(), episode, PICKING);
+    let mut picked = (f64::NEG_INFINITY, MARGINS[0]);
+    for margin in MARGINS {
+        let earned = mean(&returns(&env, &with(margin)?, seeds(0, count))?);
+        if earned > picked.0 {
+            picked = (earned, margin);
+        }
+    }
+    let count = fits(0.6, 2, episode, DECIDING);
+    let from = if single { 0 } else { PICKING.1 };
+    let theirs = returns(&env, &usual, seeds(from, count))?;
+    let own = returns(&env, &with(picked.1)?, seeds(from, count))?;
+    let found = ahead(&own, &theirs);
+    let margin = is_ahead(found).then_some(picked.1);
+    Ok(Gated { base: Base { margin, ..base.clone() }, ahead: found, episodes: own.len() })
+}
+
+/// Of a single start all is known; of a draw of episodes, what the interval says.
+fn is_ahead(Ahead { mean, reach }: Ahead) -> bool {
+    mean > if reach.is_finite() { reach } else { 0.0 }
+}
+
+impl Gated {
+    /// What came of it, in a line.
+    pub fn sentence(&self) -> String {
+        let Self { base: Base { baseline, margin, .. }, ahead: Ahead { mean, reach }, episodes } =
+            self;
+        let interval = format!("{mean:.4} [{:.4}, {:.4}]", mean - reach, mean + reach);
+        match margin {
+            Some(margin) => format!(
+                "the network is followed where it is ahead of {baseline} by more than {margin}: \
+                 {interval} better than {baseline} on {episodes} validation episodes"
+            ),
+            None => format!(
+                "the network is not better than {baseline} for certain ({interval} on {episodes} \
+                 validation episodes): the policy plays {baseline} as it is"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use godwit_envs::observe::features::schema;
+    use godwit_models::baselines::Assignment;
+    use godwit_models::net::{Architecture, Network, NetworkSpec};
+
+    #[test]
+    fn only_an_interval_above_zero_opens_the_gate() {
+        assert!(is_ahead(Ahead { mean: 1.1, reach: 1.0 }));
+        assert!(!is_ahead(Ahead { mean: 0.9, reach: 1.0 }));
+        assert!(!is_ahead(Ahead { mean: 0.0, reach: 0.0 }));
+        // One episode has no interval.
+        assert!(is_ahead(Ahead { mean: 0.1, reach: f64::NAN }));
+        assert!(!is_ahead(Ahead { mean: -0.1, reach: f64::NAN }));
+    }
+
+    #[test]
+    fn a_network_that_knows_nothing_is_not_followed() {
+        let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(&scenario.rules), None);
+        let mut network = Network::new(&spec);
+        let weights: Vec<f32> =
+            (0..spec.parameter_count()).map(|at| (at as f32 * 0.7).sin() * 0.3).collect();
+        network.load_flat(&weights);
+        let policy = NetworkPolicy::new("policy", network);
+        let baseline = "best-single-move".to_owned();
+        let base = Base { baseline, parameters: Assignment::new(), margin: Some(0.0) };
+        let gated = gate(&scenario, &policy, &base, 0.5).expect("episodes");
+        assert_eq!(gated.base.margin, None);
+        assert!(gated.sentence().contains("plays best-single-move as it is"), "{gated:?}");
+    }
+}
