@@ -6,6 +6,7 @@ use super::stage::{rename, sync_directory};
 use super::state::State;
 use super::texts::{config_text, scenario_files};
 use crate::config::TrainConfig;
+use crate::train::assemble::Iteration;
 use crate::train::mixture::Mixture;
 use crate::train::trainer::Counters;
 use std::fs::{self, File, TryLockError};
@@ -18,6 +19,8 @@ pub(super) const LAST: &str = "last";
 pub(super) const PREVIOUS: &str = "previous";
 /// The weights with the best validation return.
 pub(super) const BEST: &str = "best";
+/// What the comparisons of a later part of the run improve on, with the number of parts before it.
+pub(super) const ITERATION: &str = "iteration-";
 /// Where the best weights wait while they are replaced.
 pub(super) const BEST_BEFORE: &str = "best.before";
 const LOCK: &str = ".lock";
@@ -165,6 +168,12 @@ impl RunDirectory {
         })
     }
 
+    /// What the comparisons of this run improve on at this env step; none where that is still what
+    /// its settings name.
+    pub fn iteration(&self, config: &TrainConfig, env_steps: u64) -> Option<Iteration> {
+        iteration(&self.path, config, env_steps)
+    }
+
     /// Whether that checkpoint has its replay: a complete run need not have kept it.
     pub fn has_replay(&self) -> bool {
         self.last().is_some_and(|(path, _)| path.join(names::REPLAY).exists())
@@ -181,4 +190,19 @@ impl RunDirectory {
         super::stage::verify(&best).ok()?;
         State::read(&best).ok()?.mean_return()
     }
+}
+
+/// Folder of the policy that the comparisons improve on after so many parts of a run.
+pub(super) fn iteration_folder(run: &Path, number: u32) -> PathBuf {
+    run.join(format!("{ITERATION}{number}"))
+}
+
+/// What the comparisons of a run of these settings improve on at this env step; none where that is
+/// still what the settings name.
+pub(super) fn iteration(run: &Path, config: &TrainConfig, env_steps: u64) -> Option<Iteration> {
+    let parts = config.iterations_begun(env_steps);
+    (1..=parts)
+        .rev()
+        .map(|number| Iteration { number, policy: iteration_folder(run, number) })
+        .find(|iteration| iteration.policy.is_dir())
 }

@@ -25,7 +25,7 @@ pub use disk::{DiskUse, disk_use, drop_replay};
 pub use error::CheckpointError;
 pub use load::{LoadedCheckpoint, load};
 pub use resume::{Resumed, resume, resume_previous};
-pub use write::{rebase_best, write_best, write_last};
+pub use write::{keep_iteration, rebase_best, write_best, write_last};
 
 /// Name of the scenario at this index of a run's mixture, in its directory and its checkpoints.
 pub fn scenario_file(at: usize) -> String {

@@ -1,6 +1,6 @@
 //! Going on with a run: its trainer as it was when a checkpoint was written.
 
-use super::directory::{LAST, PREVIOUS, RunDirectory};
+use super::directory::{LAST, PREVIOUS, RunDirectory, iteration};
 use super::error::CheckpointError;
 use super::load::{LoadedCheckpoint, load_checkpoint, normalisation};
 use super::stage::{read, rename};
@@ -106,8 +106,11 @@ fn resume_from(path: &Path, device: Device) -> Result<Resumed, CheckpointError> 
     let wrong =
         |expected: String, got: String| CheckpointError::content(&state_path, expected, got);
     let LoadedCheckpoint { spec, mixture, config, counters, .. } = loaded;
-    let mut trainer = normalised_trainer(&mixture, &config, device, normalisation)
-        .map_err(|error| wrong("a run that can be set up".into(), format!("{error:#}")))?;
+    let run = path.parent().unwrap_or(path);
+    let iteration = iteration(run, &config, counters.env_steps);
+    let mut trainer =
+        normalised_trainer(&mixture, &config, device, normalisation, iteration.as_ref())
+            .map_err(|error| wrong("a run that can be set up".into(), format!("{error:#}")))?;
 
     let copies = trainer.vector.slots().len();
     for (what, got) in [

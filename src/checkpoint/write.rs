@@ -1,13 +1,15 @@
 //! Writing checkpoints.
 
-use super::directory::{BEST, BEST_BEFORE, LAST, PREVIOUS, RunDirectory};
+use super::directory::{
+    BEST, BEST_BEFORE, ITERATION, LAST, PREVIOUS, RunDirectory, iteration_folder,
+};
 use super::error::CheckpointError;
 use super::stage::{Stage, read, rename, sync_directory, verify};
 use super::state::{ResumeState, SavedCounters, SavedEnvironment, SavedNormalisation, State};
 use super::texts::{config_text, scenario_files};
 use super::{names, replay_file, weights};
 use crate::networks::quantile;
-use crate::train::assemble::ClusterTrainer;
+use crate::train::assemble::{ClusterTrainer, Iteration};
 use crate::train::mixture::Mixture;
 use godwit_envs::env::Env;
 use godwit_models::network_policy::Base;
@@ -111,6 +113,24 @@ pub fn rebase_best(directory: &RunDirectory, base: &Base) -> Result<(), Checkpoi
     stage.file(names::STATE, |out| Ok(serde_json::to_writer(out, &state)?))?;
     stage.seal()?;
     place_best(stage, run)
+}
+
+/// Keeps the best policy so far as what the comparisons of a later part of the run improve on.
+///
+/// # Errors
+/// When there is no best policy, or the disk refuses.
+pub fn keep_iteration(directory: &RunDirectory, number: u32) -> Result<Iteration, CheckpointError> {
+    let run = directory.path();
+    let (best, policy) = (run.join(BEST), iteration_folder(run, number));
+    verify(&best)?;
+    let temporary = run.join(format!("{ITERATION}{number}.tmp-{}", std::process::id()));
+    if policy.exists() {
+        // Of a run that was killed after it, and goes on from before it.
+        fs::remove_dir_all(&policy).map_err(CheckpointError::io(&policy, "remove"))?;
+    }
+    copy_files(&best, &temporary).and_then(|()| rename(&temporary, &policy))?;
+    sync_directory(run)?;
+    Ok(Iteration { number, policy })
 }
 
 /// Puts a stage in place of the best before it.

@@ -202,6 +202,11 @@ pub struct ComparisonConfig {
     pub actions: usize,
     /// Ticks of a rollout (in rebalance scenarios: moves).
     pub ticks: u32,
+    /// How often they are made in a run, after equal parts of it: again only where the best policy
+    /// until then is ahead for certain of what was improved on before, in validation; it is then what
+    /// is improved on (approximate policy iteration). Where a part brings no better policy at all,
+    /// the run ends.
+    pub iterations: u32,
     /// Updates from comparisons (and demonstrations) alone before the first env step.
     pub pretrain_updates: u64,
     /// Share of each batch.
@@ -214,6 +219,18 @@ impl TrainConfig {
     /// The JSON Schema of the settings, with the meaning and the default of each.
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
+    }
+
+    /// Env steps after which the comparisons are made for the `number`th time again, 1 for the first.
+    pub fn iteration_at(&self, number: u32) -> u64 {
+        let parts = u64::from(self.comparisons.iterations);
+        (self.env_steps * u64::from(number)).div_ceil(parts)
+    }
+
+    /// How often they have been due again by this env step.
+    pub fn iterations_begun(&self, env_steps: u64) -> u32 {
+        let due = |&number: &u32| self.iteration_at(number) <= env_steps;
+        (1..self.comparisons.iterations).take_while(due).count() as u32
     }
 
     /// The settings that change over the run and are in use, by their keys.
@@ -282,6 +299,7 @@ impl Default for ComparisonConfig {
             states: 10_000,
             actions: 9,
             ticks: 40,
+            iterations: 1,
             pretrain_updates: 3_000,
             share: Schedule { from: 0.5, to: 0.5, share: 1.0 },
             weight: 1.0,

@@ -244,6 +244,12 @@ impl TrainConfig {
                 c.ticks.to_string(),
             ),
             (
+                "comparisons.iterations",
+                (1..=1_000).contains(&c.iterations),
+                "1 to 1000",
+                c.iterations.to_string(),
+            ),
+            (
                 "comparisons.share",
                 shares(&c.share),
                 "from, to and share within 0 to 1",

@@ -36,8 +36,36 @@ pub struct Ahead {
     pub reach: f64,
 }
 
+impl Ahead {
+    /// Whether the interval lies above zero. Where there is one episode, all is known.
+    pub fn is_certain(self) -> bool {
+        self.mean > if self.reach.is_finite() { self.reach } else { 0.0 }
+    }
+
+    /// Mean and interval, for people.
+    pub fn text(self) -> String {
+        let Self { mean, reach } = self;
+        format!("{mean:.4} [{:.4}, {:.4}]", mean - reach, mean + reach)
+    }
+}
+
 /// By how much `a` is ahead of `b`, episode by episode.
 pub fn ahead(a: &[f64], b: &[f64]) -> Ahead {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     Ahead { mean: mean(&differences), reach: 1.96 * standard_error(&differences) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_interval_above_zero_is_certain() {
+        assert!(Ahead { mean: 1.1, reach: 1.0 }.is_certain());
+        assert!(!Ahead { mean: 0.9, reach: 1.0 }.is_certain());
+        assert!(!Ahead { mean: 0.0, reach: 0.0 }.is_certain());
+        // One episode has no interval.
+        assert!(Ahead { mean: 0.1, reach: f64::NAN }.is_certain());
+        assert!(!Ahead { mean: -0.1, reach: f64::NAN }.is_certain());
+    }
 }

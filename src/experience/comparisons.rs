@@ -22,6 +22,8 @@ use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::rng::{Rng, child_seed, stream};
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_envs::state::Action;
+use godwit_models::baselines::{Assignment, baseline_with};
+use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -37,6 +39,36 @@ const DETOUR: f64 = 0.3;
 
 /// Episodes in which nothing could be compared after which the search for states is given up.
 const BARREN_EPISODES: u64 = 1000;
+
+/// Actions that a network values most which are compared.
+const FAVOURITES: usize = 4;
+
+/// What comparisons improve on.
+#[derive(Debug)]
+pub enum Improved {
+    /// A baseline, by its name and parameters.
+    Baseline(String, Assignment),
+    /// A trained policy.
+    Policy(Box<NetworkPolicy>),
+}
+
+impl Improved {
+    fn make(&self) -> anyhow::Result<Box<dyn Policy>> {
+        Ok(match self {
+            Self::Baseline(name, parameters) => {
+                baseline_with(name, parameters).context("comparisons.parameters")?
+            }
+            Self::Policy(policy) => policy.clone(),
+        })
+    }
+
+    fn network(&self) -> Option<NetworkPolicy> {
+        match self {
+            Self::Baseline(..) => None,
+            Self::Policy(policy) => Some(NetworkPolicy::clone(policy)),
+        }
+    }
+}
 
 /// Two actions of a state, and what one is worth beyond the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,7 +129,7 @@ impl Comparisons {
     pub fn add_scenario(
         &mut self,
         template: &Arc<WorldTemplate>,
-        baseline: impl Fn() -> anyhow::Result<Box<dyn Policy>> + Sync,
+        improved: &Improved,
         config: &ComparisonConfig,
         conversion: Conversion,
         seed: u64,
@@ -123,8 +155,9 @@ impl Comparisons {
                     env.reset(child_seed(seed, episode))?;
                     let rng = stream(child_seed(seed, episode), "comparisons");
                     let change = NetChange::new(env.observation_space());
-                    let baseline = baseline()?;
-                    Recorder { change, baseline, config, conversion, rng }.play(env)
+                    let baseline = improved.make()?;
+                    let network = improved.network();
+                    Recorder { change, baseline, network, config, conversion, rng }.play(env)
                 })
                 .collect::<anyhow::Result<_>>()?;
             for Recorded { states: more, count, comparisons } in recorded {
@@ -153,6 +186,7 @@ impl Comparisons {
 struct Recorder<'a> {
     change: NetChange,
     baseline: Box<dyn Policy>,
+    network: Option<NetworkPolicy>,
     config: &'a ComparisonConfig,
     conversion: Conversion,
     rng: Rng,
@@ -171,13 +205,7 @@ impl Recorder<'_> {
             env.offer_candidates(compares);
             if let Some(reference) = env.index_of(action).filter(|_| compares) {
                 env.observe(&mut observation);
-                let others = alternatives(
-                    self.change,
-                    &observation,
-                    reference,
-                    self.config.actions,
-                    &mut self.rng,
-                );
+                let others = self.others(&env, &observation, reference);
                 let usual = self.branch(&env, reference)?;
                 for &other in &others {
                     let gain = self.branch(&env, other)? - usual;
@@ -211,6 +239,32 @@ impl Recorder<'_> {
                 return Ok(recorded);
             }
         }
+    }
+
+    /// Actions to compare: where a network is improved on, also what it values most, and what its
+    /// base would do.
+    fn others(
+        &mut self,
+        env: &ClusterEnv,
+        observation: &ObservationBuffer,
+        reference: usize,
+    ) -> Vec<usize> {
+        let count = self.config.actions;
+        let mut others = alternatives(self.change, observation, reference, count, &mut self.rng);
+        if let Some(network) = &mut self.network {
+            let mut favourites = network.favourites(env.state(), FAVOURITES);
+            favourites.extend(network.usual(env.state()));
+            let favourites = favourites.into_iter().filter_map(|action| env.index_of(action));
+            let mut all: Vec<usize> = favourites.filter(|&at| at != reference).collect();
+            others.retain(|other| !all.contains(other));
+            while all.len() < count && !others.is_empty() {
+                all.push(others.swap_remove(self.rng.random_range(0..others.len())));
+            }
+            others = all;
+            others.sort_unstable();
+            others.dedup();
+        }
+        others
     }
 
     fn apply(&self, env: &mut ClusterEnv, action: Action) -> anyhow::Result<Step> {
@@ -298,9 +352,9 @@ mod tests {
         let scenario = Scenario::embedded(scenario).expect("an embedded scenario");
         let template = Arc::new(WorldTemplate::new(&scenario));
         let mut comparisons = Comparisons::default();
-        let policy = || Ok(baseline(name).expect("a baseline"));
+        let policy = Improved::Baseline(name.to_owned(), Assignment::new());
         comparisons
-            .add_scenario(&template, policy, &config(states), CONVERSION, 4, &Progress::hidden())
+            .add_scenario(&template, &policy, &config(states), CONVERSION, 4, &Progress::hidden())
             .expect("comparisons");
         (ClusterEnv::new(template, Phase::Train).expect("a start"), comparisons)
     }
@@ -358,6 +412,7 @@ mod tests {
         let mut recorder = Recorder {
             change: NetChange::new(env.observation_space()),
             baseline: baseline("best-single-move").expect("a baseline"),
+            network: None,
             config: &config(1),
             conversion: CONVERSION,
             rng: stream(1, "comparisons"),

@@ -78,21 +78,15 @@ pub fn gate(
     let theirs = returns(&env, &usual, seeds(from, count))?;
     let own = returns(&env, &with(picked.1)?, seeds(from, count))?;
     let found = ahead(&own, &theirs);
-    let margin = is_ahead(found).then_some(picked.1);
+    let margin = found.is_certain().then_some(picked.1);
     Ok(Gated { base: Base { margin, ..base.clone() }, ahead: found, episodes: own.len() })
-}
-
-/// Of a single start all is known; of a draw of episodes, what the interval says.
-fn is_ahead(Ahead { mean, reach }: Ahead) -> bool {
-    mean > if reach.is_finite() { reach } else { 0.0 }
 }
 
 impl Gated {
     /// What came of it, in a line.
     pub fn sentence(&self) -> String {
-        let Self { base: Base { baseline, margin, .. }, ahead: Ahead { mean, reach }, episodes } =
-            self;
-        let interval = format!("{mean:.4} [{:.4}, {:.4}]", mean - reach, mean + reach);
+        let Self { base: Base { baseline, margin, .. }, ahead, episodes } = self;
+        let interval = ahead.text();
         match margin {
             Some(margin) => format!(
                 "the network is followed where it is ahead of {baseline} by more than {margin}: \
@@ -112,16 +106,6 @@ mod tests {
     use godwit_envs::observe::features::schema;
     use godwit_models::baselines::Assignment;
     use godwit_models::net::{Architecture, Network, NetworkSpec};
-
-    #[test]
-    fn only_an_interval_above_zero_opens_the_gate() {
-        assert!(is_ahead(Ahead { mean: 1.1, reach: 1.0 }));
-        assert!(!is_ahead(Ahead { mean: 0.9, reach: 1.0 }));
-        assert!(!is_ahead(Ahead { mean: 0.0, reach: 0.0 }));
-        // One episode has no interval.
-        assert!(is_ahead(Ahead { mean: 0.1, reach: f64::NAN }));
-        assert!(!is_ahead(Ahead { mean: -0.1, reach: f64::NAN }));
-    }
 
     #[test]
     fn a_network_that_knows_nothing_is_not_followed() {

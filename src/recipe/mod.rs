@@ -56,8 +56,10 @@ const STEPS: f64 = 0.28;
 const VALIDATION: f64 = 0.1;
 const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
-/// States that are compared: fewer teach little, more than the last teach little more.
-const STATES: (usize, usize) = (1_000, 40_000);
+/// States that are compared: fewer teach next to nothing, more than the last teach little more.
+const STATES: (usize, usize) = (200, 40_000);
+/// Fewest that are to be wished for.
+const ENOUGH_STATES: usize = 1_000;
 /// Actions that are compared with the base policy's in a state.
 const ACTIONS: usize = 9;
 /// Demonstrated env steps.
@@ -116,8 +118,7 @@ pub fn find(
     let limit = Duration::from_secs_f64((share * seconds).clamp(least, most));
     told("racing the baselines over training episodes");
     let standings = contest(&env, limit, child_seed(seed, 1 << 36), told)?;
-    let open = |standing: &&Standing| standing.left.is_none();
-    let Some(best) = standings.iter().find(open) else {
+    let Some(best) = standings.iter().find(|standing| standing.left.is_none()) else {
         let (scenario, seconds) = (scenario.name.clone(), limit.as_secs_f64());
         return Err(NothingFast { scenario, seconds }.into());
     };
@@ -128,14 +129,18 @@ pub fn find(
         Mode::Online => 36,
         Mode::Rebalance => episode.move_budget.min(36),
     };
-    let affordable = |standing: &Standing| {
-        let state = (1 + ACTIONS) as f64 * f64::from(ticks) * standing.seconds_per_tick;
-        ROLLOUTS * seconds * threads >= STATES.0 as f64 * state
+    let first = |states: usize, among: fn(&Standing) -> bool| {
+        standings.iter().position(|standing| {
+            let state = (1 + ACTIONS) as f64 * f64::from(ticks) * standing.seconds_per_tick;
+            among(standing) && ROLLOUTS * seconds * threads >= states as f64 * state
+        })
     };
-    let base = standings
-        .iter()
-        .position(|standing| standing.left.is_none() && affordable(standing))
-        .or_else(|| standings.iter().position(affordable))
+    // One that is behind for certain is improved on only where nothing better leaves any time: the
+    // policy is as good as its base where it knows nothing.
+    let open = |standing: &Standing| standing.left.is_none();
+    let base = first(ENOUGH_STATES, open)
+        .or_else(|| first(STATES.0, open))
+        .or_else(|| first(ENOUGH_STATES, |_| true))
         .unwrap_or(0);
     let policy = {
         let Standing { baseline, parameters, .. } = &standings[base];
@@ -154,6 +159,12 @@ pub fn find(
     if online {
         config.paired_baseline = base_name.to_owned();
     }
+    if !far_ahead {
+        let comparisons = &mut config.comparisons;
+        comparisons.baseline = base_name.to_owned();
+        comparisons.parameters = standings[base].parameters.clone();
+        comparisons.ticks = fading.ticks;
+    }
     told("measuring the pace of training");
     let pace = pace::pace(&Mixture::from(scenario.clone()), &config, device)?;
     let rollouts = ROLLOUTS * seconds * threads;
@@ -163,12 +174,9 @@ pub fn find(
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
     } else {
         let state = (1 + ACTIONS) as f64 * f64::from(fading.ticks) * fading.seconds_per_tick;
-        let comparisons = &mut config.comparisons;
-        comparisons.baseline = base_name.to_owned();
-        comparisons.parameters = standings[base].parameters.clone();
-        comparisons.actions = ACTIONS;
-        comparisons.ticks = fading.ticks;
-        comparisons.states = ((rollouts / state.max(1e-9)) as usize).clamp(STATES.0, STATES.1);
+        config.comparisons.actions = ACTIONS;
+        config.comparisons.states =
+            ((rollouts / state.max(1e-9)) as usize).clamp(STATES.0, STATES.1);
     }
     lengths(&mut config, seconds, pace, far_ahead);
     let ticks = f64::from(episode.ticks.max(episode.move_budget));

@@ -20,19 +20,32 @@ pub struct Pace {
     pub updates_per_s: f64,
 }
 
-/// Times a run with these settings, without demonstrations or comparisons.
+/// Compared states of the short run, and actions in each: few, but updates are of the same kind.
+const STATES: usize = 48;
+const ACTIONS: usize = 2;
+
+/// Times a run with these settings, and few comparisons.
 ///
 /// # Errors
 /// When such a run cannot begin or go on.
 pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::Result<Pace> {
-    let config = TrainConfig {
+    let mut config = TrainConfig {
         warm_up_steps: WARM_UP,
         env_steps: u64::MAX >> 12,
         replay_capacity: 4_096,
         normalise_observations: false,
         ..config.clone()
     };
-    let mut trainer = assemble::new_trainer(mixture, &config, device)?;
+    config.comparisons.states = STATES;
+    config.comparisons.actions = ACTIONS;
+    config.comparisons.pretrain_updates = 0;
+    let mut plain = config.clone();
+    plain.comparisons.baseline.clear();
+    plain.comparisons.parameters.clear();
+    let mut trainer = assemble::new_trainer(mixture, &plain, device)?;
+    if !config.comparisons.baseline.is_empty() {
+        trainer.comparisons = Some(assemble::comparisons(mixture, &config, None, false)?);
+    }
     while trainer.counters.updates == 0 {
         trainer.round(false)?;
     }

@@ -2,7 +2,7 @@
 //! beside its own experience.
 
 use crate::config::TrainConfig;
-use crate::experience::comparisons::Comparisons;
+use crate::experience::comparisons::{Comparisons, Improved};
 use crate::experience::demonstrations::{Conversion, record};
 use crate::experience::paired::PairedEnv;
 use crate::experience::replay::Replay;
@@ -18,11 +18,10 @@ use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::observe::normalisation::Normalisation;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
-use godwit_models::baselines::{Assignment, baseline, baseline_with};
+use godwit_models::baselines::{Assignment, NAMES, baseline};
 use godwit_models::net::unfold;
-use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tch::Device;
@@ -47,12 +46,13 @@ pub fn new_trainer(
         false => None,
     };
     let measured = started.elapsed();
-    let mut trainer = normalised_trainer(mixture, config, device, normalisation)?;
+    let mut trainer = normalised_trainer(mixture, config, device, normalisation, None)?;
     trainer.preparation += measured;
     Ok(trainer)
 }
 
-/// [`new_trainer`], with the normalisation that a run has already.
+/// [`new_trainer`], with the normalisation that a run has already, and what its comparisons improve
+/// on by now.
 ///
 /// # Errors
 /// As [`new_trainer`].
@@ -61,6 +61,7 @@ pub fn normalised_trainer(
     config: &TrainConfig,
     device: Device,
     normalisation: Option<Arc<Normalisation>>,
+    iteration: Option<&Iteration>,
 ) -> anyhow::Result<ClusterTrainer> {
     let started = Instant::now();
     config.validate_for(mixture.parts().len())?;
@@ -81,7 +82,7 @@ pub fn normalised_trainer(
     };
     let comparisons = match config.comparisons.baseline.as_str() {
         "" => None,
-        name => Some(comparisons(mixture, config, name)?),
+        _ => Some(comparisons(mixture, config, iteration, true)?),
     };
     let mut trainer = Trainer::new(config, &spec, worlds, device)?;
     trainer.demonstrations = demonstrations;
@@ -200,64 +201,76 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
     Ok(replay)
 }
 
-/// Comparisons with what the named baseline does in training episodes. The same configuration yields
-/// the same ones, so that checkpoints need not hold them.
-fn comparisons(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Comparisons> {
+/// What the comparisons of a later part of a run improve on
+/// ([`iterations`](crate::config::ComparisonConfig::iterations)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iteration {
+    /// Parts before this one.
+    pub number: u32,
+    /// Folder of the policy.
+    pub policy: PathBuf,
+}
+
+/// Comparisons with what the configured baseline does in training episodes, or the policy of a later
+/// iteration. The same configuration yields the same ones, so that checkpoints need not hold them.
+/// `shown` ones are reported on standard error.
+///
+/// # Errors
+/// When that policy cannot be used, or an episode has no feasible start.
+pub fn comparisons(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    iteration: Option<&Iteration>,
+    shown: bool,
+) -> anyhow::Result<Comparisons> {
     let mut comparisons = Comparisons::default();
     let settings = &config.comparisons;
+    let number = iteration.map_or(0, |iteration| u64::from(iteration.number));
+    let name = match iteration {
+        Some(_) => "the best policy so far",
+        None => &settings.baseline,
+    };
     let wanted = settings.states * mixture.parts().len();
-    let (started, bar) = (Instant::now(), Progress::new(true, wanted as u64, "states"));
+    let (started, bar) = (Instant::now(), Progress::new(shown, wanted as u64, "states"));
     bar.set_message(format!("rollouts of {name}"));
     for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
         let template = Arc::new(WorldTemplate::new(scenario));
         let conversion = Conversion::new(config, scenario);
-        let seed = child_seed(config.seed, (1 << 35) + at as u64);
-        let improved = improved(name, config, scenario, &template)?;
-        let baseline = || improved.make();
-        comparisons.add_scenario(&template, baseline, settings, conversion, seed, &bar)?;
+        let seed = child_seed(config.seed, (1 << 35) + (number << 20) + at as u64);
+        let improved = improved(config, iteration, scenario, &template)?;
+        comparisons.add_scenario(&template, &improved, settings, conversion, seed, &bar)?;
     }
     bar.finish();
     let (count, seconds) = (comparisons.all().len(), started.elapsed().as_secs_f64());
-    eprintln!("comparisons with {name}: {count} in {wanted} states, {seconds:.0} s");
+    if shown {
+        eprintln!("comparisons with {name}: {count} in {wanted} states, {seconds:.0} s");
+    }
     Ok(comparisons)
 }
 
-/// What comparisons improve on.
-enum Improved<'a> {
-    Baseline(&'a str, &'a Assignment),
-    Policy(Box<NetworkPolicy>),
-}
-
-impl Improved<'_> {
-    fn make(&self) -> anyhow::Result<Box<dyn Policy>> {
-        Ok(match self {
-            Self::Baseline(name, parameters) => {
-                baseline_with(name, parameters).context("comparisons.parameters")?
-            }
-            Self::Policy(policy) => policy.clone(),
-        })
-    }
-}
-
-fn improved<'a>(
-    name: &'a str,
-    config: &'a TrainConfig,
+fn improved(
+    config: &TrainConfig,
+    iteration: Option<&Iteration>,
     scenario: &Scenario,
     template: &Arc<WorldTemplate>,
-) -> anyhow::Result<Improved<'a>> {
-    let parameters = &config.comparisons.parameters;
-    if godwit_models::baselines::NAMES.contains(&name) {
-        return Ok(Improved::Baseline(name, parameters));
+) -> anyhow::Result<Improved> {
+    let settings = &config.comparisons;
+    let (name, parameters) = match iteration {
+        Some(iteration) => (iteration.policy.as_path(), &Assignment::new()),
+        None => (Path::new(&settings.baseline), &settings.parameters),
+    };
+    if iteration.is_none() && NAMES.contains(&settings.baseline.as_str()) {
+        return Ok(Improved::Baseline(settings.baseline.clone(), parameters.clone()));
     }
     ensure!(
         parameters.is_empty(),
-        "comparisons.parameters: expected none for the trained policy {name}"
+        "comparisons.parameters: expected none for the trained policy {}",
+        name.display()
     );
     let env = ClusterEnv::new(Arc::clone(template), Phase::Train)?;
-    let policy = policies::load(Path::new(name), "policy", scenario, env.observation_space())
-        .context(
-            "comparisons.baseline: not the name of a baseline (`godwit baselines` lists them)",
-        )?;
+    let policy = policies::load(name, "policy", scenario, env.observation_space()).context(
+        "comparisons.baseline: not the name of a baseline (`godwit baselines` lists them)",
+    )?;
     Ok(Improved::Policy(Box::new(policy)))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod assemble;
+mod iterations;
 pub mod mixture;
 pub mod normalisation;
 pub mod run;

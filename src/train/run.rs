@@ -4,7 +4,8 @@ use crate::checkpoint::{self, CheckpointError, RunDirectory};
 use crate::distributed::{Group, part};
 use crate::learn::finite::{NotFinite, Stopped};
 use crate::logging::RunLog;
-use crate::train::assemble::ClusterTrainer;
+use crate::train::assemble::{ClusterTrainer, comparisons};
+use crate::train::iterations::{Due, Improvement};
 use crate::train::mixture::Mixture;
 use crate::train::trainer::TrainerError;
 use crate::train::validation::Validator;
@@ -104,7 +105,7 @@ fn train_rounds(
 ) -> anyhow::Result<RunSummary> {
     let mut rounds = Rounds::begin(mixture, trainer, directory, session)?;
     let every = (trainer.config.evaluate_every, trainer.config.checkpoint_every);
-    let (mut end, mut late) = (RunEnd::Complete, false);
+    let (mut end, mut late, mut over) = (RunEnd::Complete, false, false);
     let mut stop = rounds.start_together(trainer)?;
     while !rounds.ended(trainer) {
         if stop {
@@ -123,11 +124,19 @@ fn train_rounds(
             rounds.note("the time limit was reached");
             break;
         }
+        let begun = |steps: u64| trainer.config.iterations_begun(steps);
+        let due = (begun(now) > begun(before)).then(|| begun(now));
+        if let Some(number) = due.filter(|_| !rounds.ended(trainer))
+            && rounds.iterate(trainer, number)?
+        {
+            over = true;
+            break;
+        }
         if passed(every.1) {
             rounds.checkpoint(trainer)?;
         }
     }
-    let over = end == RunEnd::Complete && (trainer.finished() || late);
+    let over = over || end == RunEnd::Complete && (trainer.finished() || late);
     rounds.finish(trainer, end, over)
 }
 
@@ -141,6 +150,7 @@ struct Rounds<'a> {
     /// Rank 0 logs, and keeps the best weights.
     log: Option<RunLog>,
     validator: Validator,
+    improvement: Improvement,
     best: Option<f64>,
     started: Instant,
     /// No limit, if it is zero.
@@ -170,10 +180,23 @@ impl<'a> Rounds<'a> {
         if let Some(log) = log.as_mut().filter(|_| since > 0) {
             log.resumed(trainer);
         }
-        let validator = Validator::new(mixture, trainer, group.clone())?;
+        let mut validator = Validator::new(mixture, trainer, group.clone())?;
+        let improvement = Improvement::begin(&mut validator, directory, &trainer.config, since)?;
         let best = directory.best_return().filter(|best| !best.is_nan());
         let limit = Duration::from_secs_f64(trainer.config.max_minutes * 60.0);
-        Ok(Self { mixture, directory, session, group, log, validator, best, started, limit, since })
+        Ok(Self {
+            mixture,
+            directory,
+            session,
+            group,
+            log,
+            validator,
+            improvement,
+            best,
+            started,
+            limit,
+            since,
+        })
     }
 
     /// Lets the ranks begin alike; tells whether one of them was asked to stop already.
@@ -247,6 +270,7 @@ impl<'a> Rounds<'a> {
         }
         if self.best.is_none_or(|best| mean > best) {
             self.best = Some(mean);
+            self.improvement.better(&validation, trainer.counters.env_steps);
             if let Some(log) = &mut self.log
                 && let Err(error) =
                     checkpoint::write_best(self.directory, self.mixture, trainer, mean, base)
@@ -255,6 +279,33 @@ impl<'a> Rounds<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Makes the comparisons anew, on what is best now, if that is ahead for certain of what they
+    /// improved on; tells whether the run should end, as the part before brought nothing better.
+    fn iterate(&mut self, trainer: &mut ClusterTrainer, number: u32) -> anyhow::Result<bool> {
+        match self.improvement.due(&trainer.config, number) {
+            None => {}
+            Some(Due::End) => {
+                self.note("no better policy has come for two parts of the run: it ends");
+                return Ok(true);
+            }
+            Some(Due::Nothing(gain)) => self.note(&format!(
+                "the best policy is not ahead for certain of what is improved on: {}",
+                gain.text()
+            )),
+            Some(Due::Comparisons(gain)) => {
+                self.note(&format!(
+                    "from now on the best policy is improved on, {} ahead of what was before",
+                    gain.text()
+                ));
+                let iteration = checkpoint::keep_iteration(self.directory, number)?;
+                let made = comparisons(self.mixture, &trainer.config, Some(&iteration), true)?;
+                trainer.comparisons = Some(made);
+                self.improvement.take();
+            }
+        }
+        Ok(false)
     }
 
     fn note(&mut self, text: &str) {

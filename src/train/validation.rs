@@ -75,7 +75,7 @@ pub(crate) struct Validator {
     group: Option<Arc<dyn Group>>,
     episodes: usize,
     workers: Vec<Vec<Worker>>,
-    base: Option<(Base, f64)>,
+    base: Option<(Base, Vec<f64>)>,
 }
 
 /// Plays one episode of a scenario.
@@ -130,10 +130,28 @@ impl Validator {
             let played = self.play()?;
             if best.as_ref().is_none_or(|best| played.value > best.value) {
                 base.margin = Some(margin);
-                best = Some(Validation { base: Some((base.clone(), usual)), ..played });
+                best = Some(Validation { base: Some((base.clone(), mean(&usual))), ..played });
             }
         }
         Ok(best.expect("there are margins"))
+    }
+
+    /// Returns of the heuristic that the run improves on, if it does.
+    pub(crate) fn usual(&self) -> Option<Vec<f64>> {
+        self.base.as_ref().map(|(_, returns)| returns.clone())
+    }
+
+    /// Returns of another policy, of all scenarios one after the other.
+    pub(crate) fn returns(&mut self, other: &NetworkPolicy) -> anyhow::Result<Vec<f64>> {
+        let mut own = Vec::new();
+        for Worker { policy, .. } in self.workers.iter_mut().flatten() {
+            own.push(std::mem::replace(policy, other.clone()));
+        }
+        let played = self.play();
+        for (Worker { policy, .. }, own) in self.workers.iter_mut().flatten().zip(own) {
+            *policy = own;
+        }
+        Ok(played?.outcomes().map(|outcome| outcome.episode_return).collect())
     }
 
     fn play(&mut self) -> anyhow::Result<Validation> {
@@ -154,7 +172,7 @@ impl Validator {
 
 /// How the heuristic that a run improves on does in the validation episodes; none where the run
 /// improves on a trained policy, or starts from nothing.
-fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Base, f64)>> {
+fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Base, Vec<f64>)>> {
     let comparisons = &config.comparisons;
     let (name, parameters) = match comparisons.baseline.as_str() {
         "" => (&config.paired_baseline, &Assignment::new()),
@@ -167,5 +185,5 @@ fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Bas
     let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
     let usual = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
     let base = Base { baseline: name.clone(), parameters: parameters.clone(), margin: None };
-    Ok(Some((base, mean(&usual))))
+    Ok(Some((base, usual)))
 }

@@ -84,6 +84,19 @@ impl NetworkPolicy {
         action(observation, pick(q))
     }
 
+    /// The actions of highest value, whatever the base would do: at most so many, best first.
+    pub fn favourites(&mut self, state: &ClusterState, count: usize) -> Vec<Action> {
+        let Buffers { observation, q, .. } = self.values(state);
+        let mut order: Vec<usize> = (0..q.len()).filter(|&at| q[at] > f32::NEG_INFINITY).collect();
+        order.sort_by(|&a, &b| q[b].total_cmp(&q[a]).then(a.cmp(&b)));
+        order.into_iter().take(count).map(|at| action(observation, at)).collect()
+    }
+
+    /// What the base does, if there is one.
+    pub fn usual(&mut self, state: &ClusterState) -> Option<Action> {
+        self.base.as_mut().map(|base| base.policy().act(state))
+    }
+
     /// Observes the cluster and values its candidates.
     fn values(&mut self, state: &ClusterState) -> &Buffers {
         let same =
