@@ -21,7 +21,6 @@ use godwit_envs::state::Action;
 use godwit_models::policy::Policy;
 use rand::RngExt;
 use rayon::prelude::*;
-use std::time::Instant;
 
 /// Episodes from each of which one state is taken.
 const EPISODES: u64 = 96;
@@ -48,8 +47,6 @@ pub struct Fading {
     pub gamma: f64,
     /// Root mean square of the discounted differences, as rewards are.
     pub gain: f64,
-    /// Seconds of one thread for a tick of a rollout.
-    pub seconds_per_tick: f64,
 }
 
 /// Follows actions of training episodes from the seeds that follow from `seed`.
@@ -62,15 +59,12 @@ pub fn fading(
     seed: u64,
 ) -> anyhow::Result<Fading> {
     let seeds: Vec<u64> = (0..EPISODES).map(|episode| child_seed(seed, episode)).collect();
-    let traced: Vec<Traced> = seeds
+    let traced: Vec<Vec<Vec<f64>>> = seeds
         .into_par_iter()
         .with_max_len(1)
         .map(|seed| trace(env.clone(), base()?, seed))
         .collect::<anyhow::Result<_>>()?;
-    let seconds: f64 = traced.iter().map(|traced| traced.seconds).sum();
-    let ticks: f64 = traced.iter().map(|traced| traced.ticks).sum();
-    let differences: Vec<Vec<f64>> =
-        traced.into_iter().flat_map(|traced| traced.differences).collect();
+    let differences: Vec<Vec<f64>> = traced.into_iter().flatten().collect();
     let (ticks_until_faded, gamma) = match env.state().rules.episode.mode {
         Mode::Online => horizon(&differences),
         // Every move lasts; what comes later is as certain.
@@ -80,19 +74,15 @@ pub fn fading(
         ticks: ticks_until_faded,
         gamma,
         gain: gain(&differences, ticks_until_faded as usize, gamma),
-        seconds_per_tick: seconds / f64::max(ticks, 1.0),
     })
 }
 
-/// What one state brought.
-struct Traced {
-    /// Of each pair of actions, what is earned more in each tick.
-    differences: Vec<Vec<f64>>,
-    seconds: f64,
-    ticks: f64,
-}
-
-fn trace(mut env: ClusterEnv, mut base: Box<dyn Policy>, seed: u64) -> anyhow::Result<Traced> {
+/// What other actions in one state earn more in each tick than the base policy's.
+fn trace(
+    mut env: ClusterEnv,
+    mut base: Box<dyn Policy>,
+    seed: u64,
+) -> anyhow::Result<Vec<Vec<f64>>> {
     env.reset(seed)?;
     base.reset(seed);
     let mut rng = stream(seed, "fading");
@@ -116,15 +106,13 @@ fn trace(mut env: ClusterEnv, mut base: Box<dyn Policy>, seed: u64) -> anyhow::R
     }
     let usual = base.act(env.state());
     let others = others(&env, usual, &mut rng);
-    let started = Instant::now();
     let reference = follow(&env, &mut *base, usual)?;
     let mut differences = Vec::new();
     for other in others {
         let other = follow(&env, &mut *base, other)?;
         differences.push(other.iter().zip(&reference).map(|(a, b)| a - b).collect());
     }
-    let ticks = ((1 + differences.len()) * reference.len()) as f64;
-    Ok(Traced { differences, seconds: started.elapsed().as_secs_f64(), ticks })
+    Ok(differences)
 }
 
 fn chose(policy: &dyn Policy, action: Action) -> String {

@@ -46,14 +46,18 @@ pub const DEFAULT_MINUTES: f64 = 10.0;
 /// Share of the time that the race of baselines has, and its bounds in seconds.
 const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
 /// Share of the time that comparisons (or demonstrations) take.
-const ROLLOUTS: f64 = 0.27;
+const ROLLOUTS: f64 = 0.25;
 /// Share of the time that updates before the first env step take.
-const PRETRAINING: f64 = 0.13;
-/// Share of the time that env steps with their updates take; the rest is left for the verdict, and
-/// for what takes longer than was measured.
-const STEPS: f64 = 0.28;
+const PRETRAINING: f64 = 0.1;
+/// Share of the time that env steps with their updates take; what is left is for what takes longer
+/// than was measured.
+const STEPS: f64 = 0.34;
+/// Share of the time that the gate takes.
+pub const GATE: f64 = 0.07;
+/// Share of the time that the verdict takes.
+pub const VERDICT: f64 = 0.07;
 /// Share of the time that validation takes, how often that is, and by how few episodes.
-const VALIDATION: f64 = 0.1;
+const VALIDATION: f64 = 0.08;
 const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
@@ -77,6 +81,8 @@ const HUBER_DELTA: f64 = 5.0;
 /// Settings that were found, and what they follow from.
 #[derive(Debug, Clone)]
 pub struct Recipe {
+    /// Time of the whole run in seconds.
+    pub seconds: f64,
     /// The settings.
     pub config: TrainConfig,
     /// The ranking of the heuristics, best first.
@@ -163,29 +169,28 @@ pub fn find(
         let comparisons = &mut config.comparisons;
         comparisons.baseline = base_name.to_owned();
         comparisons.parameters = standings[base].parameters.clone();
+        comparisons.actions = ACTIONS;
         comparisons.ticks = fading.ticks;
     }
     told("measuring the pace of training");
     let pace = pace::pace(&Mixture::from(scenario.clone()), &config, device)?;
-    let rollouts = ROLLOUTS * seconds * threads;
     if far_ahead {
-        let steps = rollouts / best.seconds_per_tick.max(1e-6);
+        let steps = ROLLOUTS * seconds * threads / best.seconds_per_tick.max(1e-6);
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
     } else {
-        let state = (1 + ACTIONS) as f64 * f64::from(fading.ticks) * fading.seconds_per_tick;
-        config.comparisons.actions = ACTIONS;
-        config.comparisons.states =
-            ((rollouts / state.max(1e-9)) as usize).clamp(STATES.0, STATES.1);
+        let states = (ROLLOUTS * seconds * pace.states_per_s) as usize;
+        config.comparisons.states = states.clamp(STATES.0, STATES.1);
     }
     lengths(&mut config, seconds, pace, far_ahead);
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let tick = standings[base].seconds_per_tick / threads + 1.0 / pace.env_steps_per_s;
     validations(&mut config, seconds, MARGINS.len() as f64 * ticks * tick);
-    // What finding the settings took is part of the run's time.
-    config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
+    // What finding the settings took is part of the run's time, and so is what comes after it.
+    let training = (1.0 - GATE - VERDICT) * minutes;
+    config.max_minutes = (training - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate().context("the settings that were found")?;
-    Ok(Recipe { config, standings, base, fading })
+    Ok(Recipe { seconds, config, standings, base, fading })
 }
 
 /// Whether `best` is ahead of `base` for certain, and by more than [`FAR_AHEAD`].
@@ -283,7 +288,8 @@ mod tests {
 
     #[test]
     fn longer_runs_do_more_of_everything() {
-        let pace = pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0 };
+        let pace =
+            pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0, states_per_s: 50.0 };
         let of = |seconds: f64| {
             let mut config = TrainConfig::default();
             lengths(&mut config, seconds, pace, false);

@@ -18,11 +18,12 @@ pub struct Pace {
     pub env_steps_per_s: f64,
     /// Updates in a second, env steps alongside.
     pub updates_per_s: f64,
+    /// Compared states in a second; none where none are made.
+    pub states_per_s: f64,
 }
 
-/// Compared states of the short run, and actions in each: few, but updates are of the same kind.
-const STATES: usize = 48;
-const ACTIONS: usize = 2;
+/// Compared states of the short run.
+const STATES: usize = 24;
 
 /// Times a run with these settings, and few comparisons.
 ///
@@ -37,14 +38,17 @@ pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::
         ..config.clone()
     };
     config.comparisons.states = STATES;
-    config.comparisons.actions = ACTIONS;
     config.comparisons.pretrain_updates = 0;
     let mut plain = config.clone();
     plain.comparisons.baseline.clear();
     plain.comparisons.parameters.clear();
     let mut trainer = assemble::new_trainer(mixture, &plain, device)?;
+    let mut states_per_s = 0.0;
     if !config.comparisons.baseline.is_empty() {
-        trainer.comparisons = Some(assemble::comparisons(mixture, &config, None, false)?);
+        let started = Instant::now();
+        let made = assemble::comparisons(mixture, &config, None, false)?;
+        states_per_s = made.recorded() as f64 / started.elapsed().as_secs_f64();
+        trainer.comparisons = Some(made);
     }
     while trainer.counters.updates == 0 {
         trainer.round(false)?;
@@ -61,5 +65,6 @@ pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::
     Ok(Pace {
         env_steps_per_s: per_s(trainer.counters.env_steps - before.env_steps),
         updates_per_s: per_s(trainer.counters.updates - before.updates),
+        states_per_s,
     })
 }

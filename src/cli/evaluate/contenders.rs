@@ -10,7 +10,7 @@ use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{NAMES, baseline_with};
 use godwit_models::best_of::BestOf;
 use godwit_models::network_policy::NetworkPolicy;
-use godwit_models::policy::Policy;
+use godwit_models::policy::Policy as _;
 use godwit_models::think::Think;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,49 +83,35 @@ pub(super) fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<
     Ok(list.split(',').map(find).collect::<Result<_, _>>()?)
 }
 
+/// A trained policy.
+pub(crate) fn contender(policy: &NetworkPolicy) -> Contender {
+    let policy = policy.clone();
+    made(policy.name().to_owned(), Box::new(move || Box::new(policy.clone())))
+}
+
+/// The best of so many plans of a trained policy.
+pub(super) fn planner(policy: &NetworkPolicy, plans: usize) -> Contender {
+    let name = format!("{}, best of {plans}", policy.name());
+    let planner = BestOf::new(&name, policy.clone(), plans);
+    made(name, Box::new(move || Box::new(planner.clone())))
+}
+
+/// A trained policy after so much thought in each tick, or at the start of each static episode.
+pub(super) fn thinker(policy: &NetworkPolicy, think: Duration) -> Contender {
+    let name = format!("{}+think", policy.name());
+    let (policy, of) = (policy.clone(), name.clone());
+    made(name, Box::new(move || Box::new(Think::new(&of, Box::new(policy.clone()), think))))
+}
+
+fn made(name: String, factory: Factory) -> Contender {
+    Contender { name, trained: true, parameters: None, factory }
+}
+
 /// The trained policies, each checked against the scenario.
-pub(crate) fn contenders(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<Contender>> {
-    let trained = |policy: NetworkPolicy| {
-        let name = policy.name().to_owned();
-        let factory: Factory = Box::new(move || Box::new(policy.clone()));
-        Contender { name, trained: true, parameters: None, factory }
-    };
-    Ok(policies(scenario, paths)?.into_iter().map(trained).collect())
-}
-
-/// The best of so many plans of each trained policy.
-pub(super) fn planners(
+pub(crate) fn policies(
     scenario: &Scenario,
     paths: &[PathBuf],
-    plans: usize,
-) -> anyhow::Result<Vec<Contender>> {
-    let planner = |policy: NetworkPolicy| {
-        let name = format!("{}, best of {plans}", policy.name());
-        let planner = BestOf::new(&name, policy, plans);
-        let factory: Factory = Box::new(move || Box::new(planner.clone()));
-        Contender { name, trained: true, parameters: None, factory }
-    };
-    Ok(policies(scenario, paths)?.into_iter().map(planner).collect())
-}
-
-/// Each trained policy after so much thought in each tick, or at the start of each static episode.
-pub(super) fn thinkers(
-    scenario: &Scenario,
-    paths: &[PathBuf],
-    think: Duration,
-) -> anyhow::Result<Vec<Contender>> {
-    let thinker = |policy: NetworkPolicy| {
-        let name = format!("{}+think", policy.name());
-        let factory: Factory = {
-            let name = name.clone();
-            Box::new(move || Box::new(Think::new(&name, Box::new(policy.clone()), think)))
-        };
-        Contender { name, trained: true, parameters: None, factory }
-    };
-    Ok(policies(scenario, paths)?.into_iter().map(thinker).collect())
-}
-
-fn policies(scenario: &Scenario, paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
+) -> anyhow::Result<Vec<NetworkPolicy>> {
     if paths.is_empty() {
         return Ok(Vec::new());
     }

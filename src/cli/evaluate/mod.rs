@@ -3,7 +3,7 @@
 mod command;
 mod contenders;
 
-pub(super) use contenders::{contender_of, contenders, tuned_parameters};
+pub(super) use contenders::{contender, contender_of, policies, tuned_parameters};
 
 use super::{BadInput, output};
 use crate::evaluate::before::Before;
@@ -15,7 +15,7 @@ use crate::evaluate::{
 use crate::machine::signals::received_signal;
 use crate::report::{self, data::Report};
 use crate::train::validation::VALIDATION_SEED;
-use contenders::{baseline_names, heuristic, name_of, planners, thinkers};
+use contenders::{baseline_names, heuristic, name_of, planner, thinker};
 use godwit_envs::scenario::{Mode, Phase, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -136,16 +136,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.bound.is_some() {
         check_bound(&scenario)?;
     }
-    let mut contenders = contenders(&scenario, &args.policy)?;
+    let policies = policies(&scenario, &args.policy)?;
+    let mut contenders: Vec<Contender> = policies.iter().map(contender).collect();
     if let Some(plans) = args.best_of {
         if scenario.rules.episode.mode == Mode::Online {
             return Err(needs_rebalance("--best-of", &scenario));
         }
-        contenders.extend(planners(&scenario, &args.policy, plans as usize)?);
+        contenders.extend(policies.iter().map(|policy| planner(policy, plans as usize)));
     }
     if let Some(think) = args.think {
         let think = Duration::from_millis(think.into());
-        contenders.extend(thinkers(&scenario, &args.policy, think)?);
+        contenders.extend(policies.iter().map(|policy| thinker(policy, think)));
     }
     let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     for name in baseline_names(&args.baselines, &scenario)? {

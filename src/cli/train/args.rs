@@ -30,11 +30,12 @@ use std::path::PathBuf;
 /// finite. The last good checkpoint is kept, and the message says where it is.
 // The text is what clap shows, which is no Markdown.
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   godwit train mine.toml --minutes 10
   godwit train quickstart
+  godwit train mine.toml --minutes 10 --seeds 0,1,2
   godwit train quickstart=2 twice-as-large.toml=1 --set network.architecture=candidate
   godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet
   godwit train --resume checkpoints/fleet
@@ -63,6 +64,11 @@ pub struct Args {
     /// Seed of everything that is drawn
     #[arg(long, conflicts_with = "resume", value_parser = clap::value_parser!(i64).range(0..))]
     pub(super) seed: Option<i64>,
+    /// One run for each of these seeds, one after the other, each in a folder of its own under --out;
+    /// at the end a table says what came of them
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', conflicts_with_all = ["seed", "resume"],
+        value_parser = clap::value_parser!(i64).range(0..))]
+    pub(super) seeds: Vec<i64>,
     /// Where to compute updates: auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t)]
     pub(super) device: DeviceChoice,

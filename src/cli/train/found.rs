@@ -5,7 +5,8 @@ use crate::checkpoint::{self, RunDirectory};
 use crate::cli::OrBadInput as _;
 use crate::config::TrainConfig;
 use crate::recipe::contest::{Left, Standing};
-use crate::recipe::{self, DEFAULT_MINUTES, Recipe, gate, verdict};
+use crate::recipe::verdict::{self, Verdict};
+use crate::recipe::{self, DEFAULT_MINUTES, GATE, Recipe, VERDICT, gate};
 use crate::train::mixture::Mixture;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -13,10 +14,6 @@ use godwit_envs::scenario::Scenario;
 use godwit_models::net::Network;
 use godwit_models::network_policy::{Base, NetworkPolicy};
 use tch::Device;
-
-/// Shares of the run's time that the gate and the verdict may take.
-const GATE: f64 = 0.08;
-const VERDICT: f64 = 0.07;
 
 /// Rows of the ranking.
 const ROWS: usize = 8;
@@ -106,7 +103,7 @@ pub(super) fn verdict(
     recipe: &Recipe,
     mixture: &Mixture,
     directory: &RunDirectory,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Verdict> {
     let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
     let mut network = Network::new(&loaded.spec);
     network.load_flat(&loaded.weights);
@@ -115,13 +112,11 @@ pub(super) fn verdict(
     let base =
         Base { baseline: baseline.name.into(), parameters: parameters.clone(), margin: None };
     eprintln!("playing further validation episodes against {}", base.baseline);
-    let seconds = 60.0 * recipe.config.max_minutes;
+    let seconds = recipe.seconds;
     let gated = gate::gate(mixture.first(), &policy, &base, GATE * seconds)?;
     checkpoint::rebase_best(directory, &gated.base)?;
     eprintln!("{}", gated.sentence());
     let policy = policy.on_base(Some(&gated.base))?;
     eprintln!("playing fresh episodes against the best heuristics");
-    let found = verdict::verdict(mixture.first(), &policy, &recipe.standings, VERDICT * seconds)?;
-    let name = &mixture.first().name;
-    Ok(format!("{name}: {}", found.sentence()))
+    verdict::verdict(mixture.first(), &policy, &recipe.standings, VERDICT * seconds)
 }

@@ -5,12 +5,14 @@ mod found;
 mod next;
 mod resume;
 mod run_header;
+mod seeds;
 mod started;
 
 use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput, compute_device, output, settings_list};
 use crate::checkpoint::{DiskUse, RunDirectory, disk_use};
 use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
+use crate::evaluate::side_by_side::Ahead;
 use crate::learn::finite::Stopped;
 use crate::recipe::Recipe;
 use crate::train::assemble;
@@ -19,7 +21,7 @@ use crate::train::run::{self, RunEnd};
 use next::{advise, resume_command, weighted};
 use resume::resume;
 use started::{Run, Signals};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use toml::Value;
@@ -35,13 +37,36 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         list_settings(args)?;
         return Ok(ExitCode::SUCCESS);
     }
+    super::use_threads(args.threads)?;
+    if args.seeds.is_empty() { Ok(one(args)?.code) } else { seeds::run(args) }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+struct Finished {
+    /// Of the process.
+    code: ExitCode,
+    /// Whether it was not interrupted.
+    complete: bool,
+    best_return: Option<f64>,
+    /// By how much the policy is ahead of the best heuristic, where that was played.
+    ahead: Option<Ahead>,
+}
+
+impl Finished {
+    fn with(code: ExitCode) -> Self {
+        Self { code, complete: code == ExitCode::SUCCESS, best_return: None, ahead: None }
+    }
+}
+
+/// A run by itself.
+fn one(args: &Args) -> anyhow::Result<Finished> {
     let asked = mixture(&args.scenario)?;
     if let Some(minutes) = args.minutes
         && !(0.0..=1e7).contains(&minutes)
     {
         return Err(BadInput(format!("--minutes: expected 0 to 1e7, got {minutes}")).into());
     }
-    super::use_threads(args.threads)?;
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
     let mut recipe = None;
@@ -49,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (Some(folder), asked) => {
             let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
                 launch.into_iter().for_each(Launch::leave);
-                return Ok(ExitCode::SUCCESS);
+                return Ok(Finished::with(ExitCode::SUCCESS));
             };
             run
         }
@@ -71,7 +96,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     {
         // All ranks end here: none is lost.
         launch.into_iter().for_each(Launch::leave);
-        return outcome.map(|_| ExitCode::FAILURE);
+        return outcome.map(|_| Finished::with(ExitCode::FAILURE));
     }
     let summary = outcome?;
     let first = group.as_ref().is_none_or(|group| group.rank() == 0);
@@ -79,10 +104,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         launch.leave();
     }
     if !first {
-        return Ok(match summary.end {
+        return Ok(Finished::with(match summary.end {
             RunEnd::Interrupted => super::interrupted(&signals.received),
             RunEnd::Complete => ExitCode::SUCCESS,
-        });
+        }));
     }
     let best = summary.best_return.map_or("none".into(), |best| format!("{best:.4}"));
     eprintln!(
@@ -96,14 +121,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match summary.end {
         RunEnd::Interrupted => {
             eprintln!("interrupted; go on with: {}", resume_command(directory.path()));
-            Ok(super::interrupted(&signals.received))
+            Ok(Finished::with(super::interrupted(&signals.received)))
         }
         RunEnd::Complete => {
+            let mut ahead = None;
             if let Some(recipe) = &recipe {
-                eprintln!("{}", found::verdict(recipe, &mixture, &directory)?);
+                let verdict = found::verdict(recipe, &mixture, &directory)?;
+                eprintln!("{}: {}", mixture.first().name, verdict.sentence());
+                ahead = verdict.heuristics.first().map(|(.., ahead)| *ahead);
             }
             advise(args, &mixture, directory.path());
-            Ok(ExitCode::SUCCESS)
+            let best_return = summary.best_return;
+            Ok(Finished { code: ExitCode::SUCCESS, complete: true, best_return, ahead })
         }
     }
 }
@@ -141,6 +170,17 @@ fn mixture(texts: &[String]) -> anyhow::Result<Option<Mixture>> {
     Mixture::new(parts).or_bad_input().map(Some)
 }
 
+/// Where runs go for which no folder was given.
+fn default_folder(mixture: &Mixture) -> PathBuf {
+    Path::new("checkpoints").join(mixture.name())
+}
+
+/// Where the runs of `args` go.
+fn folder(args: &Args) -> anyhow::Result<PathBuf> {
+    let default = || Ok(mixture(&args.scenario)?.as_ref().map(default_folder).unwrap_or_default());
+    args.out.clone().map_or_else(default, Ok)
+}
+
 /// A new run. Everything is checked before anything is written.
 fn begin(
     args: &Args,
@@ -167,7 +207,7 @@ fn begin(
         config.seed = group.seed(config.seed);
     }
     let device = compute_device(args.device)?;
-    let out = args.out.clone().unwrap_or_else(|| Path::new("checkpoints").join(mixture.name()));
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&mixture));
     if group.is_none_or(|group| group.rank() == 0) {
         RunDirectory::check_free(&out).or_bad_input()?;
     }

@@ -108,6 +108,13 @@ fn one_policy_is_trained_on_two_cluster_sizes_and_serves_both() {
     refuses(&other, &["expected a run on scenario quickstart", "quickstart+quickstart-x3"]);
 }
 
+/// Of a row of `evaluate --json`.
+fn mean_return(evaluation: &serde_json::Value, policy: &str) -> f64 {
+    let rows = evaluation["policies"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == policy).unwrap();
+    row["mean_return"]["value"].as_f64().unwrap()
+}
+
 #[test]
 fn the_best_of_several_plans_is_one_more_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,11 +125,7 @@ fn the_best_of_several_plans_is_one_more_row() {
         .output()
         .unwrap();
     let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let of = |name: &str| {
-        let rows = evaluation["policies"].as_array().unwrap();
-        let row = rows.iter().find(|row| row["name"] == name).unwrap();
-        row["mean_return"]["value"].as_f64().unwrap()
-    };
+    let of = |name: &str| mean_return(&evaluation, name);
     assert!(of("run, best of 8") > of("run"), "{evaluation}");
     refuses(
         &["evaluate", "bursty", "--best-of", "8"],
@@ -140,11 +143,7 @@ fn a_policy_that_thinks_is_one_more_row_and_in_a_static_world_never_behind() {
         .output()
         .unwrap();
     let evaluation: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let of = |name: &str| {
-        let rows = evaluation["policies"].as_array().unwrap();
-        let row = rows.iter().find(|row| row["name"] == name).unwrap();
-        row["mean_return"]["value"].as_f64().unwrap()
-    };
+    let of = |name: &str| mean_return(&evaluation, name);
     assert!(of("run+think") > of("run"), "{evaluation}");
     godwit(&["evaluate", "bursty", "--think", "0"])
         .assert()
