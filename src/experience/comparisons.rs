@@ -92,7 +92,6 @@ pub struct Comparisons {
     states: Vec<Vec<u8>>,
     state_bytes: Vec<usize>,
     comparisons: Vec<Comparison>,
-    recorded: u64,
 }
 
 /// What an episode brought.
@@ -107,11 +106,6 @@ impl Comparisons {
     /// The comparisons, in the order in which they were made.
     pub fn all(&self) -> &[Comparison] {
         &self.comparisons
-    }
-
-    /// States that the episodes brought, those included that were more than asked for.
-    pub fn recorded(&self) -> u64 {
-        self.recorded
     }
 
     /// A compact state, by its scenario and index.
@@ -167,7 +161,6 @@ impl Comparisons {
                 })
                 .collect::<anyhow::Result<_>>()?;
             for Recorded { states: more, count, comparisons } in recorded {
-                self.recorded += u64::from(count);
                 let first = (states.len() / bytes) as u32;
                 let wanted = (config.states as u32 - first).min(count);
                 states.extend_from_slice(&more[..wanted as usize * bytes]);

@@ -21,9 +21,10 @@ use godwit_envs::state::Action;
 use godwit_models::policy::Policy;
 use rand::RngExt;
 use rayon::prelude::*;
+use std::time::{Duration, Instant};
 
-/// Episodes from each of which one state is taken.
-const EPISODES: u64 = 96;
+/// Episodes from each of which one state is taken: at most, and at least, however long they take.
+const EPISODES: (u64, u64) = (96, 16);
 /// Other actions that are tried in a state.
 const OTHERS: usize = 3;
 /// Ticks that are followed up at most.
@@ -47,9 +48,11 @@ pub struct Fading {
     pub gamma: f64,
     /// Root mean square of the discounted differences, as rewards are.
     pub gain: f64,
+    /// Seconds of one thread for a rollout of so many ticks.
+    pub rollout_s: f64,
 }
 
-/// Follows actions of training episodes from the seeds that follow from `seed`.
+/// Follows actions of training episodes from the seeds that follow from `seed`, for about `limit`.
 ///
 /// # Errors
 /// When an episode has no feasible start, or the policy breaks its contract.
@@ -57,32 +60,54 @@ pub fn fading(
     env: &ClusterEnv,
     base: &(dyn Fn() -> anyhow::Result<Box<dyn Policy>> + Sync),
     seed: u64,
+    limit: Duration,
 ) -> anyhow::Result<Fading> {
-    let seeds: Vec<u64> = (0..EPISODES).map(|episode| child_seed(seed, episode)).collect();
-    let traced: Vec<Vec<Vec<f64>>> = seeds
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|seed| trace(env.clone(), base()?, seed))
-        .collect::<anyhow::Result<_>>()?;
-    let differences: Vec<Vec<f64>> = traced.into_iter().flatten().collect();
-    let (ticks_until_faded, gamma) = match env.state().rules.episode.mode {
-        Mode::Online => horizon(&differences),
-        // Every move lasts; what comes later is as certain.
-        Mode::Rebalance => (env.state().rules.episode.move_budget.min(50), 0.99),
+    let started = Instant::now();
+    let mut traced: Vec<Traced> = Vec::new();
+    while (traced.len() as u64) < EPISODES.0
+        && ((traced.len() as u64) < EPISODES.1 || started.elapsed() < limit)
+    {
+        let from = traced.len() as u64;
+        let seeds: Vec<u64> =
+            (from..from + EPISODES.1).map(|episode| child_seed(seed, episode)).collect();
+        let more = seeds
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|seed| trace(env.clone(), base()?, seed))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        traced.extend(more);
+    }
+    let rollouts: usize = traced.iter().map(|traced| 1 + traced.differences.len()).sum();
+    let seconds: f64 = traced.iter().map(|traced| traced.seconds).sum();
+    let whole = seconds / rollouts.max(1) as f64;
+    let differences: Vec<Vec<f64>> =
+        traced.into_iter().flat_map(|traced| traced.differences).collect();
+    let (ticks_until_faded, gamma, rollout_s) = match env.state().rules.episode.mode {
+        Mode::Online => {
+            let (ticks, gamma) = horizon(&differences);
+            (ticks, gamma, whole * f64::from(ticks) / MOST_TICKS as f64)
+        }
+        // Every move lasts, what comes later is as certain, and rollouts go to the end: searches
+        // plan once for all of it.
+        Mode::Rebalance => (env.state().rules.episode.move_budget.min(50), 0.99, whole),
     };
     Ok(Fading {
         ticks: ticks_until_faded,
         gamma,
         gain: gain(&differences, ticks_until_faded as usize, gamma),
+        rollout_s,
     })
 }
 
-/// What other actions in one state earn more in each tick than the base policy's.
-fn trace(
-    mut env: ClusterEnv,
-    mut base: Box<dyn Policy>,
-    seed: u64,
-) -> anyhow::Result<Vec<Vec<f64>>> {
+/// What one state brought.
+struct Traced {
+    /// What other actions than the base policy's earn more in each tick.
+    differences: Vec<Vec<f64>>,
+    /// What following all of them took.
+    seconds: f64,
+}
+
+fn trace(mut env: ClusterEnv, mut base: Box<dyn Policy>, seed: u64) -> anyhow::Result<Traced> {
     env.reset(seed)?;
     base.reset(seed);
     let mut rng = stream(seed, "fading");
@@ -106,13 +131,14 @@ fn trace(
     }
     let usual = base.act(env.state());
     let others = others(&env, usual, &mut rng);
+    let started = Instant::now();
     let reference = follow(&env, &mut *base, usual)?;
     let mut differences = Vec::new();
     for other in others {
         let other = follow(&env, &mut *base, other)?;
         differences.push(other.iter().zip(&reference).map(|(a, b)| a - b).collect());
     }
-    Ok(differences)
+    Ok(Traced { differences, seconds: started.elapsed().as_secs_f64() })
 }
 
 fn chose(policy: &dyn Policy, action: Action) -> String {

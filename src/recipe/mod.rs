@@ -64,6 +64,10 @@ const FEWEST_EPISODES: f64 = 12.0;
 const STATES: (usize, usize) = (200, 40_000);
 /// Fewest that are to be wished for.
 const ENOUGH_STATES: usize = 1_000;
+/// Share of the time in which it is measured how effects fade, for each base policy that comes into
+/// question, and how many of these are measured.
+const FADING: f64 = 0.03;
+const BASES: usize = 3;
 /// Actions that are compared with the base policy's in a state.
 const ACTIONS: usize = 9;
 /// Demonstrated env steps.
@@ -129,32 +133,8 @@ pub fn find(
         return Err(NothingFast { scenario, seconds }.into());
     };
     let threads = rayon::current_num_threads() as f64;
-    // As if effects lasted for 36 ticks: how long they last is found with the base policy.
-    let episode = &scenario.rules.episode;
-    let ticks = match episode.mode {
-        Mode::Online => 36,
-        Mode::Rebalance => episode.move_budget.min(36),
-    };
-    let first = |states: usize, among: fn(&Standing) -> bool| {
-        standings.iter().position(|standing| {
-            let state = (1 + ACTIONS) as f64 * f64::from(ticks) * standing.seconds_per_tick;
-            among(standing) && ROLLOUTS * seconds * threads >= states as f64 * state
-        })
-    };
-    // One that is behind for certain is improved on only where nothing better leaves any time: the
-    // policy is as good as its base where it knows nothing.
-    let open = |standing: &Standing| standing.left.is_none();
-    let base = first(ENOUGH_STATES, open)
-        .or_else(|| first(STATES.0, open))
-        .or_else(|| first(ENOUGH_STATES, |_| true))
-        .unwrap_or(0);
-    let policy = {
-        let Standing { baseline, parameters, .. } = &standings[base];
-        let (name, parameters) = (baseline.name, parameters.clone());
-        move || Ok(baseline_with(name, &parameters)?)
-    };
     told("measuring how long the effects of actions last");
-    let fading = fading(&env, &policy, child_seed(seed, (1 << 36) + 1))?;
+    let (base, fading) = base(&env, &standings, seconds, seed)?;
     // Where nothing happens by itself, comparisons are exact, and worth more than any demonstration.
     let online = scenario.rules.episode.mode == Mode::Online;
     let far_ahead = online && is_far_ahead(best, &standings[base], &standings);
@@ -173,16 +153,17 @@ pub fn find(
         comparisons.ticks = fading.ticks;
     }
     told("measuring the pace of training");
-    let pace = pace::pace(&Mixture::from(scenario.clone()), &config, device)?;
+    let pace = pace::pace(&Mixture::from(scenario.clone()), &config, !far_ahead, device)?;
     if far_ahead {
         let steps = ROLLOUTS * seconds * threads / best.seconds_per_tick.max(1e-6);
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
     } else {
-        let states = (ROLLOUTS * seconds * pace.states_per_s) as usize;
+        let states = affordable_states(seconds, &fading) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
     }
     lengths(&mut config, seconds, pace, far_ahead);
+    let episode = &scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let tick = standings[base].seconds_per_tick / threads + 1.0 / pace.env_steps_per_s;
     validations(&mut config, seconds, MARGINS.len() as f64 * ticks * tick);
@@ -191,6 +172,70 @@ pub fn find(
     config.max_minutes = (training - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate().context("the settings that were found")?;
     Ok(Recipe { seconds, config, standings, base, fading })
+}
+
+/// Index of the base policy, and how effects fade under it: the best whose rollouts leave time for
+/// enough states. One that is behind for certain is taken only where nothing better leaves time for
+/// any: where the network knows nothing, the policy is as good as its base.
+fn base(
+    env: &ClusterEnv,
+    standings: &[Standing],
+    seconds: f64,
+    seed: u64,
+) -> anyhow::Result<(usize, Fading)> {
+    let rules = &env.state().rules.episode;
+    // As if effects lasted for so long: what they do is measured with a base policy.
+    let ticks = match rules.mode {
+        Mode::Online => 36,
+        Mode::Rebalance => rules.move_budget,
+    };
+    let limit = Duration::from_secs_f64(FADING * seconds);
+    let mut found: Option<(usize, Fading)> = None;
+    let mut measured = 0;
+    for (at, standing) in standings.iter().enumerate() {
+        let enough =
+            |fading: &Fading, states: usize| affordable_states(seconds, fading) >= states as f64;
+        let settled = found.as_ref().is_some_and(|(_, fading)| enough(fading, STATES.0));
+        if measured == BASES || settled && standing.left.is_some() {
+            break;
+        }
+        let guess = Fading {
+            ticks,
+            gamma: 1.0,
+            gain: 1.0,
+            rollout_s: f64::from(ticks) * standing.seconds_per_tick,
+        };
+        // A guess may be off by a few times.
+        if standing.left == Some(contest::Left::Slow) || !enough(&guess, STATES.0 / 4) {
+            continue;
+        }
+        let Standing { baseline, parameters, .. } = standing;
+        let policy = || Ok(baseline_with(baseline.name, parameters)?);
+        let fading = fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)?;
+        measured += 1;
+        if enough(&fading, ENOUGH_STATES) {
+            return Ok((at, fading));
+        }
+        let more = |(_, other): &(usize, Fading)| fading.rollout_s < other.rollout_s;
+        if found.is_none() || !settled && found.as_ref().is_some_and(more) {
+            found = Some((at, fading));
+        }
+    }
+    match found {
+        Some(found) => Ok(found),
+        None => {
+            let Standing { baseline, parameters, .. } = &standings[0];
+            let policy = || Ok(baseline_with(baseline.name, parameters)?);
+            Ok((0, fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)?))
+        }
+    }
+}
+
+/// States for whose comparisons there is time on all threads.
+fn affordable_states(seconds: f64, fading: &Fading) -> f64 {
+    let threads = rayon::current_num_threads() as f64;
+    let state = (1 + ACTIONS) as f64 * fading.rollout_s;
+    ROLLOUTS * seconds * threads / state.max(1e-9)
 }
 
 /// Whether `best` is ahead of `base` for certain, and by more than [`FAR_AHEAD`].
@@ -288,8 +333,7 @@ mod tests {
 
     #[test]
     fn longer_runs_do_more_of_everything() {
-        let pace =
-            pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0, states_per_s: 50.0 };
+        let pace = pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0 };
         let of = |seconds: f64| {
             let mut config = TrainConfig::default();
             lengths(&mut config, seconds, pace, false);

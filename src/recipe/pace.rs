@@ -1,6 +1,6 @@
 //! How fast a run goes on this machine: a short one is timed.
 
-use crate::config::TrainConfig;
+use crate::config::{ComparisonConfig, TrainConfig};
 use crate::train::assemble;
 use crate::train::mixture::Mixture;
 use std::time::{Duration, Instant};
@@ -18,18 +18,23 @@ pub struct Pace {
     pub env_steps_per_s: f64,
     /// Updates in a second, env steps alongside.
     pub updates_per_s: f64,
-    /// Compared states in a second; none where none are made.
-    pub states_per_s: f64,
 }
 
 /// Compared states of the short run.
-const STATES: usize = 24;
+const STATES: usize = 48;
+/// What is improved on in it, for a tick: updates cost the same whatever that is.
+const BASE: &str = "stay";
 
-/// Times a run with these settings, and few comparisons.
+/// Times a run with these settings, and few comparisons if it has any.
 ///
 /// # Errors
 /// When such a run cannot begin or go on.
-pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::Result<Pace> {
+pub fn pace(
+    mixture: &Mixture,
+    config: &TrainConfig,
+    compares: bool,
+    device: Device,
+) -> anyhow::Result<Pace> {
     let mut config = TrainConfig {
         warm_up_steps: WARM_UP,
         env_steps: u64::MAX >> 12,
@@ -37,18 +42,17 @@ pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::
         normalise_observations: false,
         ..config.clone()
     };
-    config.comparisons.states = STATES;
-    config.comparisons.pretrain_updates = 0;
-    let mut plain = config.clone();
-    plain.comparisons.baseline.clear();
-    plain.comparisons.parameters.clear();
-    let mut trainer = assemble::new_trainer(mixture, &plain, device)?;
-    let mut states_per_s = 0.0;
-    if !config.comparisons.baseline.is_empty() {
-        let started = Instant::now();
-        let made = assemble::comparisons(mixture, &config, None, false)?;
-        states_per_s = made.recorded() as f64 / started.elapsed().as_secs_f64();
-        trainer.comparisons = Some(made);
+    config.comparisons = ComparisonConfig {
+        states: STATES,
+        ticks: 1,
+        pretrain_updates: 0,
+        share: config.comparisons.share,
+        ..ComparisonConfig::default()
+    };
+    let mut trainer = assemble::new_trainer(mixture, &config, device)?;
+    if compares {
+        config.comparisons.baseline = BASE.to_owned();
+        trainer.comparisons = Some(assemble::comparisons(mixture, &config, None, false)?);
     }
     while trainer.counters.updates == 0 {
         trainer.round(false)?;
@@ -65,6 +69,5 @@ pub fn pace(mixture: &Mixture, config: &TrainConfig, device: Device) -> anyhow::
     Ok(Pace {
         env_steps_per_s: per_s(trainer.counters.env_steps - before.env_steps),
         updates_per_s: per_s(trainer.counters.updates - before.updates),
-        states_per_s,
     })
 }
