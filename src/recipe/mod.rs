@@ -29,7 +29,7 @@ use crate::evaluate::side_by_side::Ahead;
 use crate::train::mixture::Mixture;
 use crate::train::validation::MARGINS;
 use anyhow::Context;
-use contest::{Standing, contest};
+use contest::{Left, Standing, contest};
 use fading::{Fading, fading};
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
@@ -61,7 +61,7 @@ const VALIDATION: f64 = 0.08;
 const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
-const STATES: (usize, usize) = (200, 40_000);
+const STATES: (usize, usize) = (100, 40_000);
 /// Fewest that are to be wished for.
 const ENOUGH_STATES: usize = 1_000;
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
@@ -159,7 +159,7 @@ pub fn find(
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
     } else {
-        let states = affordable_states(seconds, &fading) as usize;
+        let states = affordable_states(seconds, fading.rollout_s) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
     }
     lengths(&mut config, seconds, pace, far_ahead);
@@ -183,58 +183,54 @@ fn base(
     seconds: f64,
     seed: u64,
 ) -> anyhow::Result<(usize, Fading)> {
+    let limit = Duration::from_secs_f64(FADING * seconds);
+    let measure = |at: usize| {
+        let Standing { baseline, parameters, .. } = &standings[at];
+        let policy = || Ok(baseline_with(baseline.name, parameters)?);
+        fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)
+    };
+    let mut measured: Vec<(usize, Fading)> = Vec::new();
+    let leaves = |fading: &Fading, states: usize| {
+        affordable_states(seconds, fading.rollout_s) >= states as f64
+    };
+    for (at, standing) in standings.iter().enumerate() {
+        let settled = measured.iter().any(|(_, fading)| leaves(fading, STATES.0));
+        if measured.len() == BASES || settled && standing.left.is_some() {
+            break;
+        }
+        if standing.baseline.name == "stay" || !may_be_base(env, standing, seconds) {
+            continue;
+        }
+        let fading = measure(at)?;
+        if leaves(&fading, ENOUGH_STATES) {
+            return Ok((at, fading));
+        }
+        measured.push((at, fading));
+    }
+    // The best that leaves some time, or the fastest.
+    let some = measured.iter().find(|(_, fading)| leaves(fading, STATES.0));
+    let fastest = measured.iter().min_by(|(_, a), (_, b)| a.rollout_s.total_cmp(&b.rollout_s));
+    some.or(fastest).copied().map_or_else(|| Ok((0, measure(0)?)), Ok)
+}
+
+/// Whether its rollouts might leave time for some states, by what its episodes took: that may be off
+/// by a few times.
+fn may_be_base(env: &ClusterEnv, standing: &Standing, seconds: f64) -> bool {
     let rules = &env.state().rules.episode;
     // As if effects lasted for so long: what they do is measured with a base policy.
     let ticks = match rules.mode {
         Mode::Online => 36,
         Mode::Rebalance => rules.move_budget,
     };
-    let limit = Duration::from_secs_f64(FADING * seconds);
-    let mut found: Option<(usize, Fading)> = None;
-    let mut measured = 0;
-    for (at, standing) in standings.iter().enumerate() {
-        let enough =
-            |fading: &Fading, states: usize| affordable_states(seconds, fading) >= states as f64;
-        let settled = found.as_ref().is_some_and(|(_, fading)| enough(fading, STATES.0));
-        if measured == BASES || settled && standing.left.is_some() {
-            break;
-        }
-        let guess = Fading {
-            ticks,
-            gamma: 1.0,
-            gain: 1.0,
-            rollout_s: f64::from(ticks) * standing.seconds_per_tick,
-        };
-        // A guess may be off by a few times.
-        if standing.left == Some(contest::Left::Slow) || !enough(&guess, STATES.0 / 4) {
-            continue;
-        }
-        let Standing { baseline, parameters, .. } = standing;
-        let policy = || Ok(baseline_with(baseline.name, parameters)?);
-        let fading = fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)?;
-        measured += 1;
-        if enough(&fading, ENOUGH_STATES) {
-            return Ok((at, fading));
-        }
-        let more = |(_, other): &(usize, Fading)| fading.rollout_s < other.rollout_s;
-        if found.is_none() || !settled && found.as_ref().is_some_and(more) {
-            found = Some((at, fading));
-        }
-    }
-    match found {
-        Some(found) => Ok(found),
-        None => {
-            let Standing { baseline, parameters, .. } = &standings[0];
-            let policy = || Ok(baseline_with(baseline.name, parameters)?);
-            Ok((0, fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)?))
-        }
-    }
+    let rollout_s = f64::from(ticks) * standing.seconds_per_tick;
+    standing.left != Some(Left::Slow)
+        && affordable_states(seconds, rollout_s) >= (STATES.0 / 4) as f64
 }
 
 /// States for whose comparisons there is time on all threads.
-fn affordable_states(seconds: f64, fading: &Fading) -> f64 {
+fn affordable_states(seconds: f64, rollout_s: f64) -> f64 {
     let threads = rayon::current_num_threads() as f64;
-    let state = (1 + ACTIONS) as f64 * fading.rollout_s;
+    let state = (1 + ACTIONS) as f64 * rollout_s;
     ROLLOUTS * seconds * threads / state.max(1e-9)
 }
 
@@ -305,7 +301,6 @@ fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contest::Left;
     use godwit_models::baselines::{Assignment, find as baseline};
 
     fn standing(name: &str, returns: &[f64]) -> Standing {
