@@ -1,16 +1,19 @@
 //! A search for good assignments of the machine-reassignment problem of the Google/ROADEF/EURO
 //! challenge 2012 (<https://www.roadef.org/challenge/2012/en/>).
 //!
-//! Two stages share the time, one core and one seed. The first anneals all processes at once
-//! (`anneal`) and ends in a good valley. The second improves the best assignment with a large
-//! neighbourhood search (`lns`): again and again a few machines are chosen, and only their
-//! processes are annealed. Both try the same three moves: a *shift* moves one process, a *swap*
-//! trades the machines of two, a *chain* moves one process to a machine and ejects another from
-//! there to a third (`walk`).
+//! Three stages share the time, one core and one seed. The first anneals all processes briefly in
+//! several manners, hotter and cooler; the second takes the manner that led lowest and gives it most
+//! of the time (`anneal`). The third improves the best assignment with a large neighbourhood search
+//! (`lns`): again and again a few machines are chosen, and only their processes are annealed. All
+//! try the same moves: a *shift* moves one process, a *swap* trades the machines of two, a *chain*
+//! moves one process to a machine and ejects another from there to a third (`walk`).
 //!
-//! Capacities and conflicts are kept by every move. Spreads and dependencies may be broken on the
-//! way, for a price: where services hang together, the ways between good assignments lead through
-//! broken ones. Only feasible assignments are ever returned.
+//! Capacities and conflicts are kept by every move. In some manners spreads and dependencies may be
+//! broken on the way, for a price: where services hang together, the ways between good assignments
+//! lead through broken ones; where dependencies are many, no way leads back. Only feasible
+//! assignments are ever returned.
+//!
+//! Temperatures come from what moves cost in the instance, manners from trying them.
 //!
 //! Limited by iterations alone, a search with the same seed always takes the same way.
 
@@ -19,6 +22,7 @@ mod limits;
 mod lns;
 mod walk;
 
+use anneal::{MANNERS, Manner};
 use godwit_envs::reassignment::{Instance, Solution, Violations};
 use limits::Limits;
 use std::time::{Duration, Instant};
@@ -26,9 +30,10 @@ use walk::Walk;
 
 pub use limits::SearchRules;
 
-/// Share of a search that belongs to the first stage. On the challenge's instances a1_1 to a1_5 the
-/// second one wins little after that, and needs a good start.
-const FIRST_STAGE: f64 = 0.3;
+/// Share of a search that is over when the manners have been tried, and when the best one has had
+/// its time.
+const TRIALS: f64 = 0.18;
+const ANNEALING: f64 = 0.85;
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,16 +74,31 @@ pub fn search_from(
     start: &[u32],
     rules: SearchRules,
 ) -> Result<Found, InfeasibleStart> {
-    let limits = Limits { start: Instant::now(), rules, share: 1.0 };
+    let limits = Limits { start: Instant::now(), rules, from: 0.0, to: 1.0 };
     let solution = Solution::with_assignment(instance, start);
     if !solution.violations().none() {
         return Err(InfeasibleStart(solution.violations()));
     }
     let mut walk = Walk::new(solution, rules.seed);
-    anneal::run(&mut walk, &Limits { share: FIRST_STAGE, ..limits });
-    lns::run(&mut walk, &limits);
+    let manner = best_manner(&mut walk, &limits);
+    anneal::run(&mut walk, manner, &Limits { from: TRIALS, to: ANNEALING, ..limits });
+    lns::run(&mut walk, &Limits { from: ANNEALING, ..limits });
     let (assignment, cost, iterations) = walk.finish();
     Ok(Found { assignment, cost, iterations, time: limits.start.elapsed() })
+}
+
+/// Tries every manner for the same part of the search. The first of equal ones wins.
+fn best_manner(walk: &mut Walk, limits: &Limits) -> Manner {
+    let part = TRIALS / MANNERS.len() as f64;
+    let mut best = (i64::MAX, MANNERS[0]);
+    for (at, manner) in MANNERS.into_iter().enumerate() {
+        let from = at as f64 * part;
+        let cost = anneal::run(walk, manner, &Limits { from, to: from + part, ..*limits });
+        if cost < best.0 {
+            best = (cost, manner);
+        }
+    }
+    best.1
 }
 
 #[cfg(test)]
