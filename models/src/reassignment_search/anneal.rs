@@ -3,25 +3,8 @@
 use crate::reassignment_search::limits::Limits;
 use crate::reassignment_search::walk::Walk;
 
-/// How the processes are annealed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Manner {
-    /// Whether spreads and dependencies may be broken on the way.
-    pub soft: bool,
-    /// First temperature, in mean changes of cost by a move ([`Walk::mean_change`]).
-    pub hot: f64,
-}
-
-/// The manners that a search chooses from.
-pub(super) const MANNERS: [Manner; 6] = [
-    Manner { soft: true, hot: 0.15 },
-    Manner { soft: true, hot: 0.5 },
-    Manner { soft: true, hot: 1.5 },
-    Manner { soft: false, hot: 0.15 },
-    Manner { soft: false, hot: 0.5 },
-    Manner { soft: false, hot: 1.5 },
-];
-
+/// First temperature, in mean changes of cost by a move ([`Walk::mean_change`]).
+const HOT: f64 = 1.0;
 /// The first temperature in units of the last.
 const COOLING: f64 = 2000.0;
 /// Last temperature where changes are small, in units of cost.
@@ -34,10 +17,11 @@ const HOMES: usize = 10;
 const CHAINS: usize = 28;
 const SWAPS: usize = 30;
 
-/// Cools from the best assignment known until the stage is over; returns the least cost met.
-pub(super) fn run(walk: &mut Walk, manner: Manner, limits: &Limits) -> i64 {
-    walk.begin(manner.soft);
-    let hot = (walk.mean_change * manner.hot).max(COLD);
+/// Cools until the stage is over; returns the least cost met. `soft` says whether spreads and
+/// dependencies may be broken on the way.
+pub(super) fn run(walk: &mut Walk, soft: bool, limits: &Limits) -> i64 {
+    walk.begin(soft);
+    let hot = (walk.mean_change * HOT).max(COLD);
     let cold = (hot / COOLING).max(COLD);
     loop {
         let progress = limits.progress(walk.tried);

@@ -1,19 +1,19 @@
 //! A search for good assignments of the machine-reassignment problem of the Google/ROADEF/EURO
 //! challenge 2012 (<https://www.roadef.org/challenge/2012/en/>).
 //!
-//! Three stages share the time, one core and one seed. The first anneals all processes briefly in
-//! several manners, hotter and cooler; the second takes the manner that led lowest and gives it most
-//! of the time (`anneal`). The third improves the best assignment with a large neighbourhood search
+//! Three stages share the time, one core and one seed. The first anneals all processes twice, briefly,
+//! to find out whether constraints between processes may be broken on the way; the second gives
+//! annealing most of the time (`anneal`). The third improves the best assignment with a large neighbourhood search
 //! (`lns`): again and again a few machines are chosen, and only their processes are annealed. All
 //! try the same moves: a *shift* moves one process, a *swap* trades the machines of two, a *chain*
 //! moves one process to a machine and ejects another from there to a third (`walk`).
 //!
-//! Capacities and conflicts are kept by every move. In some manners spreads and dependencies may be
-//! broken on the way, for a price: where services hang together, the ways between good assignments
-//! lead through broken ones; where dependencies are many, no way leads back. Only feasible
-//! assignments are ever returned.
+//! Capacities and conflicts are kept by every move. Spreads and dependencies may be broken on the
+//! way, for a price: where services hang together, the ways between good assignments lead through
+//! broken ones. Where dependencies are so many that no way leads back, which the first stage tells,
+//! they are kept, too. Only feasible assignments are ever returned.
 //!
-//! Temperatures come from what moves cost in the instance, manners from trying them.
+//! Temperatures come from what moves cost in the instance.
 //!
 //! Limited by iterations alone, a search with the same seed always takes the same way.
 
@@ -22,7 +22,6 @@ mod limits;
 mod lns;
 mod walk;
 
-use anneal::{MANNERS, Manner};
 use godwit_envs::reassignment::{Instance, Solution, Violations};
 use limits::Limits;
 use std::time::{Duration, Instant};
@@ -30,10 +29,12 @@ use walk::Walk;
 
 pub use limits::SearchRules;
 
-/// Share of a search that is over when the manners have been tried, and when the best one has had
-/// its time.
-const TRIALS: f64 = 0.18;
+/// Share of a search that is over when both ways have been tried, and when annealing is over.
+const TRIALS: f64 = 0.08;
 const ANNEALING: f64 = 0.85;
+/// How far constraints that may be broken may be behind after the trial, in shares of the cost: in
+/// the long run they win most where they matter, and lose where the trial fails outright.
+const HANDICAP: f64 = 0.03;
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,25 +81,19 @@ pub fn search_from(
         return Err(InfeasibleStart(solution.violations()));
     }
     let mut walk = Walk::new(solution, rules.seed);
-    let manner = best_manner(&mut walk, &limits);
-    anneal::run(&mut walk, manner, &Limits { from: TRIALS, to: ANNEALING, ..limits });
+    let soft = may_break(&mut walk, &limits);
+    anneal::run(&mut walk, soft, &Limits { from: TRIALS, to: ANNEALING, ..limits });
     lns::run(&mut walk, &Limits { from: ANNEALING, ..limits });
     let (assignment, cost, iterations) = walk.finish();
     Ok(Found { assignment, cost, iterations, time: limits.start.elapsed() })
 }
 
-/// Tries every manner for the same part of the search. The first of equal ones wins.
-fn best_manner(walk: &mut Walk, limits: &Limits) -> Manner {
-    let part = TRIALS / MANNERS.len() as f64;
-    let mut best = (i64::MAX, MANNERS[0]);
-    for (at, manner) in MANNERS.into_iter().enumerate() {
-        let from = at as f64 * part;
-        let cost = anneal::run(walk, manner, &Limits { from, to: from + part, ..*limits });
-        if cost < best.0 {
-            best = (cost, manner);
-        }
-    }
-    best.1
+/// Whether spreads and dependencies may be broken on the way: tries both.
+fn may_break(walk: &mut Walk, limits: &Limits) -> bool {
+    let half = TRIALS / 2.0;
+    let broken = anneal::run(walk, true, &Limits { to: half, ..*limits });
+    let kept = anneal::run(walk, false, &Limits { from: half, to: TRIALS, ..*limits });
+    broken as f64 <= kept as f64 * (1.0 + HANDICAP)
 }
 
 #[cfg(test)]
