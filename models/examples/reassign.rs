@@ -1,19 +1,15 @@
 //! Searches for reassignments of the challenge's instances and prints how good they are.
 //!
-//! `cargo run --release -p godwit-models --example reassign -- DIR [--seconds S] [--iterations N]
-//! [--seed S] [--only NAME] [--policies FOLDER [--repeat N]]`: for each `model_NAME.txt` in DIR (with
-//! `assignment_NAME.txt` beside it), one after the other on one core, 60 seconds each by default.
-//! The last column is what the independent checker says, which also confirms the cost; the exit
-//! status is an error where it disagrees with the search.
-//!
-//! With `--policies`, FOLDER/NAME.toml is the imported instance and FOLDER/NAME.pt a policy for it:
-//! the search begins where the policy got, in what is left of the same time, and is compared with
-//! the search alone, seed by seed (N of them, 5 by default). The last column is a control: the
-//! search after best single moves.
+//! `cargo run --release -p godwit-models --example reassign -- DIR`: for each `model_NAME.txt` in DIR,
+//! with `assignment_NAME.txt` or `assignment_NAME.sol` beside it, one after the other on one core, 60
+//! seconds each by default (`--help` for the rest). The last column is what the independent checker
+//! says, which also confirms the cost; the exit status is an error where it disagrees with the
+//! search.
 //!
 //! The instances are those of the ROADEF/EURO challenge 2012; `apache/incubator-kie-optaplanner` on
 //! GitHub holds them in `optaplanner-examples/data/machinereassignment/import`.
 
+use clap::Parser;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::reassignment::{Instance, check};
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
@@ -29,27 +25,65 @@ use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Name, published lower bound, best cost known.
-const KNOWN: [(&str, i64, i64); 5] = [
-    ("a1_1", 44_306_390, 44_306_501),
-    ("a1_2", 777_530_730, 777_531_842),
-    ("a1_3", 583_005_700, 583_005_719),
-    ("a1_4", 242_387_530, 248_524_578),
-    ("a1_5", 727_578_290, 727_578_310),
+/// Name and best cost known: after the challenge for the a instances, of all for b_1.
+const KNOWN: [(&str, i64); 7] = [
+    ("a1_1", 44_306_501),
+    ("a1_2", 777_531_842),
+    ("a1_3", 583_005_719),
+    ("a1_4", 248_524_578),
+    ("a1_5", 727_578_310),
+    ("a2_2", 816_523_983),
+    ("b_1", 3_339_186_879),
 ];
-const USAGE: &str = "usage: reassign DIR [--seconds S] [--iterations N] [--seed S] [--only NAME] \
-                     [--policies FOLDER [--repeat N]]";
+/// Limit where none is given.
+const SECONDS: f64 = 60.0;
 
+/// Searches for reassignments of the challenge's instances.
+#[derive(Debug, clap::Parser)]
 struct Arguments {
+    /// Folder with `model_NAME.txt` and `assignment_NAME.txt` or `assignment_NAME.sol`
+    #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// Only this instance
+    #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    rules: SearchRules,
+    /// Time for each instance [default: 60, or none with --iterations]
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// Moves tried for each instance
+    #[arg(long, value_name = "N")]
+    iterations: Option<u64>,
+    /// Seed of the search
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write what is found: `assignment_NAME.sol`, in the challenge's format
+    #[arg(long, value_name = "FOLDER", conflicts_with = "policies")]
+    out: Option<PathBuf>,
+    /// Compare the search alone with the search after a policy, in the same time: FOLDER/NAME.toml is
+    /// the imported instance, FOLDER/NAME.pt a policy for it; the last column is a control, the
+    /// search after best single moves
+    #[arg(long, value_name = "FOLDER", conflicts_with = "iterations")]
     policies: Option<PathBuf>,
+    /// Seeds of that comparison
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "policies")]
     repeat: u64,
 }
 
+impl Arguments {
+    fn rules(&self) -> SearchRules {
+        let default = Duration::from_secs_f64(SECONDS);
+        let time = self.seconds.or(self.iterations.is_none().then_some(default));
+        SearchRules { seed: self.seed, time, iterations: self.iterations }
+    }
+}
+
+fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    let refused = || format!("expected a number of seconds such as 60, got {text:?}");
+    Duration::try_from_secs_f64(text.parse().map_err(|_| refused())?).map_err(|_| refused())
+}
+
 fn main() -> Result<()> {
-    let arguments = arguments()?;
+    let arguments = Arguments::parse();
     let mut names = names(&arguments.folder)?;
     names.retain(|name| arguments.only.as_ref().is_none_or(|only| only == name));
     match &arguments.policies {
@@ -72,33 +106,7 @@ fn search_all(arguments: &Arguments, names: &[String]) -> Result<()> {
         "seconds",
         "feasible"
     );
-    names.iter().try_for_each(|name| report(&arguments.folder, name, arguments.rules))
-}
-
-fn arguments() -> Result<Arguments> {
-    let mut args = std::env::args().skip(1);
-    let (mut folder, mut only, mut policies, mut repeat) = (None, None, None, 5);
-    let mut rules = SearchRules::default();
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or(format!("{arg}: expected a value, got none; {USAGE}"));
-        match arg.as_str() {
-            "--seconds" => rules.time = Some(Duration::try_from_secs_f64(value()?.parse()?)?),
-            "--iterations" => rules.iterations = Some(value()?.parse()?),
-            "--seed" => rules.seed = value()?.parse()?,
-            "--only" => only = Some(value()?),
-            "--policies" => policies = Some(PathBuf::from(value()?)),
-            "--repeat" => repeat = value()?.parse()?,
-            _ if folder.is_none() && !arg.starts_with('-') => folder = Some(PathBuf::from(arg)),
-            _ => return Err(format!("expected an option, got {arg}; {USAGE}").into()),
-        }
-    }
-    if rules.time.is_none() && rules.iterations.is_none() {
-        rules.time = Some(Duration::from_secs(60));
-    }
-    if policies.is_some() && rules.time.is_none() {
-        return Err("--policies: expected --seconds, the time that both ways share".into());
-    }
-    Ok(Arguments { folder: folder.ok_or(USAGE)?, only, rules, policies, repeat })
+    names.iter().try_for_each(|name| report(arguments, name))
 }
 
 /// The instances in a folder, in order.
@@ -114,19 +122,19 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn read(folder: &Path, name: &str) -> Result<Instance> {
-    Ok(Instance::read(
-        folder.join(format!("model_{name}.txt")),
-        folder.join(format!("assignment_{name}.txt")),
-    )?)
+    let assignment = folder.join(format!("assignment_{name}.txt"));
+    let solution = folder.join(format!("assignment_{name}.sol"));
+    let start = if solution.exists() && !assignment.exists() { solution } else { assignment };
+    Ok(Instance::read(folder.join(format!("model_{name}.txt")), start)?)
 }
 
-fn report(folder: &Path, name: &str, rules: SearchRules) -> Result<()> {
-    let instance = read(folder, name)?;
+fn report(arguments: &Arguments, name: &str) -> Result<()> {
+    let instance = read(&arguments.folder, name)?;
     let initial = check(&instance, instance.initial()).cost;
-    let found = search(&instance, rules)?;
+    let found = search(&instance, arguments.rules())?;
     let feasible = confirm(name, &instance, &found);
     let known = KNOWN.iter().find(|known| known.0 == name);
-    let (bound, best) = (known.map(|known| known.1), known.map(|known| known.2));
+    let (bound, best) = (Some(instance.lower_bound()), known.map(|known| known.1));
     let number = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
     let gap = |value: Option<i64>| {
         value.map_or("-".to_owned(), |value| {
@@ -144,7 +152,21 @@ fn report(folder: &Path, name: &str, rules: SearchRules) -> Result<()> {
         found.time.as_secs_f64(),
         if feasible.is_ok() { "yes" } else { "NO" }
     );
-    feasible
+    feasible?;
+    if let Some(out) = &arguments.out {
+        write(out, name, &found.assignment)?;
+    }
+    Ok(())
+}
+
+/// Writes an assignment in the challenge's format: machines apart by blanks, in one line.
+fn write(folder: &Path, name: &str, assignment: &[u32]) -> Result<()> {
+    let machines: Vec<String> = assignment.iter().map(u32::to_string).collect();
+    let path = folder.join(format!("assignment_{name}.sol"));
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(&path, machines.join(" ") + "\n")
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(())
 }
 
 /// What the independent checker says of an outcome.
@@ -179,8 +201,8 @@ fn compare(arguments: &Arguments, policies: &Path, names: &[String]) -> Result<(
             || -> Result<Box<dyn Policy>> { Ok(Box::new(Artifact::open(&artifact)?.policy(name))) };
         let greedy = || baseline("best-single-move").ok_or_else(|| "no such baseline".into());
         let initial = check(&instance, instance.initial()).cost;
-        for seed in arguments.rules.seed..arguments.rules.seed + arguments.repeat {
-            let rules = SearchRules { seed, ..arguments.rules };
+        for seed in arguments.seed..arguments.seed + arguments.repeat {
+            let rules = SearchRules { seed, ..arguments.rules() };
             let alone = search(&instance, rules)?;
             confirm(name, &instance, &alone)?;
             let (start, after) = search_after(name, &instance, &scenario, learnt, rules)?;

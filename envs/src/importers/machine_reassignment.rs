@@ -47,9 +47,11 @@ pub fn machine_reassignment_of(
         return refuse("resources", format!("at most {MAX_RESOURCES}"), kinds.to_string());
     }
     let start = Solution::new(instance);
-    if let Some(broken) = check(instance, instance.initial()).violations.first() {
+    if !start.violations().none() {
+        let verdict = check(instance, instance.initial());
+        let broken = verdict.violations.first().map_or_else(String::new, ToString::to_string);
         let expected = "an initial assignment that keeps every constraint".to_owned();
-        return refuse("assignment", expected, broken.to_string());
+        return refuse("assignment", expected, broken);
     }
     let snapshot = snapshot(instance);
     let mut report = ImportReport {
@@ -117,11 +119,5 @@ fn notes(instance: &Instance) -> Vec<String> {
 
 /// A quarter of what the best single move gains: the size of a good move once the best are made.
 fn typical_gain(start: &Solution<&Instance>) -> f32 {
-    let instance = start.instance();
-    let gains = (0..instance.processes().len()).flat_map(|process| {
-        let nodes = (0..instance.machines().len())
-            .filter(move |&to| start.broken_by(process, to).is_none());
-        nodes.map(move |to| -start.shift(process, to).cost)
-    });
-    (gains.max().unwrap_or(0) as f32 / 4.0).max(1.0)
+    (start.best_gain() as f32 / 4.0).max(1.0)
 }

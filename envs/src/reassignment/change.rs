@@ -2,7 +2,7 @@
 //! and dependencies of the services involved, whatever the number of processes and machines, and
 //! without allocation.
 
-use super::cost::{balance, load, machine_move, process_move};
+use super::cost::{balance, machine_move, process_move};
 use super::instance::Instance;
 use super::solution::Solution;
 use std::ops::Deref;
@@ -74,10 +74,13 @@ impl<I: Deref<Target = Instance>> Solution<I> {
             return false;
         }
         let home = instance.initial[process] as usize == to;
-        self.rows(to).zip(instance.requirement(process)).all(|((r, used, capacity), required)| {
+        let needs = instance.requirement(process).iter().zip(self.rooms(to));
+        if home {
             // Of a transient resource its share never left.
-            (home && instance.resources[r].transient) || used + required <= capacity
-        })
+            let kinds = &instance.resources;
+            return needs.zip(kinds).all(|((need, room), kind)| kind.transient || need <= room);
+        }
+        needs.into_iter().all(|(need, room)| need <= room)
     }
 
     /// The first constraint that moving a process would break; `None` where it would break none.
@@ -104,13 +107,49 @@ impl<I: Deref<Target = Instance>> Solution<I> {
     /// Change of the load and balance cost of its machine where a process leaves it.
     #[inline]
     pub fn departure_cost(&self, process: usize) -> i64 {
-        self.exchange(self.assignment[process] as usize, Some(process), None).0
+        self.exchange_cost(self.assignment[process] as usize, Some(process), None)
     }
 
     /// Change of the load and balance cost of another machine where a process arrives there.
     #[inline]
     pub fn arrival_cost(&self, process: usize, to: usize) -> i64 {
-        self.exchange(to, None, Some(process)).0
+        self.exchange_cost(to, None, Some(process))
+    }
+
+    /// A bound that the gain of moving a process anywhere does not exceed: what its machine wins,
+    /// what being away costs it, and what balance an arrival can mend. Told without looking at
+    /// destinations, so that a search for the best move need look at few processes.
+    pub fn most_gain(&self, process: usize) -> i64 {
+        let instance = &*self.instance;
+        let machine = self.assignment[process] as usize;
+        let mut gain = -self.departure_cost(process);
+        if machine != instance.initial[process] as usize {
+            gain += process_move(instance, process, machine);
+            gain += machine_move(instance, process, machine);
+            gain += instance.weights.service_move;
+        }
+        let required = instance.requirement(process);
+        let mended = instance.balances.iter().map(|b| b.weight * b.target * required[b.first]);
+        gain + mended.sum::<i64>()
+    }
+
+    /// What the best shift that keeps every constraint gains; 0 where none gains anything.
+    pub fn best_gain(&self) -> i64 {
+        let processes = 0..self.assignment.len();
+        let mut bounds: Vec<(i64, usize)> = processes.map(|p| (self.most_gain(p), p)).collect();
+        bounds.sort_unstable_by(|a, b| b.cmp(a));
+        let mut most = 0;
+        for (bound, process) in bounds {
+            if bound <= most {
+                break;
+            }
+            for to in 0..self.instance.machines.len() {
+                if self.broken_by(process, to).is_none() {
+                    most = most.max(-self.shift(process, to).cost);
+                }
+            }
+        }
+        most
     }
 
     /// Whether two processes of different services can trade machines as far as capacity and
@@ -125,22 +164,41 @@ impl<I: Deref<Target = Instance>> Solution<I> {
             && self.trade_fits(b, second, first)
     }
 
+    /// Whether a process fits on the machine of another that has left it, as far as capacity and
+    /// conflict go.
+    #[inline]
+    pub fn fits_in_place_of(&self, process: usize, leaving: usize) -> bool {
+        let service = |p: usize| self.instance.processes[p].service as usize;
+        let to = self.assignment[leaving] as usize;
+        let there = self.on_machine(service(process), to);
+        there == usize::from(service(process) == service(leaving))
+            && self.trade_fits(to, leaving, process)
+    }
+
+    /// Change of load, balance, process and machine move costs where a process takes the place of
+    /// another, which goes on to a third machine.
+    #[inline]
+    pub fn chain_cost(&self, process: usize, ejected: usize, third: usize) -> i64 {
+        let (from, to) = (self.assignment[process] as usize, self.assignment[ejected] as usize);
+        self.exchange_cost(from, Some(process), None)
+            + self.exchange_cost(to, Some(ejected), Some(process))
+            + self.exchange_cost(third, None, Some(ejected))
+            + self.fare(process, to)
+            + self.fare(ejected, third)
+    }
+
     fn trade_fits(&self, machine: usize, leaves: usize, arrives: usize) -> bool {
-        self.rows(machine).all(|(r, used, capacity)| {
+        self.rooms(machine).iter().enumerate().all(|(r, room)| {
             let (change, away) = self.trade(machine, Some(leaves), Some(arrives), r);
-            used + change + away <= capacity
+            change + away <= *room
         })
     }
 
-    /// Resource, usage with what moved processes left behind, and capacity.
+    /// What of each resource is free on a machine; negative above its capacity.
     #[inline]
-    pub(super) fn rows(&self, machine: usize) -> impl Iterator<Item = (usize, i64, i64)> {
+    pub(super) fn rooms(&self, machine: usize) -> &[i64] {
         let width = self.instance.resources.len();
-        let usage = &self.usage[machine * width..][..width];
-        let away = &self.away[machine * width..][..width];
-        let capacity = self.instance.capacity(machine).iter();
-        let used = usage.iter().zip(away).map(|(usage, away)| usage + away);
-        used.zip(capacity).enumerate().map(|(r, (used, &capacity))| (r, used, capacity))
+        &self.room[machine * width..][..width]
     }
 
     /// By how much usage and transient usage of a resource change where one process leaves a
@@ -173,16 +231,31 @@ impl<I: Deref<Target = Instance>> Solution<I> {
         leaves: Option<usize>,
         arrives: Option<usize>,
     ) -> (i64, i64) {
-        let width = self.instance.resources.len();
-        let mut excess = 0;
-        for (r, used, capacity) in self.rows(machine) {
+        let excess = self.rooms(machine).iter().enumerate().map(|(r, room)| {
             let (change, away) = self.trade(machine, leaves, arrives, r);
-            excess += (used + change + away - capacity).max(0) - (used - capacity).max(0);
+            (change + away - room).max(0) - (-room).max(0)
+        });
+        (self.exchange_cost(machine, leaves, arrives), excess.sum())
+    }
+
+    /// Change of the load and balance cost of a machine.
+    #[inline(always)]
+    fn exchange_cost(&self, machine: usize, leaves: Option<usize>, arrives: Option<usize>) -> i64 {
+        let instance = &*self.instance;
+        let width = instance.resources.len();
+        let required = |process: Option<usize>, r: usize| {
+            process.map_or(0, |p| instance.requirement[p * width + r])
+        };
+        let change = |r: usize| required(arrives, r) - required(leaves, r);
+        let spare = &self.spare[machine * width..][..width];
+        let mut cost = -self.machine_cost[machine];
+        for (r, (kind, spare)) in instance.resources.iter().zip(spare).enumerate() {
+            cost += kind.load_weight * (change(r) - spare).max(0);
         }
-        let usage =
-            |r: usize| self.usage[machine * width + r] + self.trade(machine, leaves, arrives, r).0;
-        let cost = load(&self.instance, machine, usage) + balance(&self.instance, machine, usage);
-        (cost - self.machine_cost[machine], excess)
+        if !instance.balances.is_empty() {
+            cost += balance(instance, machine, |r| self.usage(machine, r) + change(r));
+        }
+        cost
     }
 
     /// What moving a process would change.

@@ -108,26 +108,32 @@ pub fn check(instance: &Instance, assignment: &[u32]) -> Verdict {
     Verdict { violations, cost: cost(instance, assignment) }
 }
 
-/// Sum of the requirements of the processes that `which` selects.
-fn required(instance: &Instance, resource: usize, which: impl Fn(usize) -> bool) -> i128 {
-    let mut sum = 0;
+/// The processes of each of `groups` groups, where `group` tells the one of a process.
+fn grouped(instance: &Instance, groups: usize, group: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let mut members = vec![Vec::new(); groups];
     for p in 0..instance.processes().len() {
-        if which(p) {
-            sum += i128::from(instance.requirement(p)[resource]);
-        }
+        members[group(p)].push(p);
     }
-    sum
+    members
+}
+
+/// Sum of the requirements of some processes.
+fn required(instance: &Instance, resource: usize, processes: &[usize]) -> i128 {
+    processes.iter().map(|&p| i128::from(instance.requirement(p)[resource])).sum()
 }
 
 fn capacity(instance: &Instance, assignment: &[u32]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for machine in 0..instance.machines().len() {
+    let machines = instance.machines().len();
+    let here = grouped(instance, machines, |p| assignment[p] as usize);
+    let mut left = grouped(instance, machines, |p| instance.initial()[p] as usize);
+    for (machine, left) in left.iter_mut().enumerate() {
+        left.retain(|&p| assignment[p] as usize != machine);
         for (resource, kind) in instance.resources().iter().enumerate() {
-            let usage = required(instance, resource, |p| {
-                let is_here = assignment[p] as usize == machine;
-                let was_here = instance.initial()[p] as usize == machine;
-                is_here || (kind.transient && was_here)
-            });
+            let mut usage = required(instance, resource, &here[machine]);
+            if kind.transient {
+                usage += required(instance, resource, left);
+            }
             let capacity = instance.capacity(machine)[resource];
             if usage > i128::from(capacity) {
                 violations.push(Violation::Capacity { machine, resource, capacity, usage });
@@ -141,10 +147,10 @@ fn capacity(instance: &Instance, assignment: &[u32]) -> Vec<Violation> {
 fn services(instance: &Instance, assignment: &[u32]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let neighbourhood = |p: usize| instance.machines()[assignment[p] as usize].neighbourhood;
+    let of_service =
+        grouped(instance, instance.services().len(), |p| instance.processes()[p].service as usize);
     for (index, service) in instance.services().iter().enumerate() {
-        let members: Vec<usize> = (0..instance.processes().len())
-            .filter(|&p| instance.processes()[p].service as usize == index)
-            .collect();
+        let members = &of_service[index];
         for (position, &first) in members.iter().enumerate() {
             for &second in &members[position + 1..] {
                 if assignment[first] == assignment[second] {
@@ -160,11 +166,10 @@ fn services(instance: &Instance, assignment: &[u32]) -> Vec<Violation> {
             violations.push(Violation::Spread { service: index, expected, got });
         }
         for &needed in &service.dependencies {
-            for &process in &members {
-                let found = (0..instance.processes().len()).any(|other| {
-                    instance.processes()[other].service == needed
-                        && neighbourhood(other) == neighbourhood(process)
-                });
+            for &process in members {
+                let found = of_service[needed as usize]
+                    .iter()
+                    .any(|&other| neighbourhood(other) == neighbourhood(process));
                 if !found {
                     let needed = needed as usize;
                     violations.push(Violation::Dependency { process, needed });
@@ -178,9 +183,9 @@ fn services(instance: &Instance, assignment: &[u32]) -> Vec<Violation> {
 fn cost(instance: &Instance, assignment: &[u32]) -> i128 {
     let wide = i128::from;
     let mut total = 0;
-    for machine in 0..instance.machines().len() {
-        let usage =
-            |r: usize| required(instance, r, |process| assignment[process] as usize == machine);
+    let here = grouped(instance, instance.machines().len(), |p| assignment[p] as usize);
+    for (machine, here) in here.iter().enumerate() {
+        let usage = |r: usize| required(instance, r, here);
         for (r, resource) in instance.resources().iter().enumerate() {
             let above = usage(r) - wide(instance.safety(machine)[r]);
             if above > 0 {
@@ -197,13 +202,11 @@ fn cost(instance: &Instance, assignment: &[u32]) -> i128 {
     }
     let moved = |p: usize| assignment[p] != instance.initial()[p];
     let weights = instance.weights();
-    let mut most = 0;
-    for service in 0..instance.services().len() {
-        let count = (0..assignment.len())
-            .filter(|&p| instance.processes()[p].service as usize == service && moved(p))
-            .count();
-        most = most.max(count as i128);
+    let mut of_service = vec![0; instance.services().len()];
+    for p in (0..assignment.len()).filter(|&p| moved(p)) {
+        of_service[instance.processes()[p].service as usize] += 1;
     }
+    let most: i128 = of_service.into_iter().max().unwrap_or(0);
     total += wide(weights.service_move) * most;
     for p in (0..assignment.len()).filter(|&p| moved(p)) {
         total += wide(weights.process_move) * wide(instance.processes()[p].move_cost);

@@ -50,6 +50,25 @@ impl Cost {
     }
 }
 
+impl Instance {
+    /// A cost that no assignment is below: the load and balance cost if all machines were one. It is
+    /// the lower bound that is published for the challenge's instances.
+    pub fn lower_bound(&self) -> i64 {
+        let width = self.resources.len();
+        let total = |rows: &[i64], r: usize| rows.iter().skip(r).step_by(width).sum::<i64>();
+        let load = self.resources.iter().enumerate().map(|(r, resource)| {
+            let above = total(&self.requirement, r) - total(&self.safety, r);
+            resource.load_weight * above.max(0)
+        });
+        let free = |r: usize| total(&self.capacity, r) - total(&self.requirement, r);
+        let balance = self.balances.iter().map(|balance| {
+            let lack = balance.target * free(balance.first) - free(balance.second);
+            balance.weight * lack.max(0)
+        });
+        load.sum::<i64>() + balance.sum::<i64>()
+    }
+}
+
 /// Load cost of a machine for a usage by resource.
 #[inline]
 pub(super) fn load(instance: &Instance, machine: usize, usage: impl Fn(usize) -> i64) -> i64 {

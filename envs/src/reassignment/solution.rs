@@ -16,10 +16,11 @@ use std::ops::Deref;
 pub struct Solution<I> {
     pub(super) instance: I,
     pub(super) assignment: Vec<u32>,
-    /// Usage by the processes that are there, `[machines, resources]`.
-    pub(super) usage: Vec<i64>,
-    /// Transient usage by those that left, `[machines, resources]`.
-    pub(super) away: Vec<i64>,
+    /// Capacity less the usage by the processes that are there and the transient usage by those that
+    /// left, `[machines, resources]`.
+    pub(super) room: Vec<i64>,
+    /// Safety capacity less the usage by the processes that are there, `[machines, resources]`.
+    pub(super) spare: Vec<i64>,
     /// Load and balance cost of each machine.
     pub(super) machine_cost: Vec<i64>,
     /// Processes of a service on a machine, `[services, machines]`.
@@ -51,8 +52,8 @@ impl<I: Deref<Target = Instance>> Solution<I> {
         let initial_cost = Cost::of(instance, &instance.initial).total();
         let mut solution = Self {
             assignment: instance.initial.clone(),
-            usage: vec![0; instance.capacity.len()],
-            away: vec![0; instance.capacity.len()],
+            room: instance.capacity.clone(),
+            spare: instance.safety.clone(),
             machine_cost: vec![0; machines],
             on_machine: vec![0; services * machines],
             in_location: vec![0; services * instance.locations],
@@ -130,8 +131,7 @@ impl<I: Deref<Target = Instance>> Solution<I> {
 
     /// Load cost of a machine.
     pub fn load_cost(&self, machine: usize) -> i64 {
-        let width = self.instance.resources.len();
-        load(&self.instance, machine, |r| self.usage[machine * width + r])
+        load(&self.instance, machine, |r| self.usage(machine, r))
     }
 
     /// Processes of a service on a machine.
@@ -177,9 +177,15 @@ impl<I: Deref<Target = Instance>> Solution<I> {
     }
 
     fn price(&self, machine: usize) -> i64 {
-        let width = self.instance.resources.len();
-        let usage = |r: usize| self.usage[machine * width + r];
+        let usage = |r: usize| self.usage(machine, r);
         load(&self.instance, machine, usage) + balance(&self.instance, machine, usage)
+    }
+
+    /// Usage of a resource by the processes that are there.
+    #[inline]
+    pub(super) fn usage(&self, machine: usize, r: usize) -> i64 {
+        let at = machine * self.instance.resources.len() + r;
+        self.instance.safety[at] - self.spare[at]
     }
 
     /// Enters a process into the tables for the machine that it is assigned to.
@@ -212,16 +218,17 @@ impl<I: Deref<Target = Instance>> Solution<I> {
         self.spread[service] -= i64::from(*count == 0);
     }
 
-    /// Adds (or, with -1, takes back) usage, what was left behind, and the count of moved ones.
+    /// Takes (or, with -1, gives back) room and counts moved ones.
     fn enter(&mut self, process: usize, sign: i64) {
         let instance = &*self.instance;
         let width = instance.resources.len();
         let machine = self.assignment[process] as usize;
         let initial = instance.initial[process] as usize;
         for (r, required) in instance.requirement(process).iter().enumerate() {
-            self.usage[machine * width + r] += sign * required;
+            self.room[machine * width + r] -= sign * required;
+            self.spare[machine * width + r] -= sign * required;
             if machine != initial && instance.resources[r].transient {
-                self.away[initial * width + r] += sign * required;
+                self.room[initial * width + r] -= sign * required;
             }
         }
         if machine != initial {
@@ -237,8 +244,7 @@ impl<I: Deref<Target = Instance>> Solution<I> {
         let instance = &*self.instance;
         let mut broken = Violations::default();
         for machine in 0..instance.machines.len() {
-            broken.capacity +=
-                self.rows(machine).map(|(_, used, capacity)| (used - capacity).max(0)).sum::<i64>();
+            broken.capacity += self.rooms(machine).iter().map(|room| (-room).max(0)).sum::<i64>();
         }
         broken.conflict =
             self.on_machine.iter().map(|&count| i64::from(count.saturating_sub(1))).sum();

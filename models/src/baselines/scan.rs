@@ -5,13 +5,14 @@
 //! one tick: the value is then exactly the reward.
 
 use godwit_envs::lanes::{LANES, Lanes};
-use godwit_envs::reassignment::Solution;
+use godwit_envs::reassignment::{Instance, Solution};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::migration::MigrationCostLanes;
 use godwit_envs::state::outlook::{Arrivals, Departure, Outlook, Tile};
 use godwit_envs::state::term::Term;
 use multiversion::multiversion;
+use std::sync::Arc;
 
 /// A feasible move and its value in units of the weighted objective.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +45,13 @@ pub struct Scan {
     tiles: Vec<Tile>,
     departures: Vec<Departure>,
     twins: Twins,
+    /// Workloads by [`Solution::most_gain`], the greatest first; of machine reassignment.
+    bounds: Vec<(i64, u32)>,
+    some: Vec<usize>,
 }
+
+/// Workloads that are looked at between two looks at their bounds.
+const AT_ONCE: usize = 32;
 
 impl Scan {
     /// Prepares for a state: fills the tiles and [`Scan::ticks`].
@@ -68,8 +75,50 @@ impl Scan {
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
-        best_simd(self, state, min_gain, None, &mut best, None);
+        match &state.reassignment {
+            Some(board) if only_reassigns(state) => {
+                self.best_bounded(state, board, min_gain, &mut best);
+            }
+            _ => best_simd(self, state, min_gain, None, &mut best, None),
+        }
         best
+    }
+
+    /// [`Scan::best`] where a move is worth what [`Solution::shift`] says and nothing else: looks at
+    /// the most promising workloads first, until no other can be worth more.
+    fn best_bounded(
+        &mut self,
+        state: &ClusterState,
+        board: &Solution<Arc<Instance>>,
+        min_gain: f32,
+        best: &mut Option<ValuedMove>,
+    ) {
+        let mut bounds = std::mem::take(&mut self.bounds);
+        let mut some = std::mem::take(&mut self.some);
+        bounds.clear();
+        bounds.extend((0..state.spec.workloads()).map(|k| (board.most_gain(k), k as u32)));
+        bounds.sort_unstable_by_key(|&(bound, k)| (std::cmp::Reverse(bound), k));
+        let weight = state.reassignment_weight();
+        for bounds in bounds.chunks(AT_ONCE) {
+            // A later one that gains as much may still have a lower index.
+            let least = best.map_or(min_gain, |best| best.gain.next_down().max(min_gain));
+            some.clear();
+            // Rounded as the gains are, so that no bound is below its gain.
+            let promising = bounds.iter().take_while(|bound| weight * bound.0 as f32 > least);
+            some.extend(promising.map(|bound| bound.1 as usize));
+            some.sort_unstable();
+            let mut found = None;
+            best_simd(self, state, least, Some(&some), &mut found, None);
+            if let Some(found) = found
+                && best.is_none_or(|best| (found.gain, best.workload) > (best.gain, found.workload))
+            {
+                *best = Some(found);
+            }
+            if some.len() < bounds.len() {
+                break;
+            }
+        }
+        (self.bounds, self.some) = (bounds, some);
     }
 
     /// The most valuable feasible move of these workloads, ascending, whatever it gains; ties as in
@@ -131,9 +180,10 @@ fn best_simd(
     let mut most = min_gain;
     let mut arrivals = Arrivals::default();
     let mut price = MigrationCostLanes::default();
-    let is_among = |k: usize| among.is_none_or(|among| among.binary_search(&k).is_ok());
-    for k in 0..spec.workloads() {
-        if !is_among(k) || state.may_leave(k).is_err() || scan.twins.seen(state, k) {
+    let count = among.map_or(spec.workloads(), <[usize]>::len);
+    for at in 0..count {
+        let k = among.map_or(at, |among| among[at]);
+        if state.may_leave(k).is_err() || scan.twins.seen(state, k) {
             continue;
         }
         let source = state.placement[k] as usize;
@@ -195,6 +245,14 @@ fn best_simd(
             }
         }
     }
+}
+
+/// Whether the weighted objective is the cost of machine reassignment and nothing else.
+fn only_reassigns(state: &ClusterState) -> bool {
+    let weights = state.objective.weights.iter();
+    state.reassignment_weight() > 0.0
+        && state.rules.episode.mode == Mode::Rebalance
+        && weights.filter(|&&weight| weight != 0.0).count() == 1
 }
 
 /// Outlook 0 is now, the others are the forecast horizons.

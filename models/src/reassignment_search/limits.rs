@@ -19,8 +19,9 @@ pub struct SearchRules {
 pub(super) struct Limits {
     pub start: Instant,
     pub rules: SearchRules,
-    /// Share of the whole search that is over when the stage ends.
-    pub share: f64,
+    /// Shares of the whole search that are over when the stage begins and ends.
+    pub from: f64,
+    pub to: f64,
 }
 
 impl Limits {
@@ -34,7 +35,14 @@ impl Limits {
             .map(|most| ratio(self.start.elapsed().as_secs_f64(), most.as_secs_f64()));
         match (moves, time) {
             (None, None) => 1.0,
-            (moves, time) => moves.unwrap_or(0.0).max(time.unwrap_or(0.0)) / self.share,
+            (moves, time) => {
+                let done = moves.unwrap_or(0.0).max(time.unwrap_or(0.0));
+                if done >= self.to {
+                    1.0
+                } else {
+                    (done - self.from).max(0.0) / (self.to - self.from)
+                }
+            }
         }
     }
 

@@ -12,10 +12,10 @@ const FEWEST: usize = 2;
 const MOST: usize = 8;
 /// Moves tried in one neighbourhood.
 const TRIES: u64 = 100_000;
-/// First temperature in a neighbourhood, in units of cost: drawn log-uniformly in between, for
-/// what a neighbourhood needs differs with what stands on it.
-const COOLEST_START: f64 = 1e3;
-const HOTTEST_START: f64 = 1e6;
+/// First temperature in a neighbourhood, in mean changes of cost by a move: drawn log-uniformly in
+/// between, for what a neighbourhood needs differs with what stands on it.
+const COOLEST_START: f64 = 3e-4;
+const HOTTEST_START: f64 = 0.3;
 /// The first temperature in units of the last.
 const COOLING: f64 = 1000.0;
 /// Price of a broken spread or dependency at the start, in typical changes of cost by a move.
@@ -31,9 +31,9 @@ const CHAINS: usize = 3;
 
 /// Improves the best assignment until the stage is over.
 pub(super) fn run(walk: &mut Walk, limits: &Limits) {
-    let mut kept = walk.best().0.to_vec();
-    let mut kept_cost = walk.best().1;
-    walk.now.set(&kept);
+    walk.back_to_best();
+    let mut kept = walk.now.assignment().to_vec();
+    let mut kept_cost = walk.now.cost();
     while limits.progress(walk.tried) < 1.0 {
         let neighbourhood = Neighbourhood::draw(walk);
         if neighbourhood.processes.is_empty() {
@@ -42,10 +42,14 @@ pub(super) fn run(walk: &mut Walk, limits: &Limits) {
         }
         neighbourhood.anneal(walk, limits);
         if walk.now.violations().none() && walk.now.cost() <= kept_cost {
-            kept.copy_from_slice(walk.now.assignment());
+            for &process in &neighbourhood.processes {
+                kept[process] = walk.now.assignment()[process];
+            }
             kept_cost = walk.now.cost();
         } else {
-            walk.now.set(&kept);
+            for &process in &neighbourhood.processes {
+                walk.put(process, kept[process]);
+            }
         }
     }
 }
@@ -78,7 +82,9 @@ impl Neighbourhood {
     }
 
     fn anneal(&self, walk: &mut Walk, limits: &Limits) {
-        let hot = COOLEST_START * (HOTTEST_START / COOLEST_START).powf(walk.rng.random());
+        let hot = walk.mean_change
+            * COOLEST_START
+            * (HOTTEST_START / COOLEST_START).powf(walk.rng.random());
         walk.price = walk.scale * FIRST_PRICE;
         let start = walk.tried;
         while walk.tried - start < TRIES && limits.progress(walk.tried) < 1.0 {

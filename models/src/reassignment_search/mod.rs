@@ -1,16 +1,19 @@
 //! A search for good assignments of the machine-reassignment problem of the Google/ROADEF/EURO
 //! challenge 2012 (<https://www.roadef.org/challenge/2012/en/>).
 //!
-//! Two stages share the time, one core and one seed. The first anneals all processes at once
-//! (`anneal`) and ends in a good valley. The second improves the best assignment with a large
-//! neighbourhood search (`lns`): again and again a few machines are chosen, and only their
-//! processes are annealed. Both try the same three moves: a *shift* moves one process, a *swap*
-//! trades the machines of two, a *chain* moves one process to a machine and ejects another from
-//! there to a third (`walk`).
+//! Three stages share the time, one core and one seed. The first anneals all processes twice, briefly,
+//! to find out whether constraints between processes may be broken on the way; the second gives
+//! annealing most of the time (`anneal`). The third improves the best assignment with a large neighbourhood search
+//! (`lns`): again and again a few machines are chosen, and only their processes are annealed. All
+//! try the same moves: a *shift* moves one process, a *swap* trades the machines of two, a *chain*
+//! moves one process to a machine and ejects another from there to a third (`walk`).
 //!
 //! Capacities and conflicts are kept by every move. Spreads and dependencies may be broken on the
 //! way, for a price: where services hang together, the ways between good assignments lead through
-//! broken ones. Only feasible assignments are ever returned.
+//! broken ones. Where dependencies are so many that no way leads back, which the first stage tells,
+//! they are kept, too. Only feasible assignments are ever returned.
+//!
+//! Temperatures come from what moves cost in the instance.
 //!
 //! Limited by iterations alone, a search with the same seed always takes the same way.
 
@@ -26,9 +29,12 @@ use walk::Walk;
 
 pub use limits::SearchRules;
 
-/// Share of a search that belongs to the first stage. On the challenge's instances a1_1 to a1_5 the
-/// second one wins little after that, and needs a good start.
-const FIRST_STAGE: f64 = 0.3;
+/// Share of a search that is over when both ways have been tried, and when annealing is over.
+const TRIALS: f64 = 0.08;
+const ANNEALING: f64 = 0.85;
+/// How far constraints that may be broken may be behind after the trial, in shares of the cost: in
+/// the long run they win most where they matter, and lose where the trial fails outright.
+const HANDICAP: f64 = 0.03;
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,16 +75,25 @@ pub fn search_from(
     start: &[u32],
     rules: SearchRules,
 ) -> Result<Found, InfeasibleStart> {
-    let limits = Limits { start: Instant::now(), rules, share: 1.0 };
+    let limits = Limits { start: Instant::now(), rules, from: 0.0, to: 1.0 };
     let solution = Solution::with_assignment(instance, start);
     if !solution.violations().none() {
         return Err(InfeasibleStart(solution.violations()));
     }
     let mut walk = Walk::new(solution, rules.seed);
-    anneal::run(&mut walk, &Limits { share: FIRST_STAGE, ..limits });
-    lns::run(&mut walk, &limits);
+    let soft = may_break(&mut walk, &limits);
+    anneal::run(&mut walk, soft, &Limits { from: TRIALS, to: ANNEALING, ..limits });
+    lns::run(&mut walk, &Limits { from: ANNEALING, ..limits });
     let (assignment, cost, iterations) = walk.finish();
     Ok(Found { assignment, cost, iterations, time: limits.start.elapsed() })
+}
+
+/// Whether spreads and dependencies may be broken on the way: tries both.
+fn may_break(walk: &mut Walk, limits: &Limits) -> bool {
+    let half = TRIALS / 2.0;
+    let broken = anneal::run(walk, true, &Limits { to: half, ..*limits });
+    let kept = anneal::run(walk, false, &Limits { from: half, to: TRIALS, ..*limits });
+    broken as f64 <= kept as f64 * (1.0 + HANDICAP)
 }
 
 #[cfg(test)]

@@ -22,19 +22,31 @@ const HIGHEST_PRICE: f64 = 1000.0;
 /// A rise of so many temperatures is refused without a draw: its chance is below 1e-17.
 const HOPELESS: f64 = 40.0;
 
+/// Notes of moves since the best assignment, per process, until each process is noted once.
+const MOST_STRAYED: usize = 4;
+
 /// A search under way.
 pub(super) struct Walk<'a> {
     pub(super) now: Solution<&'a Instance>,
     pub(super) rng: Rng,
     /// Moves tried.
     pub(super) tried: u64,
-    /// Typical change of cost by a move.
+    /// Typical change of cost by a move that can be made at the start.
     pub(super) scale: f64,
+    /// Mean change of cost by a move, whether it can be made or not: where machines are full, what
+    /// can be made at the start is small, and what can be made later is not.
+    pub(super) mean_change: f64,
     pub(super) temperature: f64,
     /// Price of a broken spread or dependency.
     pub(super) price: f64,
+    /// Whether spreads and dependencies may be broken.
+    soft: bool,
+    /// Least cost of a feasible assignment since [`Self::begin`].
+    least_met: i64,
     best: Vec<u32>,
     best_cost: i64,
+    /// Processes that have moved since the best assignment was written down.
+    strayed: Vec<u32>,
 }
 
 impl<'a> Walk<'a> {
@@ -43,14 +55,18 @@ impl<'a> Walk<'a> {
         let mut walk = Self {
             best: start.assignment().to_vec(),
             best_cost: start.cost(),
+            strayed: Vec::new(),
             now: start,
             rng: stream(seed, "reassignment"),
             tried: 0,
             scale: 1.0,
+            mean_change: 1.0,
             temperature: 0.0,
             price: 0.0,
+            soft: true,
+            least_met: i64::MAX,
         };
-        walk.scale = walk.typical_change();
+        (walk.scale, walk.mean_change) = walk.changes();
         walk.price = walk.scale;
         walk
     }
@@ -58,10 +74,6 @@ impl<'a> Walk<'a> {
     /// The best assignment, its cost, and the moves tried.
     pub(super) fn finish(self) -> (Vec<u32>, i64, u64) {
         (self.best, self.best_cost, self.tried)
-    }
-
-    pub(super) fn best(&self) -> (&[u32], i64) {
-        (&self.best, self.best_cost)
     }
 
     pub(super) fn processes(&self) -> usize {
@@ -81,18 +93,47 @@ impl<'a> Walk<'a> {
         self.rng.random_range(0..end)
     }
 
-    /// The median of the changes of cost by random shifts that fit and change it.
-    fn typical_change(&mut self) -> f64 {
-        let mut changes = Vec::new();
+    /// The median of the changes of cost by random shifts that fit and change it, and the mean of
+    /// those by all.
+    fn changes(&mut self) -> (f64, f64) {
+        let mut fitting = Vec::new();
+        let mut sum = 0.0;
         for _ in 0..SAMPLES {
             let (p, to) = (self.below(self.processes()), self.below(self.machines()));
-            if self.now.fits(p, to) {
-                changes.push(self.now.shift(p, to).cost.abs());
+            let change = self.now.shift(p, to).cost.abs();
+            sum += change as f64;
+            if change > 0 && self.now.fits(p, to) {
+                fitting.push(change);
             }
         }
-        changes.retain(|&change| change > 0);
-        changes.sort_unstable();
-        changes.get(changes.len() / 2).map_or(1.0, |&change| change as f64)
+        fitting.sort_unstable();
+        let median = fitting.get(fitting.len() / 2).map_or(1.0, |&change| change as f64);
+        (median, (sum / SAMPLES as f64).max(1.0))
+    }
+
+    /// Begins anew at the best assignment.
+    pub(super) fn begin(&mut self, soft: bool) {
+        self.back_to_best();
+        self.soft = soft;
+        self.price = self.scale;
+        self.least_met = i64::MAX;
+    }
+
+    /// The least cost of a feasible assignment since [`Self::begin`].
+    pub(super) fn least_met(&self) -> i64 {
+        self.least_met
+    }
+
+    /// Goes to the best assignment.
+    pub(super) fn back_to_best(&mut self) {
+        while let Some(process) = self.strayed.pop() {
+            self.now.apply_shift(process as usize, self.best[process as usize] as usize);
+        }
+    }
+
+    /// The initial machine of a process.
+    pub(super) fn home(&self, process: usize) -> usize {
+        self.now.instance().initial()[process] as usize
     }
 
     /// Tries so many moves at the present temperature, then adapts the price.
@@ -109,7 +150,9 @@ impl<'a> Walk<'a> {
     }
 
     fn accepts(&mut self, cost: i64, broken: Violations) -> bool {
-        if broken.capacity > 0 || broken.conflict > 0 {
+        let forbidden =
+            if self.soft { broken.capacity > 0 || broken.conflict > 0 } else { broken.worsen() };
+        if forbidden {
             return false;
         }
         let rise = cost as f64 + self.price * (broken.spread + broken.dependency) as f64;
@@ -120,10 +163,37 @@ impl<'a> Walk<'a> {
             && self.rng.random::<f64>() < (-rise / self.temperature).exp()
     }
 
+    /// Moves a process, whatever that breaks and costs.
+    pub(super) fn put(&mut self, process: usize, machine: u32) {
+        if self.now.assignment()[process] != machine {
+            self.now.apply_shift(process, machine as usize);
+            self.moved(process);
+        }
+    }
+
+    /// Notes that a process has moved.
+    fn moved(&mut self, process: usize) {
+        self.strayed.push(process as u32);
+        if self.strayed.len() > MOST_STRAYED * self.best.len() {
+            self.strayed.sort_unstable();
+            self.strayed.dedup();
+        }
+    }
+
+    /// Writes down an assignment that is the best so far: only what has moved since the last time,
+    /// for copying all processes at every new best would take most of the time where they are many.
     fn record(&mut self) {
-        if self.now.cost() < self.best_cost && self.now.violations().none() {
-            self.best_cost = self.now.cost();
-            self.best.copy_from_slice(self.now.assignment());
+        let cost = self.now.cost();
+        if cost >= self.least_met || !self.now.violations().none() {
+            return;
+        }
+        self.least_met = cost;
+        if cost < self.best_cost {
+            self.best_cost = cost;
+            let now = self.now.assignment();
+            for process in self.strayed.drain(..) {
+                self.best[process as usize] = now[process as usize];
+            }
         }
     }
 
@@ -135,6 +205,7 @@ impl<'a> Walk<'a> {
         let change = self.now.shift(p, to);
         if self.accepts(change.cost, change.violations) {
             self.now.commit_shift(p, to, change);
+            self.moved(p);
             self.record();
         }
     }
@@ -151,6 +222,8 @@ impl<'a> Walk<'a> {
         let change = self.now.swap(p, q);
         if self.accepts(change.cost, change.violations) {
             self.now.apply_swap(p, q);
+            self.moved(p);
+            self.moved(q);
             self.record();
         }
     }
@@ -161,6 +234,12 @@ impl<'a> Walk<'a> {
         if from == to || third == from || third == to || !self.now.fits(q, third) {
             return;
         }
+        // Before two moves are made and perhaps taken back.
+        if !self.now.fits_in_place_of(p, q)
+            || self.now.chain_cost(p, q, third) as f64 >= HOPELESS * self.temperature
+        {
+            return;
+        }
         let first = self.now.shift(q, third);
         self.now.commit_shift(q, third, first);
         if self.now.fits(p, to) {
@@ -169,6 +248,8 @@ impl<'a> Walk<'a> {
             broken += second.violations;
             if self.accepts(first.cost + second.cost, broken) {
                 self.now.commit_shift(p, to, second);
+                self.moved(p);
+                self.moved(q);
                 self.record();
                 return;
             }
