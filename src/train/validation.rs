@@ -170,17 +170,18 @@ impl Validator {
     }
 }
 
-/// How the heuristic that a run improves on does in the validation episodes; none where the run
-/// improves on a trained policy, or starts from nothing.
+/// How the heuristic that a run improves on does in the validation episodes; where it improves on a
+/// trained policy, the one whose rewards are subtracted; none where it starts from nothing.
 fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Base, Vec<f64>)>> {
     let comparisons = &config.comparisons;
-    let (name, parameters) = match comparisons.baseline.as_str() {
-        "" => (&config.paired_baseline, &Assignment::new()),
-        _ => (&comparisons.baseline, &comparisons.parameters),
-    };
-    if !NAMES.contains(&name.as_str()) {
+    let is_heuristic = |name: &str| NAMES.contains(&name);
+    let (name, parameters) = if is_heuristic(&comparisons.baseline) {
+        (&comparisons.baseline, &comparisons.parameters)
+    } else if is_heuristic(&config.paired_baseline) {
+        (&config.paired_baseline, &Assignment::new())
+    } else {
         return Ok(None);
-    }
+    };
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Validate)?;
     let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
     let usual = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
