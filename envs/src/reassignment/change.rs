@@ -122,11 +122,9 @@ impl<I: Deref<Target = Instance>> Solution<I> {
     pub fn most_gain(&self, process: usize) -> i64 {
         let instance = &*self.instance;
         let machine = self.assignment[process] as usize;
-        let mut gain = -self.departure_cost(process);
+        let mut gain = machine_move(instance, process, machine) - self.departure_cost(process);
         if machine != instance.initial[process] as usize {
-            gain += process_move(instance, process, machine);
-            gain += machine_move(instance, process, machine);
-            gain += instance.weights.service_move;
+            gain += process_move(instance, process, machine) + instance.weights.service_move;
         }
         let required = instance.requirement(process);
         let mended = instance.balances.iter().map(|b| b.weight * b.target * required[b.first]);

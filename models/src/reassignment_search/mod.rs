@@ -97,4 +97,4 @@ fn may_break(walk: &mut Walk, limits: &Limits) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,17 @@ pub(crate) const INITIAL_COSTS: [(&str, i64); 5] = [
     ("a1_5", 782_189_690),
 ];
 
+/// The published lower bounds.
+const LOWER_BOUNDS: [(&str, i64); 7] = [
+    ("a1_1", 44_306_390),
+    ("a1_2", 777_530_730),
+    ("a1_3", 583_005_700),
+    ("a1_4", 242_387_530),
+    ("a1_5", 727_578_290),
+    ("a2_2", 13_590_090),
+    ("b_1", 3_290_754_940),
+];
+
 /// An instance of the challenge, or nothing (and a line that says so).
 fn instance(name: &str) -> Option<Instance> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
@@ -36,5 +47,13 @@ fn initial_costs_are_the_published_ones() {
         let solution = Solution::new(&instance);
         assert_eq!(i128::from(solution.cost()), expected, "{name}");
         assert!(solution.violations().none(), "{name}");
+    }
+}
+
+#[test]
+fn lower_bounds_are_the_published_ones() {
+    for (name, expected) in LOWER_BOUNDS {
+        let Some(instance) = instance(name) else { return };
+        assert_eq!(instance.lower_bound(), expected, "{name}");
     }
 }

@@ -141,6 +141,67 @@ proptest! {
 
 proptest! {
     #[test]
+    fn no_legal_move_gains_more_than_its_bound_and_the_best_is_found(seed: u64) {
+        let instance = feasible(seed);
+        let mut rng = stream(seed, "moves");
+        let (machines, processes) = (instance.machines().len(), instance.processes().len());
+        let mut solution = Solution::new(&instance);
+        for _ in 0..10 {
+            let mut best = 0;
+            for p in 0..processes {
+                for to in (0..machines).filter(|&to| solution.broken_by(p, to).is_none()) {
+                    let gain = -solution.shift(p, to).cost;
+                    prop_assert!(gain <= solution.most_gain(p), "{} {}", gain, solution.most_gain(p));
+                    best = best.max(gain);
+                }
+            }
+            prop_assert_eq!(solution.best_gain(), best);
+            let (p, to) = (rng.random_range(0..processes), rng.random_range(0..machines));
+            if solution.broken_by(p, to).is_none() {
+                solution.apply_shift(p, to);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_fits_and_costs_what_its_two_moves_do(seed: u64) {
+        let instance = feasible(seed);
+        let mut rng = stream(seed, "chains");
+        let (machines, processes) = (instance.machines().len(), instance.processes().len());
+        let mut solution = Solution::new(&instance);
+        for _ in 0..30 {
+            let (p, q) = (rng.random_range(0..processes), rng.random_range(0..processes));
+            let third = rng.random_range(0..machines);
+            let place = |p: usize| solution.assignment()[p] as usize;
+            let (from, to) = (place(p), place(q));
+            if from == to || third == from || third == to || !solution.fits(q, third) {
+                continue;
+            }
+            let (fits, cost) = (solution.fits_in_place_of(p, q), solution.chain_cost(p, q, third));
+            let mut after = Solution::with_assignment(&instance, solution.assignment());
+            after.apply_shift(q, third);
+            prop_assert_eq!(after.fits(p, to), fits);
+            after.apply_shift(p, to);
+            let service_move = |of: &Solution<&Instance>| {
+                Cost::of(&instance, of.assignment()).service_move
+            };
+            let change = after.cost() - solution.cost();
+            prop_assert_eq!(change - service_move(&after) + service_move(&solution), cost);
+            if after.violations().none() {
+                solution = after;
+            }
+        }
+    }
+
+    #[test]
+    fn no_assignment_costs_less_than_the_lower_bound(seed: u64) {
+        let mut rng = stream(seed, "bound");
+        let (model, assignment) = texts(&mut rng);
+        let instance = Instance::parse("m", &model, "a", &assignment).unwrap();
+        prop_assert!(instance.lower_bound() <= Solution::new(&instance).cost());
+    }
+
+    #[test]
     fn an_instance_is_read_back_from_its_own_text(seed: u64) {
         let (model, assignment) = texts(&mut stream(seed, "texts"));
         let instance = Instance::parse("model", &model, "assignment", &assignment).unwrap();

@@ -9,6 +9,7 @@ use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::importers::machine_reassignment_of;
 use godwit_envs::reassignment::{Instance, check};
 use godwit_envs::scenario::{Phase, WorldTemplate};
+use godwit_envs::state::Action;
 use std::sync::Arc;
 
 /// Four machines of 10 in two locations and two neighbourhoods, six processes. Machine 0 holds three
@@ -123,4 +124,35 @@ fn a_plan_makes_its_moves_one_by_one_and_the_guard_judges_each() {
     (planned.source_name, planned.destination_name) = ("m2".into(), "m1".into());
     let broken = "service 0: expected 2 locations, got 1".to_owned();
     assert_eq!(violations(state, &made.moves), [Violation::MachineReassignment { at: 0, broken }]);
+}
+
+#[test]
+fn the_best_single_move_is_the_best_of_all_moves_that_are_open() {
+    let mut moves = 0;
+    for instance in crate::reassignment_search::tests::feasible(60, 12, 40) {
+        let imported = machine_reassignment_of("random", &instance, 20).unwrap();
+        let template = Arc::new(WorldTemplate::new(&imported.scenario));
+        let mut env = ClusterEnv::new(template, Phase::Evaluate).unwrap();
+        let mut policy = baseline("best-single-move").unwrap();
+        for _ in 0..20 {
+            let state = env.state();
+            let board = state.reassignment.as_ref().unwrap();
+            let mut best = (0, None);
+            for p in 0..instance.processes().len() {
+                for to in (0..instance.machines().len()).filter(|&to| state.check(p, to).is_ok()) {
+                    let gain = -board.shift(p, to).cost;
+                    if gain > best.0 {
+                        best = (gain, Some(Action::Migrate { workload: p, destination: to }));
+                    }
+                }
+            }
+            let action = policy.act(state);
+            assert_eq!(action, best.1.unwrap_or(Action::Stay));
+            moves += usize::from(action != Action::Stay);
+            if env.apply(action).unwrap().end.is_some() {
+                break;
+            }
+        }
+    }
+    assert!(moves > 100, "expected more than 100 moves, got {moves}");
 }

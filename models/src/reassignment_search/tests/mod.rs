@@ -57,7 +57,7 @@ fn random(rng: &mut Rng, machines: usize, processes: usize) -> Instance {
 }
 
 /// So many random instances with a feasible start, of at most so many machines and processes.
-fn feasible(count: usize, machines: usize, processes: usize) -> Vec<Instance> {
+pub(crate) fn feasible(count: usize, machines: usize, processes: usize) -> Vec<Instance> {
     let mut rng = stream(7, "instances");
     let mut instances = Vec::new();
     while instances.len() < count {
