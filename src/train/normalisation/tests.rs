@@ -194,8 +194,9 @@ fn leaves_as_a_policy(name: &str, config: &TrainConfig) {
     export::export(&run, &artifact, 0, false).expect("an artifact");
     let mut exported = Artifact::read(&artifact).expect("an artifact").network;
     let mut env = env(name);
-    let mut loaded =
-        policies::load(&run, "policy", mixture.first(), env.observation_space()).expect("a policy");
+    let mut loaded = policies::load(&run, "policy", mixture.first(), env.observation_space())
+        .expect("a policy")
+        .into_network();
     let mut unfolded = Network::new(trainer.learner.online.spec());
     let mut learnt = Vec::new();
     trainer.learner.online.save(&mut learnt);
@@ -237,7 +238,8 @@ fn an_initial_policy_is_taken_over_whatever_it_observed() {
     let path = Path::new("quickstart");
     let mut network =
         policies::load(path, "policy", &scenario("quickstart"), env.observation_space())
-            .expect("a policy");
+            .expect("a policy")
+            .into_network();
     let spec = network.spec().clone();
     let mut config = config(spec.architecture);
     (config.network.hidden, config.network.head_hidden) = (spec.hidden, spec.head_hidden);
