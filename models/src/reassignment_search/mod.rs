@@ -31,10 +31,10 @@ pub use limits::SearchRules;
 
 /// Share of a search that is over when both ways have been tried, and when annealing is over.
 const TRIALS: f64 = 0.08;
-const ANNEALING: f64 = 0.85;
+const ANNEALING: f64 = 0.8;
 /// How far constraints that may be broken may be behind after the trial, in shares of the cost: in
 /// the long run they win most where they matter, and lose where the trial fails outright.
-const HANDICAP: f64 = 0.03;
+const HANDICAP: f64 = 0.05;
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
