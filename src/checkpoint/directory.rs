@@ -6,7 +6,7 @@ use super::stage::{rename, sync_directory};
 use super::state::State;
 use super::texts::{config_text, scenario_files};
 use crate::config::TrainConfig;
-use crate::train::assemble::Iteration;
+use crate::experience::comparisons::Iteration;
 use crate::train::mixture::Mixture;
 use crate::train::trainer::Counters;
 use std::fs::{self, File, TryLockError};

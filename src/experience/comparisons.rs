@@ -27,6 +27,7 @@ use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use rand::RngExt;
 use rayon::prelude::*;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One decision in so many is compared, where the baseline moves and where it stays: neighbouring
@@ -68,6 +69,16 @@ impl Improved {
             Self::Policy(policy) => Some(NetworkPolicy::clone(policy)),
         }
     }
+}
+
+/// What the comparisons of a later part of a run improve on
+/// ([`iterations`](crate::config::ComparisonConfig::iterations)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iteration {
+    /// Parts before this one.
+    pub number: u32,
+    /// Folder of the policy.
+    pub policy: PathBuf,
 }
 
 /// Two actions of a state, and what one is worth beyond the other.

@@ -2,7 +2,7 @@
 //! beside its own experience.
 
 use crate::config::TrainConfig;
-use crate::experience::comparisons::{Comparisons, Improved};
+use crate::experience::comparisons::{Comparisons, Improved, Iteration};
 use crate::experience::demonstrations::{Conversion, record};
 use crate::experience::paired::PairedEnv;
 use crate::experience::replay::Replay;
@@ -21,7 +21,7 @@ use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{Assignment, NAMES, baseline};
 use godwit_models::net::unfold;
 use godwit_models::policy::Policy;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tch::Device;
@@ -199,16 +199,6 @@ fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow
         }
     }
     Ok(replay)
-}
-
-/// What the comparisons of a later part of a run improve on
-/// ([`iterations`](crate::config::ComparisonConfig::iterations)).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Iteration {
-    /// Parts before this one.
-    pub number: u32,
-    /// Folder of the policy.
-    pub policy: PathBuf,
 }
 
 /// Comparisons with what the configured baseline does in training episodes, or the policy of a later

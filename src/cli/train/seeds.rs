@@ -3,7 +3,6 @@
 use super::args::Args;
 use super::{Finished, folder, one};
 use crate::cli::BadInput;
-use crate::evaluate::stats::quantile;
 use comfy_table::{CellAlignment, Table, presets};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -50,19 +49,24 @@ fn summary(runs: &[(i64, Finished)]) -> String {
     }
     let returns: Vec<f64> = runs.iter().filter_map(|(_, run)| run.best_return).collect();
     let ahead: Vec<f64> = runs.iter().filter_map(|(_, run)| Some(run.ahead?.mean)).collect();
-    for (name, share) in [("median", 0.5), ("least", 0.0), ("most", 1.0)] {
-        let of = |values: &[f64]| {
-            let mut sorted = values.to_vec();
-            sorted.sort_unstable_by(f64::total_cmp);
-            (!sorted.is_empty()).then(|| quantile(&sorted, share))
-        };
-        table.add_row([name.to_owned(), text(of(&returns)), text(of(&ahead))]);
+    let [returns, ahead] = [spread(returns), spread(ahead)];
+    for (at, name) in ["median", "least", "most"].into_iter().enumerate() {
+        let of = |spread: &Option<[f64; 3]>| text(spread.map(|spread| spread[at]));
+        table.add_row([name.to_owned(), of(&returns), of(&ahead)]);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.trim_fmt()
+}
+
+/// Median, least and most; none of no values.
+fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
+    values.sort_unstable_by(f64::total_cmp);
+    let (&least, &most) = (values.first()?, values.last()?);
+    let (below, above) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+    Some([0.5 * (below + above), least, most])
 }
 
 #[cfg(test)]
