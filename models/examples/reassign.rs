@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Name and best cost known: after the challenge for the a instances, of all for b_1.
+/// Name and best cost known.
 const KNOWN: [(&str, i64); 7] = [
     ("a1_1", 44_306_501),
     ("a1_2", 777_531_842),

@@ -10,8 +10,10 @@ use rand::RngExt;
 /// Fewest and most machines of a neighbourhood.
 const FEWEST: usize = 2;
 const MOST: usize = 8;
-/// Moves tried in one neighbourhood.
+/// Most moves tried in one neighbourhood, and the fewest neighbourhoods of a stage: where it is short,
+/// many small tries win more than a few large ones.
 const TRIES: u64 = 100_000;
+const NEIGHBOURHOODS: f64 = 200.0;
 /// First temperature in a neighbourhood, in mean changes of cost by a move: drawn log-uniformly in
 /// between, for what a neighbourhood needs differs with what stands on it.
 const COOLEST_START: f64 = 3e-4;
@@ -34,13 +36,16 @@ pub(super) fn run(walk: &mut Walk, limits: &Limits) {
     walk.back_to_best();
     let mut kept = walk.now.assignment().to_vec();
     let mut kept_cost = walk.now.cost();
+    // Moves are tried about as fast as before this stage.
+    let expected = walk.tried as f64 / limits.from * (limits.to - limits.from);
+    let tries = ((expected / NEIGHBOURHOODS) as u64).clamp(1, TRIES);
     while limits.progress(walk.tried) < 1.0 {
         let neighbourhood = Neighbourhood::draw(walk);
         if neighbourhood.processes.is_empty() {
             walk.tried += 1; // a search that may only draw empty machines ends, too
             continue;
         }
-        neighbourhood.anneal(walk, limits);
+        neighbourhood.anneal(walk, tries, limits);
         if walk.now.violations().none() && walk.now.cost() <= kept_cost {
             for &process in &neighbourhood.processes {
                 kept[process] = walk.now.assignment()[process];
@@ -81,14 +86,14 @@ impl Neighbourhood {
         Self { machines, processes }
     }
 
-    fn anneal(&self, walk: &mut Walk, limits: &Limits) {
+    fn anneal(&self, walk: &mut Walk, tries: u64, limits: &Limits) {
         let hot = walk.mean_change
             * COOLEST_START
             * (HOTTEST_START / COOLEST_START).powf(walk.rng.random());
         walk.price = walk.scale * FIRST_PRICE;
         let start = walk.tried;
-        while walk.tried - start < TRIES && limits.progress(walk.tried) < 1.0 {
-            let cooled = (walk.tried - start) as f64 / TRIES as f64;
+        while walk.tried - start < tries && limits.progress(walk.tried) < 1.0 {
+            let cooled = (walk.tried - start) as f64 / tries as f64;
             walk.temperature = hot * COOLING.powf(-cooled);
             walk.round(limits.round(walk.tried), |walk| self.step(walk));
         }
