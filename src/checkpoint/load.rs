@@ -14,8 +14,9 @@ use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::observe::normalisation::Normalisation;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
-use godwit_models::net::{NetworkSpec, fold};
-use godwit_models::network_policy::Base;
+use godwit_models::baselines::ParameterError;
+use godwit_models::net::{Network, NetworkSpec, fold};
+use godwit_models::network_policy::{Base, NetworkPolicy};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,18 @@ pub struct LoadedCheckpoint {
     pub base: Option<Base>,
     /// Whether training can go on from it.
     pub resumable: bool,
+}
+
+impl LoadedCheckpoint {
+    /// The policy, called by this name, on its base if it has one.
+    ///
+    /// # Errors
+    /// When this version has no such base.
+    pub fn policy(&self, name: &str) -> Result<NetworkPolicy, ParameterError> {
+        let mut network = Network::new(&self.spec);
+        network.load_flat(&self.weights);
+        NetworkPolicy::new(name, network).on_base(self.base.as_ref())
+    }
 }
 
 /// Loads the policy of a checkpoint, or of a run directory: its `best`, or where it has none its

@@ -106,7 +106,7 @@ pub fn rebase_best(directory: &RunDirectory, base: &Base) -> Result<(), Checkpoi
     let best = run.join(BEST);
     let manifest = verify(&best)?;
     let mut stage = Stage::new(run, BEST, manifest.resumable)?;
-    for name in manifest.files.keys() {
+    for name in manifest.files.keys().filter(|name| *name != names::STATE) {
         let bytes = read(&best.join(name))?;
         stage.file(name, |out| out.write_all(&bytes))?;
     }

@@ -204,8 +204,8 @@ pub struct ComparisonConfig {
     pub ticks: u32,
     /// How often they are made in a run, after equal parts of it: again only where the best policy
     /// until then is ahead for certain of what was improved on before, in validation; it is then what
-    /// is improved on (approximate policy iteration). Where a part brings no better policy at all,
-    /// the run ends.
+    /// is improved on (approximate policy iteration). Where two parts in a row bring no better
+    /// policy, the run ends.
     pub iterations: u32,
     /// Updates from comparisons (and demonstrations) alone before the first env step.
     pub pretrain_updates: u64,

@@ -22,7 +22,7 @@ use godwit_models::artifact::{
     Artifact, Evaluation, FORMAT, Golden, Manifest, extra_files, golden_bytes, seal, weights_bytes,
 };
 use godwit_models::net::{Network, NetworkSpec};
-use godwit_models::network_policy::{Base, NetworkPolicy};
+use godwit_models::network_policy::Base;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -107,6 +107,7 @@ pub fn export(
     progress: bool,
 ) -> anyhow::Result<ExportReport> {
     let loaded = checkpoint::load(checkpoint_path)?;
+    let policy = loaded.policy(results::POLICY)?;
     let LoadedCheckpoint {
         spec, weights, mixture, config, counters, mean_return, base, path, ..
     } = loaded;
@@ -122,9 +123,6 @@ pub fn export(
         "config": serde_json::to_value(&config).context("the training configuration as JSON")?,
     });
     let scenario = mixture.first().clone();
-    let mut network = Network::new(&spec);
-    network.load_flat(&weights);
-    let policy = NetworkPolicy::new(results::POLICY, network).on_base(base.as_ref())?;
     let evaluation = results(&scenario, policy, episodes, progress)?;
     write(&Source { spec, weights, base, scenario, training, evaluation }, out)
 }

@@ -8,7 +8,7 @@ use godwit_envs::observe::schema::SAME_FEATURES;
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::NAMES;
-use godwit_models::net::{FixedSize, Network};
+use godwit_models::net::FixedSize;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::pretrained::{pretrained_at, pretrained_hint};
 use std::path::Path;
@@ -53,16 +53,16 @@ pub fn load(
             format!("an artifact, a checkpoint or the name of a pretrained policy{hint}");
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }
-    let (network, base, schema_hash, schema) = if path.is_dir() {
+    let (policy, fixed, schema_hash, schema) = if path.is_dir() {
         let loaded = load_checkpoint(path)?;
-        let mut network = Network::new(&loaded.spec);
-        network.load_flat(&loaded.weights);
+        let policy = loaded.policy(name)?;
         let schema = features::schema(&loaded.mixture.first().rules);
-        (network, loaded.base, loaded.schema_hash, schema)
+        (policy, loaded.spec.fixed, loaded.schema_hash, schema)
     } else {
         let artifact = Artifact::open(path)?;
+        let policy = artifact.policy(name);
         let manifest = artifact.manifest;
-        (artifact.network, manifest.base, manifest.schema_hash, manifest.schema)
+        (policy, manifest.network.fixed, manifest.schema_hash, manifest.schema)
     };
     let refused = |expected: String, got: String| {
         let name = &scenario.name;
@@ -76,12 +76,12 @@ pub fn load(
         );
         return Err(refused("a policy for the features".into(), got).into());
     }
-    if let Some(FixedSize { nodes, workloads }) = network.spec().fixed
+    if let Some(FixedSize { nodes, workloads }) = fixed
         && (nodes, workloads) != (space.nodes, space.workloads)
     {
         let expected =
             format!("a policy for the {} nodes and {} workloads", space.nodes, space.workloads);
         return Err(refused(expected, format!("one for {nodes} and {workloads}")).into());
     }
-    Ok(NetworkPolicy::new(name, network).on_base(base.as_ref())?)
+    Ok(policy)
 }

@@ -67,20 +67,21 @@ pub fn verdict(
 impl Verdict {
     /// One sentence: what to do with the policy.
     pub fn sentence(&self) -> String {
-        let Some((name, tuned, _, Ahead { mean, reach })) = self.heuristics.first() else {
+        let Some((name, tuned, _, ahead)) = self.heuristics.first() else {
             return format!("policy: {:.4} on {} fresh episodes", self.policy, self.episodes);
         };
         let rival = format!("{name}{}", if *tuned { " (tuned)" } else { "" });
-        let interval = format!("{mean:.4} [{:.4}, {:.4}]", mean - reach, mean + reach);
+        let interval = ahead.text();
         let on = format!("on {} fresh episodes", self.episodes);
-        if (*mean, *reach) == (0.0, 0.0) {
+        let Ahead { mean, reach } = *ahead;
+        if (mean, reach) == (0.0, 0.0) {
             format!(
                 "level with {rival}, the best heuristic, which it plays {on}: train longer \
                  (--minutes), or use that as it is (godwit-scorer --fallback {name})"
             )
-        } else if *mean > *reach {
+        } else if mean > reach {
             format!("ahead of {rival}, the best heuristic, by {interval} {on}")
-        } else if *mean < -*reach {
+        } else if mean < -reach {
             format!(
                 "behind {rival} by {interval} {on}: use it as it is (godwit-scorer --fallback \
                  {name}), or train longer (--minutes)"

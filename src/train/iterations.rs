@@ -5,7 +5,6 @@ use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
 use crate::evaluate::side_by_side::{Ahead, ahead};
 use crate::train::validation::{Validation, Validator};
-use godwit_models::net::Network;
 use godwit_models::network_policy::NetworkPolicy;
 use std::path::Path;
 
@@ -77,10 +76,7 @@ impl Improvement {
 /// The policy of a checkpoint, or of a run's best one, and its env step.
 fn policy(folder: &Path) -> anyhow::Result<(NetworkPolicy, u64)> {
     let loaded = checkpoint::load(folder)?;
-    let mut network = Network::new(&loaded.spec);
-    network.load_flat(&loaded.weights);
-    let policy = NetworkPolicy::new("policy", network).on_base(loaded.base.as_ref())?;
-    Ok((policy, loaded.counters.env_steps))
+    Ok((loaded.policy("policy")?, loaded.counters.env_steps))
 }
 
 #[cfg(test)]

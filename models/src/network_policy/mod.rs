@@ -60,11 +60,6 @@ impl NetworkPolicy {
         self.network
     }
 
-    /// What it does where its network is not far ahead.
-    pub fn base(&self) -> Option<&Base> {
-        self.base.as_ref().map(|playing| &playing.settings)
-    }
-
     /// Sets by how much the network must be ahead of the base, if there is one.
     pub fn set_margin(&mut self, margin: f32) {
         if let Some(base) = &mut self.base {

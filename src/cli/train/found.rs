@@ -11,8 +11,7 @@ use crate::train::mixture::Mixture;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::scenario::Scenario;
-use godwit_models::net::Network;
-use godwit_models::network_policy::{Base, NetworkPolicy};
+use godwit_models::network_policy::Base;
 use tch::Device;
 
 /// Rows of the ranking.
@@ -105,9 +104,7 @@ pub(super) fn verdict(
     directory: &RunDirectory,
 ) -> anyhow::Result<Verdict> {
     let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
-    let mut network = Network::new(&loaded.spec);
-    network.load_flat(&loaded.weights);
-    let policy = NetworkPolicy::new("policy", network);
+    let policy = loaded.policy("policy")?;
     let Standing { baseline, parameters, .. } = &recipe.standings[recipe.base];
     let base =
         Base { baseline: baseline.name.into(), parameters: parameters.clone(), margin: None };
