@@ -45,6 +45,7 @@
 
 pub mod env;
 pub mod episode;
+pub mod family;
 pub mod importers;
 pub mod input;
 pub mod lanes;

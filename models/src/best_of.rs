@@ -234,7 +234,7 @@ mod tests {
         let weights: Vec<f32> =
             (0..spec.parameter_count()).map(|i| (i as f32 * 0.618).fract() * 0.2 - 0.1).collect();
         network.load_flat(&weights);
-        NetworkPolicy::new("policy", network)
+        NetworkPolicy::new("policy", network, env.observation_space().sections)
     }
 
     #[test]

@@ -88,7 +88,7 @@ mod tests {
             let artifact = Artifact::open(Path::new(name)).expect("a sound artifact");
             let scenario = Scenario::embedded(name).expect("an embedded scenario");
             assert_eq!(artifact.manifest.scenario_name, *name);
-            assert_eq!(artifact.manifest.schema_hash, schema(&scenario.rules).hash());
+            assert_eq!(artifact.manifest.schema_hash, schema(scenario.rules.sections()).hash());
         }
     }
 

@@ -54,7 +54,8 @@ impl LoadedCheckpoint {
     pub fn policy(&self, name: &str) -> Result<NetworkPolicy, ParameterError> {
         let mut network = Network::new(&self.spec);
         network.load_flat(&self.weights);
-        NetworkPolicy::new(name, network).on_base(self.base.as_ref())
+        let sections = self.mixture.first().rules.sections();
+        NetworkPolicy::new(name, network, sections).on_base(self.base.as_ref())
     }
 }
 

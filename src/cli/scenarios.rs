@@ -3,8 +3,10 @@
 use super::{output, reference};
 use clap::Subcommand;
 use comfy_table::{Table, presets};
+use godwit_envs::family;
 use godwit_envs::scenario::{EMBEDDED, Mode, Scenario, WorldTemplate};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// List the embedded scenarios, or print one.
@@ -32,6 +34,29 @@ enum Show {
     Show {
         /// Embedded scenario or scenario file
         scenario: String,
+    },
+    /// Draw worlds of the family that `generalist` is trained on, one file each
+    ///
+    /// Clusters of 2 to 64 nodes with demand, faults, arrivals, weights and limits as they come. The
+    /// same seed gives the same world. Train on some of them to have a policy for clusters that it
+    /// never saw; compare on others.
+    #[command(after_help = "\
+Example:
+  godwit scenarios draw --count 3 --out worlds
+  godwit train worlds/world-0.toml worlds/world-1.toml worlds/world-2.toml --minutes 10")]
+    Draw {
+        /// Seed of the first world; the others follow it
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// How many
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        count: u64,
+        /// Most nodes of a world
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(3..=64))]
+        largest: u32,
+        /// Folder of the files; made if it is not there
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Print the JSON Schema of scenario files: meaning, unit, range and default of every field
     #[command(after_help = "Example:\n  godwit scenarios schema > scenario.schema.json")]
@@ -71,6 +96,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Some(Show::Schema { markdown: true }) => output::print(&reference_page())?,
         Some(Show::Schema { markdown: false }) => output::print_json(&Scenario::json_schema())?,
+        Some(Show::Draw { seed, count, largest, out }) => {
+            for seed in *seed..seed.saturating_add(*count) {
+                let world = family::draw(seed, *largest);
+                let path = out.join(format!("{}.toml", world.name));
+                output::write_file(&path, world.to_toml().as_bytes())?;
+            }
+        }
         None => list(args.json)?,
     }
     Ok(ExitCode::SUCCESS)

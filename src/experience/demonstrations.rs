@@ -34,7 +34,7 @@ impl Conversion {
         let LearnerConfig { gamma, reward_scale, .. } = config.learner;
         Self {
             gamma,
-            reward_factor: reward_scale as f32 / scenario.rules.objective.unit,
+            reward_factor: reward_scale as f32 / scenario.rules.unit(),
             expected_failures: config.expected_failures,
         }
     }

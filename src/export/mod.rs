@@ -208,7 +208,7 @@ fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>
         libtorch: crate::doctor::libtorch_in_use().unwrap_or_else(|| "unknown".to_owned()),
         network: source.spec.clone(),
         base: source.base.clone(),
-        schema: features::schema(&source.scenario.rules),
+        schema: features::schema(source.scenario.rules.sections()),
         schema_hash: String::new(),
         scenario_name: source.scenario.name.clone(),
         rules,
@@ -237,7 +237,9 @@ fn save_module(source: &Source, path: &Path, files: &[(String, Vec<u8>)]) -> any
 /// change nothing that happens in it, and its snapshot's JSON where it has one.
 pub fn scenario_sha256(scenario: &Scenario) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(Scenario { train: None, ..scenario.clone() }.to_toml());
+    let mut scenario = Scenario { train: None, ..scenario.with_unit() };
+    scenario.rules.observation = None;
+    hasher.update(scenario.to_toml());
     if let Some(cluster) = &scenario.cluster {
         hasher.update(cluster.to_json());
     }

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_exported_source_uses_each_parameter_of_the_layout_and_no_other() {
         let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
-        let schema = godwit_envs::observe::features::schema(&scenario.rules);
+        let schema = godwit_envs::observe::features::schema(scenario.rules.sections());
         let fixed = godwit_models::net::FixedSize { nodes: 3, workloads: 3 };
         for architecture in [Architecture::Relational, Architecture::Candidate, Architecture::Mlp] {
             let fixed = (architecture == Architecture::Mlp).then_some(fixed);

@@ -3,13 +3,12 @@
 use crate::checkpoint::load as load_checkpoint;
 use godwit_envs::input::nearest_hint;
 use godwit_envs::observe::ObservationSpace;
-use godwit_envs::observe::features;
-use godwit_envs::observe::schema::SAME_FEATURES;
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Artifact;
 use godwit_models::baselines::NAMES;
 use godwit_models::net::FixedSize;
 use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy as _;
 use godwit_models::pretrained::{pretrained_at, pretrained_hint};
 use std::path::Path;
 
@@ -39,7 +38,7 @@ pub fn baseline_name(setting: &str, name: &str) -> Result<&'static str, PolicyEr
 /// called `name` from then on.
 ///
 /// # Errors
-/// When there is nothing, it is damaged, or it was made for other features or another size.
+/// When there is nothing, it is damaged, or it was made for another size.
 pub fn load(
     path: &Path,
     name: &str,
@@ -53,35 +52,28 @@ pub fn load(
             format!("an artifact, a checkpoint or the name of a pretrained policy{hint}");
         return Err(PolicyError(format!("{label}: expected {expected}, got nothing")).into());
     }
-    let (policy, fixed, schema_hash, schema) = if path.is_dir() {
-        let loaded = load_checkpoint(path)?;
-        let policy = loaded.policy(name)?;
-        let schema = features::schema(&loaded.mixture.first().rules);
-        (policy, loaded.spec.fixed, loaded.schema_hash, schema)
+    let policy = if path.is_dir() {
+        load_checkpoint(path)?.policy(name)?
     } else {
-        let artifact = Artifact::open(path)?;
-        let policy = artifact.policy(name);
-        let manifest = artifact.manifest;
-        (policy, manifest.network.fixed, manifest.schema_hash, manifest.schema)
+        Artifact::open(path)?.policy(name)
     };
-    let refused = |expected: String, got: String| {
-        let name = &scenario.name;
-        PolicyError(format!("{label}: expected {expected} of scenario {name}, got {got}"))
-    };
-    if schema_hash != space.schema.hash() {
-        let got = format!(
-            "one with {}; train one with `godwit train`, or evaluate it in scenarios with the same \
-             {SAME_FEATURES}",
-            space.schema.first_differences(&schema)
-        );
-        return Err(refused("a policy for the features".into(), got).into());
-    }
-    if let Some(FixedSize { nodes, workloads }) = fixed
+    if let Some(FixedSize { nodes, workloads }) = policy.fixed_size()
         && (nodes, workloads) != (space.nodes, space.workloads)
     {
-        let expected =
-            format!("a policy for the {} nodes and {} workloads", space.nodes, space.workloads);
-        return Err(refused(expected, format!("one for {nodes} and {workloads}")).into());
+        let (of, n, k) = (&scenario.name, space.nodes, space.workloads);
+        return Err(PolicyError(format!(
+            "{label}: expected a policy for the {n} nodes and {k} workloads of scenario {of}, got \
+             one for {nodes} and {workloads}"
+        ))
+        .into());
     }
     Ok(policy)
+}
+
+/// What a scenario has that a policy does not see, in words; none if it sees all.
+pub fn blind_spots(policy: &NetworkPolicy, scenario: &Scenario) -> Option<String> {
+    let lacks = policy.sections().lacks(scenario.rules.sections());
+    let name = policy.name();
+    (!lacks.is_empty())
+        .then(|| format!("{name} does not see what scenario {} has: {}", scenario.name, lacks.join(", ")))
 }

@@ -110,12 +110,12 @@ mod tests {
     #[test]
     fn a_network_that_knows_nothing_is_not_followed() {
         let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
-        let spec = NetworkSpec::new(Architecture::Candidate, &schema(&scenario.rules), None);
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(scenario.rules.sections()), None);
         let mut network = Network::new(&spec);
         let weights: Vec<f32> =
             (0..spec.parameter_count()).map(|at| (at as f32 * 0.7).sin() * 0.3).collect();
         network.load_flat(&weights);
-        let policy = NetworkPolicy::new("policy", network);
+        let policy = NetworkPolicy::new("policy", network, scenario.rules.sections());
         let baseline = "best-single-move".to_owned();
         let base = Base { baseline, parameters: Assignment::new(), margin: Some(0.0) };
         let gated = gate(&scenario, &policy, &base, 0.5).expect("episodes");

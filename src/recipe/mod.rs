@@ -138,7 +138,7 @@ pub fn find(
     // Where nothing happens by itself, comparisons are exact, and worth more than any demonstration.
     let online = scenario.rules.episode.mode == Mode::Online;
     let far_ahead = online && is_far_ahead(best, &standings[base], &standings);
-    let mut config = settings(scenario, &env, &fading);
+    let mut config = settings(&env, &fading);
     config.seed = seed;
     config.max_minutes = minutes;
     let base_name = standings[base].baseline.name;
@@ -243,8 +243,8 @@ fn is_far_ahead(best: &Standing, base: &Standing, all: &[Standing]) -> bool {
 }
 
 /// What does not depend on time.
-fn settings(scenario: &Scenario, env: &ClusterEnv, fading: &Fading) -> TrainConfig {
-    let rules: &Rules = &scenario.rules;
+fn settings(env: &ClusterEnv, fading: &Fading) -> TrainConfig {
+    let rules: &Rules = &env.state().rules;
     let mut config = TrainConfig { normalise_observations: true, ..TrainConfig::default() };
     let spec = &env.state().spec;
     if spec.nodes() + spec.workloads() > MOST_ENTITIES {
@@ -258,7 +258,7 @@ fn settings(scenario: &Scenario, env: &ClusterEnv, fading: &Fading) -> TrainConf
     learner.n_step = if rules.faults.is_some() { 10 } else { 5 };
     learner.learning_rate = Schedule { from: 1e-3, to: 1e-5, share: 1.0 };
     learner.huber_delta = HUBER_DELTA;
-    let unit = f64::from(rules.objective.unit);
+    let unit = f64::from(env.state().objective.unit);
     learner.reward_scale = rounded(GAIN * unit / fading.gain.max(1e-3 * unit)).clamp(1e-3, 1e3);
     if rules.has_queue() {
         // Chance dwarfs the effect of one move in TD errors: comparisons have the last word.

@@ -20,6 +20,7 @@ use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::{Assignment, NAMES, baseline};
 use godwit_models::net::unfold;
+use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,6 +92,25 @@ pub fn normalised_trainer(
     Ok(trainer)
 }
 
+/// What is trained on, as the initial policy sees it, if the configuration names one.
+///
+/// # Errors
+/// When that policy cannot be used.
+pub fn seen_by_initial_policy(mixture: Mixture, config: &TrainConfig) -> anyhow::Result<Mixture> {
+    if config.initial_policy.is_empty() {
+        return Ok(mixture);
+    }
+    let sections = initial_policy(mixture.first(), config)?.sections();
+    Ok(mixture.seen_as(sections))
+}
+
+fn initial_policy(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<NetworkPolicy> {
+    let name = &config.initial_policy;
+    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
+    policies::load(Path::new(name), name, scenario, env.observation_space())
+        .context("initial_policy")
+}
+
 /// [`new_trainer`], with the weights of `initial_policy` where the configuration names one: for a
 /// run that begins, not for one that goes on.
 ///
@@ -113,9 +133,7 @@ pub fn begin(
     let scenario = &mixture.first();
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Train)?;
     // Before the rollouts of a warm start, which may take minutes.
-    let network = policies::load(Path::new(name), name, scenario, env.observation_space())
-        .context("initial_policy")?
-        .into_network();
+    let network = initial_policy(scenario, config)?.into_network();
     let expected = network_spec(config, &env)?;
     ensure!(
         *network.spec() == expected,
@@ -148,7 +166,7 @@ fn world(
             Ok(PairedEnv::plain(env.normalised(normalisation.cloned())))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(World { envs, decoders, reward_unit: scenario.rules.objective.unit })
+    Ok(World { envs, decoders, reward_unit: scenario.rules.unit() })
 }
 
 /// An environment that pays as the configuration says.

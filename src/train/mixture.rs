@@ -1,11 +1,10 @@
 //! What a run trains on: one scenario, or several at once, each with a weight.
 //!
-//! Clusters may differ in size and in everything that happens to them; the features that describe
-//! them may not, for one network reads them all.
+//! Clusters may differ in size and in everything that happens to them. One network reads them all:
+//! each is seen in the same groups of features.
 
-use anyhow::{bail, ensure};
-use godwit_envs::observe::features;
-use godwit_envs::observe::schema::SAME_FEATURES;
+use anyhow::ensure;
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::scenario::Scenario;
 
 /// Scenarios with weights; never empty.
@@ -25,20 +24,20 @@ pub struct Part {
 
 impl From<Scenario> for Mixture {
     fn from(scenario: Scenario) -> Self {
-        Self { parts: vec![Part { scenario, weight: 1.0 }] }
+        Self { parts: vec![Part { scenario: scenario.with_unit(), weight: 1.0 }] }
     }
 }
 
 impl Mixture {
-    /// Scenarios whose observations have the same features.
+    /// These scenarios. In each a policy sees what any of them has to show; where there are several,
+    /// also in what they differ.
     ///
     /// # Errors
-    /// When there are none, a weight is not positive, two scenarios have one name, or their
-    /// features differ; the message says in what, and what would make them equal.
-    pub fn new(parts: Vec<Part>) -> anyhow::Result<Self> {
+    /// When there are none, a weight is not positive, two scenarios have one name, or one is static
+    /// and another is not.
+    pub fn new(mut parts: Vec<Part>) -> anyhow::Result<Self> {
         ensure!(!parts.is_empty(), "expected at least one scenario, got none");
         let first = &parts[0].scenario;
-        let schema = features::schema(&first.rules);
         for (at, Part { scenario, weight }) in parts.iter().enumerate() {
             let name = &scenario.name;
             ensure!(
@@ -49,17 +48,33 @@ impl Mixture {
                 parts[..at].iter().all(|part| part.scenario.name != *name),
                 "scenario {name}: expected each scenario once (a weight counts more), got it twice"
             );
-            let own = features::schema(&scenario.rules);
-            if schema != own {
-                bail!(
-                    "scenario {name}: expected the features of scenario {}, got {}; scenarios of \
-                     one run need the same {SAME_FEATURES}",
-                    first.name,
-                    schema.first_differences(&own)
-                );
-            }
+            let modes = [first, scenario].map(|of| of.rules.episode.mode);
+            ensure!(
+                modes[0] == modes[1],
+                "scenario {name}: expected rules.episode.mode as in scenario {}, {:?}, got {:?}",
+                first.name,
+                modes[0],
+                modes[1]
+            );
         }
-        Ok(Self { parts })
+        for part in &mut parts {
+            part.scenario = part.scenario.with_unit();
+        }
+        let mixture = Self { parts };
+        if mixture.parts.len() == 1 {
+            return Ok(mixture);
+        }
+        let all = mixture.parts.iter().map(|part| part.scenario.rules.sections());
+        let all = all.fold(Sections { world: true, ..Sections::default() }, Sections::union);
+        Ok(mixture.seen_as(all))
+    }
+
+    /// The same, each seen in these sections.
+    pub fn seen_as(mut self, sections: Sections) -> Self {
+        for part in &mut self.parts {
+            part.scenario.rules.observation = Some(sections);
+        }
+        self
     }
 
     /// Whether two mixtures are the same but for where their files lie and what they recommend.
@@ -204,22 +219,36 @@ mod tests {
         assert!((720..880).contains(&small), "{small} of {}", 30 * draws);
     }
 
+    /// Other resources, horizons, faults and candidates: one network is shown all of it.
     #[test]
-    fn scenarios_with_other_features_are_refused_with_the_reason() {
-        let mut plain = part("hetero", 1.0);
-        plain.scenario.rules.candidates.follow_up = false;
-        assert!(Mixture::new(vec![part("founding-10x50", 2.0), plain]).is_ok());
+    fn scenarios_of_one_run_are_all_seen_in_the_same_sections() {
+        let parts = ["founding-10x50", "hetero", "faults", "bursty"].map(|name| part(name, 1.0));
+        let own = parts.clone().map(|part| part.scenario.rules.sections());
+        let mixture = Mixture::new(parts.into()).expect("online scenarios");
+        let seen: Vec<Sections> =
+            mixture.parts().iter().map(|part| part.scenario.rules.sections()).collect();
+        assert!(seen.iter().all(|sections| *sections == seen[0]));
+        assert!(own.iter().all(|own| seen[0].lacks(*own).is_empty()), "{:?}", seen[0]);
+        assert!(seen[0].world && seen[0].health && seen[0].follow_up && !seen[0].machines);
+        let mut config = TrainConfig { env_copies: 4, ..TrainConfig::default() };
+        config.network.hidden = 8;
+        config.learner.batch_size = 16;
+        let mut trainer = new_trainer(&mixture, &config, Device::Cpu).expect("a trainer");
+        while !trainer.replay.can_sample() {
+            trainer.round(false).expect("a round");
+        }
+        let source = Source { beta: 1.0, ..Source::from(&trainer.replay) };
+        let batch = trainer.learner.draw(&source);
+        trainer.learner.update(&batch, 1e-3, false).expect("a finite loss");
+    }
+
+    #[test]
+    fn scenarios_that_make_no_run_together_are_refused_with_the_reason() {
         let refused = |a: &str, b: &str| {
             Mixture::new(vec![part(a, 1.0), part(b, 1.0)]).expect_err("an error").to_string()
         };
-        let message = refused("founding-10x50", "diurnal");
-        assert!(message.contains("diurnal: expected the features of scenario founding-10x50"));
-        assert!(message.contains("got no node feature utilisation[gpu]"), "{message}");
-        assert!(message.contains("need the same resources, mode, forecast horizons"), "{message}");
-        let message = refused("founding-10x50", "hetero");
-        assert!(message.contains("got a candidate feature follow_up besides"), "{message}");
-        let message = refused("diurnal", "bursty");
-        assert!(message.contains("[+1]"), "{message}");
+        let message = refused("founding-10x50", "quickstart");
+        assert!(message.contains("expected rules.episode.mode as in scenario"), "{message}");
         assert!(refused("diurnal", "diurnal").contains("got it twice"));
         let none = Mixture::new(vec![part("diurnal", 0.0)]).expect_err("an error");
         assert!(none.to_string().contains("a weight above 0, got 0"), "{none}");

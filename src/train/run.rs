@@ -9,6 +9,7 @@ use crate::train::iterations::{Due, Improvement};
 use crate::train::mixture::Mixture;
 use crate::train::trainer::TrainerError;
 use crate::train::validation::Validator;
+use godwit_envs::env::Env as _;
 use anyhow::Context;
 use godwit_models::net::Network;
 use godwit_models::network_policy::NetworkPolicy;
@@ -363,7 +364,9 @@ impl<'a> Rounds<'a> {
 
 /// The network as it is now, as a greedy policy.
 pub fn trained_policy(trainer: &mut ClusterTrainer) -> NetworkPolicy {
-    let mut policy = NetworkPolicy::new("policy", Network::new(trainer.learner.online.spec()));
+    let sections = trainer.vector.slots()[0].env.observation_space().sections;
+    let network = Network::new(trainer.learner.online.spec());
+    let mut policy = NetworkPolicy::new("policy", network, sections);
     policy.load_flat(trainer.weights());
     policy
 }

@@ -45,7 +45,7 @@ impl Validation {
         let (mut value, mut variance) = (0.0, 0.0);
         for ((part, share), outcomes) in mixture.parts().iter().zip(mixture.shares()).zip(&outcomes)
         {
-            let unit = if several { f64::from(part.scenario.rules.objective.unit) } else { 1.0 };
+            let unit = if several { f64::from(part.scenario.rules.unit()) } else { 1.0 };
             let mean = mean_return(outcomes);
             let squares = outcomes.iter().map(|outcome| (outcome.episode_return - mean).powi(2));
             let count = outcomes.len() as f64;
@@ -105,7 +105,7 @@ impl Validator {
                 .map(|episode| {
                     let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
                     let env = env.without_candidates();
-                    let policy = NetworkPolicy::new("policy", Network::new(spec))
+                    let policy = NetworkPolicy::new("policy", Network::new(spec), scenario.rules.sections())
                         .on_base(base.as_ref().map(|(base, _)| base))?;
                     Ok(Worker { env, policy, episode })
                 })

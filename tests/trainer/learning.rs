@@ -293,7 +293,8 @@ fn trained_on(scenario: &str, config: &TrainConfig, mistake: Mistake) -> Network
     while !trainer.finished() {
         trainer.round(false).unwrap();
     }
-    let mut policy = NetworkPolicy::new("policy", Network::new(&spec));
+    let sections = template.rules.sections();
+    let mut policy = NetworkPolicy::new("policy", Network::new(&spec), sections);
     policy.load_flat(trainer.weights());
     policy
 }

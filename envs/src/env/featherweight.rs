@@ -7,6 +7,7 @@
 
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::observe::schema::{Feature, ObservationSchema};
+use crate::observe::sections::Sections;
 use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::rng::child_seed;
 use crate::state::term::TERMS;
@@ -112,6 +113,7 @@ impl SpeedEnv {
         };
         let n = kind.size();
         let space = ObservationSpace {
+            sections: Sections::default(),
             nodes: n,
             workloads: n,
             actions: 1 + n * n,

@@ -9,6 +9,7 @@
 
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::observe::schema::{Feature, ObservationSchema};
+use crate::observe::sections::Sections;
 use crate::observe::{ObservationBuffer, ObservationSpace};
 use crate::rng::child_seed;
 use crate::state::term::TERMS;
@@ -134,6 +135,7 @@ impl Probe {
             candidate: features(&["sign", "sign_times_signal"]),
         };
         let space = ObservationSpace {
+            sections: Sections::default(),
             nodes: 2,
             workloads: 1,
             actions: PROBE_ACTIONS,

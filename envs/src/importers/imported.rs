@@ -37,19 +37,6 @@ impl ImportObjective {
     pub(super) fn term(self) -> Term {
         Self::ALL[self as usize].2
     }
-
-    /// What one good move changes the objective by.
-    fn unit(self, report: &ImportReport) -> f32 {
-        match (self, &report.slots) {
-            (Self::Fragmentation, Some(slots)) if slots.free > 0.0 => {
-                // One slot more; at most all that there is to gain.
-                (f64::from(slots.slot.size) / slots.free).min(1.0) as f32
-            }
-            // One node of N brought to the mean.
-            (Self::Imbalance, _) => 1.0 / report.nodes.max(1) as f32,
-            _ => 0.1,
-        }
-    }
 }
 
 impl FromStr for ImportObjective {
@@ -142,7 +129,7 @@ impl Imported {
         report.summarise(&snapshot, Some(&slot));
         let objective = ObjectiveRules {
             weights: [(options.objective.term().name().to_owned(), 1.0)].into(),
-            unit: options.objective.unit(&report),
+            unit: None,
             slot: Some(slot),
         };
         Self::around(name, description, resources, objective, snapshot, options.budget, report)
@@ -183,6 +170,7 @@ impl Imported {
                 forecast: ForecastRules::default(),
                 faults: None,
                 scheduler: Scheduler::default(),
+                observation: None,
             },
             start: Start {
                 placement: StartPlacement::Listed,

@@ -65,7 +65,7 @@ pub fn machine_reassignment_of(
     let names: Vec<(&str, &str)> = names.iter().map(|(n, u)| (n.as_str(), u.as_str())).collect();
     let objective = ObjectiveRules {
         weights: [(Term::MachineReassignment.name().to_owned(), 1.0)].into(),
-        unit: typical_gain(&start),
+        unit: Some(typical_gain(&start)),
         slot: None,
     };
     let description = "An instance of the machine-reassignment challenge (ROADEF/EURO 2012): its \

@@ -382,7 +382,7 @@ fn scenario(nodes: &[&Node], workloads: Vec<WorkloadGroup>, options: &ChurnOptio
             },
             objective: ObjectiveRules {
                 weights: weights.map(|(term, weight)| (term.name().to_owned(), weight)).into(),
-                unit: 0.1,
+                unit: None,
                 slot: Some(options.slot.clone().unwrap_or_else(slot)),
             },
             migration: MigrationRules::default(),
@@ -391,6 +391,7 @@ fn scenario(nodes: &[&Node], workloads: Vec<WorkloadGroup>, options: &ChurnOptio
             forecast: ForecastRules::default(),
             faults: None,
             scheduler: Scheduler::BestFit,
+            observation: None,
         },
         start: Start {
             placement: StartPlacement::Random,

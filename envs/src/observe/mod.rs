@@ -7,6 +7,7 @@ pub mod features;
 pub mod normalisation;
 mod observation;
 pub mod schema;
+pub mod sections;
 mod space;
 
 pub use observation::{ObservationBuffer, Parts};

@@ -1,6 +1,7 @@
 //! What a policy sees, in buffers that the caller owns and reuses.
 
 use crate::observe::encoder::FollowUps;
+use crate::observe::sections::Sections;
 use crate::observe::space::ObservationSpace;
 use crate::state::outlook::Tile;
 
@@ -52,6 +53,8 @@ pub struct ObservationBuffer {
     pub mask: Vec<bool>,
     /// Which features are written.
     pub parts: Parts,
+    /// Which groups of features there are.
+    pub sections: Sections,
     /// Scratch of the encoder, kept here so that observing does not allocate.
     pub(crate) tiles: Vec<Tile>,
     /// What candidates make room for in the state that is being observed; kept for its room.
@@ -74,6 +77,7 @@ impl ObservationBuffer {
             placement: vec![0; space.workloads],
             mask: vec![false; stride],
             parts: Parts::default(),
+            sections: space.sections,
             tiles: Vec::new(),
             follow_ups: FollowUps::default(),
         }

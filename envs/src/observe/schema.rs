@@ -8,17 +8,13 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// Unique name within its group, for example `destination_utilisation[cpu]`.
+    /// Unique name within its group, for example `destination_utilisation[1]`.
     pub name: String,
     /// Unit before scaling, or `1` for a ratio.
     pub unit: String,
     /// What the raw value is divided by.
     pub scale: f32,
 }
-
-/// What two scenarios need alike to have the same features.
-pub const SAME_FEATURES: &str = "resources, mode, forecast horizons, slot (or none), faults (or \
-    none), queue (or none), weighted level terms, objective unit and candidates.follow_up";
 
 /// Most differences that are told.
 const MOST_DIFFERENCES: usize = 3;

@@ -3,6 +3,7 @@
 use crate::lanes::LANES;
 use crate::observe::normalisation::Normalisation;
 use crate::observe::schema::{Feature, ObservationSchema};
+use crate::observe::sections::Sections;
 use std::sync::Arc;
 
 /// Sizes and schema of an environment's observations.
@@ -16,6 +17,8 @@ pub struct ObservationSpace {
     pub actions: usize,
     /// Whether a (workload, destination) pair always has the index `1 + k N + i`.
     pub fixed_pairs: bool,
+    /// Which groups of features there are; without meaning for features of another kind.
+    pub sections: Sections,
     /// Names and order of the features.
     pub schema: ObservationSchema,
     /// What has happened to the features after they were encoded; `None` for nothing. It is no part

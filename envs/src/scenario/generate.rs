@@ -11,6 +11,7 @@ use crate::scenario::{Amount, DemandProcess, Mode, Rules, Scenario, StartPlaceme
 use crate::state::NOWHERE;
 use crate::state::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
 use crate::state::dynamics::HealthChange;
+use crate::state::objective::Objective;
 use rand::{RngExt, seq::SliceRandom};
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub enum Phase {
 pub struct WorldTemplate {
     /// The scenario's name.
     pub name: String,
-    /// The rules decisions are made under.
+    /// The rules decisions are made under, with the unit that the objective is measured in.
     pub rules: Arc<Rules>,
     scenario: Scenario,
     spec: Arc<ClusterSpec>,
@@ -60,15 +61,33 @@ pub struct Episode {
 
 const ATTEMPTS: u32 = 64;
 
+/// The rules with their unit stated: the same one in every episode, whatever it draws.
+fn with_unit(rules: &Rules, spec: &ClusterSpec) -> Arc<Rules> {
+    let mut rules = rules.clone();
+    rules.objective.unit = Some(Objective::of_cluster(&rules, spec).unit);
+    Arc::new(rules)
+}
+
+impl Scenario {
+    /// The same with the unit of its objective stated.
+    pub fn with_unit(&self) -> Self {
+        if self.rules.objective.unit.is_some() {
+            return self.clone();
+        }
+        let rules = Rules::clone(&WorldTemplate::new(self).rules);
+        Self { rules, ..self.clone() }
+    }
+}
+
 impl WorldTemplate {
     /// Lays a validated scenario out.
     pub fn new(scenario: &Scenario) -> Self {
-        let rules = Arc::new(scenario.rules.clone());
+        let rules = &scenario.rules;
         if let Some(snapshot) = &scenario.cluster {
             let (spec, placement) = snapshot.to_spec();
             return Self {
                 name: scenario.name.clone(),
-                rules,
+                rules: with_unit(rules, &spec),
                 scenario: scenario.clone(),
                 processes: vec![DemandProcess::Constant; spec.workloads()],
                 spec: Arc::new(spec),
@@ -145,10 +164,11 @@ impl WorldTemplate {
             demand_ranges.clear();
             state_ranges.clear();
         }
+        let spec = ClusterSpec::new(rules.resources.len(), nodes, workloads);
         Self {
             name: scenario.name.clone(),
-            spec: Arc::new(ClusterSpec::new(rules.resources.len(), nodes, workloads)),
-            rules,
+            rules: with_unit(rules, &spec),
+            spec: Arc::new(spec),
             scenario: scenario.clone(),
             listed: listed.into_iter().collect(),
             demand_ranges,

@@ -1,6 +1,7 @@
 //! The fields of a scenario file, with their units and defaults.
 
 use crate::episode::churn::Arrivals;
+use crate::observe::sections::{MOST_HORIZONS, Sections};
 use crate::resources::{MAX_RESOURCES, ResourceKind};
 use crate::scenario::fault_rules::FaultRules;
 use crate::snapshot::Snapshot;
@@ -75,6 +76,9 @@ pub struct Rules {
     /// Where waiting workloads are placed (online scenarios).
     #[serde(default)]
     pub scheduler: Scheduler,
+    /// Which groups of features policies see; if left out, what the other rules call for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observation: Option<Sections>,
 }
 
 /// Where the cluster's own scheduler places arrivals and displaced workloads. Each tick it serves
@@ -123,6 +127,9 @@ pub struct EpisodeRules {
     pub move_budget: u32,
 }
 
+/// The unit of the objective where nothing says what a typical change is.
+const USUAL_UNIT: f32 = 0.1;
+
 /// Weighted objective: the sum of weight x term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -132,10 +139,11 @@ pub struct ObjectiveRules {
     #[schemars(schema_with = "weights")]
     pub weights: BTreeMap<String, f32>,
     /// Size of a typical good change of the weighted objective: observed changes are divided by
-    /// it, and so are the learner's rewards (reported returns never are).
-    #[serde(default = "default_unit")]
+    /// it, and so are the learner's rewards (reported returns never are). If left out, from the
+    /// cluster's sizes and mean demands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
-    pub unit: f32,
+    pub unit: Option<f32>,
     /// What a deployable slot is; needed where `fragmentation` has a weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<SlotRules>,
@@ -423,6 +431,27 @@ impl Rules {
         let weighs = |term: Term| self.objective.weights.contains_key(term.name());
         self.faults.is_some() || weighs(Term::Displaced) || weighs(Term::Unplaced)
     }
+
+    /// What changes of the objective are measured in, where it is stated or was worked out.
+    pub fn unit(&self) -> f32 {
+        self.objective.unit.unwrap_or(USUAL_UNIT)
+    }
+
+    /// Which groups of features policies see.
+    pub fn sections(&self) -> Sections {
+        let weights = &self.objective.weights;
+        let weighs = |term: Term| weights.get(term.name()).is_some_and(|&weight| weight != 0.0);
+        self.observation.unwrap_or_else(|| Sections {
+            health: self.faults.is_some(),
+            queue: self.has_queue(),
+            slots: self.objective.slot.is_some(),
+            machines: weighs(Term::MachineReassignment),
+            follow_up: self.candidates.follow_up,
+            clock: self.episode.mode == Mode::Online,
+            world: false,
+            horizons: (self.forecast.horizons.len() as u32).min(MOST_HORIZONS),
+        })
+    }
 }
 
 impl Amount {
@@ -467,9 +496,6 @@ fn is_default_payback(ticks: &u32) -> bool {
 }
 fn is_false(x: &bool) -> bool {
     !x
-}
-fn default_unit() -> f32 {
-    0.1
 }
 fn default_tick_s() -> f32 {
     60.0

@@ -128,7 +128,7 @@ impl ClusterState {
 
     /// [`ClusterState::new`] for those who change fields, and rebuild, anyway.
     pub(crate) fn unbuilt(rules: Arc<Rules>, spec: Arc<ClusterSpec>, placement: Vec<u32>) -> Self {
-        let objective = Objective::new(&rules);
+        let objective = Objective::of_cluster(&rules, &spec);
         let horizons = rules.forecast.horizons.len();
         let demand = spec.base_demand.clone();
         Self {

@@ -3,6 +3,7 @@
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::episode::churn::Arrivals;
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::resources::{MAX_RESOURCES, ResourceKind};
 use godwit_envs::rng::{Rng, stream};
@@ -192,7 +193,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
             },
             objective: ObjectiveRules {
                 weights,
-                unit: 0.5,
+                unit: Some(0.5),
                 slot: slot
                     .then(|| SlotRules { resource: kinds[shape.resources - 1].clone(), size: 4.0 }),
             },
@@ -232,6 +233,17 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 0 => Scheduler::BestFit,
                 _ => Scheduler::LeastLoaded,
             },
+            // What the rules call for, or all that there is.
+            observation: (shape.seed % 3 == 0).then_some(Sections {
+                health: true,
+                queue: true,
+                slots: true,
+                machines: true,
+                follow_up: true,
+                clock: shape.seed % 2 == 0,
+                world: true,
+                horizons: 2 + (shape.seed % 4) as u32,
+            }),
         },
         start: Start {
             placement: match shape.seed % 2 {

@@ -23,9 +23,9 @@ fn start(shape: &Shape) -> Option<ClusterState> {
 }
 
 fn observed(state: &ClusterState) -> ObservationBuffer {
-    let mut seen = ObservationBuffer::new(&observation_space(state));
+    let mut seen = ObservationBuffer::new(&observation_space(state, state.rules.sections()));
     let mut list = godwit_envs::observe::candidates::CandidateList::default();
-    let space = observation_space(state);
+    let space = observation_space(state, state.rules.sections());
     let candidates = if space.fixed_pairs {
         Candidates::AllPairs
     } else {
@@ -94,7 +94,7 @@ proptest! {
         for (got, expected) in terms.iter().zip(point.terms) {
             prop_assert!((f64::from(*got) - expected).abs() <= 1e-4 * expected.max(1.0), "{} {}", got, expected);
         }
-        let space = observation_space(&state);
+        let space = observation_space(&state, state.rules.sections());
         for (f, feature) in space.schema.node.iter().enumerate() {
             for i in 0..state.spec.nodes() {
                 let got = f64::from(seen.nodes[i * space.schema.node.len() + f]);

@@ -1,6 +1,7 @@
 //! The features again, recomputed from demands and placement in f64, one number at a time and by
 //! name: slow, and independent of the encoder's arithmetic and order.
 
+use godwit_envs::scenario::Mode;
 use godwit_envs::state::cluster::{Health, NO_GROUP};
 use godwit_envs::state::migration::MigrationMode;
 use godwit_envs::state::term::Term;
@@ -146,20 +147,29 @@ fn cost(state: &ClusterState, workload: usize, destination: usize) -> (f64, f64,
     (moved, moved / b + switch, last / b + switch)
 }
 
-/// A feature's name without brackets, the resource in them and the position of the horizon.
+/// A feature's name without brackets, the rank in them and the position of the horizon; a view of
+/// which there is none is the last that there is.
 fn parse<'a>(state: &ClusterState, name: &'a str) -> (&'a str, usize, Option<usize>) {
     let Some((base, inside)) = name.trim_end_matches(']').split_once('[') else {
         return (name, 0, None);
     };
-    match inside.strip_prefix('+') {
-        Some(ticks) => {
-            let ticks: u32 = ticks.parse().unwrap();
-            (base, 0, state.rules.forecast.horizons.iter().position(|&h| h == ticks))
+    match inside.strip_prefix("+h") {
+        Some(at) => {
+            let views = state.rules.forecast.horizons.len();
+            (base, 0, at.parse::<usize>().unwrap().min(views).checked_sub(1))
         }
-        None => {
-            (base, state.rules.resources.iter().position(|kind| kind.name == inside).unwrap(), None)
-        }
+        None => match inside.parse::<usize>() {
+            Ok(rank) => (base, rank - 1, None),
+            Err(_) => (name, 0, None),
+        },
     }
+}
+
+/// The value of this rank, from the highest on.
+fn ranked(values: impl Iterator<Item = f64>, rank: usize) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    values.get(rank).copied().unwrap_or(0.0)
 }
 
 /// A horizon, and who has left.
@@ -302,6 +312,12 @@ impl<'a> Naive<'a> {
         let terms = self.at(h).terms;
         let period = f64::from(state.rules.forecast.period_ticks.max(1));
         let angle = std::f64::consts::TAU * f64::from(state.tick) / period;
+        let online = state.rules.episode.mode == Mode::Online;
+        if let Some(term) = base.strip_prefix("weight[") {
+            let term = Term::from_name(term.trim_end_matches(']')).unwrap();
+            let weight = f64::from(state.objective.weights[term as usize]);
+            return (1.0 + weight / f64::from(state.objective.unit)).ln() / 4.0;
+        }
         match base {
             "max_load" => terms[0] / m,
             "imbalance" => terms[1],
@@ -321,6 +337,20 @@ impl<'a> Naive<'a> {
             "mean_load_per_resource" => self.now.mean / m,
             "time_of_period_sin" => angle.sin(),
             "time_of_period_cos" => angle.cos(),
+            "machine_reassignment" => 0.0,
+            "resource_kinds" => m / 8.0,
+            "node_count" => (1.0 + state.spec.nodes() as f64).ln() / 4.0,
+            "workload_count" => (1.0 + state.spec.workloads() as f64).ln() / 8.0,
+            "online" => f64::from(u8::from(online)),
+            "moves_per_tick" if !online => 0.0,
+            "moves_per_tick" => {
+                (1.0 + f64::from(state.rules.episode.moves_per_tick)).ln() / 4.0
+            }
+            "cooldown_ticks" => (1.0 + f64::from(state.rules.limits.cooldown_ticks)).ln() / 4.0,
+            "ticks_to" => {
+                let ticks = h.map_or(0, |h| state.rules.forecast.horizons[h]);
+                (1.0 + f64::from(ticks)).ln() / 4.0
+            }
             "moves_left" => f64::from(state.moves_left) / 10.0,
             "moves_left_share" => {
                 f64::from(state.moves_left) / f64::from(full_budget(&state.rules))
@@ -334,6 +364,11 @@ impl<'a> Naive<'a> {
         let (base, j, h) = parse(state, name);
         let spec = &*state.spec;
         let at = self.at(h);
+        if state.objective.slot.is_none()
+            && (base.starts_with("slot") || base.starts_with("workloads_of_size_"))
+        {
+            return 0.0;
+        }
         if let Some(bin) = base.strip_prefix("workloads_of_size_") {
             let slot = state.objective.slot.unwrap();
             let edges = [0.0, 0.125, 0.25, 0.5, 1.0, f32::INFINITY];
@@ -348,10 +383,14 @@ impl<'a> Naive<'a> {
             return count.count() as f64 / 4.0;
         }
         match base {
-            "utilisation" => at.utilisation[i][j],
+            "machine_cost" => 0.0,
+            "utilisation" => ranked(at.utilisation[i].iter().copied(), j),
             "supply_share" => {
-                let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
-                if most > 0.0 { f64::from(spec.supply_of(i, j) / most) } else { 0.0 }
+                let share = |j: usize| {
+                    let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
+                    if most > 0.0 { f64::from(spec.supply_of(i, j) / most) } else { 0.0 }
+                };
+                (0..spec.resources).map(share).sum::<f64>() / m
             }
             "load_per_resource" => at.load[i] / m,
             "load_above_mean" => (at.load[i] - at.mean) / m,
@@ -388,12 +427,18 @@ impl<'a> Naive<'a> {
         };
         let load =
             |demand: &[f32]| demand.iter().enumerate().map(|(j, &d)| share(d, j)).sum::<f64>();
+        let of_largest = |j: usize| {
+            let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
+            if most > 0.0 { f64::from(state.demand_of(k)[j]) / f64::from(most) } else { 0.0 }
+        };
         match base {
-            "demand_share" => {
-                let most = (0..spec.nodes()).map(|i| spec.supply_of(i, j)).fold(0.0, f32::max);
-                if most > 0.0 { f64::from(state.demand_of(k)[j]) / f64::from(most) } else { 0.0 }
+            "demand_share" => ranked((0..spec.resources).map(of_largest), j),
+            "demand_share_per_resource" => (0..spec.resources).map(of_largest).sum::<f64>() / m,
+            "utilisation_on_source" => {
+                ranked((0..spec.resources).map(|j| share(state.demand_of(k)[j], j)), j)
             }
-            "utilisation_on_source" => share(state.demand_of(k)[j], j),
+            "load_on_source" => load(state.demand_of(k)) / m,
+            "moved" => 0.0,
             "state" => f64::from(1.0 + spec.state_gib[k]).ln() / 4.0,
             "priority" => f64::from(spec.priority[k]),
             "movable" => f64::from(u8::from(spec.movable[k])),
@@ -403,7 +448,8 @@ impl<'a> Naive<'a> {
                 f64::from(u8::from(moving))
             }
             "load_change_on_source" => {
-                (load(state.forecast_of(h.unwrap(), k)) - load(state.demand_of(k))) / m / 0.5
+                let then = h.map_or(state.demand_of(k), |h| state.forecast_of(h, k));
+                (load(then) - load(state.demand_of(k))) / m / 0.5
             }
             "running" => f64::from(u8::from(state.life[k] == Life::Running)),
             "waiting" => {
@@ -437,18 +483,30 @@ impl<'a> Naive<'a> {
             if let Some(term) = base.strip_suffix("_change").and_then(Term::from_name) {
                 return change[term as usize];
             }
+            if state.objective.slot.is_none()
+                && ["slot", "nearness_", "workloads_of_size"].iter().any(|part| base.contains(part))
+            {
+                return 0.0;
+            }
             match base {
-                "destination_utilisation" => after.utilisation[destination][j],
+                "destination_utilisation" => {
+                    ranked(after.utilisation[destination].iter().copied(), j)
+                }
+                "source_machine_cost_change"
+                | "destination_machine_cost_change"
+                | "move_cost_change"
+                | "returns_to_its_initial_machine" => 0.0,
                 "source_degraded" => self.health("degraded", source),
                 "source_draining" => self.health("draining", source),
                 "source_deadline_nearness" => self.health("deadline_nearness", source),
                 "destination_degraded" => self.health("degraded", destination),
                 "priority" => f64::from(state.spec.priority[k]),
-                "source_utilisation" => after.utilisation[source][j],
+                "source_utilisation" => ranked(after.utilisation[source].iter().copied(), j),
                 // Above the mean of before the move.
                 "destination_load_above_mean" => (after.load[destination] - before.mean) / m,
                 "source_load_above_mean" => (after.load[source] - before.mean) / m,
                 "objective_change" => change.iter().sum(),
+                "follow_up" | "follow_up_beyond" if weights[Term::Fragmentation as usize] != 0.0 => 0.0,
                 "follow_up" => self.follow_up(h, Some(k)) / unit,
                 "follow_up_beyond" => {
                     (self.follow_up(h, Some(k)) - self.follow_up(h, None)).min(0.0) / unit

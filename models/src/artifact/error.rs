@@ -182,12 +182,13 @@ pub enum Failure {
     /// The decision rules are none that this version knows.
     #[error("rules: {0}")]
     Rules(serde_json::Error),
-    /// Under the artifact's rules this version observes other features than it was trained on.
-    #[error("schema: expected hash {expected}, got {computed} from this version's features")]
+    /// This version observes other features than it was trained on.
+    #[error(
+        "schema: expected features of this version, got others (version {version} of them): train \
+         the policy anew with this version, or use the version that exported it"
+    )]
     OtherSchema {
-        /// Stated in the manifest.
-        expected: String,
-        /// Of the features that this version observes.
-        computed: String,
+        /// Version of the features, from the manifest.
+        version: u32,
     },
 }

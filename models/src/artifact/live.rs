@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use godwit_envs::input::InputError;
-use godwit_envs::observe::features;
 use godwit_envs::scenario::Rules;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
@@ -26,13 +25,7 @@ impl Artifact {
     }
 
     fn known_rules(&self) -> Result<Rules, Failure> {
-        let rules = Rules::deserialize(&self.manifest.rules).map_err(Failure::Rules)?;
-        let computed = features::schema(&rules).hash();
-        if computed != self.manifest.schema_hash {
-            let expected = self.manifest.schema_hash.clone();
-            return Err(Failure::OtherSchema { expected, computed });
-        }
-        Ok(rules)
+        Rules::deserialize(&self.manifest.rules).map_err(Failure::Rules)
     }
 
     /// The state that a valid snapshot shows, under `rules` (which [`Artifact::rules`] gave).

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use godwit_envs::observe::features::sections_of;
 use godwit_envs::observe::schema::ObservationSchema;
+use godwit_envs::observe::sections::Sections;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::error::Failure;
@@ -87,12 +89,14 @@ impl Manifest {
     }
 
     /// Checks what the manifest says about itself: schema hash, sizes of the network,
-    /// base.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    /// base. Returns what the network sees.
+    pub(super) fn check(&self) -> Result<Sections, Failure> {
         let computed = self.schema.hash();
         if computed != self.schema_hash {
             return Err(Failure::SchemaHash { expected: self.schema_hash.clone(), computed });
         }
+        let sections = sections_of(&self.schema)
+            .ok_or(Failure::OtherSchema { version: self.schema.version })?;
         self.network.validate().map_err(Failure::Network)?;
         if let Some(base) = &self.base {
             baseline_with(&base.baseline, &base.parameters).map_err(Failure::Base)?;
@@ -112,6 +116,6 @@ impl Manifest {
                 return Err(Failure::Features { group, schema, network });
             }
         }
-        Ok(())
+        Ok(sections)
     }
 }

@@ -33,6 +33,7 @@ use crate::net::Network;
 use crate::network_policy::NetworkPolicy;
 use crate::pretrained::{pretrained_at, pretrained_hint};
 use entries::{GOLDEN, MANIFEST, WEIGHTS};
+use godwit_envs::observe::sections::Sections;
 
 /// Largest difference between a golden value and the native forward pass: absolute up to a value of
 /// 1, relative above it.
@@ -47,6 +48,8 @@ pub struct Artifact {
     pub sha256: String,
     /// What it says about itself.
     pub manifest: Manifest,
+    /// What the network sees.
+    pub sections: Sections,
     /// The network with its weights.
     pub network: Network,
     /// All weights, flat, in the order of `NetworkSpec::parameters`.
@@ -94,7 +97,7 @@ impl Artifact {
 
     /// The policy, called by this name.
     pub fn policy(&self, name: &str) -> NetworkPolicy {
-        NetworkPolicy::new(name, self.network.clone())
+        NetworkPolicy::new(name, self.network.clone(), self.sections)
             .on_base(self.manifest.base.as_ref())
             .expect("the base was checked when the artifact was read")
     }
@@ -112,7 +115,7 @@ impl Artifact {
                 return Err(Failure::Digest { entry, expected: expected.clone(), computed });
             }
         }
-        manifest.check()?;
+        let sections = manifest.check()?;
         let spec = &manifest.network;
         let weights = tensors::read_weights(spec, &weights)?;
         // Only now: the stated sizes may be absurd until the weights are known to fill them.
@@ -123,7 +126,7 @@ impl Artifact {
             check_parity(&mut network, i, golden)?;
         }
         let sha256 = archive::sha256(bytes);
-        Ok(Self { path: path.to_owned(), sha256, manifest, network, weights, golden })
+        Ok(Self { path: path.to_owned(), sha256, manifest, sections, network, weights, golden })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Weights and golden vectors as safetensors.
 
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::schema::ObservationSchema;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use safetensors::tensor::TensorView;
@@ -219,6 +220,7 @@ fn read_one(
     let placement = reader.integers(&name("placement"), &[k])?;
     let candidate_workload = reader.integers(&name("candidate_workload"), &[a])?;
     let space = ObservationSpace {
+        sections: Sections::default(),
         nodes: nodes.len() / spec.node_features,
         workloads: placement.len(),
         actions: candidate_workload.len(),

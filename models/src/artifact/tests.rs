@@ -2,28 +2,16 @@
 
 use std::io::{Cursor, Write};
 
-use godwit_envs::observe::schema::{Feature, ObservationSchema};
-use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
+use godwit_envs::observe::schema::ObservationSchema;
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace, features};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
 use crate::net::{Architecture, FixedSize, NetworkSpec};
 
-fn features(count: usize) -> Vec<Feature> {
-    (0..count)
-        .map(|i| Feature { name: format!("feature {i}"), unit: "GiB".to_owned(), scale: 0.1 })
-        .collect()
-}
-
 fn schema() -> ObservationSchema {
-    ObservationSchema {
-        version: 1,
-        node: features(2),
-        workload: features(3),
-        global: features(1),
-        candidate: features(2),
-    }
+    features::schema(Sections::default())
 }
 
 /// Numbers in [-1, 1] that differ from each other.
@@ -36,6 +24,7 @@ fn observation(spec: &NetworkSpec, phase: f32) -> ObservationBuffer {
     let (nodes, workloads) = (2, 3);
     let actions = 1 + nodes * workloads;
     let space = ObservationSpace {
+        sections: Sections::default(),
         nodes,
         workloads,
         actions,
@@ -284,6 +273,17 @@ fn a_schema_that_does_not_hash_to_the_stated_value_is_refused() {
 }
 
 #[test]
+fn features_of_another_version_are_refused_with_what_to_do() {
+    let mut parts = parts(Architecture::Relational);
+    parts.manifest.schema.version = 2;
+    assert_fails(
+        &parts.bytes(),
+        "schema: expected features of this version, got others (version 2 of them): train the \
+         policy anew with this version, or use the version that exported it",
+    );
+}
+
+#[test]
 fn a_network_that_does_not_fit_schema_or_weights_is_refused() {
     let parts = parts(Architecture::Relational);
     let sizes = |field: &'static str, value: u64| {
@@ -291,7 +291,7 @@ fn a_network_that_does_not_fit_schema_or_weights_is_refused() {
     };
     assert_fails(
         &sizes("candidate_features", 3),
-        "network: expected 2 candidate features as in the schema, got 3",
+        "network: expected 14 candidate features as in the schema, got 3",
     );
     assert_fails(
         &sizes("hidden", 1 << 40),
@@ -300,8 +300,8 @@ fn a_network_that_does_not_fit_schema_or_weights_is_refused() {
     // As large as a specification may be: refused before anything of that size is allocated.
     assert_fails(
         &sizes("hidden", 1 << 20),
-        "tensors: extra/weights.safetensors: workload_encoder_weight: expected F32 [3, 1048576], \
-         got F32 [3, 5]",
+        "tensors: extra/weights.safetensors: workload_encoder_weight: expected F32 [13, 1048576], \
+         got F32 [13, 5]",
     );
 }
 

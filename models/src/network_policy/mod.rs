@@ -6,11 +6,12 @@ mod base;
 pub use base::Base;
 
 use crate::baselines::ParameterError;
-use crate::net::{Network, first_best};
+use crate::net::{FixedSize, Network, first_best};
 use crate::policy::Policy;
 use godwit_envs::observe::candidates::CandidateList;
 use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
-use godwit_envs::observe::{ObservationBuffer, ObservationSpace, features};
+use godwit_envs::observe::sections::Sections;
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::scenario::Rules;
 use godwit_envs::state::cluster::ClusterSpec;
 use godwit_envs::state::{Action, ClusterState};
@@ -24,6 +25,8 @@ use std::time::Duration;
 pub struct NetworkPolicy {
     name: String,
     network: Network,
+    /// What the network was trained to see, whatever a cluster's rules call for.
+    sections: Sections,
     base: Option<base::Playing>,
     list: CandidateList,
     buffers: Option<Buffers>,
@@ -40,10 +43,20 @@ struct Buffers {
 }
 
 impl NetworkPolicy {
-    /// A policy with this network.
-    pub fn new(name: &str, network: Network) -> Self {
+    /// A policy with this network, which reads these sections of features.
+    pub fn new(name: &str, network: Network, sections: Sections) -> Self {
         let list = CandidateList::default();
-        Self { name: name.to_owned(), network, base: None, list, buffers: None }
+        Self { name: name.to_owned(), network, sections, base: None, list, buffers: None }
+    }
+
+    /// The only cluster size that it serves, if there is one.
+    pub fn fixed_size(&self) -> Option<FixedSize> {
+        self.network.spec().fixed
+    }
+
+    /// What it sees.
+    pub fn sections(&self) -> Sections {
+        self.sections
     }
 
     /// The same policy on a base; without one, as it is.
@@ -115,7 +128,7 @@ impl NetworkPolicy {
     /// Buffers for a cluster that is not the last one.
     fn buffers_for(&self, state: &ClusterState, before: Option<Buffers>) -> Buffers {
         let (rules, spec) = (Arc::clone(&state.rules), Arc::clone(&state.spec));
-        let space = observation_space(state);
+        let space = observation_space(state, self.sections);
         match before {
             // Another cluster that is observed in the same way: of its buffers nothing is read
             // before it is written.
@@ -169,8 +182,8 @@ impl Policy for NetworkPolicy {
         }
     }
 
-    fn sees_health(&self, rules: &Rules) -> bool {
-        features::schema(rules).node.iter().any(|feature| feature.name == "draining")
+    fn sees_health(&self, _rules: &Rules) -> bool {
+        self.sections.health
     }
 }
 
@@ -197,7 +210,7 @@ mod tests {
             state(json!({"candidates": {"max": 4}})),
             state(json!({"candidates": {"max": 8}, "limits": {"cooldown_ticks": 1}})),
         ];
-        let spec = NetworkSpec::new(Architecture::Candidate, &schema(&worlds[0].rules), None);
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(Sections::default()), None);
         let mut network = Network::new(&spec);
         let weights: Vec<f32> =
             (0..spec.parameter_count()).map(|at| (at as f32 * 0.7).sin() * 0.3).collect();
@@ -215,7 +228,7 @@ mod tests {
     #[test]
     fn within_the_margin_the_base_decides_and_beyond_it_the_network() {
         let world = state(json!({}));
-        let spec = NetworkSpec::new(Architecture::Candidate, &schema(&world.rules), None);
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(Sections::default()), None);
         let usual = baseline("best-single-move").expect("a baseline").act(&world);
         let drawn = (1..40).map(|step| {
             let mut network = Network::new(&spec);
@@ -251,7 +264,7 @@ mod tests {
     }
 
     fn policy(network: &Network) -> NetworkPolicy {
-        NetworkPolicy::new("policy", network.clone())
+        NetworkPolicy::new("policy", network.clone(), Sections::default())
     }
 
     /// The decision, and among how many values it was taken.

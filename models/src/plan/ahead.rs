@@ -8,7 +8,7 @@
 use crate::baselines::registry::find;
 use crate::plan::document::LaterMove;
 use crate::plan::draft::{Continuation, Draft};
-use crate::plan::held::{held_from, level};
+use crate::plan::held::{complete, held_from, transient_level};
 use crate::plan::reach::Fencing;
 use crate::policy::Policy;
 use godwit_envs::scenario::Mode;
@@ -42,7 +42,9 @@ impl Draft {
         let mut later = Vec::new();
         for tick in 1..=MOST_TICKS.min(self.payback_ticks) {
             let terms = state.run_transfers(rules.episode.tick_s);
-            waiting += level(&state.objective, &terms, 0);
+            let mut settled = state.clone();
+            complete(&mut settled);
+            waiting += transient_level(&settled, &terms);
             state.start_tick();
             while state.moves_left > 0 {
                 if deadline.is_some_and(|deadline| Instant::now() >= deadline) {

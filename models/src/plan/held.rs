@@ -26,15 +26,26 @@ pub(super) fn held_from(state: &ClusterState, passed: u32, ticks: u32) -> f64 {
     }
     let mut state = state.clone();
     let terms = state.run_transfers(longest.min(tick_s * (ticks - passed) as f32));
-    let transient = level(&state.objective, &terms, 0) * in_transit;
+    complete(&mut state);
+    let transient = transient_level(&state, &terms) * in_transit;
     if in_transit >= to - from {
         return transient;
     }
-    // Rounding may leave the last transfer a little time.
-    while !state.transfers.is_empty() {
-        state.run_transfers(longest_transfer_s(&state));
-    }
     transient + held_settled(&state, from + in_transit, to)
+}
+
+/// Lets all transfers end. Rounding may leave the last one a little time.
+pub(super) fn complete(state: &mut ClusterState) {
+    while !state.transfers.is_empty() {
+        state.run_transfers(longest_transfer_s(state));
+    }
+}
+
+/// The level while transfers run that end in `settled`. That source and destination both hold the
+/// demand may level the loads out; it is no gain, or a move would be worth making for the time that
+/// it takes.
+pub(super) fn transient_level(settled: &ClusterState, terms: &[f32]) -> f64 {
+    level(&settled.objective, terms, 0).max(level(&settled.objective, &settled.level_terms(), 0))
 }
 
 /// The same between two times, in ticks from now, of a state without transfers: from view to view

@@ -1,6 +1,6 @@
 //! A snapshot within an operator's limits: which fences they put up, and the plan within these.
 
-use crate::plan::{Plan, PlannedMove, Reach, plan_within};
+use crate::plan::{LaterMove, Plan, PlannedMove, Reach, plan_within};
 use crate::policy::Policy;
 use crate::shell::admission::{Refusal, admit};
 use crate::shell::memory::Memory;
@@ -108,13 +108,18 @@ impl<'a> Shell<'a> {
             min_gain_share: self.rules.min_gain_share,
         };
         let settled = self.settled(state);
-        let mut policy = Promised { policy, moves: self.promised(state) };
-        plan_within(state, &mut policy, reach, &mut |state, moves| {
+        let promised = self.promised(state);
+        let mut policy = Promised { policy, moves: promised.clone() };
+        let mut plan = plan_within(state, &mut policy, reach, &mut |state, moves| {
             state.fences = self.fences_after(moves);
             for &k in &settled {
                 state.fences.hold_workload(k, state.spec.workloads());
             }
-        })
+        });
+        if !plan.moves.is_empty() {
+            keep_promised(&mut plan, &promised, state);
+        }
+        plan
     }
 
     /// Workloads that were moved already while the cluster was as it is now, but for the placement:
@@ -208,6 +213,22 @@ impl<'a> Shell<'a> {
             }
         }
         fences
+    }
+}
+
+/// What was promised and is not made yet stays promised: the plan before was worth its costs with all
+/// of it, while this one, for which those are spent, may be with less.
+fn keep_promised(plan: &mut Plan, promised: &[(usize, usize)], state: &ClusterState) {
+    let spec = &*state.spec;
+    for &(workload, destination) in promised.iter().rev() {
+        let workload_name = &spec.workload_names[workload];
+        let is_made = plan.moves.iter().any(|planned| planned.workload == workload);
+        if !is_made && plan.later.iter().all(|later| later.workload_name != *workload_name) {
+            plan.later.push(LaterMove {
+                workload_name: workload_name.clone(),
+                destination_name: spec.node_names[destination].clone(),
+            });
+        }
     }
 }
 

@@ -36,12 +36,12 @@ impl Policy for Script {
 
 /// Weights that know nothing.
 fn network(state: &ClusterState, seed: f32) -> NetworkPolicy {
-    let spec = NetworkSpec::new(Architecture::Candidate, &schema(&state.rules), None);
+    let spec = NetworkSpec::new(Architecture::Candidate, &schema(state.rules.sections()), None);
     let mut network = Network::new(&spec);
     let weights: Vec<f32> =
         (0..spec.parameter_count()).map(|at| (at as f32 * 0.7 + seed).sin() * 0.3).collect();
     network.load_flat(&weights);
-    NetworkPolicy::new("policy", network)
+    NetworkPolicy::new("policy", network, state.rules.sections())
 }
 
 fn thinking(policy: impl Policy + 'static, simulations: u32) -> Think {

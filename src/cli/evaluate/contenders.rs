@@ -3,7 +3,7 @@
 use super::super::{BadInput, one_line};
 use crate::evaluate::{Contender, Factory, Parameters};
 use crate::policies::tuned_file::{Setting, TunedFile, default_path};
-use crate::policies::{baseline_name, load};
+use crate::policies::{baseline_name, blind_spots, load};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
@@ -119,7 +119,11 @@ pub(crate) fn policies(
     let space = env.observation_space();
     let policy = |path| {
         let loaded = load(path, &name_of(path, paths), scenario, space);
-        Ok(loaded.map_err(|error| BadInput(format!("--policy {}", one_line(&error))))?)
+        let policy = loaded.map_err(|error| BadInput(format!("--policy {}", one_line(&error))))?;
+        if let Some(spots) = blind_spots(&policy, scenario) {
+            eprintln!("{spots}");
+        }
+        Ok(policy)
     };
     paths.iter().map(|path| policy(path)).collect()
 }

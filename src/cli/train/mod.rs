@@ -216,6 +216,7 @@ fn begin(
         config = found.config.clone();
         *recipe = Some(found);
     }
+    let mixture = assemble::seen_by_initial_policy(mixture, &config).or_bad_input()?;
     // What is refused here are settings that do not fit the scenario.
     let trainer = assemble::begin(&mixture, &config, device).or_bad_input()?;
     // Before the run's folder is there: a signal never leaves it without a checkpoint.

@@ -300,6 +300,7 @@ fn one_update_of_a_tiny_mlp_matches_hand_worked_numbers() {
     let feature =
         || godwit_envs::observe::schema::Feature { name: "x".into(), unit: "1".into(), scale: 1.0 };
     let space = godwit_envs::observe::ObservationSpace {
+        sections: godwit_envs::observe::sections::Sections::default(),
         nodes: 1,
         workloads: 1,
         actions: 2,

@@ -63,7 +63,7 @@ impl ClusterEnv {
             Arc::clone(&episode.spec),
             episode.placement.clone(),
         );
-        let space = encoder::observation_space(&state);
+        let space = encoder::observation_space(&state, template.rules.sections());
         let mut layout = template.compact_layout();
         layout.candidates = if space.fixed_pairs { 0 } else { space.actions - 1 };
         let rows = if template.demand_changes() { 1 + state.forecast.len() } else { 0 };

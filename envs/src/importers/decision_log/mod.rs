@@ -327,7 +327,7 @@ fn default_rules(resources: &[String], options: &LogOptions) -> Rules {
         },
         objective: ObjectiveRules {
             weights: weights.map(|(term, weight)| (term.name().to_owned(), weight)).into(),
-            unit: 0.1,
+            unit: None,
             slot: options.slot.clone(),
         },
         migration: MigrationRules::default(),
@@ -336,6 +336,7 @@ fn default_rules(resources: &[String], options: &LogOptions) -> Rules {
         forecast: ForecastRules::default(),
         faults: None,
         scheduler: Scheduler::default(),
+        observation: None,
     }
 }
 

@@ -1,15 +1,18 @@
 //! Masks and features of candidates, several destinations at a time.
 
-use super::scaling::{CLIP, health_features, log2_approx, slot_remainder};
+use super::follow_up::FollowUps;
+use super::scaling::{CLIP, health_features, log2_approx, slot_remainder, tightest, view_of};
 use crate::lanes::{LANES, Lanes};
 use crate::observe::ObservationBuffer;
 use crate::observe::candidates::CandidateList;
+use crate::observe::features::TIGHTEST;
+use crate::observe::sections::Sections;
 use crate::state::ClusterState;
 use crate::state::migration::MigrationCostLanes;
 use crate::state::objective::Slot;
 use crate::state::outlook::{Arrivals, Departure, Tile};
 use crate::state::slots::{SIZE_BINS, nearness};
-use crate::state::term::{LOAD_TERMS, Term};
+use crate::state::term::Term;
 
 #[inline(always)]
 pub(super) fn encode_all_pairs(state: &ClusterState, out: &mut ObservationBuffer) {
@@ -134,30 +137,55 @@ fn encode_row(
         return;
     }
     let mut w = Columns { out: &mut out.candidates, stride: out.candidate_stride, at };
+    let shown = out.sections;
     let source = state.placement[k] as usize;
     let departure = state.now.departure(&state.spec, &state.objective, source, state.demand_of(k));
-    encode_now(state, &tiles[0], k, &departure, &mut results.arrivals, &mut w);
+    encode_now(state, shown, &tiles[0], k, &departure, &mut results.arrivals, &mut w);
     encode_price(state, &tiles[0], k, &mut results.cost, &mut w);
-    if state.rules.faults.is_some() {
+    if shown.health {
         encode_health(state, &tiles[0], k, lanes, &mut w);
     }
-    if let Some(slot) = state.objective.slot {
-        encode_slots(state, slot, &tiles[0], k, &open, &departure, &results.arrivals, &mut w);
+    if shown.slots {
+        match state.objective.slot {
+            Some(slot) => {
+                encode_slots(state, slot, &tiles[0], k, &open, &departure, &results.arrivals, &mut w)
+            }
+            None => (0..SLOT_FEATURES).for_each(|_| w.put_all(0.0)),
+        }
     }
-    encode_horizons(state, &tiles[1..], k, &mut results.arrivals, &mut w);
-    if state.rules.candidates.follow_up {
-        for view in 0..state.views() {
-            for gain in out.follow_ups.of(state, view, k) {
+    for h in 0..shown.horizons as usize {
+        let view = view_of(state, h);
+        encode_view(state, view, &tiles[view], k, &mut results.arrivals, &mut w);
+    }
+    if shown.follow_up {
+        let views = (0..shown.horizons as usize).map(|h| view_of(state, h));
+        for view in std::iter::once(0).chain(views) {
+            for gain in follow_up(state, &mut out.follow_ups, view, k) {
                 w.put_all(gain * (1.0 / state.objective.unit));
             }
         }
     }
 }
 
+/// Features that [`encode_slots`] writes.
+const SLOT_FEATURES: usize = 12 + 2 * SIZE_BINS;
+
+/// What a candidate makes room for; not known where it could not be told from the load alone.
+#[inline(always)]
+fn follow_up(state: &ClusterState, found: &mut FollowUps, view: usize, k: usize) -> [f32; 2] {
+    if has_follow_ups(state) { found.of(state, view, k) } else { [0.0; 2] }
+}
+
+#[inline(always)]
+fn has_follow_ups(state: &ClusterState) -> bool {
+    !state.objective.uses(Term::Fragmentation) && !state.objective.uses(Term::MachineReassignment)
+}
+
 /// Loads after the move and the change of the objective, now.
 #[inline(always)]
 fn encode_now(
     state: &ClusterState,
+    shown: Sections,
     tile: &Tile,
     k: usize,
     departure: &Departure,
@@ -169,30 +197,25 @@ fn encode_now(
     let inverse_m = 1.0 / m as f32;
     let inverse_unit = 1.0 / objective.unit;
     state.now.arrivals(n, objective, departure, state.demand_of(k), tile, arrivals);
-    for j in 0..m {
-        w.put(&arrivals.utilisation[j], 1.0, 0.0);
-    }
-    for j in 0..m {
-        w.put_all(departure.utilisation[j]);
-    }
+    w.put_tightest(&arrivals.utilisation[..m]);
+    w.put_tightest_of_all(&departure.utilisation[..m]);
     w.put(&arrivals.load, inverse_m, -state.now.mean_load * inverse_m);
     w.put_all((departure.load - state.now.mean_load) * inverse_m);
-    let weighted = objective.weights[..LOAD_TERMS].iter().filter(|&&weight| weight != 0.0).count();
-    if weighted > 1 {
-        for term in 0..LOAD_TERMS {
-            let weight = objective.weights[term];
-            if weight != 0.0 {
-                w.put(&arrivals.terms[term], weight * inverse_unit, 0.0);
-            }
-        }
+    for term in [Term::MaxLoad, Term::Imbalance, Term::Overload] {
+        let weight = objective.weights[term as usize];
+        w.put(&arrivals.terms[term as usize], weight * inverse_unit, 0.0);
     }
     if objective.uses(Term::MachineReassignment) {
         let change = state.reassignment_lanes(k, tile);
-        w.put_all(change.source * inverse_unit);
-        w.put(&change.destination, inverse_unit, 0.0);
-        w.put(&change.fare, inverse_unit, 0.0);
-        w.put(&change.home, 1.0, 0.0);
+        if shown.machines {
+            w.put_all(change.source * inverse_unit);
+            w.put(&change.destination, inverse_unit, 0.0);
+            w.put(&change.fare, inverse_unit, 0.0);
+            w.put(&change.home, 1.0, 0.0);
+        }
         state.add_reassignment(k, tile, &mut arrivals.objective);
+    } else if shown.machines {
+        (0..4).for_each(|_| w.put_all(0.0));
     }
     w.put(&arrivals.objective, inverse_unit, 0.0);
 }
@@ -270,6 +293,9 @@ fn encode_slots(
     }
     let slots = departure.free / slot.size;
     let without = state.slots.removals_without(slot, source, size, departure.free);
+    let fragmentation = Term::Fragmentation as usize;
+    let per_unit = state.objective.weights[fragmentation] / state.objective.unit;
+    w.put(&arrivals.terms[fragmentation], per_unit, 0.0);
     w.put_all(departure.slots_gained);
     w.put(&arrivals.slots_gained, 1.0, 0.0);
     w.put_all(slots - (slots + 1e-4).floor());
@@ -289,31 +315,29 @@ fn encode_slots(
     }
 }
 
-/// Loads after the move and the change of the objective at each forecast horizon.
+/// Loads after the move and the change of the objective in a view.
 #[inline(always)]
-fn encode_horizons(
+fn encode_view(
     state: &ClusterState,
-    tiles: &[Tile],
+    view: usize,
+    tile: &Tile,
     k: usize,
     arrivals: &mut Arrivals,
     w: &mut Columns,
 ) {
-    let (spec, objective) = (&*state.spec, &state.objective);
+    let (spec, objective, outlook) = (&*state.spec, &state.objective, state.outlook(view));
     let inverse_m = 1.0 / spec.resources as f32;
-    let source = state.placement[k] as usize;
-    for ((h, outlook), tile) in state.forecast.iter().enumerate().zip(tiles) {
-        let demand = state.forecast_of(h, k);
-        let departure = outlook.departure(spec, objective, source, demand);
-        outlook.arrivals(spec.nodes(), objective, &departure, demand, tile, arrivals);
-        w.put(&arrivals.load, inverse_m, -outlook.mean_load * inverse_m);
-        w.put_all((departure.load - outlook.mean_load) * inverse_m);
-        w.put(&arrivals.objective, 1.0 / objective.unit, 0.0);
-    }
+    let demand = state.demand_in(view, k);
+    let departure = outlook.departure(spec, objective, state.placement[k] as usize, demand);
+    outlook.arrivals(spec.nodes(), objective, &departure, demand, tile, arrivals);
+    w.put(&arrivals.load, inverse_m, -outlook.mean_load * inverse_m);
+    w.put_all((departure.load - outlook.mean_load) * inverse_m);
+    w.put(&arrivals.objective, 1.0 / objective.unit, 0.0);
 }
 
 #[inline(always)]
 fn start_follow_ups(state: &ClusterState, out: &mut ObservationBuffer) {
-    if state.rules.candidates.follow_up && out.parts.candidates {
+    if out.sections.follow_up && out.parts.candidates && has_follow_ups(state) {
         out.follow_ups.start(state);
     }
 }
@@ -333,6 +357,32 @@ impl Columns<'_> {
             out[l] = (value[l] * scale + shift).clamp(-CLIP, CLIP);
         }
         self.at += self.stride;
+    }
+
+    /// The highest of some values for each lane, from the highest on.
+    #[inline(always)]
+    fn put_tightest(&mut self, values: &[Lanes]) {
+        let mut top = [[0.0; LANES]; TIGHTEST];
+        for value in values {
+            let mut sinking = *value;
+            for kept in &mut top {
+                for l in 0..LANES {
+                    let (a, b): (f32, f32) = (kept[l], sinking[l]);
+                    (kept[l], sinking[l]) = (a.max(b), a.min(b));
+                }
+            }
+        }
+        for lanes in &top {
+            self.put(lanes, 1.0, 0.0);
+        }
+    }
+
+    /// The same of values that all lanes share.
+    #[inline(always)]
+    fn put_tightest_of_all(&mut self, values: &[f32]) {
+        for value in tightest(values) {
+            self.put_all(value);
+        }
     }
 
     #[inline(always)]

@@ -5,10 +5,13 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::observe::candidates::{CandidateList, action_space};
+use crate::observe::features::{WEIGHED, schema};
+use crate::observe::sections::Sections;
 use crate::observe::{ObservationBuffer, ObservationSpace};
+use crate::resources::MAX_RESOURCES;
 use crate::scenario::Mode;
 use crate::state::cluster::Health;
-use crate::state::slots::nearness;
+use crate::state::slots::{SIZE_BINS, nearness};
 use crate::state::term::Term;
 use crate::state::{ClusterState, Life, full_budget};
 use multiversion::multiversion;
@@ -18,17 +21,19 @@ mod follow_up;
 mod scaling;
 
 use candidate_rows::{encode_all_pairs, encode_few, encode_list};
-use scaling::{health_features, log2_approx, slot_remainder};
+use scaling::{health_features, log2_approx, slot_remainder, tightest, view_of};
 
 pub(crate) use follow_up::FollowUps;
 pub use scaling::CLIP;
 
-/// The observation space of a cluster under its rules.
-pub fn observation_space(state: &ClusterState) -> ObservationSpace {
+/// The observation space of a cluster for a policy that sees these sections;
+/// [`Rules::sections`](crate::scenario::Rules::sections) are those that its rules call for.
+pub fn observation_space(state: &ClusterState, sections: Sections) -> ObservationSpace {
     let (nodes, workloads) = (state.spec.nodes(), state.spec.workloads());
     let (actions, fixed_pairs) = action_space(nodes, workloads, state.rules.candidates.max);
-    let schema = crate::observe::features::schema(&state.rules);
-    ObservationSpace { nodes, workloads, actions, fixed_pairs, schema, normalisation: None }
+    let schema = schema(sections);
+    let normalisation = None;
+    ObservationSpace { nodes, workloads, actions, fixed_pairs, sections, schema, normalisation }
 }
 
 /// The candidates that are written.
@@ -54,10 +59,11 @@ pub fn encode(state: &ClusterState, candidates: Candidates, out: &mut Observatio
     "aarch64+neon"
 ))]
 fn encode_simd(state: &ClusterState, candidates: Candidates, out: &mut ObservationBuffer) {
-    encode_globals(state, &mut out.globals);
+    let shown = out.sections;
+    encode_globals(state, shown, &mut out.globals);
     if out.parts.entities {
-        encode_nodes(state, &mut out.nodes);
-        encode_workloads(state, &mut out.workloads);
+        encode_nodes(state, shown, &mut out.nodes);
+        encode_workloads(state, shown, &mut out.workloads);
     }
     let nowhere = state.spec.nodes() as u32;
     for (seen, &node) in out.placement.iter_mut().zip(&state.placement) {
@@ -72,7 +78,7 @@ fn encode_simd(state: &ClusterState, candidates: Candidates, out: &mut Observati
 }
 
 #[inline(always)]
-fn encode_globals(state: &ClusterState, out: &mut [f32]) {
+fn encode_globals(state: &ClusterState, shown: Sections, out: &mut [f32]) {
     let m = state.spec.resources as f32;
     let mut w = Row { out, at: 0 };
     let terms = state.level_terms();
@@ -80,15 +86,18 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
     w.put(terms[Term::MaxLoad as usize] / m);
     w.put(terms[Term::Imbalance as usize]);
     w.put(terms[Term::Overload as usize]);
-    w.put(terms[Term::Fragmentation as usize]);
-    if rules.has_queue() {
+    if shown.slots {
+        w.put(terms[Term::Fragmentation as usize]);
+    }
+    if shown.queue {
         w.put(terms[Term::Displaced as usize] / 4.0);
         w.put(terms[Term::Unplaced as usize] / 4.0);
     }
-    if state.objective.uses(Term::MachineReassignment) {
-        w.put(state.reassignment_share());
+    if shown.machines {
+        let used = state.objective.uses(Term::MachineReassignment);
+        w.put(if used { state.reassignment_share() } else { 0.0 });
     }
-    if rules.faults.is_some() {
+    if shown.health {
         w.put(state.closed_nodes as f32 / state.spec.nodes() as f32);
         let (mut degraded, mut draining, mut nearest) = (0.0, 0.0, 0.0);
         for i in 0..state.spec.nodes() {
@@ -105,7 +114,7 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
         w.put(nearest);
     }
     w.put(state.now.mean_load / m);
-    if rules.episode.mode == Mode::Online {
+    if shown.clock {
         let period = rules.forecast.period_ticks.max(1);
         let angle = std::f32::consts::TAU * (state.tick % period) as f32 / period as f32;
         let (sin, cos) = angle.sin_cos();
@@ -114,61 +123,90 @@ fn encode_globals(state: &ClusterState, out: &mut [f32]) {
     }
     w.put(state.moves_left.min(50) as f32 / 10.0);
     w.put(state.moves_left as f32 / full_budget(rules).max(1) as f32);
-    for outlook in &state.forecast {
-        let terms = outlook.terms(&state.objective);
+    if shown.world {
+        let online = rules.episode.mode == Mode::Online;
+        w.put(m / 8.0);
+        w.put((state.spec.nodes() as f32).ln_1p() / 4.0);
+        w.put((state.spec.workloads() as f32).ln_1p() / 8.0);
+        w.put(f32::from(u8::from(online)));
+        w.put(if online { (rules.episode.moves_per_tick as f32).ln_1p() / 4.0 } else { 0.0 });
+        w.put((rules.limits.cooldown_ticks as f32).ln_1p() / 4.0);
+        for term in WEIGHED {
+            let weight = state.objective.weights[term as usize];
+            w.put((weight / state.objective.unit).ln_1p() / 4.0);
+        }
+    }
+    for h in 0..shown.horizons as usize {
+        let view = view_of(state, h);
+        if shown.world {
+            let ticks = if view == 0 { 0 } else { rules.forecast.horizons[view - 1] };
+            w.put((ticks as f32).ln_1p() / 4.0);
+        }
+        let terms = state.outlook(view).terms(&state.objective);
         w.put(terms[Term::MaxLoad as usize] / m);
         w.put(terms[Term::Overload as usize]);
     }
 }
 
 #[inline(always)]
-fn encode_nodes(state: &ClusterState, out: &mut [f32]) {
+fn encode_nodes(state: &ClusterState, shown: Sections, out: &mut [f32]) {
     let spec = &*state.spec;
     let (n, m, padded) = (spec.nodes(), spec.resources, spec.padded_nodes());
     let inverse_m = 1.0 / m as f32;
     let width = out.len() / n;
     let now = &state.now;
+    let mut utilisation = [0.0; MAX_RESOURCES];
     for i in 0..n {
         let mut w = Row { out: &mut out[i * width..(i + 1) * width], at: 0 };
+        let mut share = 0.0;
         for j in 0..m {
-            w.put(now.held[j * padded + i] * spec.inverse_supply[j * padded + i]);
+            utilisation[j] = now.held[j * padded + i] * spec.inverse_supply[j * padded + i];
+            share += spec.supply[j * padded + i] * spec.inverse_largest[j];
         }
-        for j in 0..m {
-            w.put(spec.supply[j * padded + i] * spec.inverse_largest[j]);
-        }
+        w.put_tightest(&utilisation[..m]);
+        w.put(share * inverse_m);
         w.put(now.load[i] * inverse_m);
         w.put((now.load[i] - now.mean_load) * inverse_m);
         w.put(log2_approx(1.0 + f32::from(state.workloads_on(i))) * std::f32::consts::LN_2 / 4.0);
         w.put(f32::from(state.transfers_of(i)) / 4.0);
-        if state.rules.faults.is_some() {
+        if shown.health {
             for feature in health_features(state, i) {
                 w.put(feature);
             }
             w.put(f32::from(u8::from(state.health[i] == Health::Failed)));
         }
-        if let Some(slot) = state.objective.slot {
-            w.put(now.slots[i] / 4.0);
-            w.put(slot_remainder(now, slot, i));
-            w.put(nearness(state.slots.removals[i]));
-            for count in state.slots.size_counts[i] {
-                w.put(count / 4.0);
+        if shown.slots {
+            match state.objective.slot {
+                Some(slot) => {
+                    w.put(now.slots[i] / 4.0);
+                    w.put(slot_remainder(now, slot, i));
+                    w.put(nearness(state.slots.removals[i]));
+                    for count in state.slots.size_counts[i] {
+                        w.put(count / 4.0);
+                    }
+                }
+                None => w.put_none(3 + SIZE_BINS),
             }
         }
-        if state.objective.uses(Term::MachineReassignment) {
-            w.put((1.0 + state.machine_cost(i) / state.objective.unit).ln() / 4.0);
+        if shown.machines {
+            let used = state.objective.uses(Term::MachineReassignment);
+            let cost = if used { state.machine_cost(i) } else { 0.0 };
+            w.put((1.0 + cost / state.objective.unit).ln() / 4.0);
         }
-        for outlook in &state.forecast {
+        for h in 0..shown.horizons as usize {
+            let outlook = state.outlook(view_of(state, h));
             w.put((outlook.load[i] - outlook.mean_load) * inverse_m);
         }
     }
 }
 
 #[inline(always)]
-fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
+fn encode_workloads(state: &ClusterState, shown: Sections, out: &mut [f32]) {
     let spec = &*state.spec;
     let (m, padded) = (spec.resources, spec.padded_nodes());
     let inverse_m = 1.0 / m as f32;
     let width = out.len() / spec.workloads();
+    let (mut largest, mut on_source) = ([0.0; MAX_RESOURCES], [0.0; MAX_RESOURCES]);
     for k in 0..spec.workloads() {
         let out = &mut out[k * width..(k + 1) * width];
         if state.life[k] == Life::Absent {
@@ -184,30 +222,33 @@ fn encode_workloads(state: &ClusterState, out: &mut [f32]) {
             false => 0.0,
         };
         let demand = state.demand_of(k);
-        let mut load = 0.0;
+        let (mut share, mut load) = (0.0, 0.0);
         for j in 0..m {
-            w.put(demand[j] * spec.inverse_largest[j]);
+            largest[j] = demand[j] * spec.inverse_largest[j];
+            on_source[j] = share_of(j, demand[j]);
+            share += largest[j];
+            load += on_source[j];
         }
-        for j in 0..m {
-            let share = share_of(j, demand[j]);
-            load += share;
-            w.put(share);
-        }
+        w.put_tightest(&largest[..m]);
+        w.put(share * inverse_m);
+        w.put_tightest(&on_source[..m]);
+        w.put(load * inverse_m);
         w.put(log2_approx(1.0 + spec.state_gib[k]) * std::f32::consts::LN_2 / 4.0);
         w.put(spec.priority[k]);
         w.put(f32::from(u8::from(spec.movable[k])));
         w.put(f32::from(state.cooldown[k]) / 8.0);
         w.put(f32::from(u8::from(state.is_in_transfer(k))));
-        if state.rules.has_queue() {
+        if shown.queue {
             w.put(f32::from(u8::from(state.life[k] == Life::Running)));
             w.put(f32::from(u8::from(matches!(state.life[k], Life::Waiting | Life::Displaced))));
         }
-        if state.objective.uses(Term::MachineReassignment) {
-            w.put(f32::from(u8::from(state.is_reassigned(k))));
+        if shown.machines {
+            let used = state.objective.uses(Term::MachineReassignment);
+            w.put(f32::from(u8::from(used && state.is_reassigned(k))));
         }
-        for h in 0..state.forecast.len() {
-            let then: f32 =
-                state.forecast_of(h, k).iter().enumerate().map(|(j, &d)| share_of(j, d)).sum();
+        for h in 0..shown.horizons as usize {
+            let demand = state.demand_in(view_of(state, h), k);
+            let then: f32 = demand.iter().enumerate().map(|(j, &d)| share_of(j, d)).sum();
             w.put((then - load) * inverse_m / 0.5);
         }
     }
@@ -223,6 +264,19 @@ impl Row<'_> {
     fn put(&mut self, value: f32) {
         self.out[self.at] = value.clamp(-CLIP, CLIP);
         self.at += 1;
+    }
+
+    /// The highest values of a row, from the highest on.
+    #[inline(always)]
+    fn put_tightest(&mut self, values: &[f32]) {
+        tightest(values).into_iter().for_each(|value| self.put(value));
+    }
+
+    /// Features of what is not there.
+    #[inline(always)]
+    fn put_none(&mut self, count: usize) {
+        self.out[self.at..self.at + count].fill(0.0);
+        self.at += count;
     }
 }
 

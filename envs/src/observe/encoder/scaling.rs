@@ -1,5 +1,6 @@
 //! How raw values become features: logarithms, nearness, remainders, and where all are clipped.
 
+use crate::observe::features::TIGHTEST;
 use crate::state::ClusterState;
 use crate::state::cluster::Health;
 use crate::state::objective::Slot;
@@ -36,4 +37,23 @@ pub(super) fn log2_approx(x: f32) -> f32 {
     let exponent = (bits >> 23) as f32 - 127.0;
     let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000) - 1.0;
     exponent + mantissa + 0.344 * mantissa * (1.0 - mantissa)
+}
+
+/// The highest of these values, from the highest on; 0 where there are fewer.
+#[inline(always)]
+pub(super) fn tightest(values: &[f32]) -> [f32; TIGHTEST] {
+    let mut top = [0.0_f32; TIGHTEST];
+    for &value in values {
+        let mut sinking = value;
+        for kept in &mut top {
+            (*kept, sinking) = (kept.max(sinking), kept.min(sinking));
+        }
+    }
+    top
+}
+
+/// The view in which a policy sees its horizon `h`: that horizon's, or the last that there is.
+#[inline(always)]
+pub(super) fn view_of(state: &ClusterState, h: usize) -> usize {
+    (1 + h).min(state.views() - 1)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::observe::schema::{Feature, ObservationSchema};
+use crate::observe::sections::Sections;
 use crate::observe::{ObservationBuffer, ObservationSpace};
 
 /// Two nodes, two workloads, `Stay` and three moves; two features of each, one of the cluster.
@@ -11,6 +12,7 @@ fn space() -> ObservationSpace {
         (0..count).map(feature).collect()
     };
     ObservationSpace {
+        sections: Sections::default(),
         nodes: 2,
         workloads: 2,
         actions: 4,

@@ -213,7 +213,9 @@ impl Check<'_> {
             }
             self.non_negative(&field, weight)?;
         }
-        self.positive("rules.objective.unit", objective.unit)?;
+        if let Some(unit) = objective.unit {
+            self.positive("rules.objective.unit", unit)?;
+        }
         let any = objective.weights.values().any(|weight| *weight > 0.0);
         self.require(any, "rules.objective.weights", "at least one weight above 0", "none")?;
         let paid =

@@ -3,6 +3,7 @@
 mod fold;
 mod reference;
 
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::schema::{Feature, ObservationSchema};
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use proptest::prelude::*;
@@ -37,6 +38,7 @@ fn spec(architecture: Architecture, hidden: usize, head_hidden: usize) -> Networ
 /// A zeroed observation, only `Stay` allowed.
 fn empty_observation(spec: &NetworkSpec, sizes: Sizes) -> ObservationBuffer {
     let mut o = ObservationBuffer::new(&ObservationSpace {
+        sections: Sections::default(),
         nodes: sizes.nodes,
         workloads: sizes.workloads,
         actions: sizes.actions,

@@ -1,5 +1,6 @@
 //! Tensors as the observation that the network reads.
 
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_models::artifact::Manifest;
 use godwit_models::net::Architecture;
@@ -52,6 +53,7 @@ pub fn observation(
     let placement = reader.integers("placement")?;
     let candidate_workload = reader.integers("candidate_workload")?;
     let space = ObservationSpace {
+        sections: Sections::default(),
         nodes: nodes.len() / manifest.network.node_features,
         workloads: placement.len(),
         actions: candidate_workload.len(),
