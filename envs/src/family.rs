@@ -6,8 +6,10 @@
 //! demand, arrivals, faults, drains, slots, weights, prices of moves, limits and horizons as they
 //! come. All are online worlds.
 
+use crate::env::Env as _;
 use crate::env::cluster_env::ClusterEnv;
 use crate::episode::churn::Arrivals;
+use crate::observe::ObservationBuffer;
 use crate::observe::sections::Sections;
 use crate::resources::ResourceKind;
 use crate::rng::{Rng, stream};
@@ -40,17 +42,30 @@ pub fn draw(seed: u64, largest: u32) -> Scenario {
     let mut rng = stream(seed, "family of worlds");
     loop {
         let scenario = Draw::new(&mut rng, largest).scenario(&mut rng, seed);
-        let valid = scenario.validate("family").is_ok();
-        let starts = || {
-            let template = Arc::new(WorldTemplate::new(&scenario));
-            let env = ClusterEnv::new(template, Phase::Train);
-            env.is_ok_and(|mut env| (1..4).all(|seed| crate::env::Env::reset(&mut env, seed).is_ok()))
-        };
-        if valid && starts() {
+        if scenario.validate("family").is_ok() && has_moves(&scenario) {
             return scenario;
         }
     }
 }
+
+/// Whether its first episodes have a start, and some moves to choose from there.
+fn has_moves(scenario: &Scenario) -> bool {
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let Ok(mut env) = ClusterEnv::new(template, Phase::Train) else { return false };
+    let mut seen = ObservationBuffer::new(env.observation_space());
+    (0..STARTS).all(|seed| {
+        let starts = env.reset(seed).is_ok();
+        if starts {
+            env.observe(&mut seen);
+        }
+        starts && seen.mask.iter().filter(|open| **open).count() > FEWEST_MOVES
+    })
+}
+
+/// Episodes that are looked at before a world is kept.
+const STARTS: u64 = 4;
+/// Moves that each start has at least.
+const FEWEST_MOVES: usize = 4;
 
 /// What several parts of a world depend on.
 struct Draw {
@@ -198,7 +213,8 @@ impl Draw {
                 .iter()
                 .map(|group| group.count as f32 * group.supply.get(kind).copied().unwrap_or(0.0))
                 .sum();
-            let asked: f32 = groups.iter().map(|group| group.count as f32 * mean(group, kind)).sum();
+            let asked: f32 =
+                groups.iter().map(|group| group.count as f32 * mean(group, kind)).sum();
             if asked == 0.0 {
                 continue;
             }
@@ -350,6 +366,8 @@ mod tests {
         let count = |has: fn(&Scenario) -> bool| worlds.iter().filter(|world| has(world)).count();
         assert!((2..20).contains(&count(|world| world.rules.faults.is_some())));
         assert!((2..20).contains(&count(|world| world.rules.resources.len() > 3)));
-        assert!((2..22).contains(&count(|world| world.nodes.iter().map(|n| n.count).sum::<u32>() > 10)));
+        assert!(
+            (2..22).contains(&count(|world| world.nodes.iter().map(|n| n.count).sum::<u32>() > 10))
+        );
     }
 }

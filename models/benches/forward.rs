@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_models::net::{Architecture, FixedSize, Network, NetworkSpec};
 

@@ -13,6 +13,7 @@ use crate::deadline::Deadline;
 use crate::network_policy::NetworkPolicy;
 use crate::plan::Plan;
 use crate::policy::Policy;
+use godwit_envs::observe::ranges::Unfamiliar;
 use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use rand::RngExt;
@@ -143,6 +144,10 @@ impl Policy for Draws {
 
     fn sees_health(&self, rules: &Rules) -> bool {
         self.policy.sees_health(rules)
+    }
+
+    fn unfamiliar(&mut self, state: &ClusterState) -> Vec<Unfamiliar> {
+        self.policy.unfamiliar(state)
     }
 }
 

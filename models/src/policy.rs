@@ -1,5 +1,6 @@
 //! What chooses migrations: baselines and networks alike.
 
+use godwit_envs::observe::ranges::Unfamiliar;
 use godwit_envs::scenario::Rules;
 use godwit_envs::state::{Action, ClusterState};
 use schemars::JsonSchema;
@@ -27,6 +28,11 @@ pub trait Policy: Send {
     /// leaves those that drain.
     fn sees_health(&self, _rules: &Rules) -> bool {
         false
+    }
+
+    /// What of this state lies far outside of what it was trained on; nothing where that is not known.
+    fn unfamiliar(&mut self, _state: &ClusterState) -> Vec<Unfamiliar> {
+        Vec::new()
     }
 
     /// Whose plan it has followed since the last reset, where it compares several.

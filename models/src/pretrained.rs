@@ -1,4 +1,5 @@
-//! Policies that come with the programs: one for each embedded scenario, found by its name.
+//! Policies that come with the programs: one for each embedded scenario, found by its name, and one
+//! for any cluster.
 //!
 //! `models/pretrained/README.md` says how each was made.
 
@@ -25,6 +26,9 @@ files![
     "churn",
     "gpu-defrag",
 ];
+
+/// The policy for clusters that nobody trained on.
+pub const GENERALIST: &str = "generalist";
 
 /// The artifact of this name.
 pub fn pretrained(name: &str) -> Option<&'static [u8]> {
@@ -65,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_policy_that_was_trained_with_faults_sees_health() {
+    fn only_policies_that_were_trained_with_faults_see_health() {
         use crate::policy::Policy;
         let sees = |name: &str| {
             let artifact = Artifact::open(Path::new(name)).expect("a sound artifact");
@@ -74,7 +78,7 @@ mod tests {
         };
         let seeing: Vec<&str> =
             PRETRAINED.iter().map(|(name, _)| *name).filter(|name| sees(name)).collect();
-        assert_eq!(seeing, ["faults"]);
+        assert_eq!(seeing, ["faults", GENERALIST]);
     }
 
     #[test]

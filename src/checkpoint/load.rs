@@ -184,7 +184,8 @@ fn check_schema(
         .map_err(|error| wrong("a scenario with a feasible start".into(), error.to_string()))?;
     let hash = env.observation_space().schema.hash();
     if hash != state.schema_hash {
-        return Err(wrong(format!("schema hash {hash}"), state.schema_hash.clone()));
+        let got = format!("{}: train it anew with this version", state.schema_hash);
+        return Err(wrong(format!("features of this version (schema hash {hash})"), got));
     }
     let spec = network_spec(config, &env)
         .map_err(|error| wrong("a network for this scenario".into(), format!("{error:#}")))?;

@@ -1,6 +1,7 @@
 //! `godwit export`: a checkpoint becomes an artifact.
 
 use super::{BadInput, output};
+use crate::export::Target;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,6 +19,13 @@ pub struct Args {
     /// Where to write the artifact
     #[arg(long, value_name = "FILE.pt")]
     out: PathBuf,
+    /// Decide under the rules of this scenario, in place of those of the first training scenario
+    #[arg(long, value_name = "SCENARIO")]
+    scenario: Option<String>,
+    /// Take the resource kinds of each snapshot, in place of the scenario's: for a policy that was
+    /// trained on clusters of many kinds
+    #[arg(long)]
+    any_resources: bool,
     /// Held-out episodes (one where the scenario has a single start) on which the policy and the
     /// baselines are compared for the table in the artifact's manifest; 0 leaves it empty
     #[arg(long, default_value_t = 20)]
@@ -39,8 +47,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(BadInput(message).into());
     }
     output::writable_file(&args.out)?;
-    let report =
-        crate::export::export(&args.checkpoint, &args.out, args.episodes as usize, !args.json)?;
+    let scenario = args.scenario.as_deref().map(super::scenario).transpose()?;
+    let target = Target { scenario, any_resources: args.any_resources };
+    let episodes = args.episodes as usize;
+    let report = crate::export::export(&args.checkpoint, &args.out, target, episodes, !args.json)?;
     if args.json {
         output::print_json(&report)?;
     } else {

@@ -16,6 +16,7 @@ use crate::checkpoint::{self, LoadedCheckpoint};
 use crate::networks::{Parameters, script};
 use crate::torch_ext::{Constant, export_script_module};
 use anyhow::{Context, anyhow};
+use godwit_envs::observe::ranges::Ranges;
 use godwit_envs::observe::{ObservationBuffer, features};
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::{
@@ -51,8 +52,12 @@ pub struct Source {
     pub weights: Vec<f32>,
     /// What the policy improves on, if it does.
     pub base: Option<Base>,
-    /// What it was trained on.
+    /// What it was trained on, or is to decide about.
     pub scenario: Scenario,
+    /// Whether it takes the resource kinds of each snapshot, in place of the scenario's.
+    pub any_resources: bool,
+    /// Within which ranges features were in training; empty where that is not known.
+    pub ranges: Ranges,
     /// Where the weights come from.
     pub training: Value,
     /// How well they do.
@@ -95,14 +100,25 @@ impl std::fmt::Display for ExportReport {
     }
 }
 
+/// What an artifact decides about, where that is not the scenario of its training.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// Its rules are the artifact's; the first scenario of the training if there is none.
+    pub scenario: Option<Scenario>,
+    /// Whether the artifact takes the resource kinds of each snapshot.
+    pub any_resources: bool,
+}
+
 /// Exports the policy of a checkpoint, or of a run directory: its best checkpoint, else its last.
-/// The artifact states how it and the baselines do on so many held-out episodes.
+/// The artifact states how it and the baselines do on so many held-out episodes of the scenario that
+/// it is for.
 ///
 /// # Errors
 /// When the checkpoint cannot be used, or as for [`write()`].
 pub fn export(
     checkpoint_path: &Path,
     out: &Path,
+    target: Target,
     episodes: usize,
     progress: bool,
 ) -> anyhow::Result<ExportReport> {
@@ -122,9 +138,17 @@ pub fn export(
         "scenarios": mixture.parts().iter().map(|part| &part.scenario.name).collect::<Vec<_>>(),
         "config": serde_json::to_value(&config).context("the training configuration as JSON")?,
     });
-    let scenario = mixture.first().clone();
+    let any_resources = target.any_resources;
+    let mut scenario = target.scenario.unwrap_or_else(|| mixture.first().clone()).with_unit();
+    if scenario.rules.sections() != policy.sections() {
+        scenario.rules.observation = Some(policy.sections());
+    }
+    let ranges = observe::ranges(&mixture, &policy, SEED)?;
     let evaluation = results(&scenario, policy, episodes, progress)?;
-    write(&Source { spec, weights, base, scenario, training, evaluation }, out)
+    write(
+        &Source { spec, weights, base, scenario, any_resources, ranges, training, evaluation },
+        out,
+    )
 }
 
 /// Writes an artifact: the TorchScript module with manifest, weights and golden vectors, sealed.
@@ -199,7 +223,12 @@ fn golden_vectors(
 
 fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>); 3]> {
     // By way of text: as a value, a 0.3 of 32 bits would show as 0.30000001192092896.
-    let rules = serde_json::to_string(&source.scenario.rules)
+    let mut rules = source.scenario.rules.clone();
+    if source.any_resources {
+        rules.resources.clear();
+        rules.objective.unit = None;
+    }
+    let rules = serde_json::to_string(&rules)
         .and_then(|text| serde_json::from_str(&text))
         .context("the rules as JSON")?;
     let manifest = Manifest {
@@ -210,6 +239,7 @@ fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>
         base: source.base.clone(),
         schema: features::schema(source.scenario.rules.sections()),
         schema_hash: String::new(),
+        ranges: source.ranges.clone(),
         scenario_name: source.scenario.name.clone(),
         rules,
         scenario_sha256: scenario_sha256(&source.scenario),
@@ -237,8 +267,11 @@ fn save_module(source: &Source, path: &Path, files: &[(String, Vec<u8>)]) -> any
 /// change nothing that happens in it, and its snapshot's JSON where it has one.
 pub fn scenario_sha256(scenario: &Scenario) -> String {
     let mut hasher = Sha256::new();
-    let mut scenario = Scenario { train: None, ..scenario.with_unit() };
+    let mut scenario = Scenario { train: None, ..scenario.clone() };
+    // What policies see and in which unit changes nothing that happens. The unit is what it was in
+    // every scenario that stated none: so tuned parameters of that time are still known.
     scenario.rules.observation = None;
+    scenario.rules.objective.unit = Some(0.1);
     hasher.update(scenario.to_toml());
     if let Some(cluster) = &scenario.cluster {
         hasher.update(cluster.to_json());

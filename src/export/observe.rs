@@ -1,14 +1,21 @@
 //! Observations to compare the forms of a network on.
 
+use crate::train::mixture::Mixture;
 use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::observe::encoder::CLIP;
-use godwit_envs::rng::stream;
+use godwit_envs::observe::features::schema;
+use godwit_envs::observe::ranges::Ranges;
+use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::state::Action;
 use godwit_models::net::{Architecture, NetworkSpec};
+use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy as _;
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 use std::sync::Arc;
 
 /// Most env steps taken from one episode: online episodes are long and alike.
@@ -43,6 +50,57 @@ pub fn observations(
         }
     }
     Ok(found)
+}
+
+/// Episodes that ranges are measured in, in all scenarios together; at least one in each.
+const RANGE_EPISODES: usize = 24;
+/// Share of these episodes' decisions that are random moves.
+const RANDOM_SHARE: f64 = 0.1;
+/// Decisions from one observation to the next.
+const RANGE_EVERY: usize = 4;
+
+/// Within which ranges features are in training episodes, played by the policy with some random moves.
+///
+/// # Errors
+/// When an episode has no feasible start.
+pub fn ranges(mixture: &Mixture, policy: &NetworkPolicy, seed: u64) -> anyhow::Result<Ranges> {
+    let parts = mixture.parts();
+    let mut all = Ranges::new(&schema(policy.sections()));
+    for part in parts {
+        let template = Arc::new(WorldTemplate::new(&part.scenario));
+        let mut env = ClusterEnv::new(template, Phase::Train)?;
+        let mut policy = policy.clone();
+        let mut rng = stream(seed, &part.scenario.name);
+        let mut buffer = ObservationBuffer::new(env.observation_space());
+        for episode in 0..RANGE_EPISODES.div_ceil(parts.len()) as u64 {
+            env.reset(seed + episode)?;
+            policy.reset(seed + episode);
+            for decision in 0.. {
+                let wanders = rng.random_bool(RANDOM_SHARE);
+                if wanders || decision % RANGE_EVERY == 0 {
+                    env.observe(&mut buffer);
+                    all.add(&buffer);
+                }
+                let action = match wanders {
+                    true => random_move(&buffer, &mut rng),
+                    false => policy.act(env.state()),
+                };
+                if env.apply(action).context("a move that the mask allows")?.end.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn random_move(seen: &ObservationBuffer, rng: &mut Rng) -> Action {
+    let open: Vec<usize> = (1..seen.actions()).filter(|&a| seen.mask[a]).collect();
+    let Some(&at) = open.choose(rng) else { return Action::Stay };
+    Action::Migrate {
+        workload: seen.candidate_workload[at] as usize,
+        destination: seen.candidate_destination[at] as usize,
+    }
 }
 
 /// Observations made from given ones, with noise on every feature, other masks and placements,

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn a_weight_is_named_by_its_parameter() {
         let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
-        let spec = NetworkSpec::new(Architecture::Relational, &schema(scenario.rules.sections()), None);
+        let spec =
+            NetworkSpec::new(Architecture::Relational, &schema(scenario.rules.sections()), None);
         let mut values = vec![0.5; spec.parameter_count()];
         assert_eq!(check_weights("online", &values, &spec, 1, 3), Ok(()));
         let parameters = spec.parameters();

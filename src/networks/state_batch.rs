@@ -112,6 +112,12 @@ impl BatchBuilder {
         }
     }
 
+    /// Whether neither nodes nor workloads are laid out, so that states of clusters of any size may
+    /// be added.
+    pub fn omits_entities(&self) -> bool {
+        matches!(self.layout, Layout::Omitted)
+    }
+
     /// Forgets the states added so far.
     pub fn clear(&mut self) {
         self.nodes.clear();

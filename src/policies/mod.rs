@@ -74,6 +74,7 @@ pub fn load(
 pub fn blind_spots(policy: &NetworkPolicy, scenario: &Scenario) -> Option<String> {
     let lacks = policy.sections().lacks(scenario.rules.sections());
     let name = policy.name();
-    (!lacks.is_empty())
-        .then(|| format!("{name} does not see what scenario {} has: {}", scenario.name, lacks.join(", ")))
+    (!lacks.is_empty()).then(|| {
+        format!("{name} does not see what scenario {} has: {}", scenario.name, lacks.join(", "))
+    })
 }

@@ -2,7 +2,8 @@
 //!
 //! On validation episodes that no checkpoint was picked by, the network plays on the base policy with
 //! each of some margins. The best of them plays more, fresh ones: only if it is ahead of the base
-//! policy in these, with its 95 % interval above zero, the network is followed at all.
+//! policy in these, with its 95 % interval above zero, the network is followed at all. Where another
+//! heuristic is ahead of what comes of it for certain, that heuristic is played in its place.
 
 use crate::evaluate::side_by_side::{Ahead, ahead, returns};
 use crate::evaluate::stats::mean;
@@ -34,9 +35,13 @@ pub struct Gated {
     pub ahead: Ahead,
     /// Their number.
     pub episodes: usize,
+    /// By how much the best heuristic was ahead in these, if it is played in the policy's place: it
+    /// is the base then.
+    pub replaced: Option<Ahead>,
 }
 
-/// Finds the margin for a policy on a base, in about `seconds` on all threads.
+/// Finds the margin for a policy on a base, in about `seconds` on all threads; `best` is the best
+/// heuristic.
 ///
 /// # Errors
 /// When an episode has no feasible start, or a policy breaks its contract.
@@ -44,6 +49,7 @@ pub fn gate(
     scenario: &Scenario,
     policy: &NetworkPolicy,
     base: &Base,
+    best: &Base,
     seconds: f64,
 ) -> anyhow::Result<Gated> {
     let started = Instant::now();
@@ -55,7 +61,10 @@ pub fn gate(
         let policy = policy.clone().on_base(Some(&base))?;
         anyhow::Ok(move || Ok(Box::new(policy.clone()) as Box<dyn Policy>))
     };
-    let usual = || Ok(baseline_with(&base.baseline, &base.parameters)?);
+    let alone = |base: &Base| {
+        let Base { baseline, parameters, .. } = base.clone();
+        move || Ok(baseline_with(&baseline, &parameters)?)
+    };
     let seeds = |from: u64, count: u64| FIRST_SEED + from..FIRST_SEED + from + count;
     let fits = |share: f64, policies: usize, episode: f64, (fewest, most): (u64, u64)| {
         let count = share * seconds / (policies as f64 * episode).max(1e-9);
@@ -75,18 +84,39 @@ pub fn gate(
     }
     let count = fits(0.6, 2, episode, DECIDING);
     let from = if single { 0 } else { PICKING.1 };
-    let theirs = returns(&env, &usual, seeds(from, count))?;
+    let theirs = returns(&env, &alone(base), seeds(from, count))?;
     let own = returns(&env, &with(picked.1)?, seeds(from, count))?;
     let found = ahead(&own, &theirs);
     let margin = found.is_certain().then_some(picked.1);
-    Ok(Gated { base: Base { margin, ..base.clone() }, ahead: found, episodes: own.len() })
+    let mut gated = Gated {
+        base: Base { margin, ..base.clone() },
+        ahead: found,
+        episodes: own.len(),
+        replaced: None,
+    };
+    if (&best.baseline, &best.parameters) != (&base.baseline, &base.parameters) {
+        let played = if margin.is_some() { own } else { theirs };
+        let further = ahead(&returns(&env, &alone(best), seeds(from, count))?, &played);
+        if further.is_certain() {
+            gated.base = Base { margin: None, ..best.clone() };
+            gated.replaced = Some(further);
+        }
+    }
+    Ok(gated)
 }
 
 impl Gated {
     /// What came of it, in a line.
     pub fn sentence(&self) -> String {
-        let Self { base: Base { baseline, margin, .. }, ahead, episodes } = self;
+        let Self { base: Base { baseline, margin, .. }, ahead, episodes, replaced } = self;
         let interval = ahead.text();
+        if let Some(further) = replaced {
+            return format!(
+                "{baseline} is {} better than the network on its base on {episodes} validation \
+                 episodes: the policy plays {baseline} as it is",
+                further.text()
+            );
+        }
         match margin {
             Some(margin) => format!(
                 "the network is followed where it is ahead of {baseline} by more than {margin}: \
@@ -110,7 +140,8 @@ mod tests {
     #[test]
     fn a_network_that_knows_nothing_is_not_followed() {
         let scenario = Scenario::embedded("founding-3x3").expect("an embedded scenario");
-        let spec = NetworkSpec::new(Architecture::Candidate, &schema(scenario.rules.sections()), None);
+        let spec =
+            NetworkSpec::new(Architecture::Candidate, &schema(scenario.rules.sections()), None);
         let mut network = Network::new(&spec);
         let weights: Vec<f32> =
             (0..spec.parameter_count()).map(|at| (at as f32 * 0.7).sin() * 0.3).collect();
@@ -118,8 +149,12 @@ mod tests {
         let policy = NetworkPolicy::new("policy", network, scenario.rules.sections());
         let baseline = "best-single-move".to_owned();
         let base = Base { baseline, parameters: Assignment::new(), margin: Some(0.0) };
-        let gated = gate(&scenario, &policy, &base, 0.5).expect("episodes");
-        assert_eq!(gated.base.margin, None);
+        let gated = gate(&scenario, &policy, &base, &base, 0.5).expect("episodes");
+        assert_eq!((gated.base.margin, gated.replaced), (None, None));
         assert!(gated.sentence().contains("plays best-single-move as it is"), "{gated:?}");
+        let stay = Base { baseline: "stay".to_owned(), ..base.clone() };
+        let gated = gate(&scenario, &policy, &stay, &base, 0.5).expect("episodes");
+        assert_eq!((gated.base.baseline.as_str(), gated.base.margin), ("best-single-move", None));
+        assert!(gated.replaced.is_some_and(Ahead::is_certain), "{gated:?}");
     }
 }

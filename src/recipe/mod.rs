@@ -2,7 +2,7 @@
 //! scenario for which nobody gave any.
 //!
 //! 1. All baselines [race](mod@contest) over training episodes, and the best few are tuned.
-//! 2. Of those whose rollouts are affordable in the time given, the best is the *base policy*. From
+//! 2. Of those whose rollouts leave time for many states, the best is the *base policy*. From
 //!    how the effects of other actions than its own [fade](mod@fading) follow the length of rollouts,
 //!    the discount, and what rewards are multiplied by.
 //! 3. The run's [pace](mod@pace) is measured: how many states are compared, how many updates and env
@@ -11,8 +11,8 @@
 //! The run then improves on the base policy by rollouts and is paid what it earns beyond it. Where a
 //! search that is too slow for rollouts is far ahead of the base policy, the run starts from
 //! demonstrations of that search instead. At the end the [gate](mod@gate) decides whether the network
-//! is followed, and by what margin it must be ahead of the base policy; the [verdict](mod@verdict)
-//! says what came of it.
+//! is followed, by what margin it must be ahead of the base policy, and whether the best heuristic is
+//! played in its place; the [verdict](mod@verdict) says what came of it.
 //!
 //! What is found depends on the speed of the machine. The run's `config.toml` states it all: a run
 //! with that file repeats it to the bit, unless the time limit cuts one of them short.
@@ -21,6 +21,7 @@ pub mod contest;
 pub mod fading;
 pub mod gate;
 pub mod pace;
+pub mod several;
 pub mod verdict;
 
 use crate::config::TrainConfig;
@@ -62,12 +63,12 @@ const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
 const STATES: (usize, usize) = (100, 40_000);
-/// Fewest that are to be wished for.
-const ENOUGH_STATES: usize = 1_000;
+/// Numbers of them that are to be wished for, the best first.
+const ENOUGH_STATES: [usize; 3] = [4_000, 1_000, STATES.0];
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
 /// question, and how many of these are measured.
 const FADING: f64 = 0.03;
-const BASES: usize = 3;
+const BASES: usize = 4;
 /// Actions that are compared with the base policy's in a state.
 const ACTIONS: usize = 9;
 /// Demonstrated env steps.
@@ -175,8 +176,9 @@ pub fn find(
 }
 
 /// Index of the base policy, and how effects fade under it: the best whose rollouts leave time for
-/// enough states. One that is behind for certain is taken only where nothing better leaves time for
-/// any: where the network knows nothing, the policy is as good as its base.
+/// many states, or for some, or for a few. A network learns more from many rollouts of a good
+/// heuristic than from few of the best one; where it then is behind that, the [gate](gate::gate) has
+/// the last word. Never `stay`.
 fn base(
     env: &ClusterEnv,
     standings: &[Standing],
@@ -190,41 +192,46 @@ fn base(
         fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)
     };
     let mut measured: Vec<(usize, Fading)> = Vec::new();
-    let leaves = |fading: &Fading, states: usize| {
-        affordable_states(seconds, fading.rollout_s) >= states as f64
-    };
-    for (at, standing) in standings.iter().enumerate() {
-        let settled = measured.iter().any(|(_, fading)| leaves(fading, STATES.0));
-        if measured.len() == BASES || settled && standing.left.is_some() {
-            break;
+    for states in ENOUGH_STATES {
+        for (at, standing) in standings.iter().enumerate() {
+            let known = measured.iter().find(|(known, _)| *known == at).copied();
+            let found = match known {
+                Some((_, fading)) => fading,
+                None if measured.len() == BASES
+                    || standing.baseline.name == "stay"
+                    || standing.left == Some(Left::Slow)
+                    || expected_states(env, standing, seconds) < states as f64 / MAY_BE_OFF =>
+                {
+                    continue;
+                }
+                None => {
+                    let fading = measure(at)?;
+                    measured.push((at, fading));
+                    fading
+                }
+            };
+            if affordable_states(seconds, found.rollout_s) >= states as f64 {
+                return Ok((at, found));
+            }
         }
-        if standing.baseline.name == "stay" || !may_be_base(env, standing, seconds) {
-            continue;
-        }
-        let fading = measure(at)?;
-        if leaves(&fading, ENOUGH_STATES) {
-            return Ok((at, fading));
-        }
-        measured.push((at, fading));
     }
-    // The best that leaves some time, or the fastest.
-    let some = measured.iter().find(|(_, fading)| leaves(fading, STATES.0));
     let fastest = measured.iter().min_by(|(_, a), (_, b)| a.rollout_s.total_cmp(&b.rollout_s));
-    some.or(fastest).copied().map_or_else(|| Ok((0, measure(0)?)), Ok)
+    fastest.copied().map_or_else(|| Ok((0, measure(0)?)), Ok)
 }
 
-/// Whether its rollouts might leave time for some states, by what its episodes took: that may be off
-/// by a few times.
-fn may_be_base(env: &ClusterEnv, standing: &Standing, seconds: f64) -> bool {
+/// How many times more states there may be time for than episodes tell.
+const MAY_BE_OFF: f64 = 2.0;
+
+/// States for which a base policy's rollouts leave time, by what its episodes took: those that plan
+/// once for many ticks take longer.
+fn expected_states(env: &ClusterEnv, standing: &Standing, seconds: f64) -> f64 {
     let rules = &env.state().rules.episode;
     // As if effects lasted for so long: what they do is measured with a base policy.
     let ticks = match rules.mode {
         Mode::Online => 36,
         Mode::Rebalance => rules.move_budget,
     };
-    let rollout_s = f64::from(ticks) * standing.seconds_per_tick;
-    standing.left != Some(Left::Slow)
-        && affordable_states(seconds, rollout_s) >= (STATES.0 / 4) as f64
+    affordable_states(seconds, f64::from(ticks) * standing.seconds_per_tick)
 }
 
 /// States for whose comparisons there is time on all threads.

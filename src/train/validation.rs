@@ -7,7 +7,7 @@ use crate::evaluate::stats::mean;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};
 use godwit_envs::env::cluster_env::ClusterEnv;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_models::baselines::{Assignment, NAMES, baseline_with};
 use godwit_models::net::Network;
 use godwit_models::network_policy::{Base, NetworkPolicy};
@@ -38,14 +38,18 @@ pub struct Validation {
     pub base: Option<(Base, f64)>,
 }
 
+/// What returns of a scenario are measured in where several are added up.
+fn unit_of(mixture: &Mixture, part: &Part) -> f64 {
+    if mixture.parts().len() > 1 { f64::from(part.scenario.rules.unit()) } else { 1.0 }
+}
+
 impl Validation {
     /// Adds up the episodes of each scenario.
     pub fn new(mixture: &Mixture, outcomes: Vec<Vec<Outcome>>) -> Self {
-        let several = mixture.parts().len() > 1;
         let (mut value, mut variance) = (0.0, 0.0);
         for ((part, share), outcomes) in mixture.parts().iter().zip(mixture.shares()).zip(&outcomes)
         {
-            let unit = if several { f64::from(part.scenario.rules.unit()) } else { 1.0 };
+            let unit = unit_of(mixture, part);
             let mean = mean_return(outcomes);
             let squares = outcomes.iter().map(|outcome| (outcome.episode_return - mean).powi(2));
             let count = outcomes.len() as f64;
@@ -75,7 +79,17 @@ pub(crate) struct Validator {
     group: Option<Arc<dyn Group>>,
     episodes: usize,
     workers: Vec<Vec<Worker>>,
-    base: Option<(Base, Vec<f64>)>,
+    base: Option<Usual>,
+}
+
+/// A heuristic that a run improves on, and how it does.
+#[derive(Clone)]
+struct Usual {
+    base: Base,
+    /// Of all scenarios one after the other.
+    returns: Vec<f64>,
+    /// What a validation comes to.
+    value: f64,
 }
 
 /// Plays one episode of a scenario.
@@ -93,9 +107,9 @@ impl Validator {
     ) -> anyhow::Result<Self> {
         let spec = trainer.learner.online.spec();
         let episodes = trainer.config.evaluate_episodes;
-        let base = match (mixture.parts(), &group) {
-            ([part], None) => base(&part.scenario, &trainer.config)?,
-            _ => None,
+        let base = match group {
+            None => usual(mixture, &trainer.config)?,
+            Some(_) => None,
         };
         let mut workers = Vec::new();
         for Part { scenario, .. } in mixture.parts() {
@@ -105,8 +119,9 @@ impl Validator {
                 .map(|episode| {
                     let env = ClusterEnv::new(Arc::clone(&template), Phase::Validate)?;
                     let env = env.without_candidates();
-                    let policy = NetworkPolicy::new("policy", Network::new(spec), scenario.rules.sections())
-                        .on_base(base.as_ref().map(|(base, _)| base))?;
+                    let sections = scenario.rules.sections();
+                    let policy = NetworkPolicy::new("policy", Network::new(spec), sections)
+                        .on_base(base.as_ref().map(|usual| &usual.base))?;
                     Ok(Worker { env, policy, episode })
                 })
                 .collect::<anyhow::Result<_>>()?;
@@ -121,7 +136,7 @@ impl Validator {
         for Worker { policy, .. } in self.workers.iter_mut().flatten() {
             policy.load_flat(&weights);
         }
-        let Some((mut base, usual)) = self.base.clone() else { return self.play() };
+        let Some(Usual { mut base, value, .. }) = self.base.clone() else { return self.play() };
         let mut best: Option<Validation> = None;
         for margin in MARGINS {
             for Worker { policy, .. } in self.workers.iter_mut().flatten() {
@@ -130,7 +145,7 @@ impl Validator {
             let played = self.play()?;
             if best.as_ref().is_none_or(|best| played.value > best.value) {
                 base.margin = Some(margin);
-                best = Some(Validation { base: Some((base.clone(), mean(&usual))), ..played });
+                best = Some(Validation { base: Some((base.clone(), value)), ..played });
             }
         }
         Ok(best.expect("there are margins"))
@@ -138,7 +153,7 @@ impl Validator {
 
     /// Returns of the heuristic that the run improves on, if it does.
     pub(crate) fn usual(&self) -> Option<Vec<f64>> {
-        self.base.as_ref().map(|(_, returns)| returns.clone())
+        self.base.as_ref().map(|usual| usual.returns.clone())
     }
 
     /// Returns of another policy, of all scenarios one after the other.
@@ -172,7 +187,7 @@ impl Validator {
 
 /// How the heuristic that a run improves on does in the validation episodes; where it improves on a
 /// trained policy, the one whose rewards are subtracted; none where it starts from nothing.
-fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Base, Vec<f64>)>> {
+fn usual(mixture: &Mixture, config: &TrainConfig) -> anyhow::Result<Option<Usual>> {
     let comparisons = &config.comparisons;
     let is_heuristic = |name: &str| NAMES.contains(&name);
     let (name, parameters) = if is_heuristic(&comparisons.baseline) {
@@ -182,9 +197,14 @@ fn base(scenario: &Scenario, config: &TrainConfig) -> anyhow::Result<Option<(Bas
     } else {
         return Ok(None);
     };
-    let env = ClusterEnv::new(Arc::new(WorldTemplate::new(scenario)), Phase::Validate)?;
-    let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
-    let usual = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
+    let (mut all, mut value) = (Vec::new(), 0.0);
+    for (part, share) in mixture.parts().iter().zip(mixture.shares()) {
+        let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&part.scenario)), Phase::Validate)?;
+        let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
+        let own = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
+        value += share * mean(&own) / unit_of(mixture, part);
+        all.extend(own);
+    }
     let base = Base { baseline: name.clone(), parameters: parameters.clone(), margin: None };
-    Ok(Some((base, usual)))
+    Ok(Some(Usual { base, returns: all, value }))
 }

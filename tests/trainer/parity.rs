@@ -5,6 +5,7 @@ use godwit::export::{self, Source};
 use godwit::networks::Parameters;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::observe::ranges::Ranges;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::artifact::{Artifact, Golden, golden_bytes};
@@ -31,7 +32,9 @@ fn source(name: &str, architecture: Architecture, seed: u64) -> Source {
     // Fresh values are near zero, where a small difference would be a large error.
     weights.iter_mut().for_each(|weight| *weight *= 1.5);
     let training = serde_json::json!({ "seed": seed });
-    Source { spec, weights, base: None, scenario, training, evaluation: Vec::new() }
+    let (base, any_resources, evaluation) = (None, false, Vec::new());
+    let ranges = Ranges::default();
+    Source { spec, weights, base, scenario, any_resources, ranges, training, evaluation }
 }
 
 /// Every embedded scenario with every network.

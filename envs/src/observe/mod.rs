@@ -6,6 +6,7 @@ pub mod encoder;
 pub mod features;
 pub mod normalisation;
 mod observation;
+pub mod ranges;
 pub mod schema;
 pub mod sections;
 mod space;

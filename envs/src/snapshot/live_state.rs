@@ -1,6 +1,7 @@
 //! From a snapshot to the state that a policy decides on, and back.
 
 use crate::input::InputError;
+use crate::resources::ResourceKind;
 use crate::scenario::{Mode, Rules};
 use crate::snapshot::{
     Snapshot, SnapshotNode, SnapshotReassignment, SnapshotTransfer, SnapshotWorkload,
@@ -12,11 +13,19 @@ use crate::state::{ClusterState, Transfer};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The rules with the resource kinds of a snapshot.
+fn of_kinds(rules: &Rules, snapshot: &Snapshot) -> Arc<Rules> {
+    let kind = |name: &String| ResourceKind { name: name.clone(), unit: String::new() };
+    let resources = snapshot.resources.iter().map(kind).collect();
+    Arc::new(Rules { resources, ..rules.clone() })
+}
+
 impl ClusterState {
     /// The state that a valid snapshot shows, under these rules, with the full move budget.
     /// `label` is what errors call the snapshot.
     ///
-    /// Resource kinds are matched by name, in any order. A workload without forecast is expected
+    /// Resource kinds are matched by name, in any order; rules that name none take those of the
+    /// snapshot. A workload without forecast is expected
     /// to keep its present demand. Of the tick, only the time within the season counts. A demand
     /// above every node's supply counts as at most twice what its own node supplies, and demand on a
     /// node that lacks the resource as overload.
@@ -29,6 +38,7 @@ impl ClusterState {
         snapshot: &Snapshot,
         label: &str,
     ) -> Result<Self, InputError> {
+        let rules = if rules.resources.is_empty() { of_kinds(&rules, snapshot) } else { rules };
         let order = resource_order(&rules, snapshot, label)?;
         let horizons = rules.forecast.horizons.len();
         check_horizons(snapshot, horizons, label)?;

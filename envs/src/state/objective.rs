@@ -35,8 +35,7 @@ fn typical_change(weights: &Terms, slot: Option<Slot>, spec: &ClusterSpec) -> Op
     let mut free = 0.0_f64;
     for j in 0..m {
         let supply: f64 = spec.supply[j * padded..][..n].iter().map(|&x| f64::from(x)).sum();
-        let demand: f64 =
-            spec.base_demand.iter().skip(j).step_by(m).map(|&x| f64::from(x)).sum();
+        let demand: f64 = spec.base_demand.iter().skip(j).step_by(m).map(|&x| f64::from(x)).sum();
         if supply > 0.0 {
             load_of_all += demand / supply;
         }
@@ -45,9 +44,8 @@ fn typical_change(weights: &Terms, slot: Option<Slot>, spec: &ClusterSpec) -> Op
         }
     }
     let load = load_of_all * n as f64 / spec.workloads().max(1) as f64;
-    let slots = slot.map_or(0.0, |slot| {
-        if free > 0.0 { (f64::from(slot.size) / free).min(1.0) } else { 0.0 }
-    });
+    let slots = slot
+        .map_or(0.0, |slot| if free > 0.0 { (f64::from(slot.size) / free).min(1.0) } else { 0.0 });
     let of = |term: Term, change: f64| f64::from(weights[term as usize]) * change;
     let sum = of(Term::MaxLoad, load / 4.0)
         + of(Term::Imbalance, 1.0 / n.max(1) as f64)

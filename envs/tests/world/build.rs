@@ -3,8 +3,8 @@
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::episode::churn::Arrivals;
-use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::ObservationBuffer;
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::resources::{MAX_RESOURCES, ResourceKind};
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::FaultRules;

@@ -343,9 +343,7 @@ impl<'a> Naive<'a> {
             "workload_count" => (1.0 + state.spec.workloads() as f64).ln() / 8.0,
             "online" => f64::from(u8::from(online)),
             "moves_per_tick" if !online => 0.0,
-            "moves_per_tick" => {
-                (1.0 + f64::from(state.rules.episode.moves_per_tick)).ln() / 4.0
-            }
+            "moves_per_tick" => (1.0 + f64::from(state.rules.episode.moves_per_tick)).ln() / 4.0,
             "cooldown_ticks" => (1.0 + f64::from(state.rules.limits.cooldown_ticks)).ln() / 4.0,
             "ticks_to" => {
                 let ticks = h.map_or(0, |h| state.rules.forecast.horizons[h]);
@@ -506,7 +504,11 @@ impl<'a> Naive<'a> {
                 "destination_load_above_mean" => (after.load[destination] - before.mean) / m,
                 "source_load_above_mean" => (after.load[source] - before.mean) / m,
                 "objective_change" => change.iter().sum(),
-                "follow_up" | "follow_up_beyond" if weights[Term::Fragmentation as usize] != 0.0 => 0.0,
+                "follow_up" | "follow_up_beyond"
+                    if weights[Term::Fragmentation as usize] != 0.0 =>
+                {
+                    0.0
+                }
                 "follow_up" => self.follow_up(h, Some(k)) / unit,
                 "follow_up_beyond" => {
                     (self.follow_up(h, Some(k)) - self.follow_up(h, None)).min(0.0) / unit

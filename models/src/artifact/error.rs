@@ -182,6 +182,16 @@ pub enum Failure {
     /// The decision rules are none that this version knows.
     #[error("rules: {0}")]
     Rules(serde_json::Error),
+    /// The ranges of features are not those of the schema.
+    #[error("ranges: expected {schema} {group} features as in the schema, got {ranges}")]
+    Ranges {
+        /// Which features.
+        group: &'static str,
+        /// In the schema.
+        schema: usize,
+        /// In the ranges.
+        ranges: usize,
+    },
     /// This version observes other features than it was trained on.
     #[error(
         "schema: expected features of this version, got others (version {version} of them): train \

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use godwit_envs::observe::features::sections_of;
+use godwit_envs::observe::ranges::Ranges;
 use godwit_envs::observe::schema::ObservationSchema;
 use godwit_envs::observe::sections::Sections;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,10 @@ pub struct Manifest {
     pub schema: ObservationSchema,
     /// [`ObservationSchema::hash`] of `schema`.
     pub schema_hash: String,
+    /// Within which ranges the features were in training, in the order of `schema`; empty where that
+    /// is not known.
+    #[serde(default)]
+    pub ranges: Ranges,
     /// Name of the training scenario.
     pub scenario_name: String,
     /// The decision rules of the training scenario, as it states them.
@@ -104,6 +109,17 @@ impl Manifest {
                 base.margin.filter(|margin| !(0.0..f32::INFINITY).contains(margin))
             {
                 return Err(Failure::Margin(margin));
+            }
+        }
+        let ranges = &self.ranges;
+        for (group, schema, ranges) in [
+            ("node", self.schema.node.len(), ranges.node.len()),
+            ("workload", self.schema.workload.len(), ranges.workload.len()),
+            ("global", self.schema.global.len(), ranges.global.len()),
+            ("candidate", self.schema.candidate.len(), ranges.candidate.len()),
+        ] {
+            if self.ranges != Ranges::default() && schema != ranges {
+                return Err(Failure::Ranges { group, schema, ranges });
             }
         }
         for (group, schema, network) in [

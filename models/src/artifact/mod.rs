@@ -33,6 +33,7 @@ use crate::net::Network;
 use crate::network_policy::NetworkPolicy;
 use crate::pretrained::{pretrained_at, pretrained_hint};
 use entries::{GOLDEN, MANIFEST, WEIGHTS};
+use godwit_envs::observe::ranges::Ranges;
 use godwit_envs::observe::sections::Sections;
 
 /// Largest difference between a golden value and the native forward pass: absolute up to a value of
@@ -97,7 +98,10 @@ impl Artifact {
 
     /// The policy, called by this name.
     pub fn policy(&self, name: &str) -> NetworkPolicy {
+        let ranges =
+            (self.manifest.ranges != Ranges::default()).then(|| self.manifest.ranges.clone());
         NetworkPolicy::new(name, self.network.clone(), self.sections)
+            .trained_within(ranges)
             .on_base(self.manifest.base.as_ref())
             .expect("the base was checked when the artifact was read")
     }

@@ -1,7 +1,7 @@
 //! Weights and golden vectors as safetensors.
 
-use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::schema::ObservationSchema;
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};

@@ -2,7 +2,9 @@
 
 use std::io::{Cursor, Write};
 
+use godwit_envs::observe::ranges::Ranges;
 use godwit_envs::observe::schema::ObservationSchema;
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace, features};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -82,6 +84,7 @@ fn parts(architecture: Architecture) -> Parts {
         network: spec,
         schema: schema(),
         schema_hash: String::new(),
+        ranges: Ranges::default(),
         scenario_name: "tiny".to_owned(),
         rules: serde_json::json!({"moves_per_tick": 2}),
         scenario_sha256: "0".repeat(64),

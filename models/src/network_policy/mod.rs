@@ -10,6 +10,7 @@ use crate::net::{FixedSize, Network, first_best};
 use crate::policy::Policy;
 use godwit_envs::observe::candidates::CandidateList;
 use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::ranges::{Ranges, Unfamiliar};
 use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::scenario::Rules;
@@ -27,6 +28,8 @@ pub struct NetworkPolicy {
     network: Network,
     /// What the network was trained to see, whatever a cluster's rules call for.
     sections: Sections,
+    /// Ranges of what it was trained on, where they are known.
+    ranges: Option<Arc<Ranges>>,
     base: Option<base::Playing>,
     list: CandidateList,
     buffers: Option<Buffers>,
@@ -46,7 +49,8 @@ impl NetworkPolicy {
     /// A policy with this network, which reads these sections of features.
     pub fn new(name: &str, network: Network, sections: Sections) -> Self {
         let list = CandidateList::default();
-        Self { name: name.to_owned(), network, sections, base: None, list, buffers: None }
+        let name = name.to_owned();
+        Self { name, network, sections, ranges: None, base: None, list, buffers: None }
     }
 
     /// The only cluster size that it serves, if there is one.
@@ -66,6 +70,12 @@ impl NetworkPolicy {
     pub fn on_base(mut self, base: Option<&Base>) -> Result<Self, ParameterError> {
         self.base = base.map(base::Playing::new).transpose()?;
         Ok(self)
+    }
+
+    /// The same policy, which knows the ranges of what it was trained on.
+    pub fn trained_within(mut self, ranges: Option<Ranges>) -> Self {
+        self.ranges = ranges.map(Arc::new);
+        self
     }
 
     /// The network alone.
@@ -184,6 +194,21 @@ impl Policy for NetworkPolicy {
 
     fn sees_health(&self, _rules: &Rules) -> bool {
         self.sections.health
+    }
+
+    fn unfamiliar(&mut self, state: &ClusterState) -> Vec<Unfamiliar> {
+        let Some(ranges) = self.ranges.clone() else { return Vec::new() };
+        let before = self.buffers.take();
+        let mut buffers = self.buffers_for(state, before);
+        // All of it, whatever the network reads.
+        let parts = std::mem::take(&mut buffers.observation.parts);
+        self.buffers = Some(buffers);
+        let Buffers { space, observation, .. } = self.values(state);
+        let found = ranges.unfamiliar(observation, &space.schema);
+        if let Some(buffers) = &mut self.buffers {
+            buffers.observation.parts = parts;
+        }
+        found
     }
 }
 

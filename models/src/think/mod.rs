@@ -27,6 +27,7 @@ pub use portfolio::{Entry, PORTFOLIO};
 
 use crate::policy::{Policy, Thought};
 use account::{is_better, propose};
+use godwit_envs::observe::ranges::Unfamiliar;
 use godwit_envs::scenario::{Mode, Rules};
 use godwit_envs::state::{Action, ClusterState};
 use std::time::{Duration, Instant};
@@ -270,6 +271,10 @@ impl Policy for Think {
 
     fn sees_health(&self, rules: &Rules) -> bool {
         self.policy.sees_health(rules)
+    }
+
+    fn unfamiliar(&mut self, state: &ClusterState) -> Vec<Unfamiliar> {
+        self.policy.unfamiliar(state)
     }
 
     fn thought(&self) -> Option<Thought> {

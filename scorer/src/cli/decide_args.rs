@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
+use godwit_models::pretrained::GENERALIST;
 
 /// The policy and how far it may go.
 #[derive(Debug, Args)]
 pub struct PolicyArgs {
-    /// The policy: an artifact that `godwit export` wrote, or the name of an embedded scenario for
-    /// the policy that comes with the program
-    #[arg(long, value_name = "FILE.pt|NAME")]
+    /// The policy: an artifact that `godwit export` wrote, or the name of one that comes with the
+    /// program: `generalist`, for any cluster, or that of an embedded scenario
+    #[arg(long, value_name = "FILE.pt|NAME", default_value = GENERALIST)]
     pub model: PathBuf,
     /// At most this many migrations, next to the budget of the artifact's rules
     #[arg(long, value_name = "N", default_value_t = u32::MAX, hide_default_value = true)]

@@ -219,17 +219,20 @@ pub fn plan_with(
 ) -> Result<Planned, EngineError> {
     let planning = Instant::now();
     let (limits_asked, now_s) = (safety.rules(), moment.now_us as f64 * 1e-6);
-    let made = |sees_health| Circumstances { limits: limits_asked, now_s, sees_health };
+    let list_stays = limits.list_stays;
     let shell = match safety.around(&case.snapshot, moment) {
         Ok(shell) => shell,
         Err(refusal) => {
-            let (reason, made) = (StopReason::Refused, Some(made(None)));
-            return Ok(nothing(case, reason, Some(refusal), made, limits.list_stays));
+            let (limits, sees_health, unfamiliar) = (limits_asked, None, &[][..]);
+            let made = Circumstances { limits, now_s, sees_health, unfamiliar };
+            let (reason, listed) = (StopReason::Refused, list_stays);
+            return Ok(nothing(case, reason, Some(refusal), Some(made), listed));
         }
     };
     // A network has nothing to look at in an empty cluster, and there is nothing to decide.
     let policy = if case.state.spec.workloads() == 0 { &mut Stay } else { policy };
     let sees_health = policy.sees_health(&case.state.rules);
+    let unfamiliar = policy.unfamiliar(&case.state);
     let mut duties = DutiesFirst::new(policy, sees_health);
     let most = limits.effort.map(|effort| effort.decisions);
     let mut counted = Counted::new(&mut duties, most, limits.per_decision);
@@ -255,7 +258,13 @@ pub fn plan_with(
     let left_out = LeftOut { settled, ..shell.left_out().clone() };
     let guard_us = micros(checking);
     let (stays, stays_us) = stays(case, Some(&shell), &plan, limits.list_stays);
-    let findings = Findings::of(case, &plan, Some(made(Some(sees_health))));
+    let made = Circumstances {
+        limits: limits_asked,
+        now_s,
+        sees_health: Some(sees_health),
+        unfamiliar: &unfamiliar,
+    };
+    let findings = Findings::of(case, &plan, Some(made));
     Ok(Planned {
         plan,
         refusal: None,

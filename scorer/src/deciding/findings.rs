@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use godwit_envs::observe::ranges::Unfamiliar;
 use godwit_models::plan::{Plan, ReasonCode};
 use godwit_models::shell::ShellRules;
 use schemars::JsonSchema;
@@ -49,6 +50,8 @@ pub struct Circumstances<'a> {
     pub now_s: f64,
     /// Whether the policy saw the nodes' health; `None` where nobody was asked.
     pub sees_health: Option<bool>,
+    /// What the policy was trained on nothing like.
+    pub unfamiliar: &'a [Unfamiliar],
 }
 
 impl Findings {
@@ -63,6 +66,7 @@ impl Findings {
         warnings.about_time(snapshot, made.map(|made| made.now_s));
         if let Some(sees_health) = made.and_then(|made| made.sees_health) {
             warnings.about_health(state, sees_health);
+            warnings.about_training(made.map_or(&[], |made| made.unfamiliar));
             warnings.about_plan(state, plan);
         }
         // Last, as there may be one for each workload.

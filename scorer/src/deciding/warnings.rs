@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use godwit_envs::observe::ranges::Unfamiliar;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::cluster::Health;
@@ -31,7 +32,7 @@ pub struct Warning {
     pub code: WarningCode,
     /// The same in a sentence, with numbers.
     pub message: String,
-    /// The workloads, nodes or groups that it is about; at most 20 of them.
+    /// The workloads, nodes, groups or features that it is about; at most 20 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
 }
@@ -52,17 +53,20 @@ pub enum WarningCode {
     HighestLoadShared,
     /// Nodes are not healthy, and the policy does not see health.
     HealthNotSeen,
+    /// The policy was trained on nothing like it.
+    OutsideTraining,
 }
 
 impl WarningCode {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FitsNowhere,
         Self::UnitsDiffer,
         Self::UnknownName,
         Self::TimeInMilliseconds,
         Self::HighestLoadShared,
         Self::HealthNotSeen,
+        Self::OutsideTraining,
     ];
 }
 
@@ -198,6 +202,23 @@ impl Warnings {
             );
             let names = (0..state.spec.nodes()).filter(ill).take(MOST_LISTED);
             (message, names.map(|node| state.spec.node_names[node].clone()).collect())
+        });
+    }
+
+    /// Features lie far outside of what the policy was trained on.
+    pub fn about_training(&mut self, unfamiliar: &[Unfamiliar]) {
+        let Some(Unfamiliar { feature, value, range: [least, most] }) = unfamiliar.first() else {
+            return;
+        };
+        self.add(WarningCode::OutsideTraining, || {
+            let message = format!(
+                "{} features lie far outside of what the policy was trained on; {feature}: expected \
+                 about {least:.3} to {most:.3}, got {value:.3}; train it on clusters like this one, \
+                 or hold it against a heuristic",
+                unfamiliar.len()
+            );
+            let names = unfamiliar.iter().take(MOST_LISTED);
+            (message, names.map(|unfamiliar| unfamiliar.feature.clone()).collect())
         });
     }
 

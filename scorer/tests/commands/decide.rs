@@ -279,3 +279,58 @@ fn thought_ends_in_time_for_the_plan_before_a_deadline() {
     assert_ne!(decision["plan"]["stop_reason"], "deadline");
     assert!(decision["timing_us"]["total"].as_u64().unwrap() < 3_000_000, "{decision}");
 }
+
+/// Five nodes of seven kinds that nobody trained on, all workloads on the first.
+fn unheard_of(kinds: usize) -> Value {
+    let names: Vec<String> = (0..kinds).map(|kind| format!("kind-{kind}")).collect();
+    let node = |i: usize| json!({"name": format!("n{i}"), "supply": vec![10.0; kinds]});
+    let workload = |k: usize| {
+        let demand: Vec<f64> = (0..kinds).map(|j| 0.5 + 0.1 * ((k + j) % 3) as f64).collect();
+        json!({"name": format!("w{k}"), "node": "n0", "demand": demand, "state_gib": 1.0})
+    };
+    json!({
+        "format": "godwit-snapshot/1",
+        "resources": names,
+        "nodes": (0..5).map(node).collect::<Vec<_>>(),
+        "workloads": (0..14).map(workload).collect::<Vec<_>>(),
+    })
+}
+
+#[test]
+fn without_a_model_clusters_of_any_resource_kinds_are_decided_about() {
+    for kinds in [1, 2, 7, 16] {
+        let text = unheard_of(kinds).to_string();
+        let mut decide = scorer();
+        decide.args(["decide", "--snapshot", "-"]).write_stdin(text);
+        let decision = output(&mut decide);
+        let plan = &decision["plan"];
+        assert!(!plan["moves"].as_array().unwrap().is_empty(), "{kinds} kinds: {decision}");
+        assert!(plan["objective_after"].as_f64() < plan["objective_before"].as_f64(), "{decision}");
+        assert_eq!(decision["artifact"]["scenario"], "generalist");
+    }
+}
+
+#[test]
+fn a_cluster_unlike_those_of_the_training_is_told_of() {
+    let warned = |text: String| {
+        let mut decide = scorer();
+        decide.args(["decide", "--model", "founding-10x50", "--snapshot", "-"]).write_stdin(text);
+        let decision = output(&mut decide);
+        let warnings = decision["warnings"].as_array().unwrap().clone();
+        warnings.into_iter().find(|warning| warning["code"] == "outside_training")
+    };
+    let fixture = Fixture::new("founding-10x50");
+    let usual = std::fs::read_to_string(fixture.snapshot()).unwrap();
+    assert_eq!(warned(usual.clone()), None);
+    let mut slow: Value = serde_json::from_str(&usual).unwrap();
+    for node in slow["nodes"].as_array_mut().unwrap() {
+        node["bandwidth_gib_s"] = 1e-4.into();
+    }
+    let warning = warned(slow.to_string()).expect("a warning");
+    let message = warning["message"].as_str().unwrap();
+    assert!(message.contains("far outside of what the policy was trained on"), "{message}");
+    assert!(
+        warning["names"].as_array().unwrap().contains(&"transfer of a move".into()),
+        "{warning}"
+    );
+}

@@ -91,6 +91,7 @@ pub fn write_artifact_with(
         network: spec.clone(),
         schema: space.schema.clone(),
         schema_hash: String::new(),
+        ranges: Default::default(),
         scenario_name: scenario.name.clone(),
         rules: serde_json::to_value(&scenario.rules).unwrap(),
         scenario_sha256: "0".repeat(64),

@@ -6,7 +6,7 @@ use crate::cli::OrBadInput as _;
 use crate::config::TrainConfig;
 use crate::recipe::contest::{Left, Standing};
 use crate::recipe::verdict::{self, Verdict};
-use crate::recipe::{self, DEFAULT_MINUTES, GATE, Recipe, VERDICT, gate};
+use crate::recipe::{self, DEFAULT_MINUTES, GATE, Recipe, VERDICT, gate, several};
 use crate::train::mixture::Mixture;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -17,11 +17,35 @@ use tch::Device;
 /// Rows of the ranking.
 const ROWS: usize = 8;
 
-/// Whether settings are to be found: nobody gave any, and there is one scenario.
+/// Whether settings are to be found: nobody gave any.
 pub(super) fn wanted(args: &Args, mixture: &Mixture) -> bool {
     let Args { config, set, env_steps, .. } = args;
     let given = config.is_some() || !set.is_empty() || env_steps.is_some();
-    !given && mixture.parts().len() == 1 && mixture.first().train.is_none()
+    !given && mixture.first().train.is_none()
+}
+
+/// Finds those of a run on several scenarios. `flags` holds what flags say.
+pub(super) fn find_for_several(
+    args: &Args,
+    mixture: &Mixture,
+    flags: &TrainConfig,
+    device: Device,
+) -> anyhow::Result<TrainConfig> {
+    let told = |text: &str| eprintln!("{text}");
+    let mut config =
+        several::find(mixture, minutes(args), flags.seed, device, &told).or_bad_input()?;
+    config.keep_replay = flags.keep_replay;
+    let comparisons = &config.comparisons;
+    eprintln!(
+        "base policy {}; what it does matters for about {} ticks",
+        comparisons.baseline, comparisons.ticks
+    );
+    Ok(config)
+}
+
+/// How long the run may take.
+fn minutes(args: &Args) -> f64 {
+    args.minutes.filter(|&minutes| minutes > 0.0).unwrap_or(DEFAULT_MINUTES)
 }
 
 /// Finds them, and shows the ranking of the heuristics. `flags` holds what flags say.
@@ -31,9 +55,9 @@ pub(super) fn find(
     flags: &TrainConfig,
     device: Device,
 ) -> anyhow::Result<Recipe> {
-    let minutes = args.minutes.filter(|&minutes| minutes > 0.0).unwrap_or(DEFAULT_MINUTES);
     let told = |text: &str| eprintln!("{text}");
-    let mut found = recipe::find(scenario, minutes, flags.seed, device, &told).or_bad_input()?;
+    let mut found =
+        recipe::find(scenario, minutes(args), flags.seed, device, &told).or_bad_input()?;
     found.config.keep_replay = flags.keep_replay;
     eprintln!("\n{}", ranking(&found.standings));
     let base = &found.standings[found.base];
@@ -105,12 +129,17 @@ pub(super) fn verdict(
 ) -> anyhow::Result<Verdict> {
     let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
     let policy = loaded.policy("policy")?;
-    let Standing { baseline, parameters, .. } = &recipe.standings[recipe.base];
-    let base =
-        Base { baseline: baseline.name.into(), parameters: parameters.clone(), margin: None };
+    let of = |Standing { baseline, parameters, .. }: &Standing| Base {
+        baseline: baseline.name.into(),
+        parameters: parameters.clone(),
+        margin: None,
+    };
+    let base = of(&recipe.standings[recipe.base]);
+    let best = recipe.standings.iter().find(|standing| standing.left.is_none());
+    let best = best.map_or_else(|| base.clone(), of);
     eprintln!("playing further validation episodes against {}", base.baseline);
     let seconds = recipe.seconds;
-    let gated = gate::gate(mixture.first(), &policy, &base, GATE * seconds)?;
+    let gated = gate::gate(mixture.first(), &policy, &base, &best, GATE * seconds)?;
     checkpoint::rebase_best(directory, &gated.base)?;
     eprintln!("{}", gated.sentence());
     let policy = policy.on_base(Some(&gated.base))?;

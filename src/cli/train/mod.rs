@@ -211,7 +211,10 @@ fn begin(
     if group.is_none_or(|group| group.rank() == 0) {
         RunDirectory::check_free(&out).or_bad_input()?;
     }
-    if group.is_none() && found::wanted(args, &mixture) {
+    let wanted = group.is_none() && found::wanted(args, &mixture);
+    if wanted && mixture.parts().len() > 1 {
+        config = found::find_for_several(args, &mixture, &config, device)?;
+    } else if wanted {
         let found = found::find(args, mixture.first(), &config, device)?;
         config = found.config.clone();
         *recipe = Some(found);

@@ -215,17 +215,18 @@ impl<E: Env> Learner<E> {
         }
         let mut groups = Vec::with_capacity(self.layouts.len());
         let mut first = 0;
-        for of_scenario in self.batch.chunk_by(|a, b| a.scenario == b.scenario) {
-            let size = of_scenario.len();
-            let scenario = of_scenario[0].scenario;
-            let states = &mut self.layouts[scenario];
+        // A network that reads candidates alone reads those of all scenarios at once.
+        let together = self.layouts[0].omits_entities();
+        for drawn_together in self.batch.chunk_by(|a, b| together || a.scenario == b.scenario) {
+            let size = drawn_together.len();
+            let states = &mut self.layouts[drawn_together[0].scenario];
             states.clear();
             let mut taken = Vec::with_capacity(size);
             let (mut demonstrated, mut rivals) = (Vec::new(), Vec::new());
             let mut references = vec![NOTHING; size];
             let observations = &self.observations[first..first + size];
-            for (b, (drawn, observations)) in of_scenario.iter().zip(observations).enumerate() {
-                let observation = &observations[scenario];
+            for (b, (drawn, observations)) in drawn_together.iter().zip(observations).enumerate() {
+                let observation = &observations[drawn.scenario];
                 let action = drawn.transition.action as usize;
                 let place =
                     |action: usize, row: usize| (if action == 0 { b } else { size + row }) as i64;

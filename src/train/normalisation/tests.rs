@@ -3,9 +3,10 @@
 use super::*;
 use crate::checkpoint::{RunDirectory, write_best};
 use crate::config::TrainConfig;
+use crate::export::{self, Target};
 use crate::networks::state_batch::BatchBuilder;
+use crate::policies;
 use crate::train::assemble::{self, ClusterTrainer, new_trainer};
-use crate::{export, policies};
 use godwit_envs::observe::normalisation::{Affine, LEAST_DEVIATION};
 use godwit_models::artifact::Artifact;
 use godwit_models::net::{Architecture, Network};
@@ -191,7 +192,7 @@ fn leaves_as_a_policy(name: &str, config: &TrainConfig) {
     let directory = RunDirectory::create(run.clone(), &mixture, config).expect("a run");
     write_best(&directory, &mixture, &mut trainer, 0.0, None).expect("a checkpoint");
     let artifact = folder.path().join("policy.pt");
-    export::export(&run, &artifact, 0, false).expect("an artifact");
+    export::export(&run, &artifact, Target::default(), 0, false).expect("an artifact");
     let mut exported = Artifact::read(&artifact).expect("an artifact").network;
     let mut env = env(name);
     let mut loaded = policies::load(&run, "policy", mixture.first(), env.observation_space())

@@ -393,15 +393,16 @@ fn names_that_nobody_knows_are_answered_with_the_nearest() {
 }
 
 #[test]
-fn a_policy_for_other_features_is_refused_with_what_differs_and_what_to_do() {
-    let parts = [
-        "expected a policy for the features of scenario diurnal",
-        "got one with a node feature utilisation[gpu] besides",
-        "more differences",
-        "train one with `godwit train`",
-        "the same resources, mode, forecast horizons",
-    ];
-    refuses(&["evaluate", "diurnal", "--policy", "founding-10x50"], &parts);
+fn a_policy_plays_a_scenario_of_other_resources_and_what_it_does_not_see_is_said() {
+    let play = |scenario: &str, policy: &str| {
+        let args = ["evaluate", scenario, "--policy", policy, "--baselines", "stay"];
+        godwit(&[&args[..], &["--episodes", "2"]].concat()).assert().success()
+    };
+    play("diurnal", "founding-10x50").stderr(predicate::str::contains("does not see").not());
+    play("faults", "diurnal").stderr(predicate::str::contains(
+        "diurnal does not see what scenario faults has: health of nodes, waiting workloads",
+    ));
+    play("faults", "generalist").stderr(predicate::str::contains("does not see").not());
 }
 
 #[test]

@@ -147,9 +147,16 @@ fn encode_row(
     }
     if shown.slots {
         match state.objective.slot {
-            Some(slot) => {
-                encode_slots(state, slot, &tiles[0], k, &open, &departure, &results.arrivals, &mut w)
-            }
+            Some(slot) => encode_slots(
+                state,
+                slot,
+                &tiles[0],
+                k,
+                &open,
+                &departure,
+                &results.arrivals,
+                &mut w,
+            ),
             None => (0..SLOT_FEATURES).for_each(|_| w.put_all(0.0)),
         }
     }

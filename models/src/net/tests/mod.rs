@@ -3,8 +3,8 @@
 mod fold;
 mod reference;
 
-use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::schema::{Feature, ObservationSchema};
+use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};

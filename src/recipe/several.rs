@@ -1,0 +1,104 @@
+//! Settings for a run on several scenarios: one heuristic that serves them all is improved on, by
+//! rollouts in each.
+
+use super::fading::{Fading, fading};
+use super::{
+    ACTIONS, FADING, GAIN, STATES, VALIDATION, VALIDATIONS, affordable_states, lengths, pace,
+    rounded, settings,
+};
+use crate::config::TrainConfig;
+use crate::evaluate::stats::{mean, quantile};
+use crate::train::mixture::Mixture;
+use crate::train::validation::MARGINS;
+use anyhow::Context;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::rng::child_seed;
+use godwit_envs::scenario::{Mode, Phase, WorldTemplate};
+use godwit_models::baselines::baseline;
+use godwit_models::net::Architecture;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tch::Device;
+
+/// In how many of the scenarios it is measured how effects fade.
+const MEASURED: usize = 8;
+/// Width of the network's hidden layers: it has more to tell apart than in one scenario.
+const HIDDEN: usize = 128;
+/// Transitions of an update.
+const BATCH: usize = 128;
+/// Validation episodes in each scenario.
+const EPISODES: usize = 3;
+
+/// Settings for a run of `minutes` on these scenarios with all threads of the pool. `told` is given
+/// lines about what is under way.
+///
+/// # Errors
+/// When an episode has no feasible start, or a heuristic breaks its contract.
+pub fn find(
+    mixture: &Mixture,
+    minutes: f64,
+    seed: u64,
+    device: Device,
+    told: &dyn Fn(&str),
+) -> anyhow::Result<TrainConfig> {
+    let started = Instant::now();
+    let seconds = 60.0 * minutes;
+    let parts = mixture.parts();
+    let has_faults = parts.iter().any(|part| part.scenario.rules.faults.is_some());
+    let base = if has_faults { "evacuate" } else { "best-single-move" };
+    told("measuring how long the effects of actions last");
+    let limit = Duration::from_secs_f64(FADING * seconds / MEASURED as f64);
+    let make = || baseline(base).with_context(|| format!("baseline {base}"));
+    let mut measured: Vec<(Fading, f64)> = Vec::new();
+    let mut first = None;
+    for part in parts.iter().step_by(parts.len().div_ceil(MEASURED)) {
+        let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&part.scenario)), Phase::Train)?;
+        let fading = fading(&env, &make, child_seed(seed, (1 << 36) + 1), limit)?;
+        measured.push((fading, f64::from(env.state().objective.unit)));
+        first.get_or_insert(env);
+    }
+    let of = |value: &dyn Fn(&(Fading, f64)) -> f64| measured.iter().map(value).collect::<Vec<_>>();
+    let middle = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        quantile(&values, 0.5)
+    };
+    let together = Fading {
+        ticks: middle(of(&|(fading, _)| f64::from(fading.ticks))) as u32,
+        gamma: middle(of(&|(fading, _)| fading.gamma)),
+        gain: middle(of(&|(fading, unit)| fading.gain / unit)),
+        rollout_s: mean(&of(&|(fading, _)| fading.rollout_s)),
+    };
+    let env = first.context("a scenario")?;
+    let mut config = settings(&env, &together);
+    config.seed = seed;
+    // Gains in units of each scenario's own.
+    config.learner.reward_scale = rounded(GAIN / together.gain.max(1e-3)).clamp(1e-3, 1e3);
+    config.learner.batch_size = BATCH;
+    config.network.architecture = Architecture::Candidate;
+    config.network.hidden = HIDDEN;
+    config.env_copies = config.env_copies.max(parts.len());
+    if parts[0].scenario.rules.episode.mode == Mode::Online {
+        config.paired_baseline = base.to_owned();
+    }
+    config.comparisons.baseline = base.to_owned();
+    config.comparisons.actions = ACTIONS;
+    config.comparisons.ticks = together.ticks;
+    told("measuring the pace of training");
+    let pace = pace::pace(mixture, &config, true, device)?;
+    let states = affordable_states(seconds, together.rollout_s) / parts.len() as f64;
+    config.comparisons.states = (states as usize).clamp(STATES.0 / 10, STATES.1);
+    lengths(&mut config, seconds, pace, false);
+    config.replay_capacity = config.replay_capacity.max(1_000 * parts.len());
+    let episode = &parts[0].scenario.rules.episode;
+    let ticks = f64::from(episode.ticks.max(episode.move_budget));
+    let threads = rayon::current_num_threads() as f64;
+    let tick = together.rollout_s / f64::from(together.ticks) / threads;
+    let played = (MARGINS.len() * parts.len() * EPISODES) as f64;
+    let validation_s = played * ticks * (tick + 1.0 / pace.env_steps_per_s);
+    let times = (VALIDATION * seconds / validation_s.max(1e-9)).clamp(VALIDATIONS.0, VALIDATIONS.1);
+    config.evaluate_episodes = EPISODES;
+    config.evaluate_every = ((config.env_steps as f64 / times) as u64).max(500);
+    config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
+    config.validate_for(parts.len()).context("the settings that were found")?;
+    Ok(config)
+}
