@@ -123,13 +123,18 @@ pub fn evaluate_until(
     let (sender, receiver) = channel();
     let (all, shown) = (Arc::clone(contenders), Arc::clone(&bar));
     let (env, seeds) = (env.clone(), seeds.clone());
+    // Threads of their own: this one, which waits for a signal, may be one of those that others use,
+    // and all that there is.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build()?;
     std::thread::spawn(move || {
-        for contender in all.iter() {
-            // Nobody listens any more: stopped.
-            if sender.send(play(&env, contender, &seeds, &shown)).is_err() {
-                break;
+        pool.install(|| {
+            for contender in all.iter() {
+                // Nobody listens any more: stopped.
+                if sender.send(play(&env, contender, &seeds, &shown)).is_err() {
+                    break;
+                }
             }
-        }
+        });
     });
     let mut played = Vec::with_capacity(contenders.len());
     while played.len() < contenders.len() && received.load(Ordering::Relaxed) == 0 {

@@ -7,12 +7,14 @@
 
 use crate::evaluate::side_by_side::{Ahead, ahead, returns};
 use crate::evaluate::stats::mean;
+use crate::train::mixture::Mixture;
 use crate::train::validation::VALIDATION_SEED;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
 use godwit_models::baselines::baseline_with;
 use godwit_models::network_policy::{Base, NetworkPolicy};
 use godwit_models::policy::Policy;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -103,6 +105,58 @@ pub fn gate(
         }
     }
     Ok(gated)
+}
+
+/// Episodes in each of several scenarios in which the margins are compared, and that decide.
+const IN_EACH: (u64, u64) = (3, 8);
+
+/// [`gate`] of a policy for several scenarios. Each counts the same: its difference from the base
+/// policy, as a share of what that returns. [`Gated::ahead`] is the mean of these shares, and its
+/// interval is that of scenarios, not of episodes.
+///
+/// # Errors
+/// As for [`gate`].
+pub fn gate_several(
+    mixture: &Mixture,
+    policy: &NetworkPolicy,
+    base: &Base,
+) -> anyhow::Result<Gated> {
+    let envs = mixture
+        .parts()
+        .iter()
+        .map(|part| ClusterEnv::new(Arc::new(WorldTemplate::new(&part.scenario)), Phase::Validate))
+        .collect::<Result<Vec<_>, _>>()?;
+    let usual = || Ok(baseline_with(&base.baseline, &base.parameters)?);
+    let seeds = |from: u64, count: u64| FIRST_SEED + from..FIRST_SEED + from + count;
+    let played = |make: &(dyn Fn() -> anyhow::Result<Box<dyn Policy>> + Sync), seeds: Range<u64>| {
+        envs.iter()
+            .map(|env| Ok(mean(&returns(env, make, seeds.clone())?)))
+            .collect::<anyhow::Result<Vec<f64>>>()
+    };
+    let with = |margin: f32, seeds: Range<u64>| {
+        let base = Base { margin: Some(margin), ..base.clone() };
+        let policy = policy.clone().on_base(Some(&base))?;
+        played(&|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds)
+    };
+    let shares = |own: &[f64], theirs: &[f64]| -> Vec<f64> {
+        own.iter().zip(theirs).map(|(own, theirs)| (own - theirs) / theirs.abs().max(1e-9)).collect()
+    };
+    let picking = seeds(0, IN_EACH.0);
+    let theirs = played(&usual, picking.clone())?;
+    let mut picked = (f64::NEG_INFINITY, MARGINS[0]);
+    for margin in MARGINS {
+        let share = mean(&shares(&with(margin, picking.clone())?, &theirs));
+        if share > picked.0 {
+            picked = (share, margin);
+        }
+    }
+    let deciding = seeds(PICKING.1, IN_EACH.1);
+    let theirs = played(&usual, deciding.clone())?;
+    let found = shares(&with(picked.1, deciding)?, &theirs);
+    let ahead = ahead(&found, &vec![0.0; found.len()]);
+    let margin = ahead.is_certain().then_some(picked.1);
+    let episodes = found.len() * IN_EACH.1 as usize;
+    Ok(Gated { base: Base { margin, ..base.clone() }, ahead, episodes, replaced: None })
 }
 
 impl Gated {

@@ -316,19 +316,19 @@ fn missing_and_superfluous_tensors_are_named() {
     let golden = golden_bytes(&mlp.manifest.network, &mlp.golden);
     assert_fails(
         &sealed(&extra_files(relational.manifest.clone(), weights, golden)),
-        "tensors: extra/weights.safetensors: workload_encoder_weight: expected F32 [3, 5], got none",
+        "tensors: extra/weights.safetensors: workload_encoder_weight: expected F32 [13, 5], got none",
     );
     relational.golden.clear();
     assert_fails(
         &relational.bytes(),
-        "tensors: extra/golden.safetensors: 0.nodes: expected F32 [any, 2], got none",
+        "tensors: extra/golden.safetensors: 0.nodes: expected F32 [any, 8], got none",
     );
 }
 
 #[test]
 fn a_weight_that_is_no_number_is_named() {
     let mut parts = parts(Architecture::Relational);
-    parts.weights[3 * 5 + 2] = f32::NAN;
+    parts.weights[13 * 5 + 2] = f32::NAN;
     assert_fails(
         &parts.bytes(),
         "weights: workload_encoder_bias: expected finite numbers, got NaN at index 2",

@@ -120,6 +120,18 @@ fn ranking(standings: &[Standing]) -> String {
     text
 }
 
+/// Whether the network of the best policy of a run on several scenarios is followed.
+pub(super) fn gate_of_several(mixture: &Mixture, directory: &RunDirectory) -> anyhow::Result<()> {
+    let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
+    let policy = loaded.policy("policy")?;
+    let Some(base) = &loaded.base else { return Ok(()) };
+    eprintln!("playing further validation episodes against {}", base.baseline);
+    let gated = gate::gate_several(mixture, &policy, base)?;
+    checkpoint::rebase_best(directory, &gated.base)?;
+    eprintln!("as shares of what the heuristic returns in each scenario: {}", gated.sentence());
+    Ok(())
+}
+
 /// Whether the network of the run's best policy is followed, and how that policy then does against
 /// the best heuristics.
 pub(super) fn verdict(

@@ -69,7 +69,7 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
     }
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
-    let mut recipe = None;
+    let (mut recipe, mut several) = (None, false);
     let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
         (Some(folder), asked) => {
             let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
@@ -78,7 +78,10 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
             };
             run
         }
-        (None, Some(mixture)) => begin(args, mixture, group.as_deref(), &mut recipe)?,
+        (None, Some(mixture)) => {
+            several = group.is_none() && mixture.parts().len() > 1 && found::wanted(args, &mixture);
+            begin(args, mixture, group.as_deref(), &mut recipe)?
+        }
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
     if let Some(group) = &group {
@@ -129,6 +132,8 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
                 let verdict = found::verdict(recipe, &mixture, &directory)?;
                 eprintln!("{}: {}", mixture.first().name, verdict.sentence());
                 ahead = verdict.heuristics.first().map(|(.., ahead)| *ahead);
+            } else if several {
+                found::gate_of_several(&mixture, &directory)?;
             }
             advise(args, &mixture, directory.path());
             let best_return = summary.best_return;

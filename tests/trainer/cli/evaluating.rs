@@ -89,3 +89,12 @@ fn a_signal_ends_an_evaluation_with_the_rows_that_it_has() {
     assert!(said.ends_with("stopped by a signal; not finished: genetic, random\n"), "{said}");
     assert!(!report.join("index.html").exists());
 }
+
+#[test]
+fn one_thread_is_enough() {
+    let args = ["evaluate", "quickstart", "--baselines", "stay,best-single-move"];
+    godwit(&[&args[..], &["--episodes", "2", "--threads", "1"]].concat())
+        .timeout(Duration::from_secs(120))
+        .assert()
+        .success();
+}
