@@ -35,7 +35,11 @@ static CONTESTANTS: LazyLock<Vec<Contestant>> = LazyLock::new(|| {
 /// 2 to 40 nodes, workloads alike or not, states of any size, each where there is room or anywhere.
 fn world(rules: &Rules, seed: u64) -> Snapshot {
     let mut rng = stream(seed, "frozen world");
-    let kinds = rules.resources.len();
+    let mut names: Vec<String> = rules.resources.iter().map(|kind| kind.name.clone()).collect();
+    if names.is_empty() {
+        names = (0..rng.random_range(1..=6)).map(|kind| format!("kind-{kind}")).collect();
+    }
+    let kinds = names.len();
     let (nodes, workloads) = (rng.random_range(2..=40_usize), rng.random_range(1..=60_usize));
     let [alike, even] = [rng.random_bool(0.5), rng.random_bool(0.5)];
     let state_gib = 10_f32.powf(rng.random_range(-3.0..4.0));
@@ -57,7 +61,7 @@ fn world(rules: &Rules, seed: u64) -> Snapshot {
         ..Default::default()
     };
     Snapshot {
-        resources: rules.resources.iter().map(|kind| kind.name.clone()).collect(),
+        resources: names,
         nodes: supplies.into_iter().enumerate().map(node).collect(),
         workloads: demands.into_iter().enumerate().map(&mut workload).collect(),
         ..Default::default()
