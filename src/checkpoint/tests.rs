@@ -367,7 +367,7 @@ fn weights_of_other_features_are_refused() {
     let quickstart = Scenario::embedded("quickstart").expect("an embedded scenario").into();
     write_best(&directory, &quickstart, &mut trainer, 0.0, None).expect("a checkpoint");
     let message = load(directory.path()).expect_err("an error").to_string();
-    assert!(message.contains("expected schema hash"), "{message}");
+    assert!(message.contains("expected features of this version (schema hash"), "{message}");
 }
 
 #[test]

@@ -128,7 +128,8 @@ pub fn gate_several(
         .collect::<Result<Vec<_>, _>>()?;
     let usual = || Ok(baseline_with(&base.baseline, &base.parameters)?);
     let seeds = |from: u64, count: u64| FIRST_SEED + from..FIRST_SEED + from + count;
-    let played = |make: &(dyn Fn() -> anyhow::Result<Box<dyn Policy>> + Sync), seeds: Range<u64>| {
+    let played = |make: &(dyn Fn() -> anyhow::Result<Box<dyn Policy>> + Sync),
+                  seeds: Range<u64>| {
         envs.iter()
             .map(|env| Ok(mean(&returns(env, make, seeds.clone())?)))
             .collect::<anyhow::Result<Vec<f64>>>()
@@ -139,7 +140,10 @@ pub fn gate_several(
         played(&|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds)
     };
     let shares = |own: &[f64], theirs: &[f64]| -> Vec<f64> {
-        own.iter().zip(theirs).map(|(own, theirs)| (own - theirs) / theirs.abs().max(1e-9)).collect()
+        own.iter()
+            .zip(theirs)
+            .map(|(own, theirs)| (own - theirs) / theirs.abs().max(1e-9))
+            .collect()
     };
     let picking = seeds(0, IN_EACH.0);
     let theirs = played(&usual, picking.clone())?;

@@ -89,7 +89,7 @@ fn artifacts_for_another_world() {
         manifest.schema.node[0].name = "usage[cpu]".to_owned();
     });
     let message = refusal(&fixture, &bad, &fixture.snapshot());
-    assert!(message.contains("schema: expected hash ") && message.contains(", got "), "{message}");
+    assert!(message.contains("schema: expected features of this version, got "), "{message}");
 
     write_artifact(&bad, &fixture.scenario, Architecture::Relational, |manifest| {
         manifest.network.hidden += 1;

@@ -119,7 +119,11 @@ fn nobody_flushes_the_decision_log_before_its_least_time() {
     for _ in 0..20 {
         service.post("/v1/plan", &body).ok();
     }
-    eventually("losses", || service.metric(LOST) > 20.0);
+    // The log may have been found full before anything was lost.
+    eventually("losses", || {
+        service.post("/v1/plan", &body).ok();
+        service.metric(LOST) > 20.0
+    });
     assert!(bytes(&fixture) <= 60_000, "{} bytes", bytes(&fixture));
     let oldest = fs::read_to_string(&files(&fixture)[0]).unwrap();
     assert!(oldest.contains(&first), "the first record was flushed");
