@@ -16,9 +16,6 @@ pub struct Feature {
     pub scale: f32,
 }
 
-/// Most differences that are told.
-const MOST_DIFFERENCES: usize = 3;
-
 /// The ordered features of each part of an observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,52 +53,5 @@ impl ObservationSchema {
             }
         }
         crate::hex(&hasher.finalize())
-    }
-
-    /// The first few differences of another schema from this one, in words; `nothing` where there
-    /// are none.
-    pub fn first_differences(&self, other: &Self) -> String {
-        let mut found = Vec::new();
-        for (group, own, other) in [
-            ("node", &self.node, &other.node),
-            ("workload", &self.workload, &other.workload),
-            ("global", &self.global, &other.global),
-            ("candidate", &self.candidate, &other.candidate),
-        ] {
-            let named =
-                |list: &[Feature], name: &str| list.iter().any(|feature| feature.name == name);
-            let before = found.len();
-            let missing = own.iter().filter(|feature| !named(other, &feature.name));
-            found.extend(missing.map(|feature| format!("no {group} feature {}", feature.name)));
-            let besides = other.iter().filter(|feature| !named(own, &feature.name));
-            found.extend(
-                besides.map(|feature| format!("a {group} feature {} besides", feature.name)),
-            );
-            if found.len() > before {
-                continue;
-            }
-            found.extend(own.iter().zip(other).filter(|(a, b)| a != b).map(|(a, b)| {
-                if a.name == b.name {
-                    let (name, got, own) = (&a.name, b.scale, a.scale);
-                    format!("{group} feature {name} with scale {got} instead of {own}")
-                } else {
-                    format!("{group} feature {} where {} stands", b.name, a.name)
-                }
-            }));
-        }
-        if self.version != other.version {
-            found.push(format!(
-                "version {} of the features instead of {}",
-                other.version, self.version
-            ));
-        }
-        match found.len() {
-            0 => "nothing".into(),
-            count @ 1..=MOST_DIFFERENCES => found[..count].join(", "),
-            count => {
-                let more = count - MOST_DIFFERENCES;
-                format!("{} and {more} more differences", found[..MOST_DIFFERENCES].join(", "))
-            }
-        }
     }
 }

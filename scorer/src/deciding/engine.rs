@@ -219,14 +219,17 @@ pub fn plan_with(
 ) -> Result<Planned, EngineError> {
     let planning = Instant::now();
     let (limits_asked, now_s) = (safety.rules(), moment.now_us as f64 * 1e-6);
-    let list_stays = limits.list_stays;
+    let made = |sees_health, unfamiliar| Circumstances {
+        limits: limits_asked,
+        now_s,
+        sees_health,
+        unfamiliar,
+    };
     let shell = match safety.around(&case.snapshot, moment) {
         Ok(shell) => shell,
         Err(refusal) => {
-            let (limits, sees_health, unfamiliar) = (limits_asked, None, &[][..]);
-            let made = Circumstances { limits, now_s, sees_health, unfamiliar };
-            let (reason, listed) = (StopReason::Refused, list_stays);
-            return Ok(nothing(case, reason, Some(refusal), Some(made), listed));
+            let (reason, made) = (StopReason::Refused, Some(made(None, &[])));
+            return Ok(nothing(case, reason, Some(refusal), made, limits.list_stays));
         }
     };
     // A network has nothing to look at in an empty cluster, and there is nothing to decide.
@@ -258,13 +261,7 @@ pub fn plan_with(
     let left_out = LeftOut { settled, ..shell.left_out().clone() };
     let guard_us = micros(checking);
     let (stays, stays_us) = stays(case, Some(&shell), &plan, limits.list_stays);
-    let made = Circumstances {
-        limits: limits_asked,
-        now_s,
-        sees_health: Some(sees_health),
-        unfamiliar: &unfamiliar,
-    };
-    let findings = Findings::of(case, &plan, Some(made));
+    let findings = Findings::of(case, &plan, Some(made(Some(sees_health), &unfamiliar)));
     Ok(Planned {
         plan,
         refusal: None,
