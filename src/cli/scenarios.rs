@@ -21,14 +21,14 @@ Examples:
   godwit scenarios schema > scenario.schema.json")]
 pub struct Args {
     #[command(subcommand)]
-    command: Option<Show>,
+    command: Option<Command>,
     /// Print one JSON document
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Show {
+enum Command {
     /// Print a scenario as the file that it is
     #[command(after_help = "Example:\n  godwit scenarios show quickstart > mine.toml")]
     Show {
@@ -83,7 +83,7 @@ struct Row {
 /// When there is no such scenario.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Some(Show::Show { scenario: name }) => {
+        Some(Command::Show { scenario: name }) => {
             let scenario = super::scenario(name)?;
             let embedded = EMBEDDED.iter().find(|embedded| embedded.name == name);
             if args.json {
@@ -94,9 +94,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 output::print(&std::fs::read_to_string(name)?)?;
             }
         }
-        Some(Show::Schema { markdown: true }) => output::print(&reference_page())?,
-        Some(Show::Schema { markdown: false }) => output::print_json(&Scenario::json_schema())?,
-        Some(Show::Draw { seed, count, largest, out }) => {
+        Some(Command::Schema { markdown: true }) => output::print(&reference_page())?,
+        Some(Command::Schema { markdown: false }) => output::print_json(&Scenario::json_schema())?,
+        Some(Command::Draw { seed, count, largest, out }) => {
             for seed in *seed..seed.saturating_add(*count) {
                 let world = family::draw(seed, *largest);
                 let path = out.join(format!("{}.toml", world.name));

@@ -142,6 +142,9 @@ pub struct LearnerConfig {
     pub target_tau: f64,
     /// Rewards are divided by the scenario's objective unit and multiplied by this.
     pub reward_scale: f64,
+    /// For a run on several scenarios: what the rewards of each are multiplied by beyond that, in
+    /// their order, so that none drowns the others. Empty for 1 each.
+    pub scenario_scales: Vec<f64>,
     /// Alpha of prioritised replay (Schaul et al., ICLR 2016): a transition is drawn in proportion
     /// to its last absolute TD error to this power; 0 draws uniformly, the paper's choice is 0.6.
     pub priority_exponent: f64,
@@ -339,6 +342,7 @@ impl Default for LearnerConfig {
             target_every: 0,
             target_tau: 0.01,
             reward_scale: 1.0,
+            scenario_scales: Vec::new(),
             quantiles: 1,
             priority_exponent: 0.0,
             priority_beta: Schedule { from: 0.4, to: 1.0, share: 1.0 },

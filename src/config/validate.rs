@@ -187,6 +187,12 @@ impl TrainConfig {
                 "more than 0",
                 l.reward_scale.to_string(),
             ),
+            (
+                "learner.scenario_scales",
+                l.scenario_scales.iter().all(|&scale| positive(scale)),
+                "each more than 0",
+                format!("{:?}", l.scenario_scales),
+            ),
         ]
     }
 
@@ -316,12 +322,21 @@ impl TrainConfig {
         self.validate()?;
         let d = &self.demonstrations;
         let each = d.steps / scenarios.max(1);
-        first_failure(&[(
-            "demonstrations.steps",
-            d.baseline.is_empty() || each >= self.learner.n_step + 8,
-            "at least learner.n_step + 8 for each scenario",
-            format!("{} for {scenarios} scenarios, {each} for each", d.steps),
-        )])
+        let scales = &self.learner.scenario_scales;
+        first_failure(&[
+            (
+                "demonstrations.steps",
+                d.baseline.is_empty() || each >= self.learner.n_step + 8,
+                "at least learner.n_step + 8 for each scenario",
+                format!("{} for {scenarios} scenarios, {each} for each", d.steps),
+            ),
+            (
+                "learner.scenario_scales",
+                scales.is_empty() || scales.len() == scenarios,
+                "one for each scenario, or none",
+                format!("{} for {scenarios} scenarios", scales.len()),
+            ),
+        ])
     }
 }
 

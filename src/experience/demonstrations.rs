@@ -10,7 +10,6 @@ use crate::experience::paired::PairedEnv;
 use crate::experience::replay::{Entry, Replay};
 use anyhow::{Context, ensure};
 use godwit_envs::env::{Env, EpisodeEnd};
-use godwit_envs::scenario::Scenario;
 use godwit_models::policy::Policy;
 
 /// Env steps played at most for each one kept.
@@ -29,12 +28,13 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// As the learner of this configuration is paid in this scenario.
-    pub fn new(config: &TrainConfig, scenario: &Scenario) -> Self {
-        let LearnerConfig { gamma, reward_scale, .. } = config.learner;
+    /// As the learner of this configuration is paid in a scenario whose rewards are divided by
+    /// `unit`.
+    pub fn new(config: &TrainConfig, unit: f64) -> Self {
+        let &LearnerConfig { gamma, reward_scale, .. } = &config.learner;
         Self {
             gamma,
-            reward_factor: reward_scale as f32 / scenario.rules.unit(),
+            reward_factor: (reward_scale / unit) as f32,
             expected_failures: config.expected_failures,
         }
     }
@@ -114,7 +114,7 @@ pub fn record(
 mod tests {
     use super::*;
     use godwit_envs::env::cluster_env::ClusterEnv;
-    use godwit_envs::scenario::{Phase, WorldTemplate};
+    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
     use godwit_envs::state::{Action, ClusterState};
     use godwit_models::baselines::baseline;
     use std::sync::Arc;

@@ -91,7 +91,7 @@ pub fn ranges(mixture: &Mixture, policy: &NetworkPolicy, seed: u64) -> anyhow::R
             }
         }
     }
-    Ok(all)
+    Ok(all.without_gaps())
 }
 
 fn random_move(seen: &ObservationBuffer, rng: &mut Rng) -> Action {

@@ -42,7 +42,7 @@ fn lines_are_json_and_a_resumed_run_drops_the_steps_it_makes_again() {
         decision_seconds: vec![1e-6; 3],
         ..Outcome::default()
     };
-    let validation = Validation::new(&scenario, vec![vec![outcome.clone(), outcome]]);
+    let validation = Validation::new(&scenario, &[1.0], vec![vec![outcome.clone(), outcome]]);
     log.evaluation(&trainer, &validation).expect("logged");
     log.warn("something");
     log.finish();

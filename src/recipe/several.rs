@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::Device;
 
-/// In how many of the scenarios it is measured how effects fade.
-const MEASURED: usize = 8;
+/// How far the scale of a scenario's rewards may be from that of the others.
+const SCALES: (f64, f64) = (0.02, 50.0);
 /// Width of the network's hidden layers: it has more to tell apart than in one scenario.
 const HIDDEN: usize = 128;
 /// Transitions of an update.
@@ -47,32 +47,36 @@ pub fn find(
     let has_faults = parts.iter().any(|part| part.scenario.rules.faults.is_some());
     let base = if has_faults { "evacuate" } else { "best-single-move" };
     told("measuring how long the effects of actions last");
-    let limit = Duration::from_secs_f64(FADING * seconds / MEASURED as f64);
+    let limit = Duration::from_secs_f64(FADING * seconds / parts.len() as f64);
     let make = || baseline(base).with_context(|| format!("baseline {base}"));
-    let mut measured: Vec<(Fading, f64)> = Vec::new();
+    // Gains in units of each scenario's own.
+    let mut measured: Vec<Fading> = Vec::new();
     let mut first = None;
-    for part in parts.iter().step_by(parts.len().div_ceil(MEASURED)) {
+    for part in parts {
         let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&part.scenario)), Phase::Train)?;
         let fading = fading(&env, &make, child_seed(seed, (1 << 36) + 1), limit)?;
-        measured.push((fading, f64::from(env.state().objective.unit)));
+        let gain = fading.gain / f64::from(env.state().objective.unit);
+        measured.push(Fading { gain, ..fading });
         first.get_or_insert(env);
     }
-    let of = |value: &dyn Fn(&(Fading, f64)) -> f64| measured.iter().map(value).collect::<Vec<_>>();
+    let of = |value: &dyn Fn(&Fading) -> f64| measured.iter().map(value).collect::<Vec<_>>();
     let middle = |mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);
         quantile(&values, 0.5)
     };
     let together = Fading {
-        ticks: middle(of(&|(fading, _)| f64::from(fading.ticks))) as u32,
-        gamma: middle(of(&|(fading, _)| fading.gamma)),
-        gain: middle(of(&|(fading, unit)| fading.gain / unit)),
-        rollout_s: mean(&of(&|(fading, _)| fading.rollout_s)),
+        ticks: middle(of(&|fading| f64::from(fading.ticks))) as u32,
+        gamma: middle(of(&|fading| fading.gamma)),
+        gain: middle(of(&|fading| fading.gain)).max(1e-3),
+        rollout_s: mean(&of(&|fading| fading.rollout_s)),
     };
     let env = first.context("a scenario")?;
     let mut config = settings(&env, &together);
     config.seed = seed;
-    // Gains in units of each scenario's own.
-    config.learner.reward_scale = rounded(GAIN / together.gain.max(1e-3)).clamp(1e-3, 1e3);
+    config.learner.reward_scale = rounded(GAIN / together.gain).clamp(1e-3, 1e3);
+    // Where much is at stake in some scenarios (nodes that fail), nothing would be learnt elsewhere.
+    let scale = |fading: &Fading| rounded(together.gain / fading.gain.max(1e-6));
+    config.learner.scenario_scales = of(&|fading| scale(fading).clamp(SCALES.0, SCALES.1));
     config.learner.batch_size = BATCH;
     config.network.architecture = Architecture::Candidate;
     config.network.hidden = HIDDEN;

@@ -68,8 +68,9 @@ pub fn normalised_trainer(
     config.validate_for(mixture.parts().len())?;
     let copies = mixture.copies(config.env_copies)?;
     let mut worlds = Vec::new();
-    for (Part { scenario, .. }, copies) in mixture.parts().iter().zip(copies) {
-        worlds.push(world(scenario, config, copies, normalisation.as_ref())?);
+    let units = mixture.reward_units(&config.learner.scenario_scales);
+    for ((Part { scenario, .. }, copies), unit) in mixture.parts().iter().zip(copies).zip(units) {
+        worlds.push(world(scenario, config, copies, unit, normalisation.as_ref())?);
     }
     let spec = network_spec(config, worlds[0].decoders[0].inner())?;
     ensure!(
@@ -154,6 +155,7 @@ fn world(
     scenario: &Scenario,
     config: &TrainConfig,
     copies: usize,
+    reward_unit: f64,
     normalisation: Option<&Arc<Normalisation>>,
 ) -> anyhow::Result<World<PairedEnv>> {
     let template = Arc::new(WorldTemplate::new(scenario));
@@ -166,7 +168,7 @@ fn world(
             Ok(PairedEnv::plain(env.normalised(normalisation.cloned())))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(World { envs, decoders, reward_unit: scenario.rules.unit() })
+    Ok(World { envs, decoders, reward_unit })
 }
 
 /// An environment that pays as the configuration says.
@@ -195,11 +197,12 @@ fn env(
 /// configuration yields the same demonstrations, so that checkpoints need not hold them.
 fn demonstrations(mixture: &Mixture, config: &TrainConfig, name: &str) -> anyhow::Result<Replay> {
     let mut envs = Vec::new();
-    for Part { scenario, .. } in mixture.parts() {
+    let units = mixture.reward_units(&config.learner.scenario_scales);
+    for (Part { scenario, .. }, unit) in mixture.parts().iter().zip(units) {
         let template = Arc::new(WorldTemplate::new(scenario));
         // States are kept as they are, and observed when they are drawn.
         let env = env(scenario, &template, config, None)?;
-        envs.push((env, Conversion::new(config, scenario)));
+        envs.push((env, Conversion::new(config, unit)));
     }
     let mut baseline = named_baseline("demonstrations.baseline", name)?;
     let state_bytes: Vec<usize> = envs.iter().map(|(env, _)| env.compact_len()).collect();
@@ -241,9 +244,10 @@ pub fn comparisons(
     let wanted = settings.states * mixture.parts().len();
     let (started, bar) = (Instant::now(), Progress::new(shown, wanted as u64, "states"));
     bar.set_message(format!("rollouts of {name}"));
-    for (at, Part { scenario, .. }) in mixture.parts().iter().enumerate() {
+    let units = mixture.reward_units(&config.learner.scenario_scales);
+    for (at, (Part { scenario, .. }, unit)) in mixture.parts().iter().zip(units).enumerate() {
         let template = Arc::new(WorldTemplate::new(scenario));
-        let conversion = Conversion::new(config, scenario);
+        let conversion = Conversion::new(config, unit);
         let seed = child_seed(config.seed, (1 << 35) + (number << 20) + at as u64);
         let improved = improved(config, iteration, scenario, &template)?;
         comparisons.add_scenario(&template, &improved, settings, conversion, seed, &bar)?;

@@ -5,7 +5,7 @@
 
 use anyhow::ensure;
 use godwit_envs::observe::sections::Sections;
-use godwit_envs::scenario::Scenario;
+use godwit_envs::scenario::{Mode, Scenario};
 
 /// Scenarios with weights; never empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +51,10 @@ impl Mixture {
             let modes = [first, scenario].map(|of| of.rules.episode.mode);
             ensure!(
                 modes[0] == modes[1],
-                "scenario {name}: expected rules.episode.mode as in scenario {}, {:?}, got {:?}",
+                "scenario {name}: expected rules.episode.mode as in scenario {}, \"{}\", got \"{}\"",
                 first.name,
-                modes[0],
-                modes[1]
+                spelt(modes[0]),
+                spelt(modes[1])
             );
         }
         for part in &mut parts {
@@ -106,6 +106,15 @@ impl Mixture {
         self.parts.iter().map(|part| part.weight / sum).collect()
     }
 
+    /// What rewards of each scenario are divided by: the unit of its objective, or, by these scales of
+    /// [`LearnerConfig::scenario_scales`](crate::config::LearnerConfig::scenario_scales), a part or
+    /// a multiple of it.
+    pub fn reward_units(&self, scales: &[f64]) -> Vec<f64> {
+        let scale = |at: usize| scales.get(at).copied().unwrap_or(1.0);
+        let parts = self.parts.iter().enumerate();
+        parts.map(|(at, part)| f64::from(part.scenario.rules.unit()) / scale(at)).collect()
+    }
+
     /// How many of `total` environment copies each scenario gets: one, and what is left in
     /// proportion to the weights (largest remainders first).
     ///
@@ -134,6 +143,14 @@ impl Mixture {
             copies[least.unwrap_or(0)] -= 1;
         }
         Ok(copies)
+    }
+}
+
+/// As scenario files spell it.
+fn spelt(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Rebalance => "rebalance",
+        Mode::Online => "online",
     }
 }
 

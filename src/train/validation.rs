@@ -26,8 +26,8 @@ pub fn mean_return(outcomes: &[Outcome]) -> f64 {
 /// How a policy does on validation episodes.
 #[derive(Debug, Clone)]
 pub struct Validation {
-    /// Mean plain return; with several scenarios, the weighted mean over them, each in units of
-    /// its objective.
+    /// Mean plain return; with several scenarios, the weighted mean over them, each in what its
+    /// rewards are divided by.
     pub value: f64,
     /// Standard error of that mean.
     pub standard_error: f64,
@@ -38,18 +38,20 @@ pub struct Validation {
     pub base: Option<(Base, f64)>,
 }
 
-/// What returns of a scenario are measured in where several are added up.
-fn unit_of(mixture: &Mixture, part: &Part) -> f64 {
-    if mixture.parts().len() > 1 { f64::from(part.scenario.rules.unit()) } else { 1.0 }
+/// What returns of each scenario are measured in: where several are added up, in what their rewards
+/// are divided by.
+fn units(mixture: &Mixture, config: &TrainConfig) -> Vec<f64> {
+    match mixture.parts().len() {
+        1 => vec![1.0],
+        _ => mixture.reward_units(&config.learner.scenario_scales),
+    }
 }
 
 impl Validation {
-    /// Adds up the episodes of each scenario.
-    pub fn new(mixture: &Mixture, outcomes: Vec<Vec<Outcome>>) -> Self {
+    /// Adds up the episodes of each scenario, whose returns are measured in `units`.
+    pub fn new(mixture: &Mixture, units: &[f64], outcomes: Vec<Vec<Outcome>>) -> Self {
         let (mut value, mut variance) = (0.0, 0.0);
-        for ((part, share), outcomes) in mixture.parts().iter().zip(mixture.shares()).zip(&outcomes)
-        {
-            let unit = unit_of(mixture, part);
+        for ((share, unit), outcomes) in mixture.shares().into_iter().zip(units).zip(&outcomes) {
             let mean = mean_return(outcomes);
             let squares = outcomes.iter().map(|outcome| (outcome.episode_return - mean).powi(2));
             let count = outcomes.len() as f64;
@@ -76,6 +78,7 @@ pub(crate) const MARGINS: [f32; 3] = [0.0, 1.0, 5.0];
 /// of some margins.
 pub(crate) struct Validator {
     mixture: Mixture,
+    units: Vec<f64>,
     group: Option<Arc<dyn Group>>,
     episodes: usize,
     workers: Vec<Vec<Worker>>,
@@ -127,7 +130,8 @@ impl Validator {
                 .collect::<anyhow::Result<_>>()?;
             workers.push(of_scenario);
         }
-        Ok(Self { mixture: mixture.clone(), group, episodes, workers, base })
+        let units = units(mixture, &trainer.config);
+        Ok(Self { mixture: mixture.clone(), units, group, episodes, workers, base })
     }
 
     /// Plays the episodes with the current weights; on a base, with the best of the margins.
@@ -181,7 +185,7 @@ impl Validator {
                 None => played?,
             });
         }
-        Ok(Validation::new(&self.mixture, outcomes))
+        Ok(Validation::new(&self.mixture, &self.units, outcomes))
     }
 }
 
@@ -198,11 +202,12 @@ fn usual(mixture: &Mixture, config: &TrainConfig) -> anyhow::Result<Option<Usual
         return Ok(None);
     };
     let (mut all, mut value) = (Vec::new(), 0.0);
-    for (part, share) in mixture.parts().iter().zip(mixture.shares()) {
+    let units = units(mixture, config);
+    for ((part, share), unit) in mixture.parts().iter().zip(mixture.shares()).zip(units) {
         let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&part.scenario)), Phase::Validate)?;
         let seeds = VALIDATION_SEED..VALIDATION_SEED + config.evaluate_episodes as u64;
         let own = returns(&env, &|| Ok(baseline_with(name, parameters)?), seeds)?;
-        value += share * mean(&own) / unit_of(mixture, part);
+        value += share * mean(&own) / unit;
         all.extend(own);
     }
     let base = Base { baseline: name.clone(), parameters: parameters.clone(), margin: None };

@@ -90,14 +90,8 @@ const VERSION: u32 = 3;
 pub const TIGHTEST: usize = 3;
 
 /// Terms whose weights are shown.
-pub(crate) const WEIGHED: [Term; 6] = [
-    Term::MaxLoad,
-    Term::Imbalance,
-    Term::Overload,
-    Term::Fragmentation,
-    Term::Displaced,
-    Term::Unplaced,
-];
+// Those before `MachineReassignment`, whose prices are its own.
+pub(crate) const WEIGHED: &[Term] = Term::ALL.split_at(Term::MachineReassignment as usize).0;
 
 /// The schema of these sections. Resource kinds, weights and sizes of clusters do not enter it: one
 /// policy serves any.

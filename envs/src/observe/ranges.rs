@@ -62,6 +62,16 @@ impl Ranges {
         each_candidate(observation, candidate.len(), |f, value| widen(candidate, f, value));
     }
 
+    /// The same, with `[0, 0]` for features that were never seen: no world had any of them, or no
+    /// move was ever open.
+    pub fn without_gaps(mut self) -> Self {
+        let all = [&mut self.node, &mut self.workload, &mut self.global, &mut self.candidate];
+        for range in all.into_iter().flatten().filter(|range| **range == NOTHING) {
+            *range = [0.0; 2];
+        }
+        self
+    }
+
     /// The features of an observation that lie far outside, those of the cluster first, each with the
     /// value that lies furthest.
     pub fn unfamiliar(

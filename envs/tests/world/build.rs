@@ -234,13 +234,13 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 _ => Scheduler::LeastLoaded,
             },
             // What the rules call for, or all that there is.
-            observation: (shape.seed % 3 == 0).then_some(Sections {
+            observation: shape.seed.is_multiple_of(3).then_some(Sections {
                 health: true,
                 queue: true,
                 slots: true,
                 machines: true,
                 follow_up: true,
-                clock: shape.seed % 2 == 0,
+                clock: shape.seed.is_multiple_of(2),
                 world: true,
                 horizons: 2 + (shape.seed % 4) as u32,
             }),

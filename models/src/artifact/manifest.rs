@@ -93,6 +93,11 @@ impl Manifest {
         serde_json::from_slice(bytes).map_err(Failure::Manifest)
     }
 
+    /// The ranges of features, where they are known.
+    pub fn known_ranges(&self) -> Option<&Ranges> {
+        Some(&self.ranges).filter(|ranges| **ranges != Ranges::default())
+    }
+
     /// Checks what the manifest says about itself: schema hash, sizes of the network,
     /// base. Returns what the network sees.
     pub(super) fn check(&self) -> Result<Sections, Failure> {
@@ -111,25 +116,26 @@ impl Manifest {
                 return Err(Failure::Margin(margin));
             }
         }
-        let ranges = &self.ranges;
-        for (group, schema, ranges) in [
-            ("node", self.schema.node.len(), ranges.node.len()),
-            ("workload", self.schema.workload.len(), ranges.workload.len()),
-            ("global", self.schema.global.len(), ranges.global.len()),
-            ("candidate", self.schema.candidate.len(), ranges.candidate.len()),
+        let (schema, network) = (&self.schema, &self.network);
+        let known = self.known_ranges();
+        let of = |ranges: fn(&Ranges) -> &Vec<[f32; 2]>| known.map(|known| ranges(known).len());
+        for (group, schema, network, ranges) in [
+            ("node", &schema.node, network.node_features, of(|known| &known.node)),
+            ("workload", &schema.workload, network.workload_features, of(|known| &known.workload)),
+            ("global", &schema.global, network.global_features, of(|known| &known.global)),
+            (
+                "candidate",
+                &schema.candidate,
+                network.candidate_features,
+                of(|known| &known.candidate),
+            ),
         ] {
-            if self.ranges != Ranges::default() && schema != ranges {
-                return Err(Failure::Ranges { group, schema, ranges });
-            }
-        }
-        for (group, schema, network) in [
-            ("node", self.schema.node.len(), self.network.node_features),
-            ("workload", self.schema.workload.len(), self.network.workload_features),
-            ("global", self.schema.global.len(), self.network.global_features),
-            ("candidate", self.schema.candidate.len(), self.network.candidate_features),
-        ] {
+            let schema = schema.len();
             if schema != network {
                 return Err(Failure::Features { group, schema, network });
+            }
+            if let Some(ranges) = ranges.filter(|&ranges| ranges != schema) {
+                return Err(Failure::Ranges { group, schema, ranges });
             }
         }
         Ok(sections)

@@ -33,7 +33,6 @@ use crate::net::Network;
 use crate::network_policy::NetworkPolicy;
 use crate::pretrained::{pretrained_at, pretrained_hint};
 use entries::{GOLDEN, MANIFEST, WEIGHTS};
-use godwit_envs::observe::ranges::Ranges;
 use godwit_envs::observe::sections::Sections;
 
 /// Largest difference between a golden value and the native forward pass: absolute up to a value of
@@ -98,10 +97,8 @@ impl Artifact {
 
     /// The policy, called by this name.
     pub fn policy(&self, name: &str) -> NetworkPolicy {
-        let ranges =
-            (self.manifest.ranges != Ranges::default()).then(|| self.manifest.ranges.clone());
         NetworkPolicy::new(name, self.network.clone(), self.sections)
-            .trained_within(ranges)
+            .trained_within(self.manifest.known_ranges().cloned())
             .on_base(self.manifest.base.as_ref())
             .expect("the base was checked when the artifact was read")
     }

@@ -123,15 +123,8 @@ impl NetworkPolicy {
             Some(buffers) if same(&buffers) => buffers,
             before => self.buffers_for(state, before),
         };
-        let Buffers { space, observation, q, .. } = &mut buffers;
-        let candidates = if space.fixed_pairs {
-            Candidates::AllPairs
-        } else {
-            self.list.fill(state, space.actions - 1);
-            Candidates::Listed(&self.list)
-        };
-        encode(state, candidates, observation);
-        self.network.q_values(observation, q);
+        observe(state, &mut self.list, &mut buffers);
+        self.network.q_values(&buffers.observation, &mut buffers.q);
         self.buffers.insert(buffers)
     }
 
@@ -151,6 +144,17 @@ impl NetworkPolicy {
             }
         }
     }
+}
+
+/// Observes a state with the candidates that there are.
+fn observe(state: &ClusterState, list: &mut CandidateList, buffers: &mut Buffers) {
+    let candidates = if buffers.space.fixed_pairs {
+        Candidates::AllPairs
+    } else {
+        list.fill(state, buffers.space.actions - 1);
+        Candidates::Listed(list)
+    };
+    encode(state, candidates, &mut buffers.observation);
 }
 
 /// The action at an index.
@@ -197,17 +201,16 @@ impl Policy for NetworkPolicy {
     }
 
     fn unfamiliar(&mut self, state: &ClusterState) -> Vec<Unfamiliar> {
-        let Some(ranges) = self.ranges.clone() else { return Vec::new() };
+        let follows = self.base.as_ref().is_none_or(|base| base.settings.margin.is_some());
+        let Some(ranges) = self.ranges.clone().filter(|_| follows) else { return Vec::new() };
         let before = self.buffers.take();
         let mut buffers = self.buffers_for(state, before);
         // All of it, whatever the network reads.
         let parts = std::mem::take(&mut buffers.observation.parts);
+        observe(state, &mut self.list, &mut buffers);
+        buffers.observation.parts = parts;
+        let found = ranges.unfamiliar(&buffers.observation, &buffers.space.schema);
         self.buffers = Some(buffers);
-        let Buffers { space, observation, .. } = self.values(state);
-        let found = ranges.unfamiliar(observation, &space.schema);
-        if let Some(buffers) = &mut self.buffers {
-            buffers.observation.parts = parts;
-        }
         found
     }
 }

@@ -88,6 +88,10 @@ pub struct FallbackArgs {
     /// tick; `stay` moves nothing
     #[arg(long, value_name = "NAME", default_value = "stay")]
     pub fallback: String,
+    /// The fallback plans for a cluster that is far outside of what the policy was trained on (warning
+    /// `outside_training`)
+    #[arg(long)]
+    pub fallback_outside_training: bool,
     /// Longest time of one decision; a policy that takes longer has no plan, and the fallback plans
     #[arg(long, value_name = "MS")]
     pub decision_deadline_ms: Option<u64>,

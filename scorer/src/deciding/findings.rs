@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::case::Case;
 use super::violations::{InputViolation, Violations};
-use super::warnings::{Warning, Warnings};
+use super::warnings::{Warning, WarningCode, Warnings};
 
 /// Fields of every answer.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -61,12 +61,13 @@ impl Findings {
         let Violations { counts, listed } = Violations::of(snapshot, made.map(|made| made.limits));
         let mut warnings = Warnings::default();
         if let Some(made) = made {
+            // First, as others may fill the list.
+            warnings.about_training(made.unfamiliar);
             warnings.about_limits(snapshot, made.limits);
         }
         warnings.about_time(snapshot, made.map(|made| made.now_s));
         if let Some(sees_health) = made.and_then(|made| made.sees_health) {
             warnings.about_health(state, sees_health);
-            warnings.about_training(made.map_or(&[], |made| made.unfamiliar));
             warnings.about_plan(state, plan);
         }
         // Last, as there may be one for each workload.
@@ -82,6 +83,13 @@ impl Findings {
             warnings: warnings.listed,
             warnings_omitted: warnings.omitted,
         }
+    }
+}
+
+impl Findings {
+    /// Whether the cluster is far outside of what the policy was trained on.
+    pub fn is_outside_training(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.code == WarningCode::OutsideTraining)
     }
 }
 

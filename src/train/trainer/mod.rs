@@ -40,7 +40,7 @@ pub struct World<E> {
     /// More of the same kind, one for each thread that may value next states.
     pub decoders: Vec<E>,
     /// What rewards are divided by.
-    pub reward_unit: f32,
+    pub reward_unit: f64,
 }
 
 /// A training run in memory. Between rounds it can be saved and restored whole.
@@ -117,7 +117,7 @@ impl<E: Env> Trainer<E> {
         let (mut envs, mut decoders) = (Vec::new(), Vec::new());
         let (mut reward_factors, mut scenario_of_ring) = (Vec::new(), Vec::new());
         for (scenario, world) in worlds.into_iter().enumerate() {
-            let factor = config.learner.reward_scale as f32 / world.reward_unit;
+            let factor = (config.learner.reward_scale / world.reward_unit) as f32;
             reward_factors.extend(world.envs.iter().map(|_| factor));
             scenario_of_ring.extend(world.envs.iter().map(|_| scenario));
             envs.extend(world.envs);

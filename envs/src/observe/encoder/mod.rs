@@ -131,7 +131,7 @@ fn encode_globals(state: &ClusterState, shown: Sections, out: &mut [f32]) {
         w.put(f32::from(u8::from(online)));
         w.put(if online { (rules.episode.moves_per_tick as f32).ln_1p() / 4.0 } else { 0.0 });
         w.put((rules.limits.cooldown_ticks as f32).ln_1p() / 4.0);
-        for term in WEIGHED {
+        for &term in WEIGHED {
             let weight = state.objective.weights[term as usize];
             w.put((weight / state.objective.unit).ln_1p() / 4.0);
         }

@@ -4,6 +4,7 @@ mod groups;
 
 use crate::episode::churn::Arrivals;
 use crate::input::{InputError, nearest_hint};
+use crate::observe::sections::MOST_HORIZONS;
 use crate::resources::MAX_RESOURCES;
 use crate::scenario::load::ScenarioError;
 use crate::scenario::types::{
@@ -155,6 +156,14 @@ impl Check<'_> {
         self.objective(rules)?;
         self.follow_up(rules)?;
         self.faults(rules)?;
+        if let Some(shown) = rules.observation {
+            self.require(
+                shown.horizons <= MOST_HORIZONS,
+                "rules.observation.horizons",
+                &format!("at most {MOST_HORIZONS}"),
+                shown.horizons,
+            )?;
+        }
         self.forecast(rules)
     }
 

@@ -132,6 +132,11 @@ fn by_policy(
     policy: Result<Planned, EngineError>,
 ) -> Result<Outcome, EngineError> {
     let error = match policy {
+        Ok(planned)
+            if app.settings.fallback.outside_training && planned.findings.is_outside_training() =>
+        {
+            return fall_back(app, worker, case, question, FallbackReason::OutsideTraining);
+        }
         Ok(planned) => {
             let planner = POLICY.to_owned();
             return Ok(Outcome { planned, planner, fallback: None, comparison: None });

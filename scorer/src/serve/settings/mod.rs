@@ -196,12 +196,14 @@ fn check_baseline(flag: &'static str, name: &str) -> Result<(), SettingsError> {
 
 fn fallback(args: &FallbackArgs) -> Result<Fallback, SettingsError> {
     let (name, most_missed) = (args.fallback.clone(), args.demote_above);
+    let outside_training = args.fallback_outside_training;
     check_baseline("fallback", &name)?;
     // NaN is refused, too.
     if most_missed.is_nan() || most_missed < 0.0 {
         return Err(SettingsError::Share(most_missed));
     }
-    Ok(Fallback { name, demotion: Demotion { window: args.demote_window, most_missed } })
+    let demotion = Demotion { window: args.demote_window, most_missed };
+    Ok(Fallback { name, outside_training, demotion })
 }
 
 fn log(args: &DecisionLogArgs, safety: &Safety) -> Result<Option<LogSettings>, LogError> {

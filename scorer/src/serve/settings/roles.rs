@@ -43,6 +43,8 @@ pub struct Shadow {
 pub struct Fallback {
     /// Name of the baseline.
     pub name: String,
+    /// Whether that is so for clusters far outside of what the policy was trained on.
+    pub outside_training: bool,
     /// When a policy that misses its gains is demoted.
     pub demotion: Demotion,
 }
@@ -57,11 +59,14 @@ pub enum FallbackReason {
     PlanRefused,
     /// The policy has missed too much of the gains that it predicted.
     Demoted,
+    /// The cluster is far outside of what the policy was trained on.
+    OutsideTraining,
 }
 
 impl FallbackReason {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::TooSlow, Self::PlanRefused, Self::Demoted];
+    pub const ALL: [Self; 4] =
+        [Self::TooSlow, Self::PlanRefused, Self::Demoted, Self::OutsideTraining];
 
     /// The name in documents and metrics.
     pub fn name(self) -> &'static str {
@@ -69,6 +74,7 @@ impl FallbackReason {
             Self::TooSlow => "too_slow",
             Self::PlanRefused => "plan_refused",
             Self::Demoted => "demoted",
+            Self::OutsideTraining => "outside_training",
         }
     }
 }

@@ -152,6 +152,11 @@ fn rules_are_checked() {
             "rules.migration.downtime_target_s: expected a finite number, 0 or more, got inf",
         ),
         (
+            "candidates = { max",
+            "observation = { horizons = 9 }\ncandidates = { max",
+            "rules.observation.horizons: expected at most 8, got 9",
+        ),
+        (
             "horizons = [1, 3]",
             "horizons = [3, 3]",
             "rules.forecast.horizons: expected ascending horizons, got [3, 3]",
