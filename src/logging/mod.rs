@@ -37,6 +37,9 @@ const METRICS_EVERY: Duration = Duration::from_secs(2);
 /// Between two lines on standard error that is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// Scenarios whose validation returns are told one by one, at most; `metrics.jsonl` has them all.
+const MOST_LISTED: usize = 8;
+
 /// The log of a run.
 pub struct RunLog {
     metrics: Metrics,
@@ -253,7 +256,7 @@ impl RunLog {
         self.write("evaluation", line);
         let mark = if is_best { ", the best so far" } else { "" };
         let each: String = match validation.scenarios.as_slice() {
-            [_] => String::new(),
+            all if all.len() == 1 || all.len() > MOST_LISTED => String::new(),
             several => several
                 .iter()
                 .map(|(name, outcomes)| format!(", {name} {:.4}", mean_return(outcomes)))

@@ -23,8 +23,10 @@ use rand::RngExt;
 use rayon::prelude::*;
 use std::time::{Duration, Instant};
 
-/// Episodes from each of which one state is taken: at most, and at least, however long they take.
-const EPISODES: (u64, u64) = (96, 16);
+/// Episodes from each of which one state is taken, at most.
+const MOST_EPISODES: u64 = 96;
+/// Episodes that are traced together.
+const WAVE: u64 = 16;
 /// Other actions that are tried in a state.
 const OTHERS: usize = 3;
 /// Ticks that are followed up at most.
@@ -52,7 +54,8 @@ pub struct Fading {
     pub rollout_s: f64,
 }
 
-/// Follows actions of training episodes from the seeds that follow from `seed`, for about `limit`.
+/// Follows actions of training episodes from the seeds that follow from `seed`, for about `limit`, and
+/// in so many episodes at `least`.
 ///
 /// # Errors
 /// When an episode has no feasible start, or the policy breaks its contract.
@@ -61,15 +64,16 @@ pub fn fading(
     base: &(dyn Fn() -> anyhow::Result<Box<dyn Policy>> + Sync),
     seed: u64,
     limit: Duration,
+    least: u64,
 ) -> anyhow::Result<Fading> {
     let started = Instant::now();
     let mut traced: Vec<Traced> = Vec::new();
-    while (traced.len() as u64) < EPISODES.0
-        && ((traced.len() as u64) < EPISODES.1 || started.elapsed() < limit)
+    while (traced.len() as u64) < MOST_EPISODES
+        && ((traced.len() as u64) < least || started.elapsed() < limit)
     {
         let from = traced.len() as u64;
         let seeds: Vec<u64> =
-            (from..from + EPISODES.1).map(|episode| child_seed(seed, episode)).collect();
+            (from..from + least.min(WAVE)).map(|episode| child_seed(seed, episode)).collect();
         let more = seeds
             .into_par_iter()
             .with_max_len(1)

@@ -111,8 +111,8 @@ pub fn gate(
 const IN_EACH: (u64, u64) = (3, 8);
 
 /// [`gate`] of a policy for several scenarios. Each counts the same: its difference from the base
-/// policy, as a share of what that returns. [`Gated::ahead`] is the mean of these shares, and its
-/// interval is that of scenarios, not of episodes.
+/// policy, divided by the scenario's of `units`. [`Gated::ahead`] is the
+/// mean of these, and its interval is that of scenarios, not of episodes.
 ///
 /// # Errors
 /// As for [`gate`].
@@ -120,6 +120,7 @@ pub fn gate_several(
     mixture: &Mixture,
     policy: &NetworkPolicy,
     base: &Base,
+    units: &[f64],
 ) -> anyhow::Result<Gated> {
     let envs = mixture
         .parts()
@@ -139,24 +140,22 @@ pub fn gate_several(
         let policy = policy.clone().on_base(Some(&base))?;
         played(&|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds)
     };
-    let shares = |own: &[f64], theirs: &[f64]| -> Vec<f64> {
-        own.iter()
-            .zip(theirs)
-            .map(|(own, theirs)| (own - theirs) / theirs.abs().max(1e-9))
-            .collect()
+    let gains = |own: &[f64], theirs: &[f64]| -> Vec<f64> {
+        let pairs = own.iter().zip(theirs).zip(units);
+        pairs.map(|((own, theirs), unit)| (own - theirs) / unit).collect()
     };
     let picking = seeds(0, IN_EACH.0);
     let theirs = played(&usual, picking.clone())?;
     let mut picked = (f64::NEG_INFINITY, MARGINS[0]);
     for margin in MARGINS {
-        let share = mean(&shares(&with(margin, picking.clone())?, &theirs));
-        if share > picked.0 {
-            picked = (share, margin);
+        let gain = mean(&gains(&with(margin, picking.clone())?, &theirs));
+        if gain > picked.0 {
+            picked = (gain, margin);
         }
     }
     let deciding = seeds(PICKING.1, IN_EACH.1);
     let theirs = played(&usual, deciding.clone())?;
-    let found = shares(&with(picked.1, deciding)?, &theirs);
+    let found = gains(&with(picked.1, deciding)?, &theirs);
     let ahead = ahead(&found, &vec![0.0; found.len()]);
     let margin = ahead.is_certain().then_some(picked.1);
     let episodes = found.len() * IN_EACH.1 as usize;

@@ -69,6 +69,8 @@ const ENOUGH_STATES: [usize; 3] = [4_000, 1_000, STATES.0];
 /// question, and how many of these are measured.
 const FADING: f64 = 0.03;
 const BASES: usize = 4;
+/// Episodes in which that is measured at least.
+const TRACED: u64 = 16;
 /// Actions that are compared with the base policy's in a state.
 const ACTIONS: usize = 9;
 /// Demonstrated env steps.
@@ -189,7 +191,7 @@ fn base(
     let measure = |at: usize| {
         let Standing { baseline, parameters, .. } = &standings[at];
         let policy = || Ok(baseline_with(baseline.name, parameters)?);
-        fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit)
+        fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit, TRACED)
     };
     let mut measured: Vec<(usize, Fading)> = Vec::new();
     for states in ENOUGH_STATES {
@@ -301,8 +303,7 @@ fn validations(config: &mut TrainConfig, seconds: f64, episode: f64) {
 
 /// To two digits: a number that people read.
 fn rounded(value: f64) -> f64 {
-    let digits = 10f64.powf(value.log10().floor() - 1.0);
-    if digits.is_finite() && digits > 0.0 { (value / digits).round() * digits } else { value }
+    format!("{value:.1e}").parse().unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct Pace {
     pub updates_per_s: f64,
 }
 
-/// Compared states of the short run.
+/// Compared states of the short run, in all scenarios together.
 const STATES: usize = 48;
 /// What is improved on in it, for a tick: updates cost the same whatever that is.
 const BASE: &str = "stay";
@@ -38,12 +38,12 @@ pub fn pace(
     let mut config = TrainConfig {
         warm_up_steps: WARM_UP,
         env_steps: u64::MAX >> 12,
-        replay_capacity: 4_096,
+        replay_capacity: config.env_copies.max(128) * 32,
         normalise_observations: false,
         ..config.clone()
     };
     config.comparisons = ComparisonConfig {
-        states: STATES,
+        states: STATES.div_ceil(mixture.parts().len()),
         ticks: 1,
         pretrain_updates: 0,
         share: config.comparisons.share,

@@ -3,8 +3,8 @@
 
 use super::fading::{Fading, fading};
 use super::{
-    ACTIONS, FADING, GAIN, STATES, VALIDATION, VALIDATIONS, affordable_states, lengths, pace,
-    rounded, settings,
+    ACTIONS, CONTEST, FADING, GAIN, STATES, VALIDATION, VALIDATIONS, VERDICT, affordable_states,
+    lengths, pace, rounded, settings,
 };
 use crate::config::TrainConfig;
 use crate::evaluate::stats::{mean, quantile};
@@ -20,6 +20,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::Device;
 
+/// Episodes in which it is measured how effects fade, in all scenarios together, and the fewest in
+/// each.
+const TRACED: u64 = 512;
+const FEWEST_TRACED: u64 = 4;
 /// How far the scale of a scenario's rewards may be from that of the others.
 const SCALES: (f64, f64) = (0.02, 50.0);
 /// Width of the network's hidden layers: it has more to tell apart than in one scenario.
@@ -29,32 +33,47 @@ const BATCH: usize = 128;
 /// Validation episodes in each scenario.
 const EPISODES: usize = 3;
 
-/// Settings for a run of `minutes` on these scenarios with all threads of the pool. `told` is given
-/// lines about what is under way.
+/// What was found for several scenarios.
+#[derive(Debug, Clone)]
+pub struct Several {
+    /// The settings.
+    pub config: TrainConfig,
+    /// The scenarios that are trained on.
+    pub trained: Mixture,
+    /// Those on which the [gate](super::gate) is played: the ones held out, or else all.
+    pub gate: Mixture,
+    /// What returns in these are divided by, so that each counts about the same.
+    pub units: Vec<f64>,
+}
+
+/// Settings for a run of `minutes` with all threads of the pool on these scenarios, but for the last
+/// `held_out`. `told` is given lines about what is under way.
 ///
 /// # Errors
 /// When an episode has no feasible start, or a heuristic breaks its contract.
 pub fn find(
-    mixture: &Mixture,
+    all: &Mixture,
+    held_out: usize,
     minutes: f64,
     seed: u64,
     device: Device,
     told: &dyn Fn(&str),
-) -> anyhow::Result<TrainConfig> {
+) -> anyhow::Result<Several> {
     let started = Instant::now();
     let seconds = 60.0 * minutes;
-    let parts = mixture.parts();
+    let parts = all.parts();
     let has_faults = parts.iter().any(|part| part.scenario.rules.faults.is_some());
     let base = if has_faults { "evacuate" } else { "best-single-move" };
     told("measuring how long the effects of actions last");
     let limit = Duration::from_secs_f64(FADING * seconds / parts.len() as f64);
+    let least = (TRACED / parts.len() as u64).clamp(FEWEST_TRACED, super::TRACED);
     let make = || baseline(base).with_context(|| format!("baseline {base}"));
     // Gains in units of each scenario's own.
     let mut measured: Vec<Fading> = Vec::new();
     let mut first = None;
     for part in parts {
         let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&part.scenario)), Phase::Train)?;
-        let fading = fading(&env, &make, child_seed(seed, (1 << 36) + 1), limit)?;
+        let fading = fading(&env, &make, child_seed(seed, (1 << 36) + 1), limit, least)?;
         let gain = fading.gain / f64::from(env.state().objective.unit);
         measured.push(Fading { gain, ..fading });
         first.get_or_insert(env);
@@ -76,7 +95,10 @@ pub fn find(
     config.learner.reward_scale = rounded(GAIN / together.gain).clamp(1e-3, 1e3);
     // Where much is at stake in some scenarios (nodes that fail), nothing would be learnt elsewhere.
     let scale = |fading: &Fading| rounded(together.gain / fading.gain.max(1e-6));
-    config.learner.scenario_scales = of(&|fading| scale(fading).clamp(SCALES.0, SCALES.1));
+    let scales = of(&|fading| scale(fading).clamp(SCALES.0, SCALES.1));
+    let (trained, held) = all.split(held_out);
+    let parts = trained.parts();
+    config.learner.scenario_scales = scales[..parts.len()].to_vec();
     config.learner.batch_size = BATCH;
     config.network.architecture = Architecture::Candidate;
     config.network.hidden = HIDDEN;
@@ -88,11 +110,12 @@ pub fn find(
     config.comparisons.actions = ACTIONS;
     config.comparisons.ticks = together.ticks;
     told("measuring the pace of training");
-    let pace = pace::pace(mixture, &config, true, device)?;
+    let pace = pace::pace(&trained, &config, true, device)?;
     let states = affordable_states(seconds, together.rollout_s) / parts.len() as f64;
     config.comparisons.states = (states as usize).clamp(STATES.0 / 10, STATES.1);
-    lengths(&mut config, seconds, pace, false);
-    config.replay_capacity = config.replay_capacity.max(1_000 * parts.len());
+    // No heuristics race here, and none are played against at the end.
+    lengths(&mut config, (1.0 + CONTEST.0 + VERDICT) * seconds, pace, false);
+    config.replay_capacity = config.replay_capacity.max(200 * parts.len());
     let episode = &parts[0].scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let threads = rayon::current_num_threads() as f64;
@@ -104,5 +127,13 @@ pub fn find(
     config.evaluate_every = ((config.env_steps as f64 / times) as u64).max(500);
     config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate_for(parts.len()).context("the settings that were found")?;
-    Ok(config)
+    let all_units = all.reward_units(&scales);
+    let units = |from: usize| {
+        all_units[from..].iter().map(|unit| unit / config.learner.reward_scale).collect()
+    };
+    let (gate, units) = match held {
+        Some(held) => (held, units(parts.len())),
+        None => (trained.clone(), units(0)),
+    };
+    Ok(Several { config, trained, gate, units })
 }

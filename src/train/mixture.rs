@@ -5,7 +5,10 @@
 
 use anyhow::ensure;
 use godwit_envs::observe::sections::Sections;
-use godwit_envs::scenario::{Mode, Scenario};
+use godwit_envs::scenario::Scenario;
+
+/// Names that the name of a mixture is made of at most: it is a folder's, too.
+const MOST_NAMED: usize = 4;
 
 /// Scenarios with weights; never empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,8 +56,8 @@ impl Mixture {
                 modes[0] == modes[1],
                 "scenario {name}: expected rules.episode.mode as in scenario {}, \"{}\", got \"{}\"",
                 first.name,
-                spelt(modes[0]),
-                spelt(modes[1])
+                modes[0].name(),
+                modes[1].name()
             );
         }
         for part in &mut parts {
@@ -77,6 +80,14 @@ impl Mixture {
         self
     }
 
+    /// All but the last `count` scenarios, of which one at least is left, and these.
+    pub fn split(&self, count: usize) -> (Self, Option<Self>) {
+        let at = self.parts.len().saturating_sub(count).max(1);
+        let (first, last) = self.parts.split_at(at);
+        let of = |parts: &[Part]| Self { parts: parts.to_vec() };
+        (of(first), (!last.is_empty()).then(|| of(last)))
+    }
+
     /// Whether two mixtures are the same but for where their files lie and what they recommend.
     pub fn same_worlds(&self, other: &Self) -> bool {
         let same =
@@ -94,10 +105,15 @@ impl Mixture {
         &self.parts[0].scenario
     }
 
-    /// The names, joined by `+`.
+    /// The names, joined by `+`; of many the first, and how many more there are.
     pub fn name(&self) -> String {
         let names: Vec<&str> = self.parts.iter().map(|part| part.scenario.name.as_str()).collect();
-        names.join("+")
+        match names.len() {
+            0..=MOST_NAMED => names.join("+"),
+            count => {
+                format!("{}+{}-more", names[..MOST_NAMED - 1].join("+"), count + 1 - MOST_NAMED)
+            }
+        }
     }
 
     /// Weights that add up to 1.
@@ -146,14 +162,6 @@ impl Mixture {
     }
 }
 
-/// As scenario files spell it.
-fn spelt(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Rebalance => "rebalance",
-        Mode::Online => "online",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +187,22 @@ mod tests {
         assert_eq!(weighted(&[100.0, 1.0, 1.0]).copies(4).expect("enough"), [2, 1, 1]);
         assert_eq!(weighted(&[3.0]).copies(5).expect("enough"), [5]);
         assert!(weighted(&[1.0, 1.0]).copies(1).is_err());
+    }
+
+    #[test]
+    fn many_scenarios_have_a_name_that_a_folder_can_bear() {
+        let name = |count: usize| weighted(&vec![1.0; count]).name();
+        assert_eq!(name(1), "quickstart");
+        assert_eq!(name(4), "quickstart+quickstart+quickstart+quickstart");
+        assert_eq!(name(90), "quickstart+quickstart+quickstart+87-more");
+    }
+
+    #[test]
+    fn rewards_are_divided_by_the_unit_and_multiplied_by_the_scale_of_each_scenario() {
+        let mixture = weighted(&[1.0, 1.0]);
+        let unit = f64::from(mixture.parts[0].scenario.rules.unit());
+        assert_eq!(mixture.reward_units(&[]), [unit, unit]);
+        assert_eq!(mixture.reward_units(&[0.5, 4.0]), [2.0 * unit, unit / 4.0]);
     }
 
     proptest! {

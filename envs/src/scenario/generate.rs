@@ -60,6 +60,8 @@ pub struct Episode {
 }
 
 const ATTEMPTS: u32 = 64;
+/// Further ones for clusters so full that random placements find no room: they are packed.
+const PACKED_ATTEMPTS: u32 = 32;
 
 /// The rules with their unit stated: the same one in every episode, whatever it draws.
 fn with_unit(rules: &Rules, spec: &ClusterSpec) -> Arc<Rules> {
@@ -237,12 +239,17 @@ impl WorldTemplate {
     /// When no feasible start placement is found.
     pub fn draw(&self, seed: u64, phase: Phase) -> Result<Episode, ResetError> {
         let phase_seed = child_seed(seed, phase as u64);
-        for attempt in 0..ATTEMPTS {
+        let asked = self.scenario.start.placement;
+        for attempt in 0..ATTEMPTS + PACKED_ATTEMPTS {
+            let kind = match asked {
+                StartPlacement::Random if attempt >= ATTEMPTS => StartPlacement::Packed,
+                kind => kind,
+            };
             let seed = child_seed(phase_seed, u64::from(attempt));
             let spec = self.draw_spec(&mut stream(seed, "workloads"));
             let origin = self.draw_origin(&mut stream(seed, "windows"), phase);
             let passages = self.draw_passages(origin, &mut stream(seed, "arrivals"));
-            if let Some(placement) = self.draw_placement(&spec, &passages, seed, phase) {
+            if let Some(placement) = self.draw_placement(kind, &spec, &passages, seed, phase) {
                 let demand = self.draw_demand(origin, &mut stream(seed, "demand"));
                 let ticks = self.rules.episode.ticks;
                 let faults = &mut stream(seed, "faults");
@@ -253,7 +260,7 @@ impl WorldTemplate {
                 return Ok(Episode { spec, placement, demand, passages, health_changes });
             }
         }
-        Err(ResetError { seed, attempts: ATTEMPTS })
+        Err(ResetError { seed, attempts: ATTEMPTS + PACKED_ATTEMPTS })
     }
 
     fn draw_spec(&self, rng: &mut Rng) -> Arc<ClusterSpec> {
@@ -293,6 +300,7 @@ impl WorldTemplate {
 
     fn draw_placement(
         &self,
+        kind: StartPlacement,
         spec: &ClusterSpec,
         passages: &PassageTable,
         seed: u64,
@@ -301,7 +309,7 @@ impl WorldTemplate {
         let absent: Vec<bool> = passages.present.iter().map(|present| !present).collect();
         let demand = &spec.base_demand;
         let mut rng = stream(seed, "placement");
-        let placement = match self.scenario.start.placement {
+        let placement = match kind {
             StartPlacement::Listed => {
                 let mut listed = self.listed.clone()?;
                 for (node, _) in listed.iter_mut().zip(&absent).filter(|(_, absent)| **absent) {

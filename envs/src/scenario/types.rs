@@ -103,6 +103,16 @@ pub enum Mode {
     Online,
 }
 
+impl Mode {
+    /// As scenario files spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rebalance => "rebalance",
+            Self::Online => "online",
+        }
+    }
+}
+
 /// Time and budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -345,3 +345,50 @@ fn luck_is_what_failures_cost_beyond_their_expectation_and_averages_to_nothing()
     let (plain, without) = (variance(&plain), variance(&without));
     assert!(without < 0.1 * plain, "{without} is left of {plain}");
 }
+
+/// One node holds nothing but those that fit nowhere else, and each other node is full, too.
+const BRIM_FULL: &str = r#"
+name = "brim-full"
+
+[rules]
+resources = [{ name = "cpu" }]
+
+[rules.objective]
+weights = { max_load = 1 }
+
+[start]
+placement = "random"
+
+[[nodes]]
+name = "fast"
+class = "fast"
+supply = { cpu = 10 }
+
+[[nodes]]
+name = "other"
+count = 4
+supply = { cpu = 10 }
+
+[[workloads]]
+name = "picky"
+count = 5
+demand = { cpu = 2 }
+classes = ["fast"]
+
+[[workloads]]
+name = "easy"
+count = 20
+demand = { cpu = 2 }
+"#;
+
+#[test]
+fn a_cluster_too_full_for_random_starts_is_packed() {
+    let scenario = parse(BRIM_FULL);
+    let mut env =
+        ClusterEnv::new(std::sync::Arc::new(WorldTemplate::new(&scenario)), Phase::Train).unwrap();
+    for seed in 0..20 {
+        env.reset(seed).unwrap();
+        let full = env.state().now.load[..5].iter().all(|&load| (load - 1.0).abs() < 1e-4);
+        assert!(full, "{:?}", env.state().now.load);
+    }
+}

@@ -69,6 +69,10 @@ pub struct Args {
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', conflicts_with_all = ["seed", "resume"],
         value_parser = clap::value_parser!(i64).range(0..))]
     pub(super) seeds: Vec<i64>,
+    /// Do not train on the last N of several scenarios: whether the network is followed is decided on
+    /// them, so that it holds for clusters that it never saw
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "resume")]
+    pub(super) hold_out: usize,
     /// Where to compute updates: auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t)]
     pub(super) device: DeviceChoice,

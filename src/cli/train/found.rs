@@ -5,8 +5,9 @@ use crate::checkpoint::{self, RunDirectory};
 use crate::cli::OrBadInput as _;
 use crate::config::TrainConfig;
 use crate::recipe::contest::{Left, Standing};
+use crate::recipe::several::{self, Several};
 use crate::recipe::verdict::{self, Verdict};
-use crate::recipe::{self, DEFAULT_MINUTES, GATE, Recipe, VERDICT, gate, several};
+use crate::recipe::{self, DEFAULT_MINUTES, GATE, Recipe, VERDICT, gate};
 use crate::train::mixture::Mixture;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -30,17 +31,18 @@ pub(super) fn find_for_several(
     mixture: &Mixture,
     flags: &TrainConfig,
     device: Device,
-) -> anyhow::Result<TrainConfig> {
+) -> anyhow::Result<Several> {
     let told = |text: &str| eprintln!("{text}");
-    let mut config =
-        several::find(mixture, minutes(args), flags.seed, device, &told).or_bad_input()?;
-    config.keep_replay = flags.keep_replay;
-    let comparisons = &config.comparisons;
+    let (held_out, minutes) = (args.hold_out, minutes(args));
+    let mut found =
+        several::find(mixture, held_out, minutes, flags.seed, device, &told).or_bad_input()?;
+    found.config.keep_replay = flags.keep_replay;
+    let comparisons = &found.config.comparisons;
     eprintln!(
         "base policy {}; what it does matters for about {} ticks",
         comparisons.baseline, comparisons.ticks
     );
-    Ok(config)
+    Ok(found)
 }
 
 /// How long the run may take.
@@ -121,14 +123,19 @@ fn ranking(standings: &[Standing]) -> String {
 }
 
 /// Whether the network of the best policy of a run on several scenarios is followed.
-pub(super) fn gate_of_several(mixture: &Mixture, directory: &RunDirectory) -> anyhow::Result<()> {
+pub(super) fn gate_of_several(found: &Several, directory: &RunDirectory) -> anyhow::Result<()> {
     let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
     let policy = loaded.policy("policy")?;
     let Some(base) = &loaded.base else { return Ok(()) };
     eprintln!("playing further validation episodes against {}", base.baseline);
-    let gated = gate::gate_several(mixture, &policy, base)?;
+    let Several { trained, gate: scenarios, units, .. } = found;
+    let gated = gate::gate_several(scenarios, &policy, base, units)?;
     checkpoint::rebase_best(directory, &gated.base)?;
-    eprintln!("as shares of what the heuristic returns in each scenario: {}", gated.sentence());
+    let which = match trained.parts().len() {
+        trained if trained == scenarios.parts().len() => "all scenarios".to_owned(),
+        _ => format!("{} scenarios that were held out", scenarios.parts().len()),
+    };
+    eprintln!("in the learner's rewards, mean over {which}: {}", gated.sentence());
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
 use crate::evaluate::side_by_side::Ahead;
 use crate::learn::finite::Stopped;
 use crate::recipe::Recipe;
+use crate::recipe::several::Several;
 use crate::train::assemble;
 use crate::train::mixture::{Mixture, Part};
 use crate::train::run::{self, RunEnd};
@@ -69,7 +70,7 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
     }
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
-    let (mut recipe, mut several) = (None, false);
+    let mut finding = Finding::default();
     let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
         (Some(folder), asked) => {
             let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
@@ -78,10 +79,7 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
             };
             run
         }
-        (None, Some(mixture)) => {
-            several = group.is_none() && mixture.parts().len() > 1 && found::wanted(args, &mixture);
-            begin(args, mixture, group.as_deref(), &mut recipe)?
-        }
+        (None, Some(mixture)) => begin(args, mixture, group.as_deref(), &mut finding)?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
     if let Some(group) = &group {
@@ -128,12 +126,12 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
         }
         RunEnd::Complete => {
             let mut ahead = None;
-            if let Some(recipe) = &recipe {
+            if let Some(recipe) = &finding.recipe {
                 let verdict = found::verdict(recipe, &mixture, &directory)?;
                 eprintln!("{}: {}", mixture.first().name, verdict.sentence());
                 ahead = verdict.heuristics.first().map(|(.., ahead)| *ahead);
-            } else if several {
-                found::gate_of_several(&mixture, &directory)?;
+            } else if let Some(several) = &finding.several {
+                found::gate_of_several(several, &directory)?;
             }
             advise(args, &mixture, directory.path());
             let best_return = summary.best_return;
@@ -186,12 +184,19 @@ fn folder(args: &Args) -> anyhow::Result<PathBuf> {
     args.out.clone().map_or_else(default, Ok)
 }
 
+/// What was found for a run for which nobody gave settings, on one scenario or on several.
+#[derive(Default)]
+struct Finding {
+    recipe: Option<Recipe>,
+    several: Option<Several>,
+}
+
 /// A new run. Everything is checked before anything is written.
 fn begin(
     args: &Args,
     mixture: Mixture,
     group: Option<&dyn Group>,
-    recipe: &mut Option<Recipe>,
+    finding: &mut Finding,
 ) -> anyhow::Result<Run> {
     let integer = |value: Option<i64>| value.map(Value::Integer);
     let flags = [
@@ -217,12 +222,24 @@ fn begin(
         RunDirectory::check_free(&out).or_bad_input()?;
     }
     let wanted = group.is_none() && found::wanted(args, &mixture);
-    if wanted && mixture.parts().len() > 1 {
-        config = found::find_for_several(args, &mixture, &config, device)?;
+    let count = mixture.parts().len();
+    if args.hold_out > 0 && (!wanted || args.hold_out >= count) {
+        return Err(BadInput(format!(
+            "--hold-out: expected fewer than the {count} scenarios, and settings that are found (no \
+             [train] table, --config, --set or --env-steps), got {}",
+            args.hold_out
+        ))
+        .into());
+    }
+    let mut mixture = mixture;
+    if wanted && count > 1 {
+        let found = found::find_for_several(args, &mixture, &config, device)?;
+        (config, mixture) = (found.config.clone(), found.trained.clone());
+        finding.several = Some(found);
     } else if wanted {
         let found = found::find(args, mixture.first(), &config, device)?;
         config = found.config.clone();
-        *recipe = Some(found);
+        finding.recipe = Some(found);
     }
     let mixture = assemble::seen_by_initial_policy(mixture, &config).or_bad_input()?;
     // What is refused here are settings that do not fit the scenario.

@@ -19,16 +19,20 @@ pub(super) fn advise(args: &Args, mixture: &Mixture, folder: &Path) {
     let names: Vec<String> = (0..mixture.parts().len())
         .map(|at| output::word(scenario_argument(args, mixture, folder, at)))
         .collect();
-    for name in &names {
+    // Of many scenarios a few tell how.
+    let names = &names[..names.len().min(MOST_ADVISED)];
+    for name in names {
         eprintln!("compare it: godwit evaluate {name} --policy {run}");
     }
-    for name in &names {
+    for name in names {
         eprintln!("explain it: godwit explain {name} --policy {run} --against {EXPLAIN_AGAINST}");
     }
     let artifact = output::word(folder.join("policy.pt").display().to_string());
     eprintln!("export it: godwit export {run} --out {artifact}");
 }
 
+/// Scenarios for which commands are printed.
+const MOST_ADVISED: usize = 4;
 /// The baseline that decisions are first held against: it plays every scenario.
 const EXPLAIN_AGAINST: &str = "best-single-move";
 

@@ -5,7 +5,7 @@ use crate::cli::settings_list::wrapped;
 use crate::config::TrainConfig;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};
-use godwit_envs::scenario::{Mode, WorldTemplate};
+use godwit_envs::scenario::WorldTemplate;
 use godwit_models::net::Architecture;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -13,6 +13,9 @@ use tch::Device;
 
 /// Longest line.
 const COLUMNS: usize = 80;
+
+/// Scenarios that are listed at most.
+const MOST_LISTED: usize = 8;
 
 /// Settings that lines of their own tell.
 const TOLD: [&str; 4] = ["env_steps", "max_minutes", "seed", "network.architecture"];
@@ -26,15 +29,16 @@ pub(super) fn header(
 ) -> String {
     let config = &trainer.config;
     let mut lines = Vec::new();
-    for Part { scenario, .. } in mixture.parts() {
+    for Part { scenario, .. } in mixture.parts().iter().take(MOST_LISTED) {
         let template = WorldTemplate::new(scenario);
-        let mode = match scenario.rules.episode.mode {
-            Mode::Rebalance => "rebalance",
-            Mode::Online => "online",
-        };
+        let mode = scenario.rules.episode.mode.name();
         let (nodes, workloads) = (template.spec().nodes(), template.spec().workloads());
         let text = format!("{}: {nodes} nodes, {workloads} workloads, {mode}", scenario.name);
         lines.push(("scenario", text));
+    }
+    let more = mixture.parts().len().saturating_sub(MOST_LISTED);
+    if more > 0 {
+        lines.push(("", format!("and {more} more")));
     }
     let architecture = match config.network.architecture {
         Architecture::Relational => "relational",
