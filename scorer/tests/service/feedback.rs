@@ -5,10 +5,13 @@
 use std::cell::Cell;
 use std::fs;
 
+use godwit_envs::observe::ranges::Ranges;
+use godwit_models::artifact::Manifest;
+use godwit_models::net::Architecture;
 use serde_json::{Value, json};
 
 use crate::support::service::Service;
-use crate::support::{Fixture, scorer};
+use crate::support::{Fixture, scorer, write_artifact};
 
 const BASELINE: &[&str] = &["--fallback", "best-single-move"];
 
@@ -71,6 +74,34 @@ fn the_fallback_plans_instead_of_a_policy_that_is_too_slow() {
     service.signal("TERM");
     assert!(service.ended().success());
     scorer().args(["replay", &folder, "--model"]).arg(fixture.model()).assert().success();
+}
+
+#[test]
+fn the_fallback_plans_for_a_cluster_unlike_those_of_the_training_where_that_is_asked_for() {
+    let fixture = Fixture::new("quickstart");
+    let trained_on_nothing = |manifest: &mut Manifest| {
+        manifest.ranges = Ranges::new(&manifest.schema).without_gaps();
+    };
+    write_artifact(
+        &fixture.model(),
+        &fixture.scenario,
+        Architecture::Relational,
+        trained_on_nothing,
+    );
+    let body = snapshot(&fixture).to_string();
+    let plain = Service::start(&fixture, BASELINE).post("/v1/plan", &body).ok();
+    assert_eq!((&plain["planner"], &plain["fallback"]), (&json!("policy"), &Value::Null));
+
+    let asked = [BASELINE, &["--fallback-outside-training"]].concat();
+    let service = Service::start(&fixture, &asked);
+    let answer = service.post("/v1/plan", &body).ok();
+    assert_eq!(
+        (&answer["planner"], &answer["fallback"]),
+        (&json!("best-single-move"), &json!("outside_training"))
+    );
+    let fallbacks =
+        "godwit_scorer_fallbacks_total{reason=\"outside_training\",to=\"best-single-move\"}";
+    assert_eq!(service.metric(fallbacks), 1.0);
 }
 
 #[test]

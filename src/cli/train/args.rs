@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 /// Train a policy on a scenario, or on several at once.
 ///
-/// Where nobody gives settings (one scenario without a [train] table, no --config, --set or
+/// Where nobody gives settings (a scenario without a [train] table, no --config, --set or
 /// --env-steps), they are found within --minutes [10 unless given]: the heuristics race, the run
 /// improves on the best one that is fast enough, and at the end it says whether the policy is ahead
 /// of the best heuristic on fresh episodes.
 ///
-/// Several scenarios share one network, which must serve any cluster size; their clusters may
-/// differ in size, their features may not. SCENARIO=WEIGHT gives a scenario more or less of the
-/// environment copies than another. The first one's [train] table is used.
+/// Several scenarios share one network, which must serve any cluster size; they may differ in
+/// everything but their mode. SCENARIO=WEIGHT gives a scenario more or less of the environment copies
+/// than another. The first one's [train] table is used; where it has none, settings are found.
 ///
 /// Settings are merged in this order, later ones win: defaults, the scenario's [train] table,
 /// --config, --set, the flags below. The run's folder holds the resolved config.toml, the

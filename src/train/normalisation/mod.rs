@@ -20,8 +20,11 @@ use std::sync::Arc;
 #[cfg(test)]
 mod tests;
 
-/// Env steps that are observed in each scenario.
+/// Env steps that are observed in each scenario, and in all of many together; at least so many in
+/// each of these.
 const STEPS: usize = 8192;
+const STEPS_TOGETHER: usize = 16 * STEPS;
+const FEWEST_STEPS: usize = 256;
 
 /// Seed of their episodes and draws: the same for every run, so that runs of other seeds compare,
 /// and that all ranks of a run have the same normalisation.
@@ -33,7 +36,8 @@ const SEED: u64 = 0x6e6f_726d;
 /// # Errors
 /// When an episode has no feasible start.
 pub fn measure(mixture: &Mixture, config: &ExplorationConfig) -> anyhow::Result<Normalisation> {
-    measure_over(mixture, config, STEPS)
+    let each = (STEPS_TOGETHER / mixture.parts().len()).clamp(FEWEST_STEPS, STEPS);
+    measure_over(mixture, config, each)
 }
 
 fn measure_over(

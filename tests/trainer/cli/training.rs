@@ -404,6 +404,33 @@ fn a_run_without_settings_finds_them_and_says_whether_it_is_ahead() {
         .stderr(predicate::str::contains("heuristics on ").not());
 }
 
+/// Several scenarios for which nobody gave settings, one of them for the gate alone.
+#[test]
+fn scenarios_that_are_held_out_decide_about_the_network_and_are_not_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let worlds = text(&folder.path().join("worlds")).to_owned();
+    godwit(&["scenarios", "draw", "--count", "3", "--largest", "4", "--out", &worlds])
+        .assert()
+        .success();
+    let files: Vec<String> = (0..3).map(|at| format!("{worlds}/world-{at}.toml")).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let run = folder.path().join("run");
+    let train = [&["train"], &*files, &["--minutes", "0.1", "--threads", "2"]].concat();
+    godwit(&[&*train, &["--hold-out", "1", "--out", text(&run)]].concat())
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("mean over 1 scenarios that were held out"));
+    let config: toml::Table = read(&run.join("config.toml")).parse().unwrap();
+    assert_eq!(config["learner"]["scenario_scales"].as_array().unwrap().len(), 2);
+    assert!(run.join("scenario-2.toml").exists() && !run.join("scenario-3.toml").exists());
+
+    let refused = "--hold-out: expected fewer than the 3 scenarios";
+    godwit(&[&*train, &["--hold-out", "3", "--out", "never"]].concat())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains(refused));
+}
+
 /// The embedded scenario without its recommended settings, as a file.
 fn without_train_table(folder: &Path, name: &str) -> String {
     let output = godwit(&["scenarios", "show", name]).output().unwrap();
