@@ -353,6 +353,9 @@ name = "brim-full"
 [rules]
 resources = [{ name = "cpu" }]
 
+[rules.episode]
+mode = "rebalance"
+
 [rules.objective]
 weights = { max_load = 1 }
 
