@@ -33,6 +33,20 @@ pub struct RunDirectory {
     _lock: File,
 }
 
+/// Writes scenarios as files that can be read on their own into a folder, which is made if it is not
+/// there.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_scenarios(folder: &Path, mixture: &Mixture) -> Result<(), CheckpointError> {
+    fs::create_dir_all(folder).map_err(CheckpointError::io(folder, "create"))?;
+    for (name, text) in scenario_files(mixture) {
+        let path = folder.join(&name);
+        fs::write(&path, text).map_err(CheckpointError::io(&path, "write"))?;
+    }
+    Ok(())
+}
+
 impl RunDirectory {
     /// Makes the directory of a new run and writes its `config.toml`, `scenario.toml` (and
     /// `scenario-2.toml` and so on, where there are several) and, where a scenario has a snapshot,
@@ -50,12 +64,9 @@ impl RunDirectory {
         Self::check_free(path)?;
         let directory = Self::lock(path)?;
         let config = config_text(config, &path.join(names::CONFIG))?;
-        let mut files = scenario_files(mixture);
-        files.push((names::CONFIG.to_owned(), config));
-        for (name, text) in files {
-            let path = path.join(&name);
-            fs::write(&path, text).map_err(CheckpointError::io(&path, "write"))?;
-        }
+        write_scenarios(path, mixture)?;
+        let file = path.join(names::CONFIG);
+        fs::write(&file, config).map_err(CheckpointError::io(&file, "write"))?;
         sync_directory(path)?;
         Ok(directory)
     }
@@ -97,8 +108,11 @@ impl RunDirectory {
         sync_directory(&self.path)
     }
 
-    /// Writes a file whole or not at all.
-    fn replace(&self, name: &str, text: &str) -> Result<(), CheckpointError> {
+    /// Writes a file of the run's folder whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace(&self, name: &str, text: &str) -> Result<(), CheckpointError> {
         let path = self.path.join(name);
         let temporary = self.path.join(format!("{name}.tmp-{}", std::process::id()));
         let write = || {

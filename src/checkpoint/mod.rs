@@ -20,7 +20,7 @@ mod texts;
 mod weights;
 mod write;
 
-pub use directory::RunDirectory;
+pub use directory::{RunDirectory, write_scenarios};
 pub use disk::{DiskUse, disk_use, drop_replay};
 pub use error::CheckpointError;
 pub use load::{LoadedCheckpoint, load};

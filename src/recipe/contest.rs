@@ -12,9 +12,11 @@ use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::Mode;
-use godwit_models::baselines::{Assignment, BASELINES, Baseline, baseline_with};
+use godwit_models::baselines::{Assignment, BASELINES, Baseline, baseline_with, find};
 use godwit_models::parameter_search::{Search, tune};
 use rayon::prelude::*;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,10 +28,12 @@ const LAST_RUNG: usize = 64;
 const TUNED: usize = 3;
 /// Fresh episodes that the ranking is made of.
 const FRESH: usize = 64;
+
 /// A heuristic that took part.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Standing {
     /// Which.
+    #[serde(serialize_with = "by_name", deserialize_with = "named")]
     pub baseline: &'static Baseline,
     /// Its parameters; empty for the defaults.
     pub parameters: Assignment,
@@ -42,12 +46,23 @@ pub struct Standing {
 }
 
 /// Why a heuristic left the race.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Left {
     /// Behind the leader for certain.
     Behind,
     /// Too slow for the time that the race has.
     Slow,
+}
+
+fn by_name<S: Serializer>(baseline: &&'static Baseline, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(baseline.name)
+}
+
+fn named<'a, D: Deserializer<'a>>(from: D) -> Result<&'static Baseline, D::Error> {
+    let name = String::deserialize(from)?;
+    let unknown = || D::Error::custom(format!("expected the name of a baseline, got {name:?}"));
+    find(&name).ok_or_else(unknown)
 }
 
 impl Standing {

@@ -37,6 +37,7 @@ use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, Rules, Scenario, WorldTemplate};
 use godwit_models::baselines::baseline_with;
 use godwit_models::net::Architecture;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::Device;
@@ -88,16 +89,30 @@ const HUBER_DELTA: f64 = 5.0;
 /// Settings that were found, and what they follow from.
 #[derive(Debug, Clone)]
 pub struct Recipe {
-    /// Time of the whole run in seconds.
-    pub seconds: f64,
     /// The settings.
     pub config: TrainConfig,
-    /// The ranking of the heuristics, best first.
+    /// How effects fade.
+    pub fading: Fading,
+    /// Whom the policy has to beat.
+    pub rivals: Rivals,
+}
+
+/// The heuristics that a run's policy is held against at its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rivals {
+    /// Time of the whole run in seconds.
+    pub seconds: f64,
+    /// Their ranking, best first.
     pub standings: Vec<Standing>,
     /// Index of the base policy among them.
     pub base: usize,
-    /// How effects fade.
-    pub fading: Fading,
+}
+
+impl Rivals {
+    /// The base policy.
+    pub fn base(&self) -> &Standing {
+        &self.standings[self.base]
+    }
 }
 
 /// Why no settings could be found.
@@ -174,7 +189,7 @@ pub fn find(
     let training = (1.0 - GATE - VERDICT) * minutes;
     config.max_minutes = (training - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate().context("the settings that were found")?;
-    Ok(Recipe { seconds, config, standings, base, fading })
+    Ok(Recipe { config, fading, rivals: Rivals { seconds, standings, base } })
 }
 
 /// Index of the base policy, and how effects fade under it: the best whose rollouts leave time for

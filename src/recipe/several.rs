@@ -40,9 +40,9 @@ pub struct Several {
     pub config: TrainConfig,
     /// The scenarios that are trained on.
     pub trained: Mixture,
-    /// Those on which the [gate](super::gate) is played: the ones held out, or else all.
-    pub gate: Mixture,
-    /// What returns in these are divided by, so that each counts about the same.
+    /// Those that were held out: the [gate](super::gate) is played on them, or else on all.
+    pub held_out: Option<Mixture>,
+    /// What returns in the scenarios of the gate are divided by, so that each counts about the same.
     pub units: Vec<f64>,
 }
 
@@ -96,7 +96,7 @@ pub fn find(
     // Where much is at stake in some scenarios (nodes that fail), nothing would be learnt elsewhere.
     let scale = |fading: &Fading| rounded(together.gain / fading.gain.max(1e-6));
     let scales = of(&|fading| scale(fading).clamp(SCALES.0, SCALES.1));
-    let (trained, held) = all.split(held_out);
+    let (trained, held_out) = all.split(held_out);
     let parts = trained.parts();
     config.learner.scenario_scales = scales[..parts.len()].to_vec();
     config.learner.batch_size = BATCH;
@@ -128,12 +128,8 @@ pub fn find(
     config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate_for(parts.len()).context("the settings that were found")?;
     let all_units = all.reward_units(&scales);
-    let units = |from: usize| {
-        all_units[from..].iter().map(|unit| unit / config.learner.reward_scale).collect()
-    };
-    let (gate, units) = match held {
-        Some(held) => (held, units(parts.len())),
-        None => (trained.clone(), units(0)),
-    };
-    Ok(Several { config, trained, gate, units })
+    let first = if held_out.is_some() { parts.len() } else { 0 };
+    let units = &all_units[first..];
+    let units = units.iter().map(|unit| unit / config.learner.reward_scale).collect();
+    Ok(Several { config, trained, held_out, units })
 }

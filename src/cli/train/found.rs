@@ -1,18 +1,14 @@
 //! Settings that are found because nobody gave any, and what the run says of it.
 
 use super::args::Args;
-use crate::checkpoint::{self, RunDirectory};
 use crate::cli::OrBadInput as _;
 use crate::config::TrainConfig;
 use crate::recipe::contest::{Left, Standing};
 use crate::recipe::several::{self, Several};
-use crate::recipe::verdict::{self, Verdict};
-use crate::recipe::{self, DEFAULT_MINUTES, GATE, Recipe, VERDICT, gate};
+use crate::recipe::{self, DEFAULT_MINUTES, Recipe};
 use crate::train::mixture::Mixture;
-use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::scenario::Scenario;
-use godwit_models::network_policy::Base;
 use tch::Device;
 
 /// Rows of the ranking.
@@ -61,8 +57,8 @@ pub(super) fn find(
     let mut found =
         recipe::find(scenario, minutes(args), flags.seed, device, &told).or_bad_input()?;
     found.config.keep_replay = flags.keep_replay;
-    eprintln!("\n{}", ranking(&found.standings));
-    let base = &found.standings[found.base];
+    eprintln!("\n{}", ranking(&found.rivals.standings));
+    let base = found.rivals.base();
     let demonstrated = &found.config.demonstrations.baseline;
     if demonstrated.is_empty() {
         eprintln!(
@@ -120,48 +116,4 @@ fn ranking(standings: &[Standing]) -> String {
         }
     }
     text
-}
-
-/// Whether the network of the best policy of a run on several scenarios is followed.
-pub(super) fn gate_of_several(found: &Several, directory: &RunDirectory) -> anyhow::Result<()> {
-    let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
-    let policy = loaded.policy("policy")?;
-    let Some(base) = &loaded.base else { return Ok(()) };
-    eprintln!("playing further validation episodes against {}", base.baseline);
-    let Several { trained, gate: scenarios, units, .. } = found;
-    let gated = gate::gate_several(scenarios, &policy, base, units)?;
-    checkpoint::rebase_best(directory, &gated.base)?;
-    let which = match trained.parts().len() {
-        trained if trained == scenarios.parts().len() => "all scenarios".to_owned(),
-        _ => format!("{} scenarios that were held out", scenarios.parts().len()),
-    };
-    eprintln!("in the learner's rewards, mean over {which}: {}", gated.sentence());
-    Ok(())
-}
-
-/// Whether the network of the run's best policy is followed, and how that policy then does against
-/// the best heuristics.
-pub(super) fn verdict(
-    recipe: &Recipe,
-    mixture: &Mixture,
-    directory: &RunDirectory,
-) -> anyhow::Result<Verdict> {
-    let loaded = checkpoint::load(directory.path()).context("the best policy of the run")?;
-    let policy = loaded.policy("policy")?;
-    let of = |Standing { baseline, parameters, .. }: &Standing| Base {
-        baseline: baseline.name.into(),
-        parameters: parameters.clone(),
-        margin: None,
-    };
-    let base = of(&recipe.standings[recipe.base]);
-    let best = recipe.standings.iter().find(|standing| standing.left.is_none());
-    let best = best.map_or_else(|| base.clone(), of);
-    eprintln!("playing further validation episodes against {}", base.baseline);
-    let seconds = recipe.seconds;
-    let gated = gate::gate(mixture.first(), &policy, &base, &best, GATE * seconds)?;
-    checkpoint::rebase_best(directory, &gated.base)?;
-    eprintln!("{}", gated.sentence());
-    let policy = policy.on_base(Some(&gated.base))?;
-    eprintln!("playing fresh episodes against the best heuristics");
-    verdict::verdict(mixture.first(), &policy, &recipe.standings, VERDICT * seconds)
 }

@@ -1,6 +1,7 @@
 //! `godwit train`: a new run, or one that goes on.
 
 mod args;
+mod ending;
 mod found;
 mod next;
 mod resume;
@@ -14,11 +15,10 @@ use crate::checkpoint::{DiskUse, RunDirectory, disk_use};
 use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
 use crate::evaluate::side_by_side::Ahead;
 use crate::learn::finite::Stopped;
-use crate::recipe::Recipe;
-use crate::recipe::several::Several;
 use crate::train::assemble;
 use crate::train::mixture::{Mixture, Part};
 use crate::train::run::{self, RunEnd};
+use ending::Ending;
 use next::{advise, resume_command, weighted};
 use resume::resume;
 use started::{Run, Signals};
@@ -70,16 +70,19 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
     }
     let launch = distributed::join().or_bad_input()?;
     let group = launch.as_ref().map(|launch| Arc::clone(&launch.group));
-    let mut finding = Finding::default();
+    let mut ending = None;
     let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
         (Some(folder), asked) => {
             let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
                 launch.into_iter().for_each(Launch::leave);
                 return Ok(Finished::with(ExitCode::SUCCESS));
             };
+            if group.is_none() {
+                ending = Ending::read(folder)?;
+            }
             run
         }
-        (None, Some(mixture)) => begin(args, mixture, group.as_deref(), &mut finding)?,
+        (None, Some(mixture)) => begin(args, mixture, group.as_deref(), &mut ending)?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
     };
     if let Some(group) = &group {
@@ -126,12 +129,9 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
         }
         RunEnd::Complete => {
             let mut ahead = None;
-            if let Some(recipe) = &finding.recipe {
-                let verdict = found::verdict(recipe, &mixture, &directory)?;
-                eprintln!("{}: {}", mixture.first().name, verdict.sentence());
-                ahead = verdict.heuristics.first().map(|(.., ahead)| *ahead);
-            } else if let Some(several) = &finding.several {
-                found::gate_of_several(several, &directory)?;
+            if let Some(ending) = &ending {
+                let verdict = ending.decide(&mixture, &directory)?;
+                ahead = verdict.and_then(|it| it.heuristics.first().map(|(.., ahead)| *ahead));
             }
             advise(args, &mixture, directory.path());
             let best_return = summary.best_return;
@@ -184,19 +184,12 @@ fn folder(args: &Args) -> anyhow::Result<PathBuf> {
     args.out.clone().map_or_else(default, Ok)
 }
 
-/// What was found for a run for which nobody gave settings, on one scenario or on several.
-#[derive(Default)]
-struct Finding {
-    recipe: Option<Recipe>,
-    several: Option<Several>,
-}
-
 /// A new run. Everything is checked before anything is written.
 fn begin(
     args: &Args,
     mixture: Mixture,
     group: Option<&dyn Group>,
-    finding: &mut Finding,
+    ending: &mut Option<Ending>,
 ) -> anyhow::Result<Run> {
     let integer = |value: Option<i64>| value.map(Value::Integer);
     let flags = [
@@ -231,15 +224,15 @@ fn begin(
         ))
         .into());
     }
-    let mut mixture = mixture;
+    let (mut mixture, mut held_out) = (mixture, None);
     if wanted && count > 1 {
         let found = found::find_for_several(args, &mixture, &config, device)?;
-        (config, mixture) = (found.config.clone(), found.trained.clone());
-        finding.several = Some(found);
+        *ending = Some(Ending::of_several(&found));
+        (config, mixture, held_out) = (found.config, found.trained, found.held_out);
     } else if wanted {
         let found = found::find(args, mixture.first(), &config, device)?;
-        config = found.config.clone();
-        finding.recipe = Some(found);
+        config = found.config;
+        *ending = Some(Ending::Verdict(found.rivals));
     }
     let mixture = assemble::seen_by_initial_policy(mixture, &config).or_bad_input()?;
     // What is refused here are settings that do not fit the scenario.
@@ -247,5 +240,8 @@ fn begin(
     // Before the run's folder is there: a signal never leaves it without a checkpoint.
     let signals = Signals::expect()?;
     let directory = part::create(&out, &mixture, &config, group).or_bad_input()?;
+    if let Some(ending) = ending {
+        ending.keep(&directory, held_out.as_ref())?;
+    }
     Ok((mixture, trainer, directory, signals))
 }
