@@ -53,7 +53,7 @@ const ROLLOUTS: f64 = 0.25;
 const PRETRAINING: f64 = 0.1;
 /// Share of the time that env steps with their updates take; what is left is for what takes longer
 /// than was measured.
-const STEPS: f64 = 0.34;
+const STEPS: f64 = 0.4;
 /// Share of the time that the gate takes.
 pub const GATE: f64 = 0.07;
 /// Share of the time that the verdict takes.
@@ -65,7 +65,7 @@ const FEWEST_EPISODES: f64 = 12.0;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
 const STATES: (usize, usize) = (100, 40_000);
 /// Numbers of them that are to be wished for, the best first.
-const ENOUGH_STATES: [usize; 3] = [4_000, 1_000, STATES.0];
+const ENOUGH_STATES: [usize; 4] = [16_000, 4_000, 1_000, STATES.0];
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
 /// question, and how many of these are measured.
 const FADING: f64 = 0.03;
