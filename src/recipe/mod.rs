@@ -51,9 +51,9 @@ const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
 const ROLLOUTS: f64 = 0.25;
 /// Share of the time that updates before the first env step take.
 const PRETRAINING: f64 = 0.1;
-/// Share of the time that env steps with their updates take; what is left is for what takes longer
-/// than was measured.
-const STEPS: f64 = 0.4;
+/// Share of what is then left that env steps with their updates take: some of it is for what takes
+/// longer than was measured. And the least share of the whole time.
+const STEPS: (f64, f64) = (0.85, 0.2);
 /// Share of the time that the gate takes.
 pub const GATE: f64 = 0.07;
 /// Share of the time that the verdict takes.
@@ -172,15 +172,19 @@ pub fn find(
     }
     told("measuring the pace of training");
     let pace = pace::pace(&Mixture::from(scenario.clone()), &config, !far_ahead, device)?;
+    let rollouts_s;
     if far_ahead {
         let steps = ROLLOUTS * seconds * threads / best.seconds_per_tick.max(1e-6);
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
+        rollouts_s = config.demonstrations.steps as f64 * best.seconds_per_tick;
     } else {
         let states = affordable_states(seconds, fading.rollout_s) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
+        rollouts_s = config.comparisons.states as f64 * (1 + ACTIONS) as f64 * fading.rollout_s;
     }
-    lengths(&mut config, seconds, pace, far_ahead);
+    let training = (1.0 - GATE - VERDICT) * seconds - started.elapsed().as_secs_f64();
+    lengths(&mut config, seconds, training - rollouts_s / threads, pace, far_ahead);
     let episode = &scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let tick = standings[base].seconds_per_tick / threads + 1.0 / pace.env_steps_per_s;
@@ -291,9 +295,17 @@ fn settings(env: &ClusterEnv, fading: &Fading) -> TrainConfig {
     config
 }
 
-/// How much of everything there is time for.
-fn lengths(config: &mut TrainConfig, seconds: f64, pace: pace::Pace, demonstrated: bool) {
-    let steps = STEPS * seconds * pace.env_steps_per_s;
+/// How many updates and env steps there is time for in a run of `seconds`, of which `left` are left
+/// for them and for validation.
+fn lengths(
+    config: &mut TrainConfig,
+    seconds: f64,
+    left: f64,
+    pace: pace::Pace,
+    demonstrated: bool,
+) {
+    let stepping = STEPS.0 * (left - (PRETRAINING + VALIDATION) * seconds);
+    let steps = stepping.max(STEPS.1 * seconds) * pace.env_steps_per_s;
     config.env_steps = (steps as u64).clamp(2_000, 5_000_000) / 1_000 * 1_000;
     config.warm_up_steps = (config.env_steps / 10).min(4_000);
     config.replay_capacity = (config.env_steps as usize).clamp(10_000, 100_000);
@@ -352,17 +364,19 @@ mod tests {
     #[test]
     fn longer_runs_do_more_of_everything() {
         let pace = pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0 };
-        let of = |seconds: f64| {
+        let of = |seconds: f64, left: f64| {
             let mut config = TrainConfig::default();
-            lengths(&mut config, seconds, pace, false);
+            lengths(&mut config, seconds, left * seconds, pace, false);
             config.validate().expect("settings in their ranges");
             config
         };
-        let (short, long) = (of(60.0), of(1_200.0));
-        assert_eq!((short.env_steps, long.env_steps), (20_000, 408_000));
+        // 85 % of what is left: 60 % of the time, but for 18 % for updates and validation.
+        let (short, long) = (of(60.0, 0.6), of(1_200.0, 0.6));
+        assert_eq!((short.env_steps, long.env_steps), (21_000, 428_000));
         assert!(short.comparisons.pretrain_updates < long.comparisons.pretrain_updates);
-        // However little time there is.
-        assert!(of(0.1).env_steps >= 2_000);
+        // However little time there is, or is left.
+        assert!(of(0.1, 0.6).env_steps >= 2_000);
+        assert_eq!(of(1_200.0, -0.3).env_steps, 240_000);
     }
 
     #[test]
