@@ -111,8 +111,8 @@ pub fn gate(
 const IN_EACH: (u64, u64) = (3, 8);
 
 /// [`gate`] of a policy for several scenarios. Each counts the same: its difference from the base
-/// policy, divided by the scenario's of `units`. [`Gated::ahead`] is the
-/// mean of these, and its interval is that of scenarios, not of episodes.
+/// policy, divided by the scenario's of `units`. [`Gated::ahead`] is the mean of these, and its
+/// interval is that of scenarios, not of episodes.
 ///
 /// # Errors
 /// As for [`gate`].
