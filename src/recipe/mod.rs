@@ -64,8 +64,10 @@ const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
 const STATES: (usize, usize) = (100, 40_000);
-/// Numbers of them that are to be wished for, the best first.
-const ENOUGH_STATES: [usize; 4] = [16_000, 4_000, 1_000, STATES.0];
+/// Numbers of them that are to be wished for, the best first, and how far behind the best heuristic a
+/// base policy may be for that: a share of what the best one gains over staying.
+const ENOUGH_STATES: [(usize, f64); 4] =
+    [(16_000, 0.02), (4_000, f64::INFINITY), (1_000, f64::INFINITY), (STATES.0, f64::INFINITY)];
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
 /// question, and how many of these are measured.
 const FADING: f64 = 0.03;
@@ -213,8 +215,11 @@ fn base(
         fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit, TRACED)
     };
     let mut measured: Vec<(usize, Fading)> = Vec::new();
-    for states in ENOUGH_STATES {
+    for (states, behind) in ENOUGH_STATES {
         for (at, standing) in standings.iter().enumerate() {
+            if !is_within(behind, standing, standings) {
+                continue;
+            }
             let known = measured.iter().find(|(known, _)| *known == at).copied();
             let found = match known {
                 Some((_, fading)) => fading,
@@ -262,12 +267,24 @@ fn affordable_states(seconds: f64, rollout_s: f64) -> f64 {
     ROLLOUTS * seconds * threads / state.max(1e-9)
 }
 
+/// Whether a heuristic is behind the best of the ranking by at most this share of what that gains
+/// over staying.
+fn is_within(share: f64, standing: &Standing, ranking: &[Standing]) -> bool {
+    let Some(best) = ranking.iter().find(|standing| standing.left.is_none()) else { return true };
+    let behind = best.ahead_of(standing).mean;
+    share.is_infinite() || behind <= share * gained(best, ranking)
+}
+
 /// Whether `best` is ahead of `base` for certain, and by more than [`FAR_AHEAD`].
 fn is_far_ahead(best: &Standing, base: &Standing, all: &[Standing]) -> bool {
     let Ahead { mean, reach } = best.ahead_of(base);
+    best.left.is_none() && mean > reach && mean > FAR_AHEAD * gained(base, all)
+}
+
+/// What a heuristic gains over staying.
+fn gained(standing: &Standing, all: &[Standing]) -> f64 {
     let stay = all.iter().find(|standing| standing.baseline.name == "stay");
-    let gained = stay.map_or(0.0, |stay| base.mean() - stay.mean());
-    best.left.is_none() && mean > reach && mean > FAR_AHEAD * gained
+    stay.map_or(0.0, |stay| standing.mean() - stay.mean())
 }
 
 /// What does not depend on time.
@@ -343,6 +360,19 @@ mod tests {
         let returns = returns.to_vec();
         let parameters = Assignment::new();
         Standing { baseline, parameters, returns, left: None, seconds_per_tick: 1e-5 }
+    }
+
+    #[test]
+    fn a_base_policy_with_many_states_must_not_be_far_behind() {
+        let best = standing("chains", &[-40.0, -42.0, -38.0]);
+        let close = standing("best-single-move", &[-41.0, -43.0, -39.0]);
+        let fast = standing("load-balancer", &[-43.0, -45.0, -41.0]);
+        let stay = standing("stay", &[-100.0, -102.0, -98.0]);
+        let ranking = [best.clone(), close.clone(), fast.clone(), stay];
+        // 2 % of 60 are 1.2.
+        assert!(is_within(0.02, &best, &ranking) && is_within(0.02, &close, &ranking));
+        assert!(!is_within(0.02, &fast, &ranking));
+        assert!(is_within(f64::INFINITY, &fast, &ranking));
     }
 
     #[test]
