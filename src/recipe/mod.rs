@@ -174,26 +174,25 @@ pub fn find(
     }
     told("measuring the pace of training");
     let pace = pace::pace(&Mixture::from(scenario.clone()), &config, !far_ahead, device)?;
-    let rollouts_s;
-    if far_ahead {
+    let rollouts_s = if far_ahead {
         let steps = ROLLOUTS * seconds * threads / best.seconds_per_tick.max(1e-6);
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
-        rollouts_s = config.demonstrations.steps as f64 * best.seconds_per_tick;
+        config.demonstrations.steps as f64 * best.seconds_per_tick / threads
     } else {
         let states = affordable_states(seconds, fading.rollout_s) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
-        rollouts_s = config.comparisons.states as f64 * (1 + ACTIONS) as f64 * fading.rollout_s;
-    }
-    let training = (1.0 - GATE - VERDICT) * seconds - started.elapsed().as_secs_f64();
-    lengths(&mut config, seconds, training - rollouts_s / threads, pace, far_ahead);
+        comparing_s(config.comparisons.states, fading.rollout_s)
+    };
+    // What finding the settings took is part of the run's time, and so is what comes after it.
+    let training = (1.0 - GATE - VERDICT) * seconds;
+    let left = training - started.elapsed().as_secs_f64() - rollouts_s;
+    lengths(&mut config, seconds, left, pace, far_ahead);
     let episode = &scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let tick = standings[base].seconds_per_tick / threads + 1.0 / pace.env_steps_per_s;
     validations(&mut config, seconds, MARGINS.len() as f64 * ticks * tick);
-    // What finding the settings took is part of the run's time, and so is what comes after it.
-    let training = (1.0 - GATE - VERDICT) * minutes;
-    config.max_minutes = (training - started.elapsed().as_secs_f64() / 60.0).max(0.1);
+    config.max_minutes = ((training - started.elapsed().as_secs_f64()) / 60.0).max(0.1);
     config.validate().context("the settings that were found")?;
     Ok(Recipe { config, fading, rivals: Rivals { seconds, standings, base } })
 }
@@ -262,9 +261,12 @@ fn expected_states(env: &ClusterEnv, standing: &Standing, seconds: f64) -> f64 {
 
 /// States for whose comparisons there is time on all threads.
 fn affordable_states(seconds: f64, rollout_s: f64) -> f64 {
-    let threads = rayon::current_num_threads() as f64;
-    let state = (1 + ACTIONS) as f64 * rollout_s;
-    ROLLOUTS * seconds * threads / state.max(1e-9)
+    ROLLOUTS * seconds / comparing_s(1, rollout_s).max(1e-9)
+}
+
+/// Seconds that the comparisons in so many states take on all threads.
+fn comparing_s(states: usize, rollout_s: f64) -> f64 {
+    (states * (1 + ACTIONS)) as f64 * rollout_s / rayon::current_num_threads() as f64
 }
 
 /// Whether a heuristic is behind the best of the ranking by at most this share of what that gains

@@ -3,8 +3,8 @@
 
 use super::fading::{Fading, fading};
 use super::{
-    ACTIONS, FADING, GAIN, STATES, VALIDATION, VALIDATIONS, affordable_states, lengths, pace,
-    rounded, settings,
+    ACTIONS, FADING, GAIN, STATES, VALIDATION, VALIDATIONS, affordable_states, comparing_s,
+    lengths, pace, rounded, settings,
 };
 use crate::config::TrainConfig;
 use crate::evaluate::stats::{mean, quantile};
@@ -113,14 +113,13 @@ pub fn find(
     let pace = pace::pace(&trained, &config, true, device)?;
     let states = affordable_states(seconds, together.rollout_s) / parts.len() as f64;
     config.comparisons.states = (states as usize).clamp(STATES.0 / 10, STATES.1);
-    let states = (config.comparisons.states * parts.len()) as f64;
-    let rollouts_s = states * (1 + ACTIONS) as f64 * together.rollout_s;
-    let threads = rayon::current_num_threads() as f64;
-    let left = seconds - started.elapsed().as_secs_f64() - rollouts_s / threads;
+    let rollouts_s = comparing_s(config.comparisons.states * parts.len(), together.rollout_s);
+    let left = seconds - started.elapsed().as_secs_f64() - rollouts_s;
     lengths(&mut config, seconds, left, pace, false);
     config.replay_capacity = config.replay_capacity.max(200 * parts.len());
     let episode = &parts[0].scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
+    let threads = rayon::current_num_threads() as f64;
     let tick = together.rollout_s / f64::from(together.ticks) / threads;
     let played = (MARGINS.len() * parts.len() * EPISODES) as f64;
     let validation_s = played * ticks * (tick + 1.0 / pace.env_steps_per_s);

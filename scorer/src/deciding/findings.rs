@@ -84,9 +84,7 @@ impl Findings {
             warnings_omitted: warnings.omitted,
         }
     }
-}
 
-impl Findings {
     /// Whether the cluster is far outside of what the policy was trained on.
     pub fn is_outside_training(&self) -> bool {
         self.warnings.iter().any(|warning| warning.code == WarningCode::OutsideTraining)

@@ -78,7 +78,7 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
                 return Ok(Finished::with(ExitCode::SUCCESS));
             };
             if group.is_none() {
-                ending = Ending::read(folder)?;
+                ending = Ending::read(folder).or_bad_input()?;
             }
             run
         }

@@ -396,12 +396,7 @@ fn a_run_without_settings_finds_them_and_says_whether_it_is_ahead() {
     assert!(!starts_from("comparisons").is_empty() || !starts_from("demonstrations").is_empty());
     assert_ne!(config["learner"]["reward_scale"].as_float().unwrap(), 1.0);
     // A run that goes on ends in the same way.
-    let longer = (config["env_steps"].as_integer().unwrap() + 256).to_string();
-    godwit(&["train", "--resume", text(&run), "--env-steps", &longer, "--minutes", "1"])
-        .args(["--threads", "2"])
-        .assert()
-        .success()
-        .stderr(predicate::str::contains(" fresh episodes"));
+    made_longer(&run, &config).stderr(predicate::str::contains(" fresh episodes"));
     // Who gives a setting of their own gets it, and defaults for all else.
     let plain = folder.path().join("plain");
     godwit(&["train", &scenario, "--env-steps", "256", "--threads", "1", "--out", text(&plain)])
@@ -409,6 +404,15 @@ fn a_run_without_settings_finds_them_and_says_whether_it_is_ahead() {
         .assert()
         .success()
         .stderr(predicate::str::contains("heuristics on ").not());
+}
+
+/// A complete run with this configuration, resumed for a few more env steps.
+fn made_longer(run: &Path, config: &toml::Table) -> assert_cmd::assert::Assert {
+    let longer = (config["env_steps"].as_integer().unwrap() + 256).to_string();
+    godwit(&["train", "--resume", text(run), "--env-steps", &longer, "--minutes", "1"])
+        .args(["--threads", "2"])
+        .assert()
+        .success()
 }
 
 /// Several scenarios for which nobody gave settings, one of them for the gate alone.
@@ -428,11 +432,7 @@ fn scenarios_that_are_held_out_decide_about_the_network_and_are_not_trained_on()
         .success()
         .stderr(predicate::str::contains("mean over 1 scenarios that were held out"));
     let config: toml::Table = read(&run.join("config.toml")).parse().unwrap();
-    let longer = (config["env_steps"].as_integer().unwrap() + 256).to_string();
-    godwit(&["train", "--resume", text(&run), "--env-steps", &longer, "--minutes", "1"])
-        .args(["--threads", "2"])
-        .assert()
-        .success()
+    made_longer(&run, &config)
         .stderr(predicate::str::contains("mean over 1 scenarios that were held out"));
     assert_eq!(config["learner"]["scenario_scales"].as_array().unwrap().len(), 2);
     assert!(run.join("scenario-2.toml").exists() && !run.join("scenario-3.toml").exists());
