@@ -134,12 +134,8 @@ fn list(json: bool) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["scenario", "mode", "nodes", "workloads", ""]);
     for row in rows {
-        let mode = match row.mode {
-            Mode::Rebalance => "rebalance",
-            Mode::Online => "online",
-        };
         let (nodes, workloads) = (row.nodes.to_string(), row.workloads.to_string());
-        table.add_row([row.name, mode, &nodes, &workloads, &row.description]);
+        table.add_row([row.name, row.mode.name(), &nodes, &workloads, &row.description]);
     }
     table.column_iter_mut().for_each(|column| {
         column.set_padding((0, 2));

@@ -1,11 +1,9 @@
 //! Settings for a run on several scenarios: one heuristic that serves them all is improved on, by
 //! rollouts in each.
 
+use super::base::{self, ACTIONS, FADING, STATES, affordable_states, comparing_s};
 use super::fading::{Fading, fading};
-use super::{
-    ACTIONS, FADING, GAIN, STATES, VALIDATION, VALIDATIONS, affordable_states, comparing_s,
-    lengths, pace, rounded, settings,
-};
+use super::{GAIN, VALIDATION, VALIDATIONS, lengths, pace, rounded, settings};
 use crate::config::TrainConfig;
 use crate::evaluate::stats::{mean, quantile};
 use crate::train::mixture::Mixture;
@@ -66,7 +64,7 @@ pub fn find(
     let base = if has_faults { "evacuate" } else { "best-single-move" };
     told("measuring how long the effects of actions last");
     let limit = Duration::from_secs_f64(FADING * seconds / parts.len() as f64);
-    let least = (TRACED / parts.len() as u64).clamp(FEWEST_TRACED, super::TRACED);
+    let least = (TRACED / parts.len() as u64).clamp(FEWEST_TRACED, base::TRACED);
     let make = || baseline(base).with_context(|| format!("baseline {base}"));
     // Gains in units of each scenario's own.
     let mut measured: Vec<Fading> = Vec::new();
