@@ -4,13 +4,18 @@
 //! `models/pretrained/README.md` says how each was made.
 
 use godwit_envs::input::nearest_hint;
+use ruzstd::decoding::StreamingDecoder;
+use std::io::Read as _;
 use std::path::Path;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
-        /// Name and artifact of each.
-        pub const PRETRAINED: &[(&str, &[u8])] = &[
-            $(($name, include_bytes!(concat!("../pretrained/", $name, ".pt")))),*
+        /// Their names.
+        pub const PRETRAINED: &[&str] = &[$($name),*];
+
+        /// The artifact of each, compressed by this crate's build script.
+        const PACKED: &[&[u8]] = &[
+            $(include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".pt.zst"))),*
         ];
     };
 }
@@ -32,19 +37,28 @@ files![
 pub const GENERALIST: &str = "generalist";
 
 /// The artifact of this name.
-pub fn pretrained(name: &str) -> Option<&'static [u8]> {
-    PRETRAINED.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+pub fn pretrained(name: &str) -> Option<Vec<u8>> {
+    let at = PRETRAINED.iter().position(|known| *known == name)?;
+    let mut bytes = Vec::new();
+    let mut decoder = StreamingDecoder::new(PACKED[at]).expect("this build made a header");
+    decoder.read_to_end(&mut bytes).expect("this build made all of it");
+    Some(bytes)
 }
 
-/// The artifact that a path names: none where a file or folder is there, which comes first.
-pub fn pretrained_at(path: &Path) -> Option<&'static [u8]> {
-    path.to_str().filter(|_| !path.exists()).and_then(pretrained)
+/// Whether a path names one of them: not where a file or folder is there, which comes first.
+pub fn is_pretrained(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| !path.exists() && PRETRAINED.contains(&name))
+}
+
+/// The artifact that a path names, if it [names](is_pretrained) one.
+pub fn pretrained_at(path: &Path) -> Option<Vec<u8>> {
+    path.to_str().filter(|_| is_pretrained(path)).and_then(pretrained)
 }
 
 /// Which name of a policy that comes with the programs is most like a path where nothing is, if one
 /// is ([`nearest_hint`]).
 pub fn pretrained_hint(path: &Path) -> String {
-    let names = PRETRAINED.iter().map(|(name, _)| *name);
+    let names = PRETRAINED.iter().copied();
     path.to_str().map_or_else(String::new, |name| nearest_hint(name, names))
 }
 
@@ -77,19 +91,16 @@ mod tests {
             let rules = artifact.rules().expect("rules of this version");
             artifact.policy(name).sees_health(&rules)
         };
-        let seeing: Vec<&str> =
-            PRETRAINED.iter().map(|(name, _)| *name).filter(|name| sees(name)).collect();
+        let seeing: Vec<&str> = PRETRAINED.iter().copied().filter(|name| sees(name)).collect();
         assert_eq!(seeing, ["faults", GENERALIST]);
     }
 
     #[test]
     fn every_embedded_scenario_has_a_small_sound_policy_of_its_present_schema() {
         let scenarios = EMBEDDED.iter().map(|scenario| scenario.name);
-        assert_eq!(
-            PRETRAINED.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            scenarios.chain([GENERALIST]).collect::<Vec<_>>()
-        );
-        for (name, bytes) in PRETRAINED.iter().filter(|(name, _)| *name != GENERALIST) {
+        assert_eq!(PRETRAINED, scenarios.chain([GENERALIST]).collect::<Vec<_>>());
+        for name in PRETRAINED.iter().filter(|name| **name != GENERALIST) {
+            let bytes = pretrained(name).expect("it comes with the programs");
             assert!(bytes.len() <= 2 << 20, "{name}: {} bytes", bytes.len());
             let artifact = Artifact::open(Path::new(name)).expect("a sound artifact");
             let scenario = Scenario::embedded(name).expect("an embedded scenario");

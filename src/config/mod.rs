@@ -193,7 +193,8 @@ pub struct DemonstrationConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComparisonConfig {
-    /// The baseline that is improved on, and that plays the rollouts; empty for no comparisons. Also
+    /// The baseline that is improved on, and that plays the rollouts; empty for no comparisons, or for
+    /// none before the policy of the run itself is improved on (`iterations`). Also
     /// a trained policy: an artifact, a folder of a run or checkpoint, or the name of a pretrained
     /// one.
     pub baseline: String,
@@ -210,12 +211,22 @@ pub struct ComparisonConfig {
     /// is improved on (approximate policy iteration). Where two parts in a row bring no better
     /// policy, the run ends.
     pub iterations: u32,
+    /// States in which they are compared when they are made again, for each scenario, where that is
+    /// not 0: rollouts of a network take longer than those of a quick heuristic.
+    pub later_states: usize,
     /// Updates from comparisons (and demonstrations) alone before the first env step.
     pub pretrain_updates: u64,
     /// Share of each batch.
     pub share: Schedule,
     /// Weight of their loss beside that of the TD errors.
     pub weight: f64,
+}
+
+impl ComparisonConfig {
+    /// Whether the run makes any, at its start or later.
+    pub fn are_made(&self) -> bool {
+        !self.baseline.is_empty() || self.iterations > 1
+    }
 }
 
 impl TrainConfig {
@@ -244,7 +255,7 @@ impl TrainConfig {
             ("learner.learning_rate", learner.learning_rate, true),
             ("learner.priority_beta", learner.priority_beta, learner.priority_exponent > 0.0),
             ("demonstrations.share", demonstrations.share, !demonstrations.baseline.is_empty()),
-            ("comparisons.share", comparisons.share, !comparisons.baseline.is_empty()),
+            ("comparisons.share", comparisons.share, comparisons.are_made()),
         ]
         .into_iter()
         .filter_map(|(key, schedule, used)| used.then_some((key, schedule)))
@@ -303,6 +314,7 @@ impl Default for ComparisonConfig {
             actions: 9,
             ticks: 40,
             iterations: 1,
+            later_states: 0,
             pretrain_updates: 3_000,
             share: Schedule { from: 0.5, to: 0.5, share: 1.0 },
             weight: 1.0,

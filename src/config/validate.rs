@@ -256,6 +256,12 @@ impl TrainConfig {
                 c.iterations.to_string(),
             ),
             (
+                "comparisons.later_states",
+                (0..=100_000_000).contains(&c.later_states),
+                "0 to 100000000",
+                c.later_states.to_string(),
+            ),
+            (
                 "comparisons.share",
                 shares(&c.share),
                 "from, to and share within 0 to 1",
@@ -276,7 +282,7 @@ impl TrainConfig {
         vec![
             (
                 "learner.quantiles",
-                l.quantiles == 1 || c.baseline.is_empty(),
+                l.quantiles == 1 || !c.are_made(),
                 "1 with comparisons",
                 l.quantiles.to_string(),
             ),

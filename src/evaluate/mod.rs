@@ -4,6 +4,7 @@ pub mod before;
 #[cfg(feature = "milp")]
 pub mod bound;
 pub mod figures;
+pub mod hindsight;
 pub mod limits;
 pub mod narrow;
 pub mod oscillation;
@@ -19,7 +20,7 @@ use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_envs::state::term::{LEVEL_TERMS, Term};
 use godwit_models::policy::Policy;
-use godwit_models::rollout::{Outcome, rollout};
+use godwit_models::rollout::{Move, Outcome, rollout};
 use rayon::prelude::*;
 pub use results::{
     AheadOf, Comparison, EpisodeFigures, Evaluation, Parameters, PolicyResult, State,
@@ -221,6 +222,7 @@ fn sum_up(
                 mean_return: bootstrap(&returns[i], mean, first_seed),
                 interquartile_mean: bootstrap(&returns[i], stats::interquartile_mean, first_seed),
                 gap: None,
+                share: None,
                 comparison: reference.and_then(|reference| against[reference][i]),
                 // Filled in once the rows have their order.
                 ahead_of: Vec::new(),
@@ -264,11 +266,23 @@ fn sum_up(
         oscillation_window,
         limits: None,
         bound: None,
+        hindsight: None,
+        best_plans: best_plans(played),
         reference: reference.map(|reference| contenders[reference].name.clone()),
         time_limit_s: None,
         unfinished: Vec::new(),
         policies,
     }
+}
+
+/// Moves of who returned most, episode by episode.
+fn best_plans(played: &[Vec<Played>]) -> Vec<Vec<Move>> {
+    let episodes = played.first().map_or(0, Vec::len);
+    let best = |at: usize| {
+        let outcomes = played.iter().map(|episodes| &episodes[at].outcome);
+        outcomes.max_by(|a, b| a.episode_return.total_cmp(&b.episode_return))
+    };
+    (0..episodes).filter_map(best).map(|outcome| outcome.moves_made.clone()).collect()
 }
 
 /// The returns of one policy in the episodes of these seeds.

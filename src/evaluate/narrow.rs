@@ -38,9 +38,13 @@ pub fn table(evaluation: &Evaluation) -> String {
     let many = evaluation.episodes > 1;
     let mut columns = vec![Cells::new("policy", policies.iter().map(|p| shortened(&p.name)))];
     columns.extend(estimates("return", policies, many, false, |policy| Some(policy.mean_return)));
+    let percent =
+        |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1} %", 100.0 * share));
     if evaluation.bound.is_some() {
-        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        columns.push(Cells::new("gap", policies.iter().map(|p| p.gap.map_or("-".into(), percent))));
+        columns.push(Cells::new("gap", policies.iter().map(|policy| percent(policy.gap))));
+    }
+    if evaluation.hindsight.is_some() {
+        columns.push(Cells::new("share", policies.iter().map(|policy| percent(policy.share))));
     }
     let difference = |comparison: Option<Comparison>| comparison.map(|found| found.difference);
     if evaluation.reference.is_some() {

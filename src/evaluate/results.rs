@@ -1,8 +1,10 @@
 //! What an evaluation came to. `godwit evaluate --json` prints it as it stands here: these comments
 //! say what its fields mean.
 
+use super::hindsight::Hindsight;
 use super::stats::Estimate;
 use godwit_envs::state::term::Term;
+use godwit_models::rollout::Move;
 use godwit_models::shell::ShellRules;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +36,13 @@ pub struct Evaluation {
     /// The most that any policy can return here, from exact optimisation, mean over the episodes;
     /// only where the scenario is static and a solver looked at it.
     pub bound: Option<f64>,
+    /// What who knew the episodes beforehand returns at least; only where the scenario is online and
+    /// a search looked at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hindsight: Option<Hindsight>,
+    /// Moves of the policy that returned most, episode by episode.
+    #[serde(skip)]
+    pub best_plans: Vec<Vec<Move>>,
     /// Name of the policy that the others are compared with: the first trained one.
     pub reference: Option<String>,
     /// Seconds that each decision of a search was given, where there was a limit: what searches
@@ -72,6 +81,9 @@ pub struct PolicyResult {
     pub interquartile_mean: Estimate,
     /// Optimality gap: the share of [`Evaluation::bound`] that the mean return misses.
     pub gap: Option<f64>,
+    /// Share that it takes of what [`Evaluation::hindsight`] gains over never moving anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// The reference policy against this one; none for the reference itself.
     pub comparison: Option<Comparison>,
     /// This policy against each other row, in the order of the rows; for trained policies only.
@@ -153,6 +165,17 @@ impl Evaluation {
             let share = |bound: f64| (bound - policy.mean_return.value) / bound.abs();
             policy.gap = bound.filter(|bound| *bound != 0.0).map(share);
         }
+        self
+    }
+
+    /// States what is possible with hindsight, and with it every policy's share of that.
+    #[must_use]
+    pub fn with_hindsight(mut self, hindsight: Option<Hindsight>) -> Self {
+        for policy in &mut self.policies {
+            policy.share =
+                hindsight.as_ref().and_then(|found| found.share(policy.mean_return.value));
+        }
+        self.hindsight = hindsight;
         self
     }
 

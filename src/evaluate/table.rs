@@ -33,6 +33,14 @@ pub fn asked_for(evaluation: &Evaluation) -> Vec<String> {
         let bound = figure(bound);
         lines.push(format!("no policy can return more than {bound}; `gap` is the missing share"));
     }
+    if let Some(found) = &evaluation.hindsight {
+        let (most, stay) = (figure(found.mean_return.value), figure(found.stay));
+        lines.push(format!("`share`: of what {most} gains over never moving anything ({stay}):"));
+        let seconds = found.seconds;
+        lines.push(format!(
+            "the best plans that {seconds} s of search per episode found with hindsight; no bound"
+        ));
+    }
     lines
 }
 
@@ -87,6 +95,7 @@ pub fn table(evaluation: &Evaluation) -> String {
     header.extend(intervals.then_some("95 %"));
     header.extend(intervals.then_some("IQM"));
     header.extend(evaluation.bound.map(|_| "gap"));
+    header.extend(evaluation.hindsight.as_ref().map(|_| "share"));
     if compared {
         header.push("ahead");
         header.extend(intervals.then_some("95 %"));
@@ -103,8 +112,8 @@ pub fn table(evaluation: &Evaluation) -> String {
     header.extend(restarts.then_some("restarts"));
     header.extend(["downtime s", "decisions/s", "p50 us", "p99 us"]);
     table.set_header(header);
-    let bounded = evaluation.bound.is_some();
-    let shown = Shown { baselines, intervals, bounded, compared, changed, restarts };
+    let (bounded, known) = (evaluation.bound.is_some(), evaluation.hindsight.is_some());
+    let shown = Shown { baselines, intervals, bounded, known, compared, changed, restarts };
     for policy in &evaluation.policies {
         table.add_row(row(policy, shown, &terms));
     }
@@ -123,13 +132,14 @@ struct Shown {
     baselines: bool,
     intervals: bool,
     bounded: bool,
+    known: bool,
     compared: bool,
     changed: bool,
     restarts: bool,
 }
 
 fn row(policy: &PolicyResult, shown: Shown, terms: &[&str]) -> Vec<String> {
-    let Shown { baselines, intervals, bounded, compared, changed, restarts } = shown;
+    let Shown { baselines, intervals, bounded, known, compared, changed, restarts } = shown;
     let mut row = vec![policy.name.clone()];
     row.extend(baselines.then(|| match policy.parameters {
         Some(Parameters::Tuned) => "tuned".to_owned(),
@@ -141,6 +151,7 @@ fn row(policy: &PolicyResult, shown: Shown, terms: &[&str]) -> Vec<String> {
     row.extend(intervals.then(|| figure(policy.interquartile_mean.value)));
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     row.extend(bounded.then(|| policy.gap.map_or("-".into(), percent)));
+    row.extend(known.then(|| policy.share.map_or("-".into(), percent)));
     let difference = |comparison: Option<Comparison>| {
         let difference = comparison.map(|comparison| comparison.difference);
         let value = difference.map_or("-".into(), |difference| signed(difference.value));
@@ -211,6 +222,7 @@ pub(super) mod tests {
             mean_return: Estimate { value, low: value - 0.25, high: value + 0.25 },
             interquartile_mean: Estimate { value, low: value, high: value },
             gap: None,
+            share: None,
             comparison,
             ahead_of: Vec::new(),
             change: None,
@@ -243,6 +255,8 @@ pub(super) mod tests {
             oscillation_window: 12,
             limits: None,
             bound: None,
+            hindsight: None,
+            best_plans: Vec::new(),
             reference: Some("trained".into()),
             time_limit_s: None,
             unfinished: Vec::new(),

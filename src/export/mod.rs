@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 /// Golden observations in an artifact.
-const GOLDEN: usize = 4;
+const GOLDEN: usize = 2;
 
 /// Observations of the scenario between two golden ones: other episodes, other numbers of moves.
 const GOLDEN_APART: usize = 19;

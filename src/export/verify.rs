@@ -80,7 +80,7 @@ pub fn verify_with(path: &Path, count: usize) -> anyhow::Result<VerifyReport> {
 /// When libtorch refuses it.
 pub fn load_module(path: &Path) -> anyhow::Result<CModule> {
     let module = match pretrained_at(path) {
-        Some(mut bytes) => CModule::load_data(&mut bytes),
+        Some(bytes) => CModule::load_data(&mut bytes.as_slice()),
         None => CModule::load(path),
     };
     module.with_context(|| format!("{}: expected a TorchScript module", path.display()))

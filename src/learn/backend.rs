@@ -63,7 +63,7 @@ impl Facts {
             wanted: learner.backend,
             extra_networks: scenarios > 1 || learner.quantiles > 1 || exploration.noisy_sigma > 0.0,
             extra_draws: !demonstrations.baseline.is_empty()
-                || !comparisons.baseline.is_empty()
+                || comparisons.are_made()
                 || learner.priority_exponent > 0.0,
             several_ranks: false,
         }

@@ -9,7 +9,7 @@ use godwit_models::baselines::NAMES;
 use godwit_models::net::FixedSize;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy as _;
-use godwit_models::pretrained::{pretrained_at, pretrained_hint};
+use godwit_models::pretrained::{is_pretrained, pretrained_hint};
 use std::path::Path;
 
 pub mod tuned_file;
@@ -46,7 +46,7 @@ pub fn load(
     space: &ObservationSpace,
 ) -> anyhow::Result<NetworkPolicy> {
     let label = path.display();
-    if !path.exists() && pretrained_at(path).is_none() {
+    if !path.exists() && !is_pretrained(path) {
         let hint = pretrained_hint(path);
         let expected =
             format!("an artifact, a checkpoint or the name of a pretrained policy{hint}");

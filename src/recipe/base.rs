@@ -9,14 +9,14 @@ use godwit_envs::scenario::Mode;
 use godwit_models::baselines::baseline_with;
 use std::time::Duration;
 
-/// Share of the time that comparisons (or demonstrations) take.
-pub const ROLLOUTS: f64 = 0.25;
+/// Share of the time that the first comparisons (or demonstrations) take.
+pub const ROLLOUTS: f64 = 0.15;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
 pub const STATES: (usize, usize) = (100, 40_000);
 /// Numbers of them that are to be wished for, the best first, and how far behind the best heuristic a
 /// base policy may be for that: a share of what the best one gains over staying.
 const ENOUGH_STATES: [(usize, f64); 4] =
-    [(16_000, 0.02), (4_000, f64::INFINITY), (1_000, f64::INFINITY), (STATES.0, f64::INFINITY)];
+    [(16_000, 0.02), (4_000, 0.1), (1_000, 0.3), (STATES.0, f64::INFINITY)];
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
 /// question, and how many of these are measured.
 pub const FADING: f64 = 0.03;

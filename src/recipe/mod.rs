@@ -48,7 +48,7 @@ pub const DEFAULT_MINUTES: f64 = 10.0;
 /// Share of the time that the race of baselines has, and its bounds in seconds.
 const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
 /// Share of the time that updates before the first env step take.
-const PRETRAINING: f64 = 0.1;
+const PRETRAINING: f64 = 0.05;
 /// Share of what is then left that env steps with their updates take: some of it is for what takes
 /// longer than was measured. And the least share of the whole time.
 const STEPS: (f64, f64) = (0.85, 0.2);
@@ -60,6 +60,13 @@ pub const VERDICT: f64 = 0.07;
 const VALIDATION: f64 = 0.08;
 const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
+/// How often comparisons are made: after the first time on the policy that came of those before.
+/// Share of the time that each later ones take, by how many states they are worth it, and by what
+/// rollouts of the network take longer than its decisions.
+const ITERATIONS: u32 = 3;
+const LATER: f64 = 0.15;
+const FEWEST_LATER: usize = 1_000;
+const BESIDE_DECISIONS: f64 = 1.25;
 /// Demonstrated env steps.
 const DEMONSTRATED: (usize, usize) = (1_000, 15_000);
 /// Nodes and workloads up to which the network looks at all of them.
@@ -146,24 +153,26 @@ pub fn find(
     if online {
         config.paired_baseline = base_name.to_owned();
     }
+    config.comparisons.actions = ACTIONS;
+    config.comparisons.ticks = fading.ticks;
     if !far_ahead {
-        let comparisons = &mut config.comparisons;
-        comparisons.baseline = base_name.to_owned();
-        comparisons.parameters = standings[base].parameters.clone();
-        comparisons.actions = ACTIONS;
-        comparisons.ticks = fading.ticks;
+        config.comparisons.baseline = base_name.to_owned();
+        config.comparisons.parameters = standings[base].parameters.clone();
     }
     told("measuring the pace of training");
     let pace = pace::pace(&Mixture::from(scenario.clone()), &config, !far_ahead, device)?;
+    let network_rollout_s = BESIDE_DECISIONS * pace.decision_s * f64::from(fading.ticks);
     let rollouts_s = if far_ahead {
         let steps = ROLLOUTS * seconds * threads / best.seconds_per_tick.max(1e-6);
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
         config.demonstrations.steps as f64 * best.seconds_per_tick / threads
+            + iterations(&mut config, seconds, network_rollout_s)
     } else {
         let states = affordable_states(seconds, fading.rollout_s) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
         comparing_s(config.comparisons.states, fading.rollout_s)
+            + iterations(&mut config, seconds, network_rollout_s)
     };
     // What finding the settings took is part of the run's time, and so is what comes after it.
     let training = (1.0 - GATE - VERDICT) * seconds;
@@ -201,6 +210,18 @@ fn settings(env: &ClusterEnv, fading: &Fading) -> TrainConfig {
         config.comparisons.share = Schedule { from: 0.5, to: 0.9, share: 1.0 };
     }
     config
+}
+
+/// Has the comparisons made again, if there is time for enough of those whose rollouts take so long;
+/// seconds that they take.
+fn iterations(config: &mut TrainConfig, seconds: f64, rollout_s: f64) -> f64 {
+    let later = (LATER * seconds / comparing_s(1, rollout_s).max(1e-9)) as usize;
+    if later < FEWEST_LATER {
+        return 0.0;
+    }
+    config.comparisons.iterations = ITERATIONS;
+    config.comparisons.later_states = later.min(STATES.1);
+    f64::from(ITERATIONS - 1) * comparing_s(config.comparisons.later_states, rollout_s)
 }
 
 /// How many updates and env steps there is time for in a run of `seconds`, of which `left` are left
@@ -248,7 +269,7 @@ mod tests {
 
     #[test]
     fn longer_runs_do_more_of_everything() {
-        let pace = pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0 };
+        let pace = pace::Pace { env_steps_per_s: 1_000.0, updates_per_s: 250.0, decision_s: 5e-5 };
         let of = |seconds: f64, left: f64| {
             let mut config = TrainConfig::default();
             lengths(&mut config, seconds, left * seconds, pace, false);
@@ -262,6 +283,21 @@ mod tests {
         // However little time there is, or is left.
         assert!(of(0.1, 0.6).env_steps >= 2_000);
         assert_eq!(of(1_200.0, -0.3).env_steps, 240_000);
+    }
+
+    #[test]
+    fn comparisons_are_made_again_where_there_is_time_for_enough() {
+        let of = |seconds: f64| {
+            let mut config = TrainConfig::default();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+            let took = pool.install(|| iterations(&mut config, seconds, 2e-3));
+            (config.comparisons.iterations, config.comparisons.later_states, took)
+        };
+        // 10 rollouts of 2 ms in a state on two threads: 10 ms, for which 15 % of the time are left,
+        // twice.
+        assert_eq!(of(60.0), (1, 0, 0.0));
+        assert_eq!(of(100.0), (3, 1_500, 30.0));
+        assert_eq!(of(1e4), (3, 40_000, 800.0));
     }
 
     #[test]

@@ -3,6 +3,11 @@
 use crate::config::{ComparisonConfig, TrainConfig};
 use crate::train::assemble;
 use crate::train::mixture::Mixture;
+use crate::train::run::trained_policy;
+use godwit_envs::env::cluster_env::ClusterEnv;
+use godwit_envs::scenario::{Phase, WorldTemplate};
+use godwit_models::policy::Policy as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::Device;
 
@@ -18,7 +23,12 @@ pub struct Pace {
     pub env_steps_per_s: f64,
     /// Updates in a second, env steps alongside.
     pub updates_per_s: f64,
+    /// Seconds of one thread in which the network decides for a tick.
+    pub decision_s: f64,
 }
+
+/// Decisions of the network that are timed.
+const DECISIONS: u32 = 256;
 
 /// Compared states of the short run, in all scenarios together.
 const STATES: usize = 48;
@@ -66,7 +76,16 @@ pub fn pace(
     }
     let seconds = started.elapsed().as_secs_f64();
     let per_s = |made: u64| made as f64 / seconds;
+    let mut policy = trained_policy(&mut trainer);
+    let template = Arc::new(WorldTemplate::new(mixture.first()));
+    let env = ClusterEnv::new(template, Phase::Train)?;
+    let started = Instant::now();
+    for _ in 0..DECISIONS {
+        policy.act(env.state());
+    }
+    let decision_s = started.elapsed().as_secs_f64() / f64::from(DECISIONS);
     Ok(Pace {
+        decision_s,
         env_steps_per_s: per_s(trainer.counters.env_steps - before.env_steps),
         updates_per_s: per_s(trainer.counters.updates - before.updates),
     })

@@ -65,6 +65,9 @@ fn columns<'a>(evaluation: &Evaluation, policies: &[&PolicyResult]) -> Vec<Shown
     if evaluation.bound.is_some() {
         add("gap", "%", &|policy| percent(policy.gap));
     }
+    if evaluation.hindsight.is_some() {
+        add("share", "%", &|policy| percent(policy.share));
+    }
     let differences = |of: &dyn Fn(&PolicyResult) -> Option<Estimate>| {
         figures(policies.iter().filter_map(|policy| of(policy)).map(|estimate| estimate.value))
     };
@@ -153,6 +156,15 @@ fn notes(evaluation: &Evaluation) -> String {
         notes.push(format!(
             "<dt>gap</dt><dd>share that is missing to the most that any policy can return, {}</dd>",
             minus(returns(evaluation).show(bound))
+        ));
+    }
+    if let Some(found) = &evaluation.hindsight {
+        let shown = |value| minus(returns(evaluation).show(value));
+        notes.push(format!(
+            "<dt>share</dt><dd>of what {} gains over never moving anything ({}): the best plans that {} s of search per episode found, knowing it beforehand; no bound</dd>",
+            shown(found.mean_return.value),
+            shown(found.stay),
+            found.seconds
         ));
     }
     if let Some(reference) = &evaluation.reference {

@@ -83,7 +83,7 @@ pub fn normalised_trainer(
         name => Some(demonstrations(mixture, config, name)?),
     };
     let comparisons = match config.comparisons.baseline.as_str() {
-        "" => None,
+        "" if iteration.is_none() => None,
         _ => Some(comparisons(mixture, config, iteration, true)?),
     };
     let mut trainer = Trainer::new(config, &spec, worlds, device)?;
@@ -235,7 +235,10 @@ pub fn comparisons(
     shown: bool,
 ) -> anyhow::Result<Comparisons> {
     let mut comparisons = Comparisons::default();
-    let settings = &config.comparisons;
+    let mut settings = config.comparisons.clone();
+    if iteration.is_some() && settings.later_states > 0 {
+        settings.states = settings.later_states;
+    }
     let number = iteration.map_or(0, |iteration| u64::from(iteration.number));
     let name = match iteration {
         Some(_) => "the best policy so far",
@@ -250,7 +253,7 @@ pub fn comparisons(
         let conversion = Conversion::new(config, unit);
         let seed = child_seed(config.seed, (1 << 35) + (number << 20) + at as u64);
         let improved = improved(config, iteration, scenario, &template)?;
-        comparisons.add_scenario(&template, &improved, settings, conversion, seed, &bar)?;
+        comparisons.add_scenario(&template, &improved, &settings, conversion, seed, &bar)?;
     }
     bar.finish();
     let (count, seconds) = (comparisons.all().len(), started.elapsed().as_secs_f64());

@@ -20,7 +20,6 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 pub use archive::{seal, seal_bytes};
@@ -77,14 +76,14 @@ impl Artifact {
 
     /// The bytes that [`Artifact::open`] checks. Only a regular file of at most [`MAX_FILE_BYTES`]
     /// is read.
-    pub fn bytes(path: &Path) -> Result<Cow<'static, [u8]>, ArtifactError> {
+    pub fn bytes(path: &Path) -> Result<Vec<u8>, ArtifactError> {
         match pretrained_at(path) {
-            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            Some(bytes) => Ok(bytes),
             None if !path.exists() => {
                 let failure = Box::new(Failure::Missing { hint: pretrained_hint(path) });
                 Err(ArtifactError { path: path.to_owned(), failure })
             }
-            None => read_file(path).map(Cow::Owned),
+            None => read_file(path),
         }
     }
 

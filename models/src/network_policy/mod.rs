@@ -181,13 +181,13 @@ impl Policy for NetworkPolicy {
 
     fn act(&mut self, state: &ClusterState) -> Action {
         let Some(base) = &mut self.base else { return self.act_by(state, first_best) };
-        let (usual, margin) = (base.policy().act(state), base.settings.margin);
-        let Some(margin) = margin else { return usual };
-        let Buffers { observation, q, .. } = self.values(state);
-        match base::pick(usual, margin, observation, q) {
-            Some(index) => action(observation, index),
-            None => usual,
-        }
+        let Some(margin) = base.settings.margin else { return base.policy().act(state) };
+        // Where every pair is a candidate, the best of them is never behind what the base would do.
+        let every_pair = self.values(state).space.fixed_pairs;
+        let usual = if margin == 0.0 && every_pair { None } else { self.usual(state) };
+        let Buffers { observation, q, .. } = self.buffers.as_ref().expect("`values` left them");
+        let Some(usual) = usual else { return action(observation, first_best(q)) };
+        base::pick(usual, margin, observation, q).map_or(usual, |index| action(observation, index))
     }
 
     fn limit_time(&mut self, limit: Option<Duration>) {

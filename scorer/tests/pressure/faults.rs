@@ -51,7 +51,8 @@ fn cases(few: usize) -> usize {
 
 #[test]
 fn no_artifact_with_flipped_bits_is_loaded() {
-    let sound = pretrained("founding-3x3").unwrap();
+    let artifact = pretrained("founding-3x3").unwrap();
+    let sound = artifact.as_slice();
     let path = Path::new("flipped.pt");
     Artifact::from_bytes(path, sound).unwrap();
     let mut mutator = Mutator::new(1, "flips");
@@ -65,7 +66,8 @@ fn no_artifact_with_flipped_bits_is_loaded() {
 
 #[test]
 fn no_part_of_an_artifact_is_loaded() {
-    let sound = pretrained("founding-3x3").unwrap();
+    let artifact = pretrained("founding-3x3").unwrap();
+    let sound = artifact.as_slice();
     let path = Path::new("part.pt");
     let mut mutator = Mutator::new(2, "parts");
     let seeded = (0..300).map(|_| mutator.below(sound.len())).collect::<Vec<_>>();

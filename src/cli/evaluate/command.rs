@@ -46,6 +46,9 @@ pub(super) fn command(args: &Args) -> String {
     if let Some(think) = args.think {
         words.push(format!("--think {think}"));
     }
+    if let Some(seconds) = args.hindsight {
+        words.push(format!("--hindsight {seconds}"));
+    }
     if let Some(seconds) = args.bound {
         words.push(format!("--bound {seconds}"));
     }

@@ -9,6 +9,7 @@ use super::{BadInput, output};
 use crate::evaluate::before::Before;
 #[cfg(feature = "milp")]
 use crate::evaluate::bound::mean_bound;
+use crate::evaluate::hindsight::hindsight;
 use crate::evaluate::{
     Contender, Evaluation, Settings, evaluate_until, limits, narrow, oscillation, table,
 };
@@ -45,6 +46,7 @@ Examples:
   godwit evaluate founding-10x50 --baselines best-single-move,threshold-rules --json > result.json
   godwit evaluate quickstart --baselines genetic,large-neighbourhood --time-limit 0.5
   godwit evaluate quickstart --bound 20 --baselines best-move-or-swap,annealing
+  godwit evaluate bursty --policy bursty --episodes 20 --hindsight
   godwit evaluate bursty --policy bursty --limits limits.toml --return-within 24
   godwit evaluate bursty --policy bursty --limits limits.toml --before free.json
   godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
@@ -108,6 +110,12 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10",
         value_parser = clap::value_parser!(u32).range(1..=86_400))]
     bound: Option<u32>,
+    /// Also search, for so many seconds per episode, for the best that who knew it beforehand (demand,
+    /// arrivals, faults) could have done, and show what share of its gain over never moving anything
+    /// each policy takes; online scenarios only, and no bound [without SECONDS: 10]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10",
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    hindsight: Option<u32>,
     /// Also state by how much each row changed, paired by episode, since an earlier evaluation of
     /// the same episodes, for instance under other limits: what --json printed then
     #[arg(long, value_name = "FILE.json")]
@@ -135,6 +143,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let scenario = super::scenario(&args.scenario)?;
     if args.bound.is_some() {
         check_bound(&scenario)?;
+    }
+    if args.hindsight.is_some() && scenario.rules.episode.mode == Mode::Rebalance {
+        let name = &scenario.name;
+        return Err(BadInput(format!(
+            "--hindsight: expected a scenario with mode = \"online\", got {name}, where nothing happens \
+             by itself; --bound proves how much any policy could return"
+        ))
+        .into());
     }
     let policies = policies(&scenario, &args.policy)?;
     let mut contenders: Vec<Contender> = policies.iter().map(contender).collect();
@@ -193,10 +209,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(before) = before {
         before.compare(&mut evaluation)?;
     }
-    let signal =
+    let mut signal =
         if evaluation.unfinished.is_empty() { 0 } else { received.load(Ordering::Relaxed) };
     if let Some(seconds) = args.bound.filter(|_| signal == 0) {
         evaluation = evaluation.with_bound(bound(&scenario, &settings, seconds)?);
+    }
+    if let Some(seconds) = args.hindsight.filter(|_| signal == 0) {
+        let found = hindsight(&scenario, &evaluation, &settings, seconds, &received)?;
+        if found.is_none() {
+            evaluation.unfinished.push("hindsight".to_owned());
+            signal = received.load(Ordering::Relaxed);
+        }
+        evaluation = evaluation.with_hindsight(found);
     }
     if let Some(folder) = args.report.as_ref().filter(|_| signal == 0) {
         write_report(args, folder, &scenario, &contenders, &evaluation)?;

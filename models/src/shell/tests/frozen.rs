@@ -25,7 +25,7 @@ struct Contestant {
 }
 
 static CONTESTANTS: LazyLock<Vec<Contestant>> = LazyLock::new(|| {
-    let open = |(name, _): &(&str, &[u8])| {
+    let open = |name: &&str| {
         let artifact = Artifact::open(Path::new(name)).unwrap();
         Contestant { rules: Arc::new(artifact.rules().unwrap()), artifact }
     };
