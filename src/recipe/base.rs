@@ -14,9 +14,13 @@ pub const ROLLOUTS: f64 = 0.15;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
 pub const STATES: (usize, usize) = (100, 40_000);
 /// Numbers of them that are to be wished for, the best first, and how far behind the best heuristic a
-/// base policy may be for that: a share of what the best one gains over staying.
-const ENOUGH_STATES: [(usize, f64); 4] =
-    [(16_000, 0.02), (4_000, 0.1), (1_000, 0.3), (STATES.0, f64::INFINITY)];
+/// base policy may be for that: a share of what the best one gains over staying. Online, a search
+/// that is far ahead of the base policy is [shown](is_far_ahead) to the network, so that the base
+/// policy had better be quick; elsewhere it should be good.
+const ONLINE: &[(usize, f64)] =
+    &[(16_000, 0.02), (4_000, FAR_AHEAD), (4_000, f64::INFINITY), (STATES.0, f64::INFINITY)];
+const STATIC: &[(usize, f64)] =
+    &[(16_000, 0.02), (4_000, 0.1), (1_000, 0.3), (STATES.0, f64::INFINITY)];
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
 /// question, and how many of these are measured.
 pub const FADING: f64 = 0.03;
@@ -48,7 +52,11 @@ pub fn choose(
         fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit, TRACED)
     };
     let mut measured: Vec<(usize, Fading)> = Vec::new();
-    for (states, behind) in ENOUGH_STATES {
+    let wishes = match env.state().rules.episode.mode {
+        Mode::Online => ONLINE,
+        Mode::Rebalance => STATIC,
+    };
+    for &(states, behind) in wishes {
         for (at, standing) in standings.iter().enumerate() {
             if !is_within(behind, standing, standings) {
                 continue;
