@@ -41,8 +41,6 @@ const DETOUR: f64 = 0.3;
 /// Episodes in which nothing could be compared after which the search for states is given up.
 const BARREN_EPISODES: u64 = 1000;
 
-/// Actions that a network values most which are compared.
-const FAVOURITES: usize = 4;
 
 /// What comparisons improve on.
 #[derive(Debug)]
@@ -252,8 +250,8 @@ impl Recorder<'_> {
         }
     }
 
-    /// Actions to compare: where a network is improved on, also what it values most, and what its
-    /// base would do.
+    /// Actions to compare: where a network is improved on, for the half what it values most, and what
+    /// its base would do.
     fn others(
         &mut self,
         env: &ClusterEnv,
@@ -263,7 +261,7 @@ impl Recorder<'_> {
         let count = self.config.actions;
         let mut others = alternatives(self.change, observation, reference, count, &mut self.rng);
         if let Some(network) = &mut self.network {
-            let mut favourites = network.favourites(env.state(), FAVOURITES);
+            let mut favourites = network.favourites(env.state(), count.div_ceil(2));
             favourites.extend(network.usual(env.state()));
             let favourites = favourites.into_iter().filter_map(|action| env.index_of(action));
             let mut all: Vec<usize> = favourites.filter(|&at| at != reference).collect();

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Share of the time that the first comparisons (or demonstrations) take.
 pub const ROLLOUTS: f64 = 0.15;
 /// States that are compared: fewer teach next to nothing, more than the last teach little more.
-pub const STATES: (usize, usize) = (100, 40_000);
+pub const STATES: (usize, usize) = (100, 80_000);
 /// Numbers of them that are to be wished for, the best first, and how far behind the best heuristic a
 /// base policy may be for that: a share of what the best one gains over staying. Online, a search
 /// that is far ahead of the base policy is [shown](is_far_ahead) to the network, so that the base
@@ -27,8 +27,9 @@ pub const FADING: f64 = 0.03;
 const BASES: usize = 4;
 /// Episodes in which that is measured at least.
 pub const TRACED: u64 = 16;
-/// Actions that are compared with the base policy's in a state.
-pub const ACTIONS: usize = 9;
+/// Actions that are compared with the base policy's in a state. As many rollouts in more states teach
+/// more: on `founding-10x50`, 4 actions in each of 40,000 states ended 0.6 above 9 in 20,000.
+pub const ACTIONS: usize = 4;
 /// A search is far ahead of the base policy if this share of what the base policy gains over
 /// staying is missing.
 const FAR_AHEAD: f64 = 0.05;

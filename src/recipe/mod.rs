@@ -10,7 +10,8 @@
 //!
 //! The run then improves on the base policy by rollouts and is paid what it earns beyond it. Where a
 //! search that is too slow for rollouts is far ahead of the base policy, the run starts from
-//! demonstrations of that search instead. At the end the [gate](mod@gate) decides whether the network
+//! demonstrations of that search instead. After each third of the run comparisons are made again, on
+//! its own best policy where that is ahead for certain. At the end the [gate](mod@gate) decides whether the network
 //! is followed, by what margin it must be ahead of the base policy, and whether the best heuristic is
 //! played in its place; the [verdict](mod@verdict) says what came of it.
 //!
@@ -61,8 +62,8 @@ const VALIDATION: f64 = 0.08;
 const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
 /// How often comparisons are made: after the first time on the policy that came of those before.
-/// Share of the time that each later ones take, by how many states they are worth it, and by what
-/// rollouts of the network take longer than its decisions.
+/// Share of the time that each of the later ones takes, from how many states on they are made, and
+/// by what factor a network's rollouts take longer than its decisions.
 const ITERATIONS: u32 = 3;
 const LATER: f64 = 0.15;
 const FEWEST_LATER: usize = 1_000;
@@ -150,29 +151,29 @@ pub fn find(
     config.seed = seed;
     config.max_minutes = minutes;
     let base_name = standings[base].baseline.name;
-    if online {
+    // A quick heuristic that leaves jobs waiting would only add the noise of their price.
+    if online && !(far_ahead && scenario.rules.has_queue()) {
         config.paired_baseline = base_name.to_owned();
     }
-    config.comparisons.actions = ACTIONS;
-    config.comparisons.ticks = fading.ticks;
     if !far_ahead {
-        config.comparisons.baseline = base_name.to_owned();
-        config.comparisons.parameters = standings[base].parameters.clone();
+        let comparisons = &mut config.comparisons;
+        comparisons.baseline = base_name.to_owned();
+        comparisons.parameters = standings[base].parameters.clone();
+        comparisons.actions = ACTIONS;
+        comparisons.ticks = fading.ticks;
     }
     told("measuring the pace of training");
     let pace = pace::pace(&Mixture::from(scenario.clone()), &config, !far_ahead, device)?;
-    let network_rollout_s = BESIDE_DECISIONS * pace.decision_s * f64::from(fading.ticks);
     let rollouts_s = if far_ahead {
         let steps = ROLLOUTS * seconds * threads / best.seconds_per_tick.max(1e-6);
         config.demonstrations.baseline = best.baseline.name.to_owned();
         config.demonstrations.steps = (steps as usize).clamp(DEMONSTRATED.0, DEMONSTRATED.1);
         config.demonstrations.steps as f64 * best.seconds_per_tick / threads
-            + iterations(&mut config, seconds, network_rollout_s)
     } else {
         let states = affordable_states(seconds, fading.rollout_s) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
         comparing_s(config.comparisons.states, fading.rollout_s)
-            + iterations(&mut config, seconds, network_rollout_s)
+            + iterations(&mut config, 1, seconds, network_rollout_s(&pace, fading.ticks))
     };
     // What finding the settings took is part of the run's time, and so is what comes after it.
     let training = (1.0 - GATE - VERDICT) * seconds;
@@ -212,16 +213,22 @@ fn settings(env: &ClusterEnv, fading: &Fading) -> TrainConfig {
     config
 }
 
-/// Has the comparisons made again, if there is time for enough of those whose rollouts take so long;
-/// seconds that they take.
-fn iterations(config: &mut TrainConfig, seconds: f64, rollout_s: f64) -> f64 {
+/// Seconds of one thread for a rollout of the network.
+fn network_rollout_s(pace: &pace::Pace, ticks: u32) -> f64 {
+    BESIDE_DECISIONS * pace.decision_s * f64::from(ticks)
+}
+
+/// Has the comparisons in so many scenarios made again, if there is time for enough of those whose
+/// rollouts take so long; seconds that they take.
+fn iterations(config: &mut TrainConfig, scenarios: usize, seconds: f64, rollout_s: f64) -> f64 {
     let later = (LATER * seconds / comparing_s(1, rollout_s).max(1e-9)) as usize;
     if later < FEWEST_LATER {
         return 0.0;
     }
+    let in_each = later.min(STATES.1).div_ceil(scenarios);
     config.comparisons.iterations = ITERATIONS;
-    config.comparisons.later_states = later.min(STATES.1);
-    f64::from(ITERATIONS - 1) * comparing_s(config.comparisons.later_states, rollout_s)
+    config.comparisons.later_states = in_each;
+    f64::from(ITERATIONS - 1) * comparing_s(in_each * scenarios, rollout_s)
 }
 
 /// How many updates and env steps there is time for in a run of `seconds`, of which `left` are left
@@ -287,17 +294,18 @@ mod tests {
 
     #[test]
     fn comparisons_are_made_again_where_there_is_time_for_enough() {
-        let of = |seconds: f64| {
+        let of = |seconds: f64, scenarios: usize| {
             let mut config = TrainConfig::default();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
-            let took = pool.install(|| iterations(&mut config, seconds, 2e-3));
+            let took = pool.install(|| iterations(&mut config, scenarios, seconds, 2e-3));
             (config.comparisons.iterations, config.comparisons.later_states, took)
         };
-        // 10 rollouts of 2 ms in a state on two threads: 10 ms, for which 15 % of the time are left,
+        // 5 rollouts of 2 ms in a state on two threads: 5 ms, for which 15 % of the time are left,
         // twice.
-        assert_eq!(of(60.0), (1, 0, 0.0));
-        assert_eq!(of(100.0), (3, 1_500, 30.0));
-        assert_eq!(of(1e4), (3, 40_000, 800.0));
+        assert_eq!(of(30.0, 1), (1, 0, 0.0));
+        assert_eq!(of(100.0, 1), (3, 3_000, 30.0));
+        assert_eq!(of(100.0, 4), (3, 750, 30.0));
+        assert_eq!(of(1e4, 1), (3, 80_000, 800.0));
     }
 
     #[test]

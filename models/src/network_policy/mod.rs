@@ -282,6 +282,7 @@ mod tests {
         };
         assert!(gap > 0.0);
         assert_eq!(on(Some(0.99 * gap)).act(&world), own);
+        assert_eq!(on(Some(0.0)).act(&world), own);
         assert_eq!(on(Some(1.01 * gap)).act(&world), usual);
         assert_eq!(on(None).act(&world), usual);
         // A copy has a base of its own.

@@ -46,6 +46,21 @@ fn a_run_that_keeps_no_replay_keeps_it_until_it_is_complete() {
 /// Its comparisons are made anew on the way, on its own best policy.
 #[test]
 fn a_run_in_iterations_goes_on_bit_exactly_after_a_pause() {
+    paused_like_whole(|config| config.comparisons.baseline = "stay".into());
+}
+
+#[test]
+fn a_run_from_demonstrations_compares_on_its_own_policy_later() {
+    paused_like_whole(|config| {
+        config.paired_baseline = "stay".into();
+        config.comparisons.later_states = 40;
+        config.demonstrations.baseline = "best-single-move".into();
+        config.demonstrations.steps = 400;
+        config.demonstrations.pretrain_updates = 150;
+    });
+}
+
+fn paused_like_whole(set: impl Fn(&mut TrainConfig)) {
     let mut config = TrainConfig {
         env_steps: 160,
         env_copies: 4,
@@ -56,11 +71,11 @@ fn a_run_in_iterations_goes_on_bit_exactly_after_a_pause() {
         ..TrainConfig::default()
     };
     config.network.hidden = 8;
-    config.comparisons.baseline = "stay".into();
     config.comparisons.states = 60;
     config.comparisons.ticks = 6;
     config.comparisons.pretrain_updates = 150;
     config.comparisons.iterations = 4;
+    set(&mut config);
     let mixture = Mixture::from(Scenario::embedded("founding-10x50").unwrap());
     let stop = AtomicBool::new(false);
     let part = |folder: &std::path::Path, until: &[u64]| {
