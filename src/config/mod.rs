@@ -206,9 +206,9 @@ pub struct ComparisonConfig {
     pub actions: usize,
     /// Ticks of a rollout (in rebalance scenarios: moves).
     pub ticks: u32,
-    /// How often they are made in a run, after equal parts of it: again only where the best policy
-    /// until then is ahead for certain of what was improved on before, in validation; it is then what
-    /// is improved on (approximate policy iteration). Where two parts in a row bring no better
+    /// How often they are made in a run, after equal parts of it: again on the best policy until then
+    /// (approximate policy iteration), unless that is behind what was improved on before for certain,
+    /// in validation. Where two parts in a row bring no better
     /// policy, the run ends.
     pub iterations: u32,
     /// States in which they are compared when they are made again, for each scenario, where that is

@@ -42,6 +42,11 @@ impl Ahead {
         self.mean > if self.reach.is_finite() { self.reach } else { 0.0 }
     }
 
+    /// The same from the other side.
+    pub fn turned(self) -> Self {
+        Self { mean: -self.mean, ..self }
+    }
+
     /// Mean and interval, for people.
     pub fn text(self) -> String {
         let Self { mean, reach } = self;

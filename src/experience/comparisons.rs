@@ -41,7 +41,6 @@ const DETOUR: f64 = 0.3;
 /// Episodes in which nothing could be compared after which the search for states is given up.
 const BARREN_EPISODES: u64 = 1000;
 
-
 /// What comparisons improve on.
 #[derive(Debug)]
 pub enum Improved {

@@ -50,7 +50,7 @@ pub fn verify(path: &Path) -> anyhow::Result<VerifyReport> {
 /// # Errors
 /// As for [`verify`].
 pub fn verify_with(path: &Path, count: usize) -> anyhow::Result<VerifyReport> {
-    let artifact = Artifact::read(path)?;
+    let artifact = Artifact::open(path)?;
     // Refuses rules that this version reads differently.
     artifact.rules()?;
     let spec = &artifact.manifest.network;

@@ -11,7 +11,7 @@
 //! The run then improves on the base policy by rollouts and is paid what it earns beyond it. Where a
 //! search that is too slow for rollouts is far ahead of the base policy, the run starts from
 //! demonstrations of that search instead. After each third of the run comparisons are made again, on
-//! its own best policy where that is ahead for certain. At the end the [gate](mod@gate) decides whether the network
+//! its own best policy. At the end the [gate](mod@gate) decides whether the network
 //! is followed, by what margin it must be ahead of the base policy, and whether the best heuristic is
 //! played in its place; the [verdict](mod@verdict) says what came of it.
 //!

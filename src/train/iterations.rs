@@ -26,7 +26,7 @@ pub(super) struct Improvement {
 pub(super) enum Due {
     /// The comparisons are made anew, on the best policy.
     Comparisons(Ahead),
-    /// They stay as they are: the best policy is not ahead for certain.
+    /// They stay as they are: the best policy is behind for certain.
     Nothing(Ahead),
     /// No better policy has come for some parts.
     End,
@@ -64,7 +64,8 @@ impl Improvement {
             return Some(Due::End);
         }
         let gain = ahead(self.best.as_ref()?, self.before.as_ref()?);
-        Some(if gain.is_certain() { Due::Comparisons(gain) } else { Due::Nothing(gain) })
+        // What is level will do: new states, and rollouts of a quicker policy, are worth as much.
+        Some(if gain.turned().is_certain() { Due::Nothing(gain) } else { Due::Comparisons(gain) })
     }
 
     /// From now on the best policy is what is improved on.
@@ -95,14 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn comparisons_are_made_anew_only_on_what_is_ahead_for_certain() {
-        let certain = improvement(&[-9.0, -19.1, -28.9], 150);
-        assert!(matches!(certain.due(&config(), 1), Some(Due::Comparisons(_))));
-        let lucky = improvement(&[-1.0, -21.0, -31.0], 150);
-        assert!(matches!(lucky.due(&config(), 1), Some(Due::Nothing(_))));
-        let mut next = improvement(&[-9.0, -19.1, -28.9], 150);
+    fn comparisons_are_made_anew_unless_the_best_policy_is_behind_for_certain() {
+        for best in [[-9.0, -19.1, -28.9], [-1.0, -21.0, -31.0], [-10.0, -20.0, -30.0]] {
+            let best = improvement(&best, 150);
+            assert!(matches!(best.due(&config(), 1), Some(Due::Comparisons(_))), "{best:?}");
+        }
+        let behind = improvement(&[-11.0, -20.9, -31.1], 150);
+        assert!(matches!(behind.due(&config(), 1), Some(Due::Nothing(_))));
+        let mut next = improvement(&[-11.0, -20.9, -31.1], 150);
         next.take();
-        assert!(matches!(next.due(&config(), 2), Some(Due::Nothing(_))));
+        assert!(matches!(next.due(&config(), 2), Some(Due::Comparisons(_))));
         assert_eq!(Improvement::default().due(&config(), 1), None);
     }
 

@@ -282,8 +282,8 @@ impl<'a> Rounds<'a> {
         Ok(())
     }
 
-    /// Makes the comparisons anew, on what is best now, if that is ahead for certain of what they
-    /// improved on; tells whether the run should end, as the part before brought nothing better.
+    /// Makes the comparisons anew, on what is best now, unless that is behind what they improved on
+    /// for certain; tells whether the run should end, as the part before brought nothing better.
     fn iterate(&mut self, trainer: &mut ClusterTrainer, number: u32) -> anyhow::Result<bool> {
         match self.improvement.due(&trainer.config, number) {
             None => {}
@@ -291,10 +291,8 @@ impl<'a> Rounds<'a> {
                 self.note("no better policy has come for two parts of the run: it ends");
                 return Ok(true);
             }
-            Some(Due::Nothing(gain)) => self.note(&format!(
-                "the best policy is not ahead for certain of what is improved on: {}",
-                gain.text()
-            )),
+            Some(Due::Nothing(gain)) => self
+                .note(&format!("the best policy is behind what is improved on: {}", gain.text())),
             Some(Due::Comparisons(gain)) => {
                 self.note(&format!(
                     "from now on the best policy is improved on, {} ahead of what was before",
