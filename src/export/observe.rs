@@ -103,25 +103,54 @@ fn random_move(seen: &ObservationBuffer, rng: &mut Rng) -> Action {
     }
 }
 
+/// Least width of a feature's noise, where it hardly changed in training.
+const LEAST_WIDTH: f32 = 0.01;
+
 /// Observations made from given ones, with noise on every feature, other masks and placements,
-/// and, where pairs have no fixed index, other candidates.
+/// and, where pairs have no fixed index, other candidates. The noise is at most as wide as a feature's
+/// range in training, where that is known, else as 1: where a feature hardly changes and a network
+/// has learnt from normalised observations, more of it makes sums whose terms are thousands of times
+/// larger than what is left of them.
 pub fn disturbed(
     spec: &NetworkSpec,
     originals: &[&ObservationBuffer],
+    ranges: Option<&Ranges>,
     count: usize,
     seed: u64,
 ) -> Vec<ObservationBuffer> {
     let mut rng = stream(seed, "disturbed observations");
+    let widths = |of: fn(&Ranges) -> &Vec<[f32; 2]>, features: usize| match ranges {
+        Some(ranges) => of(ranges).iter().map(|[a, b]| (b - a).clamp(LEAST_WIDTH, 1.0)).collect(),
+        None => vec![1.0; features],
+    };
+    let [node, workload, global, candidate] = [
+        widths(|ranges| &ranges.node, spec.node_features),
+        widths(|ranges| &ranges.workload, spec.workload_features),
+        widths(|ranges| &ranges.global, spec.global_features),
+        widths(|ranges| &ranges.candidate, spec.candidate_features),
+    ];
     (0..count)
         .map(|i| {
             let mut o = originals[i % originals.len()].clone();
             let [nodes, workloads] =
                 [o.nodes.len() / spec.node_features, o.placement.len()].map(|size| size as u32);
             let amplitude = rng.random_range(0.01..1.0);
-            for features in [&mut o.nodes, &mut o.workloads, &mut o.globals, &mut o.candidates] {
-                for x in features.iter_mut() {
-                    *x = (*x + rng.random_range(-amplitude..amplitude)).clamp(-CLIP, CLIP);
+            let mut disturb = |x: &mut f32, width: f32| {
+                let reach = amplitude * width;
+                *x = (*x + rng.random_range(-reach..reach)).clamp(-CLIP, CLIP);
+            };
+            let rows =
+                [(&mut o.nodes, &node), (&mut o.workloads, &workload), (&mut o.globals, &global)];
+            for (rows, widths) in rows {
+                for row in rows.chunks_exact_mut(widths.len()) {
+                    row.iter_mut().zip(widths).for_each(|(x, &width)| disturb(x, width));
                 }
+            }
+            // Candidates lie feature by feature.
+            for (column, &width) in
+                o.candidates.chunks_exact_mut(o.candidate_stride).zip(&candidate)
+            {
+                column.iter_mut().for_each(|x| disturb(x, width));
             }
             for node in &mut o.placement {
                 *node = rng.random_range(0..nodes);

@@ -61,7 +61,7 @@ pub fn verify_with(path: &Path, count: usize) -> anyhow::Result<VerifyReport> {
     let golden: Vec<_> = artifact.golden.iter().map(|golden| &golden.observation).collect();
     let golden_parity = compare(&module, &mut network, golden.iter().copied())?;
     require(&golden_parity, path)?;
-    let observations = disturbed(spec, &golden, count, 0);
+    let observations = disturbed(spec, &golden, artifact.manifest.known_ranges(), count, 0);
     let parity = compare(&module, &mut network, &observations)?;
     require(&parity, path)?;
     Ok(VerifyReport {
