@@ -173,7 +173,7 @@ pub fn find(
         let states = affordable_states(seconds, fading.rollout_s) as usize;
         config.comparisons.states = states.clamp(STATES.0, STATES.1);
         comparing_s(config.comparisons.states, fading.rollout_s)
-            + iterations(&mut config, 1, seconds, network_rollout_s(&pace, fading.ticks))
+            + iterations(&mut config, 1, seconds, later_rollout_s(&pace, &fading))
     };
     // What finding the settings took is part of the run's time, and so is what comes after it.
     let training = (1.0 - GATE - VERDICT) * seconds;
@@ -213,9 +213,9 @@ fn settings(env: &ClusterEnv, fading: &Fading) -> TrainConfig {
     config
 }
 
-/// Seconds of one thread for a rollout of the network.
-fn network_rollout_s(pace: &pace::Pace, ticks: u32) -> f64 {
-    BESIDE_DECISIONS * pace.decision_s * f64::from(ticks)
+/// Seconds of one thread for a rollout of the network on its base policy.
+fn later_rollout_s(pace: &pace::Pace, fading: &Fading) -> f64 {
+    BESIDE_DECISIONS * pace.decision_s * f64::from(fading.ticks) + fading.rollout_s
 }
 
 /// Has the comparisons in so many scenarios made again, if there is time for enough of those whose

@@ -4,7 +4,7 @@
 use super::base::{self, ACTIONS, FADING, STATES, affordable_states, comparing_s};
 use super::fading::{Fading, fading};
 use super::{
-    GAIN, VALIDATION, VALIDATIONS, iterations, lengths, network_rollout_s, pace, rounded, settings,
+    GAIN, VALIDATION, VALIDATIONS, iterations, later_rollout_s, lengths, pace, rounded, settings,
 };
 use crate::config::TrainConfig;
 use crate::evaluate::stats::{mean, quantile};
@@ -115,9 +115,10 @@ pub fn find(
     config.comparisons.states = (states as usize).clamp(STATES.0 / 10, STATES.1);
     // The pace was measured in the first scenario.
     let size = together.rollout_s / measured[0].rollout_s.max(1e-9);
-    let network_rollout_s = network_rollout_s(&pace, together.ticks) * size;
+    let decision_s = pace.decision_s * size;
+    let later_rollout_s = later_rollout_s(&pace::Pace { decision_s, ..pace }, &together);
     let rollouts_s = comparing_s(config.comparisons.states * parts.len(), together.rollout_s)
-        + iterations(&mut config, parts.len(), seconds, network_rollout_s);
+        + iterations(&mut config, parts.len(), seconds, later_rollout_s);
     let left = seconds - started.elapsed().as_secs_f64() - rollouts_s;
     lengths(&mut config, seconds, left, pace, false);
     config.replay_capacity = config.replay_capacity.max(200 * parts.len());
