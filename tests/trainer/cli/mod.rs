@@ -44,7 +44,7 @@ fn committed_parameters_of_baselines_fit_their_scenarios() {
 fn hindsight_is_for_online_scenarios() {
     let known = ["evaluate", "bursty", "--baselines", "stay", "--episodes", "2", "--json"];
     let json = godwit(&[&known[..], &["--hindsight", "1"]].concat()).output().unwrap().stdout;
-    let json: Value = serde_json::from_slice(&json).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let (found, stay) = (&json["hindsight"], &json["policies"][0]);
     assert!(found["mean_return"]["value"].as_f64() > stay["mean_return"]["value"].as_f64());
     assert_eq!((found["seconds"].as_u64(), stay["share"].as_f64()), (Some(1), Some(0.0)));
