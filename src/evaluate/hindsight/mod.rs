@@ -2,7 +2,7 @@
 //!
 //! The best plan of the evaluated policies is annealed in the simulator, episode by episode. What
 //! comes of it is no bound, as better plans may exist; but it says which share of a gain that
-//! surely exists a policy takes without knowing the future. ([`bound`](super::bound) proves how much
+//! surely exists a policy takes without knowing the future. (`bound.rs` proves how much
 //! static scenarios hold.)
 
 mod search;
