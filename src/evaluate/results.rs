@@ -1,7 +1,6 @@
 //! What an evaluation came to. `godwit evaluate --json` prints it as it stands here: these comments
 //! say what its fields mean.
 
-use super::hindsight::Hindsight;
 use super::stats::Estimate;
 use godwit_envs::state::term::Term;
 use godwit_models::rollout::Move;
@@ -64,6 +63,21 @@ pub struct State {
     pub terms: BTreeMap<&'static str, f64>,
     /// Deployable slots, where the scenario says what a slot is.
     pub slots: Option<f64>,
+}
+
+/// What a search found who knew the episodes beforehand.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hindsight {
+    /// Seconds of search for each episode.
+    pub seconds: u32,
+    /// Mean undiscounted return of the best plans that were found.
+    pub mean_return: Estimate,
+    /// Mean undiscounted return of never moving anything.
+    pub stay: f64,
+    /// Plans that were tried for an episode, mean.
+    pub plans: f64,
+    /// Return of the best plan of each episode, in the order of their seeds.
+    pub returns: Vec<f64>,
 }
 
 /// What one policy came to.
@@ -190,6 +204,15 @@ impl Evaluation {
     /// Whether anything restarted cold under any policy.
     pub fn any_restarts(&self) -> bool {
         self.policies.iter().any(|policy| policy.restarts > 0.0)
+    }
+}
+
+impl Hindsight {
+    /// Share of the gain over never moving anything that a mean return is; none where there is no
+    /// gain.
+    pub fn share(&self, mean_return: f64) -> Option<f64> {
+        let gain = self.mean_return.value - self.stay;
+        (gain > 0.0).then(|| (mean_return - self.stay) / gain)
     }
 }
 

@@ -7,31 +7,16 @@
 
 mod search;
 
-use super::stats::{Estimate, bootstrap, mean};
+use super::results::Hindsight;
+use super::stats::{bootstrap, mean};
 use super::{Evaluation, Settings, World};
 use crate::machine::progress::Progress;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::Scenario;
 use rayon::prelude::*;
 use search::{Annealer, Planned, play};
-use serde::Serialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// What an episode's plans came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Hindsight {
-    /// Seconds of search for each episode.
-    pub seconds: u32,
-    /// Mean undiscounted return of the best plans that were found.
-    pub mean_return: Estimate,
-    /// Mean undiscounted return of never moving anything.
-    pub stay: f64,
-    /// Plans that were tried for an episode, mean.
-    pub plans: f64,
-    /// Return of the best plan of each episode, in the order of their seeds.
-    pub returns: Vec<f64>,
-}
 
 /// Searches for better plans than the policies made in the episodes of an online evaluation, for so
 /// many seconds each; nothing where a signal ends that early, whose number `received` then is.
@@ -86,15 +71,6 @@ fn unforeseen(scenario: &Scenario, settings: &Settings) -> anyhow::Result<World>
     let mut scenario = scenario.clone();
     scenario.rules.forecast.horizons.clear();
     World::new(&scenario, settings)
-}
-
-impl Hindsight {
-    /// Share of the gain over never moving anything that a mean return is; none where there is no
-    /// gain.
-    pub fn share(&self, mean_return: f64) -> Option<f64> {
-        let gain = self.mean_return.value - self.stay;
-        (gain > 0.0).then(|| (mean_return - self.stay) / gain)
-    }
 }
 
 #[cfg(test)]
