@@ -77,7 +77,7 @@ fn an_export_leaves_one_file_or_nothing() {
     let out = folder.path().join("policy.pt");
     let report = export::write(&source, &out).unwrap();
     assert_eq!(report.bytes, std::fs::metadata(&out).unwrap().len());
-    assert_eq!(report.golden, 4);
+    assert_eq!(report.golden, 2);
     let names = || -> Vec<_> {
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     };
