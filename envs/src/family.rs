@@ -31,6 +31,7 @@ pub const SECTIONS: Sections = Sections {
     slots: true,
     machines: false,
     follow_up: false,
+    chains: false,
     clock: false,
     world: true,
     horizons: 4,

@@ -260,10 +260,10 @@ impl Recorder<'_> {
         let count = self.config.actions;
         let mut others = alternatives(self.change, observation, reference, count, &mut self.rng);
         if let Some(network) = &mut self.network {
-            let mut favourites = network.favourites(env.state(), count.div_ceil(2));
-            favourites.extend(network.usual(env.state()));
-            let favourites = favourites.into_iter().filter_map(|action| env.index_of(action));
-            let mut all: Vec<usize> = favourites.filter(|&at| at != reference).collect();
+            let mut all = network.favourites(env.state(), count.div_ceil(2));
+            let usual = network.usual(env.state());
+            all.extend(usual.and_then(|action| env.index_of(action)));
+            all.retain(|&at| at != reference);
             others.retain(|other| !all.contains(other));
             while all.len() < count && !others.is_empty() {
                 all.push(others.swap_remove(self.rng.random_range(0..others.len())));
@@ -283,14 +283,14 @@ impl Recorder<'_> {
     /// Discounted return of an action that the baseline follows up. Where the episode ends before
     /// the time is over, the cluster is taken to stay as it is then.
     fn branch(&mut self, env: &ClusterEnv, first: usize) -> anyhow::Result<f64> {
-        let mut action = env.action(first).unwrap_or(Action::Stay);
         let mut env = env.clone().without_candidates();
         let (mut discount, mut sum, mut ticks) = (1.0, 0.0, 0);
+        // The list of the state before is still there.
+        let mut step = env.step(first).context("comparisons")?;
         loop {
-            let step = self.apply(&mut env, action)?;
             sum += discount * f64::from(reward(&step, self.conversion.expected_failures));
             if step.elapsed_ticks > 0 {
-                discount *= self.conversion.gamma;
+                discount *= self.conversion.gamma.powi(step.elapsed_ticks as i32);
                 ticks += step.elapsed_ticks;
             }
             if ticks >= self.config.ticks || step.end == Some(EpisodeEnd::Terminated) {
@@ -304,7 +304,8 @@ impl Recorder<'_> {
                 }
                 return Ok(sum);
             }
-            action = self.baseline.act(env.state());
+            let action = self.baseline.act(env.state());
+            step = self.apply(&mut env, action)?;
         }
     }
 }

@@ -107,12 +107,14 @@ pub(crate) fn explore(
     chosen
 }
 
-/// By how much a move changes the objective in one step, its cost included: the sum of two
-/// candidate features, as they were encoded.
+/// By how much an action changes the objective in one step, its cost included: the sum of two
+/// candidate features, and for chains of two more, as they were encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NetChange {
     /// Change of the objective and cost.
     features: Option<[Encoded; 2]>,
+    /// The same of the further moves of chains, where there are any.
+    further: Option<[Encoded; 2]>,
     /// The smallest decrease that counts.
     least: f32,
 }
@@ -141,6 +143,7 @@ impl NetChange {
         };
         Self {
             features: named("objective_change").zip(named("cost")).map(Into::into),
+            further: named("further_change").zip(named("further_cost")).map(Into::into),
             least: if normalisation.is_some() { UNDO_ERROR } else { 0.0 },
         }
     }
@@ -159,7 +162,10 @@ impl NetChange {
         features.flat_map(move |[change, cost]| {
             (1..observation.actions()).filter(|&action| observation.mask[action]).map(
                 move |action| {
-                    let net = change.of(observation, action) + cost.of(observation, action);
+                    let mut net = change.of(observation, action) + cost.of(observation, action);
+                    for further in self.further.iter().flatten() {
+                        net += further.of(observation, action);
+                    }
                     (action, net)
                 },
             )

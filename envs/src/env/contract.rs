@@ -31,6 +31,22 @@ pub struct Step {
     pub end: Option<EpisodeEnd>,
 }
 
+impl Step {
+    /// This step and the one after it as one.
+    #[must_use]
+    pub(super) fn followed_by(&self, next: &Self) -> Self {
+        let mut terms = self.terms;
+        terms.iter_mut().zip(&next.terms).for_each(|(sum, term)| *sum += term);
+        Self {
+            reward: self.reward + next.reward,
+            luck: self.luck + next.luck,
+            terms,
+            elapsed_ticks: self.elapsed_ticks + next.elapsed_ticks,
+            end: next.end,
+        }
+    }
+}
+
 /// An action that the environment refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ActionError {

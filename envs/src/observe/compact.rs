@@ -5,9 +5,10 @@
 //! deadlines (u32, where nodes fail); lives (u8, where workloads may wait); the state sizes and
 //! base demands that episodes draw (f32); demand factors now and at the forecast's horizons (f32,
 //! of the workloads whose demand changes); the candidate list (u16 pairs, where the actions are a
-//! list). Demands, loads, slots and features are recomputed.
+//! list), and of its chains their number (u32) and further moves (u16 pairs). Demands, loads, slots and features are recomputed.
 
 use crate::observe::candidates::CandidateList;
+use crate::observe::chains::{Chain, LONGEST};
 use crate::state::cluster::Health;
 use crate::state::{ClusterState, Life, NOWHERE, Transfer, most_transfers};
 use std::sync::Arc;
@@ -27,9 +28,15 @@ pub struct CompactLayout {
     pub queue: bool,
     /// Size of the candidate list; 0 where pairs have fixed indices.
     pub candidates: usize,
+    /// How many of these may be chains.
+    pub chains: usize,
 }
 
 const TRANSFER_BYTES: usize = 8;
+/// Of the moves of a chain after the first.
+const FURTHER_BYTES: usize = 4 * (LONGEST - 1);
+/// Stands for the workload of a move that a chain does not have.
+const NO_MOVE: u16 = u16::MAX;
 /// By discriminant.
 const HEALTHS: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Draining, Health::Failed];
 /// By discriminant.
@@ -53,6 +60,7 @@ impl CompactLayout {
             + usize::from(self.queue) * k
             + 4 * floats
             + 4 * self.candidates
+            + if self.chains > 0 { 4 + FURTHER_BYTES * self.chains } else { 0 }
     }
 
     /// Writes a state, with its demand factors `[1 + H][K]`; `out` has [`CompactLayout::len`] bytes.
@@ -99,6 +107,18 @@ impl CompactLayout {
             for (&k, &node) in list.workload.iter().zip(&list.destination) {
                 w.u16(k as u16);
                 w.u16(node as u16);
+            }
+            let unused = self.candidates - list.workload.len();
+            w.skip(4 * unused);
+        }
+        if self.chains > 0 {
+            w.u32(list.chains.len() as u32);
+            for chain in &list.chains {
+                for at in 1..LONGEST {
+                    let (k, node) = chain.moves().get(at).copied().unwrap_or((u32::MAX, 0));
+                    w.u16(k as u16);
+                    w.u16(node as u16);
+                }
             }
         }
     }
@@ -164,6 +184,23 @@ impl CompactLayout {
                 list.workload.push(u32::from(r.u16()));
                 list.destination.push(u32::from(r.u16()));
             }
+            r.skip(4 * (self.candidates - candidates));
+        }
+        list.chains.clear();
+        if self.chains > 0 {
+            let chains = r.u32() as usize;
+            for at in candidates - chains..candidates {
+                let mut moves = [(list.workload[at], list.destination[at]); LONGEST];
+                let mut count = 1;
+                for _ in 1..LONGEST {
+                    let further = (r.u16(), r.u16());
+                    if further.0 != NO_MOVE {
+                        moves[count] = (u32::from(further.0), u32::from(further.1));
+                        count += 1;
+                    }
+                }
+                list.chains.push(Chain::new(&moves[..count]));
+            }
         }
     }
 }
@@ -175,6 +212,9 @@ impl Writer<'_> {
         let (head, tail) = std::mem::take(&mut self.0).split_at_mut(bytes.len());
         head.copy_from_slice(bytes);
         self.0 = tail;
+    }
+    fn skip(&mut self, bytes: usize) {
+        self.0 = &mut std::mem::take(&mut self.0)[bytes..];
     }
     fn u16(&mut self, value: u16) {
         self.bytes(&value.to_le_bytes());
@@ -197,6 +237,9 @@ impl Reader<'_> {
         let (head, tail) = self.0.split_at(L);
         self.0 = tail;
         std::array::from_fn(|at| head[at])
+    }
+    fn skip(&mut self, bytes: usize) {
+        self.0 = &self.0[bytes..];
     }
     fn u16(&mut self) -> u16 {
         u16::from_le_bytes(self.bytes())

@@ -77,6 +77,8 @@
 //! | `source_workloads_of_size_n`, `destination_workloads_of_size_n` | workloads there by size, before the move |
 //! | `follow_up`, `follow_up[+h]` | change of the objective by the best further move into the room that this one makes; 0 or below |
 //! | `follow_up_beyond`, `follow_up_beyond[+h]` | how much of it could not be had without this one |
+//! | `further_moves` | moves of a chain after its first, which all other features are of; 0 for a single move |
+//! | `further_change`, `further_cost` | change of the objective by these moves after the first, and their price |
 
 use crate::observe::schema::{Feature, ObservationSchema};
 use crate::observe::sections::{MOST_HORIZONS, Sections};
@@ -115,6 +117,7 @@ pub fn sections_of(schema: &ObservationSchema) -> Option<Sections> {
         slots: has(&schema.node, "slots"),
         machines: has(&schema.node, "machine_cost"),
         follow_up: has(&schema.candidate, "follow_up"),
+        chains: has(&schema.candidate, "further_moves"),
         clock: has(&schema.global, "time_of_period_sin"),
         world: has(&schema.global, "resource_kinds"),
         horizons: (1..=MOST_HORIZONS).take_while(horizon).count() as u32,
@@ -268,6 +271,11 @@ fn candidate(shown: Sections) -> Vec<Feature> {
             list.add(&format!("follow_up_beyond{view}"), "unit", 1.0);
         }
     }
+    if shown.chains {
+        list.add("further_moves", "1", 2.0);
+        list.add("further_change", "unit", 1.0);
+        list.add("further_cost", "unit", 1.0);
+    }
     list.0
 }
 
@@ -316,6 +324,7 @@ mod tests {
         slots: true,
         machines: true,
         follow_up: true,
+        chains: true,
         clock: true,
         world: true,
         horizons: 3,
@@ -351,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_schema_says_which_sections_it_is_of() {
-        for bits in 0..128_u32 {
+        for bits in 0..256_u32 {
             let has = |bit: u32| bits >> bit & 1 == 1;
             let sections = Sections {
                 health: has(0),
@@ -361,6 +370,7 @@ mod tests {
                 follow_up: has(4),
                 clock: has(5),
                 world: has(6),
+                chains: has(7),
                 horizons: bits % 9,
             };
             assert_eq!(sections_of(&schema(sections)), Some(sections));

@@ -23,6 +23,9 @@ pub struct Sections {
     pub machines: bool,
     /// What a candidate makes room for.
     pub follow_up: bool,
+    /// What the further moves of a [chain](crate::observe::chains) bring.
+    #[serde(skip_serializing_if = "is_false")]
+    pub chains: bool,
     /// Where the tick is in the day.
     pub clock: bool,
     /// Sizes, weights, horizons and limits: what differs between worlds and not within one.
@@ -41,6 +44,7 @@ impl Sections {
             slots: self.slots || other.slots,
             machines: self.machines || other.machines,
             follow_up: self.follow_up || other.follow_up,
+            chains: self.chains || other.chains,
             clock: self.clock || other.clock,
             world: self.world || other.world,
             horizons: self.horizons.max(other.horizons),
@@ -54,10 +58,15 @@ impl Sections {
             ("waiting workloads", self.queue, other.queue),
             ("slots", self.slots, other.slots),
             ("machine-reassignment costs", self.machines, other.machines),
+            ("chains of moves", self.chains, other.chains),
         ]
         .into_iter()
         .filter_map(|(name, own, other)| (other && !own).then_some(name))
         .chain((other.horizons > self.horizons).then_some("further forecast horizons"))
         .collect()
     }
+}
+
+fn is_false(x: &bool) -> bool {
+    !x
 }

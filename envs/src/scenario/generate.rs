@@ -215,6 +215,7 @@ impl WorldTemplate {
             faults: self.rules.faults.is_some(),
             queue: self.rules.has_queue(),
             candidates: 0,
+            chains: 0,
         }
     }
 

@@ -6,7 +6,9 @@
 mod embedded;
 mod fault_rules;
 mod generate;
+mod groups;
 mod load;
+mod rules;
 mod schema;
 mod types;
 mod validate;
@@ -14,8 +16,13 @@ mod validate;
 pub use embedded::{EMBEDDED, EmbeddedScenario};
 pub use fault_rules::FaultRules;
 pub use generate::{Episode, Phase, WorldTemplate};
+pub use groups::{Amount, DemandProcess, NodeGroup, WorkloadGroup};
 pub use load::ScenarioError;
-pub use types::*;
+pub use rules::{
+    CandidateRules, DEFAULT_PAYBACK_TICKS, EpisodeRules, ForecastRules, Limits, MAX_PAYBACK_TICKS,
+    Mode, ObjectiveRules, Rules, Scheduler, SlotRules,
+};
+pub use types::{Perturb, Scenario, Start, StartPlacement, Windows};
 
 #[cfg(test)]
 mod tests;

@@ -215,6 +215,10 @@ pub fn scenario(shape: &Shape) -> Scenario {
             candidates: CandidateRules {
                 max: shape.max_candidates,
                 follow_up: !slot && shape.seed % 4 < 2,
+                chains: match slot && !shape.online && !shape.one_term && shape.seed % 2 == 0 {
+                    true => shape.max_candidates / 4,
+                    false => 0,
+                },
             },
             forecast: ForecastRules {
                 horizons: if shape.horizons && shape.online { vec![1, 2, 7] } else { Vec::new() },
@@ -240,6 +244,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
                 slots: true,
                 machines: true,
                 follow_up: true,
+                chains: shape.seed.is_multiple_of(4),
                 clock: shape.seed.is_multiple_of(2),
                 world: true,
                 horizons: 2 + (shape.seed % 4) as u32,

@@ -47,13 +47,48 @@ fn compare_all(env: &ClusterEnv) -> Result<(), TestCaseError> {
             compare(&format!("workload {k} {name}"), got, naive.workload(name, k))?;
         }
     }
-    let names = names(&schema.candidate);
+    let (of_chains, names): (Vec<&str>, Vec<&str>) =
+        names(&schema.candidate).into_iter().partition(|name| name.starts_with("further_"));
     for a in (1..space.actions).filter(|&a| seen.mask[a]) {
         let (k, node) =
             (seen.candidate_workload[a] as usize, seen.candidate_destination[a] as usize);
         for (f, expected) in naive.candidate(&names, k, node).into_iter().enumerate() {
             compare(&format!("{k} to {node} {}", names[f]), seen.candidate(a, f), expected)?;
         }
+        if !of_chains.is_empty() {
+            compare_chain(env, &seen, a)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the features of a chain say against what comes of it.
+fn compare_chain(
+    env: &ClusterEnv,
+    seen: &ObservationBuffer,
+    a: usize,
+) -> Result<(), TestCaseError> {
+    let space = env.observation_space();
+    let value = |name: &str| seen.candidate(a, space.candidate_feature(name).unwrap());
+    let further = ["further_moves", "further_change", "further_cost"].map(value);
+    if further[0] == 0.0 {
+        prop_assert_eq!(further, [0.0; 3]);
+        return Ok(());
+    }
+    let (level, left) = (f64::from(env.state().level()), env.state().moves_left);
+    let unit = f64::from(env.state().objective.unit);
+    let mut env = env.clone();
+    let reward = f64::from(env.step(a).unwrap().reward);
+    let change = f64::from(env.state().level()) - level;
+    prop_assert_eq!(left - env.state().moves_left, 1 + (2.0 * further[0]) as u32);
+    let clipped = |value: f32| value.abs() >= CLIP;
+    if !clipped(further[1]) && !clipped(value("objective_change")) {
+        let shown = value("objective_change") + further[1];
+        compare(&format!("chain {a}: change"), shown, change / unit)?;
+    }
+    if !clipped(further[2]) && !clipped(value("cost")) {
+        let shown = value("cost") + further[2];
+        compare(&format!("chain {a}: cost"), shown, (-reward - change) / unit)?;
     }
     Ok(())
 }

@@ -1,10 +1,7 @@
 //! The heuristic that a network improves on.
 
 use crate::baselines::{Assignment, ParameterError, baseline_with};
-use crate::net::first_best;
 use crate::policy::Policy;
-use godwit_envs::observe::ObservationBuffer;
-use godwit_envs::state::Action;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 
@@ -53,25 +50,4 @@ impl std::fmt::Debug for Playing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.settings.fmt(f)
     }
-}
-
-/// Index of the action to take: the best, if it is ahead of the base policy's `usual` by more than
-/// the margin; none where `usual` is no candidate, so that nothing says whether another is better.
-pub(super) fn pick(
-    usual: Action,
-    margin: f32,
-    observation: &ObservationBuffer,
-    q: &[f32],
-) -> Option<usize> {
-    let usual = index_of(usual, observation)?;
-    let best = first_best(q);
-    Some(if q[best] > q[usual] + margin { best } else { usual })
-}
-
-fn index_of(action: Action, observation: &ObservationBuffer) -> Option<usize> {
-    let Action::Migrate { workload, destination } = action else { return Some(0) };
-    let pairs = observation.candidate_workload.iter().zip(&observation.candidate_destination);
-    let is_it = |(&w, &d): (&u32, &u32)| (w as usize, d as usize) == (workload, destination);
-    let index = 1 + pairs.skip(1).position(is_it)?;
-    observation.mask[index].then_some(index)
 }

@@ -102,12 +102,14 @@ impl NetworkPolicy {
         action(observation, pick(q))
     }
 
-    /// The actions of highest value, whatever the base would do: at most so many, best first.
-    pub fn favourites(&mut self, state: &ClusterState, count: usize) -> Vec<Action> {
-        let Buffers { observation, q, .. } = self.values(state);
+    /// The candidates of highest value, whatever the base would do: at most so many, best first, as
+    /// indices into the action space of the cluster's rules.
+    pub fn favourites(&mut self, state: &ClusterState, count: usize) -> Vec<usize> {
+        let Buffers { q, .. } = self.values(state);
         let mut order: Vec<usize> = (0..q.len()).filter(|&at| q[at] > f32::NEG_INFINITY).collect();
         order.sort_by(|&a, &b| q[b].total_cmp(&q[a]).then(a.cmp(&b)));
-        order.into_iter().take(count).map(|at| action(observation, at)).collect()
+        order.truncate(count);
+        order
     }
 
     /// What the base does, if there is one.
@@ -157,7 +159,8 @@ fn observe(state: &ClusterState, list: &mut CandidateList, buffers: &mut Buffers
     encode(state, candidates, &mut buffers.observation);
 }
 
-/// The action at an index.
+/// The action at an index; of a chain, its first move. Once that is made, the rest of the chain is a
+/// candidate of its own.
 fn action(observation: &ObservationBuffer, index: usize) -> Action {
     match index {
         0 => Action::Stay,
@@ -165,6 +168,16 @@ fn action(observation: &ObservationBuffer, index: usize) -> Action {
             workload: observation.candidate_workload[index] as usize,
             destination: observation.candidate_destination[index] as usize,
         },
+    }
+}
+
+/// The index of a move or of `Stay`; none where it is not offered by itself, so that nothing says
+/// whether another action is better.
+fn index_of(action: Action, nodes: usize, listed: Option<&CandidateList>) -> Option<usize> {
+    let Action::Migrate { workload, destination } = action else { return Some(0) };
+    match listed {
+        Some(list) => list.position(workload, destination).map(|at| 1 + at),
+        None => Some(1 + workload * nodes + destination),
     }
 }
 
@@ -185,9 +198,16 @@ impl Policy for NetworkPolicy {
         // Where every pair is a candidate, the best of them is never behind what the base would do.
         let every_pair = self.values(state).space.fixed_pairs;
         let usual = if margin == 0.0 && every_pair { None } else { self.usual(state) };
-        let Buffers { observation, q, .. } = self.buffers.as_ref().expect("`values` left them");
+        let Buffers { observation, q, space, .. } =
+            self.buffers.as_ref().expect("`values` left them");
         let Some(usual) = usual else { return action(observation, first_best(q)) };
-        base::pick(usual, margin, observation, q).map_or(usual, |index| action(observation, index))
+        let listed = (!space.fixed_pairs).then_some(&self.list);
+        let Some(at) = index_of(usual, space.nodes, listed) else { return usual };
+        if !observation.mask[at] {
+            return usual;
+        }
+        let best = first_best(q);
+        if q[best] > q[at] + margin { action(observation, best) } else { usual }
     }
 
     fn limit_time(&mut self, limit: Option<Duration>) {

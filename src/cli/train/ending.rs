@@ -18,10 +18,18 @@ const FILE: &str = "ending.json";
 /// The folder in it with the scenarios that were held out.
 const HELD_OUT: &str = "held-out";
 
-/// How a run ends.
+/// How a run ends, and whether it has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ending {
+    how: How,
+    /// Env steps of the run when that was done; none before.
+    done_at: Option<u64>,
+}
+
+/// What is decided.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Ending {
+enum How {
     /// On one scenario: gate and verdict.
     Verdict(Rivals),
     /// On several: the gate.
@@ -36,7 +44,18 @@ pub(super) enum Ending {
 impl Ending {
     /// How a run on several scenarios ends.
     pub(super) fn of_several(found: &Several) -> Self {
-        Self::Gate { units: found.units.clone(), held_out: found.held_out.is_some() }
+        let (units, held_out) = (found.units.clone(), found.held_out.is_some());
+        Self { how: How::Gate { units, held_out }, done_at: None }
+    }
+
+    /// How a run on one scenario ends.
+    pub(super) fn of_one(rivals: Rivals) -> Self {
+        Self { how: How::Verdict(rivals), done_at: None }
+    }
+
+    /// Whether it is still to come for a run of so many env steps.
+    pub(super) fn is_due(&self, env_steps: u64) -> bool {
+        self.done_at != Some(env_steps)
     }
 
     /// Writes it into the run's folder, with the scenarios that were held out.
@@ -48,6 +67,10 @@ impl Ending {
         if let Some(held_out) = held_out {
             checkpoint::write_scenarios(&directory.path().join(HELD_OUT), held_out)?;
         }
+        self.write(directory)
+    }
+
+    fn write(&self, directory: &RunDirectory) -> anyhow::Result<()> {
         directory.replace(FILE, &serde_json::to_string(self)?)?;
         Ok(())
     }
@@ -64,24 +87,30 @@ impl Ending {
     }
 
     /// Decides whether the network of the run's best policy is followed; on one scenario it is then
-    /// played against the best heuristics.
+    /// played against the best heuristics. The run has made so many env steps.
     pub(super) fn decide(
-        &self,
+        mut self,
         mixture: &Mixture,
         directory: &RunDirectory,
+        env_steps: u64,
     ) -> anyhow::Result<Option<Verdict>> {
-        match self {
-            Self::Verdict(rivals) => verdict(rivals, mixture, directory).map(Some),
-            Self::Gate { units, held_out: false } => {
-                gate_of_several(mixture, units, "all scenarios", directory).map(|()| None)
+        let verdict = match &self.how {
+            How::Verdict(rivals) => Some(verdict(rivals, mixture, directory)?),
+            How::Gate { units, held_out: false } => {
+                gate_of_several(mixture, units, "all scenarios", directory)?;
+                None
             }
-            Self::Gate { units, held_out: true } => {
+            How::Gate { units, held_out: true } => {
                 let folder = directory.path().join(HELD_OUT);
                 let scenarios = held_out(&folder, units.len())?;
                 let which = format!("{} scenarios that were held out", units.len());
-                gate_of_several(&scenarios, units, &which, directory).map(|()| None)
+                gate_of_several(&scenarios, units, &which, directory)?;
+                None
             }
-        }
+        };
+        self.done_at = Some(env_steps);
+        self.write(directory)?;
+        Ok(verdict)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::train::mixture::{Mixture, Part};
 use crate::train::run::{self, RunEnd};
 use ending::Ending;
 use next::{advise, resume_command, weighted};
-use resume::resume;
+use resume::{Resumed, resume};
 use started::{Run, Signals};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,14 +73,20 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
     let mut ending = None;
     let (mixture, mut trainer, directory, signals) = match (&args.resume, asked) {
         (Some(folder), asked) => {
-            let Some(run) = resume(args, folder, asked.as_ref(), group.as_deref())? else {
-                launch.into_iter().for_each(Launch::leave);
-                return Ok(Finished::with(ExitCode::SUCCESS));
-            };
             if group.is_none() {
                 ending = Ending::read(folder).or_bad_input()?;
             }
-            run
+            match resume(args, folder, asked.as_ref(), group.as_deref(), ending.as_ref())? {
+                Resumed::Run(run) => *run,
+                Resumed::Complete => {
+                    launch.into_iter().for_each(Launch::leave);
+                    return Ok(Finished::with(ExitCode::SUCCESS));
+                }
+                Resumed::EndIsDue { directory, mixture, env_steps } => {
+                    let best_return = directory.best_return();
+                    return end(args, ending, &mixture, &directory, env_steps, best_return);
+                }
+            }
         }
         (None, Some(mixture)) => begin(args, mixture, group.as_deref(), &mut ending)?,
         (None, None) => unreachable!("clap asks for a scenario or --resume"),
@@ -128,16 +134,27 @@ fn one(args: &Args) -> anyhow::Result<Finished> {
             Ok(Finished::with(super::interrupted(&signals.received)))
         }
         RunEnd::Complete => {
-            let mut ahead = None;
-            if let Some(ending) = &ending {
-                let verdict = ending.decide(&mixture, &directory)?;
-                ahead = verdict.and_then(|it| it.heuristics.first().map(|(.., ahead)| *ahead));
-            }
-            advise(args, &mixture, directory.path());
-            let best_return = summary.best_return;
-            Ok(Finished { code: ExitCode::SUCCESS, complete: true, best_return, ahead })
+            end(args, ending, &mixture, &directory, summary.env_steps, summary.best_return)
         }
     }
+}
+
+/// What comes after the last env step.
+fn end(
+    args: &Args,
+    ending: Option<Ending>,
+    mixture: &Mixture,
+    directory: &RunDirectory,
+    env_steps: u64,
+    best_return: Option<f64>,
+) -> anyhow::Result<Finished> {
+    let mut ahead = None;
+    if let Some(ending) = ending {
+        let verdict = ending.decide(mixture, directory, env_steps)?;
+        ahead = verdict.and_then(|it| it.heuristics.first().map(|(.., ahead)| *ahead));
+    }
+    advise(args, mixture, directory.path());
+    Ok(Finished { code: ExitCode::SUCCESS, complete: true, best_return, ahead })
 }
 
 /// The settings, in the form that was asked for.
@@ -232,7 +249,7 @@ fn begin(
     } else if wanted {
         let found = found::find(args, mixture.first(), &config, device)?;
         config = found.config;
-        *ending = Some(Ending::Verdict(found.rivals));
+        *ending = Some(Ending::of_one(found.rivals));
     }
     let mixture = assemble::seen_by_initial_policy(mixture, &config).or_bad_input()?;
     // What is refused here are settings that do not fit the scenario.

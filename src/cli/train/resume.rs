@@ -1,6 +1,7 @@
 //! `godwit train --resume`: whether a run can go on, to where, and what its schedules do then.
 
 use super::args::Args;
+use super::ending::Ending;
 use super::next::advise;
 use super::started::{Run, Signals};
 use crate::checkpoint::{self, RunDirectory};
@@ -10,7 +11,24 @@ use crate::distributed::{Group, part};
 use crate::train::mixture::Mixture;
 use std::path::Path;
 
-/// The run in `folder`, ready to go on; `None` where it is complete, which has been said then.
+/// What there is to do for a run.
+pub(super) enum Resumed {
+    /// It goes on.
+    Run(Box<Run>),
+    /// Nothing, which has been said.
+    Complete,
+    /// It has made its env steps, but was stopped before its end was decided.
+    EndIsDue {
+        /// Its folder.
+        directory: RunDirectory,
+        /// Its scenarios.
+        mixture: Mixture,
+        /// Its env steps.
+        env_steps: u64,
+    },
+}
+
+/// The run in `folder`, ready to go on if anything is left to do; `ending` says how it ends.
 ///
 /// # Errors
 /// When it is no run, is on other scenarios than those asked for, has made more env steps than the
@@ -20,7 +38,8 @@ pub(super) fn resume(
     folder: &Path,
     asked: Option<&Mixture>,
     group: Option<&dyn Group>,
-) -> anyhow::Result<Option<Run>> {
+    ending: Option<&Ending>,
+) -> anyhow::Result<Resumed> {
     let device = compute_device(args.device)?;
     let rank = group.map_or(0, Group::rank);
     let directory = RunDirectory::open(part::folder(folder, rank));
@@ -34,7 +53,12 @@ pub(super) fn resume(
     if let Some((made, config, mixture)) = standing(&directory, group)
         && plan.config(made, &config, &mixture)?.is_none()
     {
-        return Ok(None);
+        if ending.is_some_and(|ending| ending.is_due(made)) {
+            eprintln!("{}: {made} env steps are made, the end is still to come", folder.display());
+            return Ok(Resumed::EndIsDue { directory, mixture, env_steps: made });
+        }
+        plan.say_complete(made, &mixture);
+        return Ok(Resumed::Complete);
     }
     let resumed = match group {
         None => checkpoint::resume(&directory, device).or_bad_input()?,
@@ -47,7 +71,8 @@ pub(super) fn resume(
     let mut trainer = resumed.trainer;
     let made = trainer.counters.env_steps;
     let Some(config) = plan.config(made, &trainer.config, &resumed.mixture)? else {
-        return Ok(None);
+        plan.say_complete(made, &resumed.mixture);
+        return Ok(Resumed::Complete);
     };
     if plan.first {
         eprintln!("going on from {} at env step {made}", resumed.path.display());
@@ -57,7 +82,7 @@ pub(super) fn resume(
     }
     // The file of the run follows with the first checkpoint that these settings have led to.
     trainer.config = config;
-    Ok(Some((resumed.mixture, trainer, directory, signals)))
+    Ok(Resumed::Run(Box::new((resumed.mixture, trainer, directory, signals))))
 }
 
 /// Env steps, settings and scenarios of the checkpoint that the run goes on from, as far as all
@@ -91,8 +116,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The settings to go on with after so many env steps; `None` where nothing is left to do, which
-    /// rank 0 says.
+    /// The settings to go on with after so many env steps; `None` where none is left to make.
     fn config(
         &self,
         made: u64,
@@ -128,30 +152,32 @@ impl Plan<'_> {
         if let Some(keep_replay) = self.args.keep_replay {
             config.keep_replay = keep_replay;
         }
-        if made < config.env_steps {
-            return Ok(Some(config));
+        Ok((made < config.env_steps).then_some(config))
+    }
+
+    /// Rank 0 says that nothing is left to do.
+    fn say_complete(&self, made: u64, mixture: &Mixture) {
+        if !self.first {
+            return;
         }
-        if self.first {
-            let word = output::word(self.folder.display().to_string());
-            let longer = match self.has_replay {
-                true => format!(
-                    "a longer one: godwit train --resume {word} --env-steps {}",
-                    made.saturating_mul(2)
-                ),
-                false => {
-                    "it cannot be made longer, as its replay was not kept (keep_replay = \
-                          false); a new one may start from its policy: --set \
-                          initial_policy="
-                        .to_owned()
-                        + &word
-                }
-            };
-            eprintln!(
-                "{folder}: this run is complete with {made} env steps, nothing was done; {longer}"
-            );
-            advise(self.args, mixture, self.folder);
-        }
-        Ok(None)
+        let folder = self.folder.display();
+        let word = output::word(folder.to_string());
+        let longer = match self.has_replay {
+            true => format!(
+                "a longer one: godwit train --resume {word} --env-steps {}",
+                made.saturating_mul(2)
+            ),
+            false => {
+                "it cannot be made longer, as its replay was not kept (keep_replay = false); a new \
+                 one may start from its policy: --set initial_policy="
+                    .to_owned()
+                    + &word
+            }
+        };
+        eprintln!(
+            "{folder}: this run is complete with {made} env steps, nothing was done; {longer}"
+        );
+        advise(self.args, mixture, self.folder);
     }
 }
 

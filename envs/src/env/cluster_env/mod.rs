@@ -16,6 +16,7 @@ mod tick;
 use crate::env::{ActionError, Env, EpisodeEnd, ResetError, Step};
 use crate::episode::demand::DemandTable;
 use crate::observe::candidates::CandidateList;
+use crate::observe::chains::Chain;
 use crate::observe::compact::CompactLayout;
 use crate::observe::encoder::{self, Candidates};
 use crate::observe::normalisation::Normalisation;
@@ -65,7 +66,10 @@ impl ClusterEnv {
         );
         let space = encoder::observation_space(&state, template.rules.sections());
         let mut layout = template.compact_layout();
-        layout.candidates = if space.fixed_pairs { 0 } else { space.actions - 1 };
+        if !space.fixed_pairs {
+            layout.candidates = space.actions - 1;
+            layout.chains = template.rules.candidates.chains;
+        }
         let rows = if template.demand_changes() { 1 + state.forecast.len() } else { 0 };
         let factors = vec![1.0; rows * space.workloads];
         let list = CandidateList::default();
@@ -154,7 +158,7 @@ impl ClusterEnv {
         &self.template
     }
 
-    /// The action that an index stands for in this state, feasible or not.
+    /// The action that an index stands for in this state, feasible or not; of a chain, its first move.
     pub fn action(&self, index: usize) -> Option<Action> {
         if index == 0 {
             return Some(Action::Stay);
@@ -226,6 +230,32 @@ impl ClusterEnv {
                 let reward = -self.state.objective.value(&terms);
                 Ok(Step { reward, luck: 0.0, terms, elapsed_ticks: 1, end })
             }
+        }
+    }
+
+    /// Takes all moves of a chain, or as many as the constraints allow, as one step.
+    fn apply_chain(&mut self, chain: Chain) -> Result<Step, Infeasible> {
+        // The list is needed after the last of them alone.
+        let offering = std::mem::replace(&mut self.offering, false);
+        let mut whole: Option<Step> = None;
+        let mut refused = None;
+        for &(workload, destination) in chain.moves() {
+            let (workload, destination) = (workload as usize, destination as usize);
+            match self.apply(Action::Migrate { workload, destination }) {
+                Ok(step) => whole = Some(whole.map_or(step, |whole| whole.followed_by(&step))),
+                Err(why) => {
+                    refused = Some(why);
+                    break;
+                }
+            }
+        }
+        self.offering = offering;
+        match whole {
+            Some(step) => {
+                self.refresh_list();
+                Ok(step)
+            }
+            None => Err(refused.unwrap_or(Infeasible::Ended)),
         }
     }
 
@@ -319,8 +349,12 @@ impl Env for ClusterEnv {
         let Some(action) = self.action(index) else {
             return Err(ActionError::Masked { index, reason: "this slot offers no action".into() });
         };
-        self.apply(action)
-            .map_err(|reason| ActionError::Masked { index, reason: reason.to_string() })
+        let chain = if index == 0 { None } else { self.list.chain(index - 1).copied() };
+        let step = match chain {
+            Some(chain) => self.apply_chain(chain),
+            None => self.apply(action),
+        };
+        step.map_err(|reason| ActionError::Masked { index, reason: reason.to_string() })
     }
 
     fn observe(&self, out: &mut ObservationBuffer) {
@@ -339,7 +373,8 @@ impl Env for ClusterEnv {
             Action::Migrate { workload, destination } => Some((index, workload, destination)),
             Action::Stay => None,
         });
-        encoder::encode(&self.state, Candidates::Few(&mut pairs), out);
+        let list = (!self.space.fixed_pairs).then_some(&self.list);
+        encoder::encode(&self.state, Candidates::Few(&mut pairs, list), out);
         if let Some(normalisation) = &self.space.normalisation {
             normalisation.apply_to(actions, out);
         }

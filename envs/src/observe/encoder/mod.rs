@@ -17,10 +17,12 @@ use crate::state::{ClusterState, Life, full_budget};
 use multiversion::multiversion;
 
 mod candidate_rows;
+mod chains;
 mod follow_up;
 mod scaling;
 
 use candidate_rows::{encode_all_pairs, encode_few, encode_list};
+use chains::encode_chains;
 use scaling::{health_features, log2_approx, slot_remainder, tightest, view_of};
 
 pub(crate) use follow_up::FollowUps;
@@ -30,7 +32,7 @@ pub use scaling::CLIP;
 /// [`Rules::sections`](crate::scenario::Rules::sections) are those that its rules call for.
 pub fn observation_space(state: &ClusterState, sections: Sections) -> ObservationSpace {
     let (nodes, workloads) = (state.spec.nodes(), state.spec.workloads());
-    let (actions, fixed_pairs) = action_space(nodes, workloads, state.rules.candidates.max);
+    let (actions, fixed_pairs) = action_space(nodes, workloads, &state.rules.candidates);
     let schema = schema(sections);
     let normalisation = None;
     ObservationSpace { nodes, workloads, actions, fixed_pairs, sections, schema, normalisation }
@@ -42,9 +44,10 @@ pub enum Candidates<'a> {
     AllPairs,
     /// The offered pairs.
     Listed(&'a CandidateList),
-    /// Index, workload and destination of a few unmasked candidates, by ascending index. All others
-    /// are masked, and what stands in their place means nothing.
-    Few(&'a mut dyn Iterator<Item = (usize, usize, usize)>),
+    /// Index, workload and destination of a few unmasked candidates, by ascending index, and the list
+    /// that they are from, if they are. All others are masked, and what stands in their place means
+    /// nothing.
+    Few(&'a mut dyn Iterator<Item = (usize, usize, usize)>, Option<&'a CandidateList>),
 }
 
 /// Writes the observation of `state`.
@@ -69,10 +72,22 @@ fn encode_simd(state: &ClusterState, candidates: Candidates, out: &mut Observati
     for (seen, &node) in out.placement.iter_mut().zip(&state.placement) {
         *seen = node.min(nowhere);
     }
-    match candidates {
-        Candidates::AllPairs => encode_all_pairs(state, out),
-        Candidates::Listed(list) => encode_list(state, list, out),
-        Candidates::Few(pairs) => encode_few(state, pairs, out),
+    let list = match candidates {
+        Candidates::AllPairs => {
+            encode_all_pairs(state, out);
+            None
+        }
+        Candidates::Listed(list) => {
+            encode_list(state, list, out);
+            Some(list)
+        }
+        Candidates::Few(pairs, list) => {
+            encode_few(state, pairs, out);
+            list
+        }
+    };
+    if shown.chains && out.parts.candidates {
+        encode_chains(state, list, out);
     }
     out.mask[0] = true;
 }

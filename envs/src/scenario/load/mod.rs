@@ -2,7 +2,8 @@
 
 use crate::input::{InputError, nearest_hint, parse_toml, read_text};
 use crate::scenario::embedded::EMBEDDED;
-use crate::scenario::types::{Rules, Scenario};
+use crate::scenario::rules::Rules;
+use crate::scenario::types::Scenario;
 use crate::snapshot::Snapshot;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,11 +6,10 @@ use crate::episode::churn::Arrivals;
 use crate::input::{InputError, nearest_hint};
 use crate::observe::sections::MOST_HORIZONS;
 use crate::resources::MAX_RESOURCES;
+use crate::scenario::groups::{Amount, DemandProcess, WorkloadGroup};
 use crate::scenario::load::ScenarioError;
-use crate::scenario::types::{
-    Amount, DemandProcess, MAX_PAYBACK_TICKS, Mode, Perturb, Rules, Scenario, StartPlacement,
-    Windows, WorkloadGroup,
-};
+use crate::scenario::rules::{MAX_PAYBACK_TICKS, Mode, Rules};
+use crate::scenario::types::{Perturb, Scenario, StartPlacement, Windows};
 use crate::snapshot::{MAX_ENTITIES, Snapshot};
 use crate::state::cluster::Health;
 use crate::state::term::Term;
@@ -155,6 +154,7 @@ impl Check<'_> {
         )?;
         self.objective(rules)?;
         self.follow_up(rules)?;
+        self.chains(rules)?;
         self.faults(rules)?;
         if let Some(shown) = rules.observation {
             self.require(
@@ -208,6 +208,26 @@ impl Check<'_> {
             self.require(weight == 0.0, "rules.candidates.follow_up", &expected, true)?;
         }
         Ok(())
+    }
+
+    fn chains(&self, rules: &Rules) -> Checked {
+        let chains = rules.candidates.chains;
+        if chains == 0 {
+            return Ok(());
+        }
+        let weight = |term: Term| rules.objective.weights.get(term.name()).copied().unwrap_or(0.0);
+        let field = "rules.candidates.chains";
+        let online = rules.episode.mode == Mode::Online;
+        self.require(!online, field, "0, as rules.episode.mode is \"online\"", chains)?;
+        let fragmented = weight(Term::Fragmentation) > 0.0;
+        let expected = "0, as rules.objective.weights.fragmentation is 0";
+        self.require(fragmented, field, expected, chains)?;
+        let reassigned = weight(Term::MachineReassignment) > 0.0;
+        let expected = "0, as rules.objective.weights.machine_reassignment is above 0";
+        self.require(!reassigned, field, expected, chains)?;
+        let most = rules.candidates.max / 2;
+        let expected = format!("at most {most}, half of rules.candidates.max");
+        self.require(chains <= most, field, &expected, chains)
     }
 
     fn objective(&self, rules: &Rules) -> Checked {

@@ -15,8 +15,10 @@ use crate::state::objective::Objective;
 use crate::state::term::{LOAD_TERMS, Term};
 
 mod room;
+mod shifts;
 
 pub use room::Room;
+pub use shifts::Shift;
 
 /// A value for each of [`LANES`] destinations.
 pub type Lanes = [f32; LANES];

@@ -126,6 +126,11 @@ fn rules_are_checked() {
         ),
         ("max = 64", "max = 1", "rules.candidates.max: expected 2 or more, got 1"),
         (
+            "max = 64",
+            "max = 64, chains = 4",
+            "rules.candidates.chains: expected 0, as rules.episode.mode is \"online\", got 4",
+        ),
+        (
             "imbalance = 0 }",
             "imbalance = 0, fragmentation = 0.5 }",
             "rules.candidates.follow_up: expected false, as rules.objective.weights.fragmentation \
