@@ -1,5 +1,5 @@
 #!/bin/sh
-# Learning curves: trains a scenario from nothing with five seeds, one after the other on all cores
+# Learning curves: trains a scenario from nothing with its settings in benchmarks/settings and five seeds, one after the other on all cores
 # (CORES limits them), and draws the validation return over the minutes since the start against the
 # tuned baselines in the same 100 validation episodes:
 #
@@ -26,7 +26,8 @@ for seed in $seeds; do
     [ -e "$run/done" ] && continue
     rm -rf "$run"
     # shellcheck disable=SC2086
-    "$godwit" train "$scenario" --seed "$seed" --threads "$cores" \
+    "$godwit" train "$scenario" --config "benchmarks/settings/$scenario.toml" \
+        --seed "$seed" --threads "$cores" \
         --set evaluate_episodes="$episodes" $settings --out "$run" 2>"$run.log"
     touch "$run/done"
 done

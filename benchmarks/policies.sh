@@ -1,12 +1,12 @@
 #!/bin/sh
-# Trains a policy on each scenario with seeds 0, 1 and 2 and its own [train] settings, and compares
+# Trains a policy on each scenario with seeds 0, 1 and 2, with settings that are found, and compares
 # all three with the tuned baselines in 200 held-out episodes:
 #
 #   benchmarks/policies.sh [SCENARIO...]
 #
 # Without names, the online scenarios. Keeps the runs in target/policies (FOLDER names another
 # place; a finished run is not repeated) and writes benchmarks/results/SCENARIO.policies.txt. Each
-# run takes 5 to 15 minutes on one core; as many go side by side as there are cores. Then up to a
+# run takes 20 minutes on one core (MINUTES gives it others); as many go side by side as there are cores. Then up to a
 # quarter of an hour per scenario for the baselines' searches. Does not build: GODWIT names another
 # program than target/release/godwit. BASELINES restricts the comparison, SEEDS the runs.
 set -eu
@@ -24,10 +24,11 @@ for scenario; do
         [ -e "$folder/$scenario-$seed/done" ] || echo "$scenario $seed"
     done
 done | xargs -r -P "$(nproc)" -L 1 sh -c '
-    run=$1/$2-$3
+    run=$1/$3-$4
     rm -rf "$run"
-    "$0" train "$2" --seed "$3" --threads 1 --out "$run" 2>"$run.log" && touch "$run/done"
-' "$godwit" "$folder"
+    "$0" train "$3" --minutes "$2" --seed "$4" --threads 1 --keep-replay false --out "$run" \
+        2>"$run.log" && touch "$run/done"
+' "$godwit" "$folder" "${MINUTES:-20}"
 
 for scenario; do
     policies=

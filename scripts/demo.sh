@@ -29,7 +29,7 @@ step "Build the trainer and the scorer" \
 rm -rf "$out"
 
 step "Train a policy on the scenario quickstart" \
-    "$bin/godwit" train quickstart --out "$out"
+    "$bin/godwit" train quickstart --minutes 1 --out "$out"
 step "Export the best checkpoint as a TorchScript artifact" \
     "$bin/godwit" export "$out/best" --out "$out/policy.pt"
 step "Verify it: libtorch against the native forward pass, golden vectors, checksums" \

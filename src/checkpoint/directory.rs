@@ -10,7 +10,7 @@ use crate::experience::comparisons::Iteration;
 use crate::train::mixture::Mixture;
 use crate::train::trainer::Counters;
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The checkpoint that training goes on from.
@@ -74,10 +74,14 @@ impl RunDirectory {
     /// Whether a run may begin in this directory, which need not exist.
     ///
     /// # Errors
-    /// When there is something in it.
+    /// When there is something in it, or it would be below a file.
     pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
         if !path.exists() {
-            return Ok(());
+            let above = path.ancestors().skip(1).find(|above| above.exists());
+            return match above.is_none_or(Path::is_dir) {
+                true => Ok(()),
+                false => Err(CheckpointError::io(path, "create")(ErrorKind::NotADirectory.into())),
+            };
         }
         let mut entries = fs::read_dir(path).map_err(CheckpointError::io(path, "list"))?;
         // A lock file alone is what a run that failed before its start leaves.

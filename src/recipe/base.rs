@@ -1,7 +1,7 @@
 //! Which heuristic a run improves on, and how much time its rollouts leave.
 
 use super::contest::{Left, Standing};
-use super::fading::{Fading, fading};
+use super::fading::{Fading, TICKS_TRACED, fading};
 use crate::evaluate::side_by_side::Ahead;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
@@ -25,8 +25,9 @@ const STATIC: &[(usize, f64)] =
 /// question, and how many of these are measured.
 pub const FADING: f64 = 0.03;
 const BASES: usize = 4;
-/// Episodes in which that is measured at least.
+/// Episodes in which that is measured at least, and under a heuristic that is slow.
 pub const TRACED: u64 = 16;
+const FEWEST_TRACED: u64 = 4;
 /// Actions that are compared with the base policy's in a state. As many rollouts in more states teach
 /// more: on `founding-10x50`, 4 actions in each of 40,000 states ended 0.6 above 9 in 20,000.
 pub const ACTIONS: usize = 4;
@@ -46,12 +47,7 @@ pub fn choose(
     seconds: f64,
     seed: u64,
 ) -> anyhow::Result<(usize, Fading)> {
-    let limit = Duration::from_secs_f64(FADING * seconds);
-    let measure = |at: usize| {
-        let Standing { baseline, parameters, .. } = &standings[at];
-        let policy = || Ok(baseline_with(baseline.name, parameters)?);
-        fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit, TRACED)
-    };
+    let measure = |at: usize| measure(env, &standings[at], seconds, seed, TRACED);
     let mut measured: Vec<(usize, Fading)> = Vec::new();
     let wishes = match env.state().rules.episode.mode {
         Mode::Online => ONLINE,
@@ -85,6 +81,33 @@ pub fn choose(
     }
     let fastest = measured.iter().min_by(|(_, a), (_, b)| a.rollout_s.total_cmp(&b.rollout_s));
     fastest.copied().map_or_else(|| Ok((0, measure(0)?)), Ok)
+}
+
+/// How effects fade under a heuristic that is [shown](is_far_ahead): in fewer episodes, if it is slow.
+/// Under a base policy that is far behind, what it neglects would be all that counts.
+pub fn fading_of_shown(
+    env: &ClusterEnv,
+    shown: &Standing,
+    seconds: f64,
+    seed: u64,
+) -> anyhow::Result<Fading> {
+    let threads = rayon::current_num_threads() as f64;
+    let episode = TICKS_TRACED as f64 * shown.seconds_per_tick / threads;
+    let least = (FADING * seconds / episode.max(1e-9)) as u64;
+    measure(env, shown, seconds, seed, least.clamp(FEWEST_TRACED, TRACED))
+}
+
+fn measure(
+    env: &ClusterEnv,
+    standing: &Standing,
+    seconds: f64,
+    seed: u64,
+    least: u64,
+) -> anyhow::Result<Fading> {
+    let Standing { baseline, parameters, .. } = standing;
+    let policy = || Ok(baseline_with(baseline.name, parameters)?);
+    let limit = Duration::from_secs_f64(FADING * seconds);
+    fading(env, &policy, child_seed(seed, (1 << 36) + 1), limit, least)
 }
 
 /// States for which a base policy's rollouts leave time, by what its episodes took: those that plan

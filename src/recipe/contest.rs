@@ -102,6 +102,39 @@ struct Race<'a> {
     limit: Duration,
 }
 
+/// Tunes a heuristic in so many seconds at most; nothing happens where that is too little, or where
+/// there is nothing to tune.
+///
+/// # Errors
+/// When an episode has no feasible start.
+pub fn tune_within(
+    seconds: f64,
+    standing: &mut Standing,
+    env: &ClusterEnv,
+    seed: u64,
+    told: &dyn Fn(&str),
+) -> anyhow::Result<()> {
+    if standing.baseline.declaration().is_none() {
+        return Ok(());
+    }
+    let each = standing.seconds_per_tick * ticks(env) / rayon::current_num_threads() as f64;
+    let fits = |search: &Search| search.episodes_at_most() as f64 * each <= seconds;
+    let seed = child_seed(seed, 1) >> 2;
+    let search = [(48, 48), (32, 24), (24, 16), (12, 12), (8, 8)]
+        .map(|(trials, episodes)| Search { trials, episodes, seed })
+        .into_iter()
+        .find(fits);
+    let Some(search) = search else { return Ok(()) };
+    let name = standing.baseline.name;
+    told(&format!("tuning {name}"));
+    let tuned =
+        tune(env.template(), name, &search, &|_| {}).with_context(|| format!("tuning {name}"))?;
+    if tuned.tuned {
+        standing.parameters = tuned.parameters;
+    }
+    Ok(())
+}
+
 /// What an episode came to.
 struct Played {
     episode_return: f64,
@@ -146,7 +179,7 @@ impl Race<'_> {
             for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
                 let from = standing.returns.len();
                 let share = self.limit.mul_f64(0.25).saturating_sub(self.started.elapsed() / 4);
-                let expected = standing.seconds_per_tick * self.ticks() * (rung - from) as f64
+                let expected = standing.seconds_per_tick * ticks(self.env) * (rung - from) as f64
                     / rayon::current_num_threads() as f64;
                 if expected > share.as_secs_f64().max(0.2) {
                     standing.left = Some(Left::Slow);
@@ -184,29 +217,10 @@ impl Race<'_> {
         let mut order: Vec<usize> =
             (0..standings.len()).filter(|&at| standings[at].left.is_none()).collect();
         order.sort_by(|&a, &b| standings[b].mean().total_cmp(&standings[a].mean()));
-        let threads = rayon::current_num_threads() as f64;
         for (done, &at) in order.iter().take(TUNED).enumerate() {
-            let standing = &mut standings[at];
-            if standing.baseline.declaration().is_none() {
-                continue;
-            }
             let left = self.limit.mul_f64(0.85).saturating_sub(self.started.elapsed());
             let share = left.as_secs_f64() / (TUNED - done) as f64;
-            let each = standing.seconds_per_tick * self.ticks() / threads;
-            let fits = |search: &Search| search.episodes_at_most() as f64 * each <= share;
-            let seed = child_seed(self.seed, 1) >> 2;
-            let search = [(48, 48), (32, 24), (24, 16), (12, 12), (8, 8)]
-                .map(|(trials, episodes)| Search { trials, episodes, seed })
-                .into_iter()
-                .find(fits);
-            let Some(search) = search else { continue };
-            let name = standing.baseline.name;
-            told(&format!("tuning {name}"));
-            let tuned = tune(self.env.template(), name, &search, &|_| {})
-                .with_context(|| format!("tuning {name}"))?;
-            if tuned.tuned {
-                standing.parameters = tuned.parameters;
-            }
+            tune_within(share, &mut standings[at], self.env, self.seed, told)?;
         }
         Ok(())
     }
@@ -216,7 +230,7 @@ impl Race<'_> {
         let open: f64 = standings
             .iter()
             .filter(|standing| standing.left.is_none())
-            .map(|standing| standing.seconds_per_tick * self.ticks())
+            .map(|standing| standing.seconds_per_tick * ticks(self.env))
             .sum();
         let time = self.limit.saturating_sub(self.started.elapsed()).as_secs_f64();
         let threads = rayon::current_num_threads() as f64;
@@ -284,9 +298,10 @@ impl Race<'_> {
             }
         }
     }
+}
 
-    fn ticks(&self) -> f64 {
-        let rules = &self.env.state().rules.episode;
-        f64::from(if rules.mode == Mode::Online { rules.ticks } else { rules.move_budget })
-    }
+/// Ticks (rebalance: moves) of an episode.
+fn ticks(env: &ClusterEnv) -> f64 {
+    let rules = &env.state().rules.episode;
+    f64::from(if rules.mode == Mode::Online { rules.ticks } else { rules.move_budget })
 }

@@ -31,6 +31,8 @@ const WAVE: u64 = 16;
 const OTHERS: usize = 3;
 /// Ticks that are followed up at most.
 const MOST_TICKS: usize = 96;
+/// Ticks that the policy plays for one state, at most.
+pub const TICKS_TRACED: usize = (1 + OTHERS) * MOST_TICKS;
 /// Ticks after that of the action whose differences count as early.
 const EARLY: usize = 4;
 /// Fewest and most ticks of rollouts. Shorter ones have less noise, but policies that were trained on

@@ -32,7 +32,7 @@ use crate::train::mixture::Mixture;
 use crate::train::validation::MARGINS;
 use anyhow::Context;
 use base::{ACTIONS, ROLLOUTS, STATES, affordable_states, comparing_s, is_far_ahead};
-use contest::{Standing, contest};
+use contest::{Standing, contest, tune_within};
 use fading::Fading;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
@@ -48,6 +48,8 @@ pub const DEFAULT_MINUTES: f64 = 10.0;
 
 /// Share of the time that the race of baselines has, and its bounds in seconds.
 const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
+/// Share of the time in which the base policy is tuned at most.
+const TUNING: f64 = 0.03;
 /// Share of the time that updates before the first env step take.
 const PRETRAINING: f64 = 0.05;
 /// Share of what is then left that env steps with their updates take: some of it is for what takes
@@ -136,17 +138,25 @@ pub fn find(
     let (share, least, most) = CONTEST;
     let limit = Duration::from_secs_f64((share * seconds).clamp(least, most));
     told("racing the baselines over training episodes");
-    let standings = contest(&env, limit, child_seed(seed, 1 << 36), told)?;
-    let Some(best) = standings.iter().find(|standing| standing.left.is_none()) else {
+    let race = child_seed(seed, 1 << 36);
+    let mut standings = contest(&env, limit, race, told)?;
+    let Some(best) = standings.iter().position(|standing| standing.left.is_none()) else {
         let (scenario, seconds) = (scenario.name.clone(), limit.as_secs_f64());
         return Err(NothingFast { scenario, seconds }.into());
     };
     let threads = rayon::current_num_threads() as f64;
     told("measuring how long the effects of actions last");
-    let (base, fading) = base::choose(&env, &standings, seconds, seed)?;
+    let (base, mut fading) = base::choose(&env, &standings, seconds, seed)?;
     // Where nothing happens by itself, comparisons are exact, and worth more than any demonstration.
     let online = scenario.rules.episode.mode == Mode::Online;
-    let far_ahead = online && is_far_ahead(best, &standings[base], &standings);
+    let far_ahead = online && is_far_ahead(&standings[best], &standings[base], &standings);
+    if far_ahead {
+        fading = base::fading_of_shown(&env, &standings[best], seconds, seed)?;
+    } else if standings[base].parameters.is_empty() {
+        // What is quick is seldom among the best, which have been tuned.
+        tune_within(TUNING * seconds, &mut standings[base], &env, race, told)?;
+    }
+    let best = &standings[best];
     let mut config = settings(&env, &fading);
     config.seed = seed;
     config.max_minutes = minutes;

@@ -76,8 +76,9 @@ impl Verdict {
         let Ahead { mean, reach } = *ahead;
         if (mean, reach) == (0.0, 0.0) {
             format!(
-                "level with {rival}, the best heuristic, which it plays {on}: train longer \
-                 (--minutes), or use that as it is (godwit-scorer --fallback {name})"
+                "level with {rival}, the best heuristic, in each of {} fresh episodes: train longer \
+                 (--minutes), or use that as it is (godwit-scorer --fallback {name})",
+                self.episodes
             )
         } else if mean > reach {
             format!("ahead of {rival}, the best heuristic, by {interval} {on}")

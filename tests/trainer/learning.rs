@@ -426,12 +426,21 @@ fn it_is_the_margin_that_makes_a_learner_do_what_it_was_shown() {
 /// By how much a policy that is trained on quickstart for a moment is ahead of best single moves:
 /// the median of three seeds.
 fn ahead_on_quickstart(mistake: Mistake) -> f64 {
-    let scenario = Scenario::resolve("quickstart").unwrap();
     let (rule, _) = twenty_episodes(baseline("best-single-move").unwrap().as_mut());
     median([1, 2, 3].map(|seed| {
-        let mut config: TrainConfig = scenario.train.clone().unwrap().try_into().unwrap();
-        config.seed = seed;
-        config.env_steps = 12_000;
+        let mut config = TrainConfig {
+            seed,
+            env_steps: 12_000,
+            warm_up_steps: 1_000,
+            replay_capacity: 50_000,
+            evaluate_every: 8_000,
+            evaluate_episodes: 64,
+            normalise_observations: true,
+            ..TrainConfig::default()
+        };
+        config.exploration.epsilon = Schedule { from: 1.0, to: 0.05, share: 0.25 };
+        config.learner.learning_rate = Schedule { from: 1e-3, to: 1e-5, share: 1.0 };
+        config.learner.n_step = 3;
         config.network.architecture = Architecture::Candidate;
         twenty_episodes(&mut trained_on("quickstart", &config, mistake)).0 - rule
     }))

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+/// Chains that are offered where slots count.
+const CHAINS: usize = 128;
+
 /// What an imported scenario minimises: one level term with weight 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ImportObjective {
@@ -145,6 +148,8 @@ impl Imported {
         budget: u32,
         report: ImportReport,
     ) -> Result<Self, ScenarioError> {
+        let fragmented = objective.weights.contains_key(Term::Fragmentation.name());
+        let chains = if fragmented { CHAINS } else { 0 };
         let scenario = Scenario {
             name: name.to_owned(),
             description,
@@ -166,7 +171,7 @@ impl Imported {
                 objective,
                 migration: MigrationRules::default(),
                 limits: Limits::default(),
-                candidates: CandidateRules::default(),
+                candidates: CandidateRules { chains, ..CandidateRules::default() },
                 forecast: ForecastRules::default(),
                 faults: None,
                 scheduler: Scheduler::default(),
@@ -183,7 +188,7 @@ impl Imported {
             snapshot: Some(snapshot_name(name)),
             nodes: Vec::new(),
             workloads: Vec::new(),
-            train: Some(learner_settings()),
+            train: None,
             cluster: Some(Arc::new(snapshot.clone())),
         };
         scenario.validate(&format!("{name} (imported)"))?;
@@ -238,36 +243,4 @@ impl<R: Display> ImportedOnline<R> {
 
 fn snapshot_name(stem: &str) -> PathBuf {
     PathBuf::from(format!("{stem}.snapshot.json"))
-}
-
-/// Learner settings that suit the rebalancing of one large snapshot within a budget of moves: ten
-/// minutes on one core for a few hundred nodes. The candidate network's cost does not grow with the
-/// cluster, and a candidate's own features tell what matters on both of its nodes. What the last
-/// move earns counts as much as what the first does, so that hardly anything is discounted; rewards
-/// are scaled down because tens of good moves would add up to values of tens otherwise.
-fn learner_settings() -> toml::Table {
-    toml::toml! {
-        env_steps = 200000
-        env_copies = 8
-        steps_per_update = 2.0
-        replay_capacity = 60000
-        evaluate_every = 10000
-        evaluate_episodes = 16
-        checkpoint_every = 50000
-
-        [network]
-        architecture = "candidate"
-
-        [exploration]
-        epsilon = { from = 1.0, to = 0.03, share = 0.08 }
-        greedy_share = 0.5
-        stay_share = 0.0
-
-        [learner]
-        batch_size = 32
-        n_step = 10
-        gamma = 0.998
-        reward_scale = 0.1
-        learning_rate = { from = 6e-4, to = 3e-5, share = 0.9 }
-    }
 }

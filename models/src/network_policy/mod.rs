@@ -2,12 +2,14 @@
 //! unless the best is ahead of that by a margin.
 
 mod base;
+mod begun;
 
 pub use base::Base;
 
 use crate::baselines::ParameterError;
 use crate::net::{FixedSize, Network, first_best};
 use crate::policy::Policy;
+use begun::Begun;
 use godwit_envs::observe::candidates::CandidateList;
 use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
 use godwit_envs::observe::ranges::{Ranges, Unfamiliar};
@@ -32,6 +34,7 @@ pub struct NetworkPolicy {
     ranges: Option<Arc<Ranges>>,
     base: Option<base::Playing>,
     list: CandidateList,
+    begun: Begun,
     buffers: Option<Buffers>,
 }
 
@@ -48,9 +51,16 @@ struct Buffers {
 impl NetworkPolicy {
     /// A policy with this network, which reads these sections of features.
     pub fn new(name: &str, network: Network, sections: Sections) -> Self {
-        let list = CandidateList::default();
-        let name = name.to_owned();
-        Self { name, network, sections, ranges: None, base: None, list, buffers: None }
+        Self {
+            name: name.to_owned(),
+            network,
+            sections,
+            ranges: None,
+            base: None,
+            list: CandidateList::default(),
+            begun: Begun::default(),
+            buffers: None,
+        }
     }
 
     /// The only cluster size that it serves, if there is one.
@@ -117,6 +127,25 @@ impl NetworkPolicy {
         self.base.as_mut().map(|base| base.policy().act(state))
     }
 
+    /// Index of the candidate that is taken, or what the base does in its place.
+    fn choose(&mut self, state: &ClusterState) -> Result<usize, Action> {
+        let Some(base) = &mut self.base else { return Ok(first_best(&self.values(state).q)) };
+        let Some(margin) = base.settings.margin else { return Err(base.policy().act(state)) };
+        // Where every pair is a candidate, the best of them is never behind what the base would do.
+        let every_pair = self.values(state).space.fixed_pairs;
+        let usual = if margin == 0.0 && every_pair { None } else { self.usual(state) };
+        let Buffers { observation, q, space, .. } =
+            self.buffers.as_ref().expect("`values` left them");
+        let best = first_best(q);
+        let Some(usual) = usual else { return Ok(best) };
+        let listed = (!space.fixed_pairs).then_some(&self.list);
+        let at = index_of(usual, space.nodes, listed).filter(|&at| observation.mask[at]);
+        match at {
+            Some(at) if q[best] > q[at] + margin => Ok(best),
+            _ => Err(usual),
+        }
+    }
+
     /// Observes the cluster and values its candidates.
     fn values(&mut self, state: &ClusterState) -> &Buffers {
         let same =
@@ -159,8 +188,7 @@ fn observe(state: &ClusterState, list: &mut CandidateList, buffers: &mut Buffers
     encode(state, candidates, &mut buffers.observation);
 }
 
-/// The action at an index; of a chain, its first move. Once that is made, the rest of the chain is a
-/// candidate of its own.
+/// The action at an index; of a chain, its first move.
 fn action(observation: &ObservationBuffer, index: usize) -> Action {
     match index {
         0 => Action::Stay,
@@ -187,27 +215,29 @@ impl Policy for NetworkPolicy {
     }
 
     fn reset(&mut self, seed: u64) {
+        self.begun.forget();
         if let Some(base) = &mut self.base {
             base.policy().reset(seed);
         }
     }
 
     fn act(&mut self, state: &ClusterState) -> Action {
-        let Some(base) = &mut self.base else { return self.act_by(state, first_best) };
-        let Some(margin) = base.settings.margin else { return base.policy().act(state) };
-        // Where every pair is a candidate, the best of them is never behind what the base would do.
-        let every_pair = self.values(state).space.fixed_pairs;
-        let usual = if margin == 0.0 && every_pair { None } else { self.usual(state) };
-        let Buffers { observation, q, space, .. } =
-            self.buffers.as_ref().expect("`values` left them");
-        let Some(usual) = usual else { return action(observation, first_best(q)) };
-        let listed = (!space.fixed_pairs).then_some(&self.list);
-        let Some(at) = index_of(usual, space.nodes, listed) else { return usual };
-        if !observation.mask[at] {
-            return usual;
+        if let Some(next) = self.begun.next(state) {
+            return next;
         }
-        let best = first_best(q);
-        if q[best] > q[at] + margin { action(observation, best) } else { usual }
+        let index = match self.choose(state) {
+            Ok(index) => index,
+            Err(usual) => return usual,
+        };
+        let Buffers { observation, space, .. } =
+            self.buffers.as_ref().expect("the values were worked out");
+        if index > 0
+            && !space.fixed_pairs
+            && let Some(chain) = self.list.chain(index - 1)
+        {
+            self.begun.begin(state, *chain);
+        }
+        action(observation, index)
     }
 
     fn limit_time(&mut self, limit: Option<Duration>) {

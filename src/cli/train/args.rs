@@ -34,10 +34,10 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   godwit train mine.toml --minutes 10
-  godwit train quickstart
+  godwit train quickstart --minutes 1
   godwit train mine.toml --minutes 10 --seeds 0,1,2
   godwit train quickstart=2 twice-as-large.toml=1 --set network.architecture=candidate
-  godwit train founding-10x50 --minutes 30 --set learner.gamma=0.97 --out checkpoints/fleet
+  godwit train founding-10x50 --config checkpoints/first/config.toml --seed 1 --out checkpoints/fleet
   godwit train --resume checkpoints/fleet
   godwit train --resume checkpoints/fleet --env-steps 400000")]
 pub struct Args {

@@ -10,9 +10,8 @@ use std::path::Path;
 #[test]
 fn a_run_without_settings_finds_them_and_says_whether_it_is_ahead() {
     let folder = tempfile::tempdir().unwrap();
-    let scenario = without_train_table(folder.path(), "quickstart");
     let run = folder.path().join("run");
-    godwit(&["train", &scenario, "--minutes", "0.1", "--threads", "2", "--out", text(&run)])
+    godwit(&["train", "quickstart", "--minutes", "0.1", "--threads", "2", "--out", text(&run)])
         .assert()
         .success()
         .stderr(predicate::str::contains("heuristics on "))
@@ -39,7 +38,7 @@ fn a_run_without_settings_finds_them_and_says_whether_it_is_ahead() {
     again().stderr(predicate::str::contains("nothing was done"));
     // Who gives a setting of their own gets it, and defaults for all else.
     let plain = folder.path().join("plain");
-    godwit(&["train", &scenario, "--env-steps", "256", "--threads", "1", "--out", text(&plain)])
+    godwit(&["train", "quickstart", "--env-steps", "256", "--threads", "1", "--out", text(&plain)])
         .args(["--set", "warm_up_steps=64", "--set", "evaluate_episodes=2"])
         .assert()
         .success()
@@ -82,15 +81,4 @@ fn scenarios_that_are_held_out_decide_about_the_network_and_are_not_trained_on()
         .assert()
         .code(2)
         .stderr(predicate::str::contains(refused));
-}
-
-/// The embedded scenario without its recommended settings, as a file.
-fn without_train_table(folder: &Path, name: &str) -> String {
-    let output = godwit(&["scenarios", "show", name]).output().unwrap();
-    let scenario = String::from_utf8(output.stdout).unwrap();
-    let mut table: toml::Table = scenario.parse().unwrap();
-    table.remove("train");
-    let path = folder.join("bare.toml");
-    fs::write(&path, table.to_string()).unwrap();
-    text(&path).to_owned()
 }

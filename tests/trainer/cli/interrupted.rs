@@ -46,6 +46,7 @@ fn a_signal_during_rollouts_ends_at_once_and_leaves_nothing() {
     let run = folder.path().join("run");
     let mut training = std::process::Command::new(env!("CARGO_BIN_EXE_godwit"))
         .args(["train", "founding-10x50", "--threads", "1", "--out", text(&run)])
+        .args(["--set", "comparisons.baseline=best-single-move"])
         .args(["--set", "comparisons.states=1000000"])
         .stderr(std::process::Stdio::null())
         .spawn()
