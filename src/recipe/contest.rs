@@ -11,7 +11,7 @@ use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
-use godwit_envs::scenario::Mode;
+use godwit_envs::scenario::{Mode, Rules, Scenario};
 use godwit_models::baselines::{Assignment, BASELINES, Baseline, baseline_with, find};
 use godwit_models::parameter_search::{Search, tune};
 use rayon::prelude::*;
@@ -71,6 +71,11 @@ impl Standing {
         crate::evaluate::stats::mean(&self.returns)
     }
 
+    /// Seconds in which all threads play an episode of this scenario.
+    pub fn episode_s(&self, scenario: &Scenario) -> f64 {
+        self.seconds_per_tick * ticks(&scenario.rules) / rayon::current_num_threads() as f64
+    }
+
     /// By how much it is ahead of another one in the episodes that both have played.
     pub fn ahead_of(&self, other: &Self) -> Ahead {
         ahead(&self.returns, &other.returns)
@@ -117,7 +122,7 @@ pub fn tune_within(
     if standing.baseline.declaration().is_none() {
         return Ok(());
     }
-    let each = standing.seconds_per_tick * ticks(env) / rayon::current_num_threads() as f64;
+    let each = standing.episode_s(env.template().scenario());
     let fits = |search: &Search| search.episodes_at_most() as f64 * each <= seconds;
     let seed = child_seed(seed, 1) >> 2;
     let search = [(48, 48), (32, 24), (24, 16), (12, 12), (8, 8)]
@@ -179,7 +184,9 @@ impl Race<'_> {
             for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
                 let from = standing.returns.len();
                 let share = self.limit.mul_f64(0.25).saturating_sub(self.started.elapsed() / 4);
-                let expected = standing.seconds_per_tick * ticks(self.env) * (rung - from) as f64
+                let expected = standing.seconds_per_tick
+                    * ticks(&self.env.state().rules)
+                    * (rung - from) as f64
                     / rayon::current_num_threads() as f64;
                 if expected > share.as_secs_f64().max(0.2) {
                     standing.left = Some(Left::Slow);
@@ -230,7 +237,7 @@ impl Race<'_> {
         let open: f64 = standings
             .iter()
             .filter(|standing| standing.left.is_none())
-            .map(|standing| standing.seconds_per_tick * ticks(self.env))
+            .map(|standing| standing.seconds_per_tick * ticks(&self.env.state().rules))
             .sum();
         let time = self.limit.saturating_sub(self.started.elapsed()).as_secs_f64();
         let threads = rayon::current_num_threads() as f64;
@@ -301,7 +308,7 @@ impl Race<'_> {
 }
 
 /// Ticks (rebalance: moves) of an episode.
-fn ticks(env: &ClusterEnv) -> f64 {
-    let rules = &env.state().rules.episode;
+fn ticks(rules: &Rules) -> f64 {
+    let rules = &rules.episode;
     f64::from(if rules.mode == Mode::Online { rules.ticks } else { rules.move_budget })
 }

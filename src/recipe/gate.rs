@@ -43,7 +43,7 @@ pub struct Gated {
 }
 
 /// Finds the margin for a policy on a base, in about `seconds` on all threads; `best` is the best
-/// heuristic.
+/// heuristic, of which an episode takes `best_s` on all threads.
 ///
 /// # Errors
 /// When an episode has no feasible start, or a policy breaks its contract.
@@ -52,6 +52,7 @@ pub fn gate(
     policy: &NetworkPolicy,
     base: &Base,
     best: &Base,
+    best_s: f64,
     seconds: f64,
 ) -> anyhow::Result<Gated> {
     let started = Instant::now();
@@ -68,15 +69,16 @@ pub fn gate(
         move || Ok(baseline_with(&baseline, &parameters)?)
     };
     let seeds = |from: u64, count: u64| FIRST_SEED + from..FIRST_SEED + from + count;
-    let fits = |share: f64, policies: usize, episode: f64, (fewest, most): (u64, u64)| {
-        let count = share * seconds / (policies as f64 * episode).max(1e-9);
+    let fits = |share: f64, episode: f64, (fewest, most): (u64, u64)| {
+        let count = share * seconds / episode.max(1e-9);
         if single { 1 } else { (count as u64).clamp(fewest, most) }
     };
+    let differs = (&best.baseline, &best.parameters) != (&base.baseline, &base.parameters);
     // A few episodes tell how long one takes.
-    let first = fits(1.0, 1, f64::INFINITY, PICKING);
+    let first = fits(1.0, f64::INFINITY, PICKING);
     returns(&env, &with(MARGINS[0])?, seeds(0, first))?;
     let episode = started.elapsed().as_secs_f64() / first as f64;
-    let count = fits(0.4, MARGINS.len(), episode, PICKING);
+    let count = fits(0.4, MARGINS.len() as f64 * episode, PICKING);
     let mut picked = (f64::NEG_INFINITY, MARGINS[0]);
     for margin in MARGINS {
         let earned = mean(&returns(&env, &with(margin)?, seeds(0, count))?);
@@ -84,7 +86,8 @@ pub fn gate(
             picked = (earned, margin);
         }
     }
-    let count = fits(0.6, 2, episode, DECIDING);
+    let all = 2.0 * episode + if differs { best_s } else { 0.0 };
+    let count = fits(0.6, all, DECIDING);
     let from = if single { 0 } else { PICKING.1 };
     let theirs = returns(&env, &alone(base), seeds(from, count))?;
     let own = returns(&env, &with(picked.1)?, seeds(from, count))?;
@@ -96,7 +99,7 @@ pub fn gate(
         episodes: own.len(),
         replaced: None,
     };
-    if (&best.baseline, &best.parameters) != (&base.baseline, &base.parameters) {
+    if differs {
         let played = if margin.is_some() { own } else { theirs };
         let further = ahead(&returns(&env, &alone(best), seeds(from, count))?, &played);
         if further.is_certain() {
@@ -206,11 +209,11 @@ mod tests {
         let policy = NetworkPolicy::new("policy", network, scenario.rules.sections());
         let baseline = "best-single-move".to_owned();
         let base = Base { baseline, parameters: Assignment::new(), margin: Some(0.0) };
-        let gated = gate(&scenario, &policy, &base, &base, 0.5).expect("episodes");
+        let gated = gate(&scenario, &policy, &base, &base, 0.0, 0.5).expect("episodes");
         assert_eq!((gated.base.margin, gated.replaced), (None, None));
         assert!(gated.sentence().contains("plays best-single-move as it is"), "{gated:?}");
         let stay = Base { baseline: "stay".to_owned(), ..base.clone() };
-        let gated = gate(&scenario, &policy, &stay, &base, 0.5).expect("episodes");
+        let gated = gate(&scenario, &policy, &stay, &base, 0.0, 0.5).expect("episodes");
         assert_eq!((gated.base.baseline.as_str(), gated.base.margin), ("best-single-move", None));
         assert!(gated.replaced.is_some_and(Ahead::is_certain), "{gated:?}");
     }

@@ -46,10 +46,8 @@ pub fn verdict(
     let env = ClusterEnv::new(template, Phase::Validate)?;
     let rivals: Vec<&Standing> =
         standings.iter().filter(|standing| standing.left.is_none()).take(HEURISTICS).collect();
-    let ticks = f64::from(scenario.rules.episode.ticks.max(scenario.rules.episode.move_budget));
-    let each: f64 = rivals.iter().map(|rival| rival.seconds_per_tick * ticks).sum();
-    let threads = rayon::current_num_threads() as f64;
-    let fits = (seconds * threads / each.max(1e-9)) as u64;
+    let each: f64 = rivals.iter().map(|rival| rival.episode_s(scenario)).sum();
+    let fits = (seconds / each.max(1e-9)) as u64;
     let episodes = if single { 1 } else { fits.clamp(EPISODES.0, EPISODES.1) };
     let seeds = FIRST_SEED..FIRST_SEED + episodes;
     let own = returns(&env, &|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds.clone())?;

@@ -155,9 +155,10 @@ fn verdict(
     let Rivals { seconds, standings, base } = rivals;
     let base = of(standings.get(*base).context("a base policy among the heuristics")?);
     let best = standings.iter().find(|standing| standing.left.is_none());
+    let best_s = best.map_or(0.0, |best| best.episode_s(mixture.first()));
     let best = best.map_or_else(|| base.clone(), of);
     eprintln!("playing further validation episodes against {}", base.baseline);
-    let gated = gate::gate(mixture.first(), &policy, &base, &best, GATE * seconds)?;
+    let gated = gate::gate(mixture.first(), &policy, &base, &best, best_s, GATE * seconds)?;
     checkpoint::rebase_best(directory, &gated.base)?;
     eprintln!("{}", gated.sentence());
     let policy = policy.on_base(Some(&gated.base))?;
