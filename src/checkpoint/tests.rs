@@ -344,7 +344,7 @@ fn the_best_weights_load_and_cannot_be_resumed() {
     let before = load(directory.path()).expect("a policy");
     let base =
         Base { baseline: "evacuate".into(), parameters: Default::default(), margin: Some(0.3) };
-    rebase_best(&directory, &base).expect("a checkpoint");
+    rebase_best(&directory, Some(&base)).expect("a checkpoint");
     let after = load(directory.path()).expect("a policy");
     assert_eq!((before.base, after.base), (None, Some(base)));
     assert_eq!((before.weights, before.mean_return), (after.weights, after.mean_return));

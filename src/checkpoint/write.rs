@@ -97,11 +97,11 @@ pub fn write_best(
     place_best(stage, run)
 }
 
-/// Writes `best` again, with another base.
+/// Writes `best` again, with another base, or with none.
 ///
 /// # Errors
 /// When there is no sound one, or the disk refuses: it is still there as it was.
-pub fn rebase_best(directory: &RunDirectory, base: &Base) -> Result<(), CheckpointError> {
+pub fn rebase_best(directory: &RunDirectory, base: Option<&Base>) -> Result<(), CheckpointError> {
     let run = directory.path();
     let best = run.join(BEST);
     let manifest = verify(&best)?;
@@ -110,7 +110,7 @@ pub fn rebase_best(directory: &RunDirectory, base: &Base) -> Result<(), Checkpoi
         let bytes = read(&best.join(name))?;
         stage.file(name, |out| out.write_all(&bytes))?;
     }
-    let state = State { base: Some(base.clone()), ..State::read(&best)? };
+    let state = State { base: base.cloned(), ..State::read(&best)? };
     stage.file(names::STATE, |out| Ok(serde_json::to_writer(out, &state)?))?;
     stage.seal()?;
     place_best(stage, run)

@@ -30,10 +30,12 @@ const DECIDING: (u64, u64) = (32, 256);
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gated {
-    /// The base with the margin by which the network must be ahead; none where it has not shown to
-    /// be better than the base.
-    pub base: Base,
-    /// By how much the best margin was ahead of the base in the episodes that decide.
+    /// The base with the margin by which the network must be ahead, without one where it has not
+    /// shown to be better than the base; no base where the network decides alone.
+    pub base: Option<Base>,
+    /// The heuristic that the network was held against.
+    pub against: String,
+    /// By how much it was ahead of that in the episodes that decide, with the best margin.
     pub ahead: Ahead,
     /// Their number.
     pub episodes: usize,
@@ -94,7 +96,8 @@ pub fn gate(
     let found = ahead(&own, &theirs);
     let margin = found.is_certain().then_some(picked.1);
     let mut gated = Gated {
-        base: Base { margin, ..base.clone() },
+        base: Some(Base { margin, ..base.clone() }),
+        against: base.baseline.clone(),
         ahead: found,
         episodes: own.len(),
         replaced: None,
@@ -103,11 +106,43 @@ pub fn gate(
         let played = if margin.is_some() { own } else { theirs };
         let further = ahead(&returns(&env, &alone(best), seeds(from, count))?, &played);
         if further.is_certain() {
-            gated.base = Base { margin: None, ..best.clone() };
+            gated.base = Some(Base { margin: None, ..best.clone() });
             gated.replaced = Some(further);
         }
     }
     Ok(gated)
+}
+
+/// [`gate`] of a network that improves on no base, but was shown what the best heuristic does: it
+/// decides alone, unless that heuristic is ahead of it for certain.
+///
+/// # Errors
+/// As for [`gate`].
+pub fn gate_alone(
+    scenario: &Scenario,
+    policy: &NetworkPolicy,
+    best: &Base,
+    best_s: f64,
+    seconds: f64,
+) -> anyhow::Result<Gated> {
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let single = template.has_single_start(Phase::Validate);
+    let env = ClusterEnv::new(template, Phase::Validate)?;
+    let count = (seconds / best_s.max(1e-9)) as u64;
+    let count = if single { 1 } else { count.clamp(DECIDING.0, DECIDING.1) };
+    let seeds = FIRST_SEED..FIRST_SEED + count;
+    let policy = policy.clone().on_base(None)?;
+    let own = returns(&env, &|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds.clone())?;
+    let theirs = returns(&env, &|| Ok(baseline_with(&best.baseline, &best.parameters)?), seeds)?;
+    let found = ahead(&own, &theirs);
+    let replaced = found.turned().is_certain().then(|| found.turned());
+    Ok(Gated {
+        base: replaced.map(|_| Base { margin: None, ..best.clone() }),
+        against: best.baseline.clone(),
+        ahead: found,
+        episodes: own.len(),
+        replaced,
+    })
 }
 
 /// Episodes in each of several scenarios in which the margins are compared, and that decide.
@@ -162,29 +197,31 @@ pub fn gate_several(
     let ahead = ahead(&found, &vec![0.0; found.len()]);
     let margin = ahead.is_certain().then_some(picked.1);
     let episodes = found.len() * IN_EACH.1 as usize;
-    Ok(Gated { base: Base { margin, ..base.clone() }, ahead, episodes, replaced: None })
+    let (against, base) = (base.baseline.clone(), Some(Base { margin, ..base.clone() }));
+    Ok(Gated { base, against, ahead, episodes, replaced: None })
 }
 
 impl Gated {
     /// What came of it, in a line.
     pub fn sentence(&self) -> String {
-        let Self { base: Base { baseline, margin, .. }, ahead, episodes, replaced } = self;
+        let Self { base, against, ahead, episodes, replaced } = self;
         let interval = ahead.text();
-        if let Some(further) = replaced {
-            return format!(
-                "{baseline} is {} better than the network on its base on {episodes} validation \
-                 episodes: the policy plays {baseline} as it is",
+        let on = format!("on {episodes} validation episodes");
+        match (base, replaced) {
+            (Some(Base { baseline, .. }), Some(further)) => format!(
+                "{baseline} is {} better than the network {on}: the policy plays {baseline} as it is",
                 further.text()
-            );
-        }
-        match margin {
-            Some(margin) => format!(
-                "the network is followed where it is ahead of {baseline} by more than {margin}: \
-                 {interval} better than {baseline} on {episodes} validation episodes"
             ),
-            None => format!(
-                "the network is not better than {baseline} for certain ({interval} on {episodes} \
-                 validation episodes): the policy plays {baseline} as it is"
+            (Some(Base { margin: Some(margin), .. }), _) => format!(
+                "the network is followed where it is ahead of {against} by more than {margin}: \
+                 {interval} better than {against} {on}"
+            ),
+            (Some(_), _) => format!(
+                "the network is not better than {against} for certain ({interval} {on}): the policy \
+                 plays {against} as it is"
+            ),
+            (None, _) => format!(
+                "the network decides alone: {interval} better than {against}, which it was shown, {on}"
             ),
         }
     }
@@ -210,11 +247,18 @@ mod tests {
         let baseline = "best-single-move".to_owned();
         let base = Base { baseline, parameters: Assignment::new(), margin: Some(0.0) };
         let gated = gate(&scenario, &policy, &base, &base, 0.0, 0.5).expect("episodes");
-        assert_eq!((gated.base.margin, gated.replaced), (None, None));
+        let of = |gated: &Gated| gated.base.clone().expect("a base");
+        assert_eq!((of(&gated).margin, gated.replaced), (None, None));
         assert!(gated.sentence().contains("plays best-single-move as it is"), "{gated:?}");
         let stay = Base { baseline: "stay".to_owned(), ..base.clone() };
         let gated = gate(&scenario, &policy, &stay, &base, 0.0, 0.5).expect("episodes");
-        assert_eq!((gated.base.baseline.as_str(), gated.base.margin), ("best-single-move", None));
+        assert_eq!((of(&gated).baseline.as_str(), of(&gated).margin), ("best-single-move", None));
         assert!(gated.replaced.is_some_and(Ahead::is_certain), "{gated:?}");
+        // Where it was shown something, it decides alone unless that is better.
+        let gated = gate_alone(&scenario, &policy, &base, 0.0, 0.5).expect("episodes");
+        assert_eq!(of(&gated).baseline, "best-single-move");
+        let gated = gate_alone(&scenario, &policy, &stay, 0.0, 0.5).expect("episodes");
+        assert_eq!((gated.base.is_none(), gated.replaced), (true, None), "{gated:?}");
+        assert!(gated.sentence().starts_with("the network decides alone"), "{gated:?}");
     }
 }

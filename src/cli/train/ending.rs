@@ -135,7 +135,7 @@ fn gate_of_several(
     let Some(base) = &loaded.base else { return Ok(()) };
     eprintln!("playing further validation episodes against {}", base.baseline);
     let gated = gate::gate_several(scenarios, &policy, base, units)?;
-    checkpoint::rebase_best(directory, &gated.base)?;
+    checkpoint::rebase_best(directory, gated.base.as_ref())?;
     eprintln!("in the learner's rewards, mean over {which}: {}", gated.sentence());
     Ok(())
 }
@@ -157,11 +157,17 @@ fn verdict(
     let best = standings.iter().find(|standing| standing.left.is_none());
     let best_s = best.map_or(0.0, |best| best.episode_s(mixture.first()));
     let best = best.map_or_else(|| base.clone(), of);
-    eprintln!("playing further validation episodes against {}", base.baseline);
-    let gated = gate::gate(mixture.first(), &policy, &base, &best, best_s, GATE * seconds)?;
-    checkpoint::rebase_best(directory, &gated.base)?;
+    let shown = loaded.config.comparisons.baseline.is_empty();
+    let against = if shown { &best } else { &base };
+    eprintln!("playing further validation episodes against {}", against.baseline);
+    let gate_s = GATE * seconds;
+    let gated = match shown {
+        true => gate::gate_alone(mixture.first(), &policy, &best, best_s, gate_s)?,
+        false => gate::gate(mixture.first(), &policy, &base, &best, best_s, gate_s)?,
+    };
+    checkpoint::rebase_best(directory, gated.base.as_ref())?;
     eprintln!("{}", gated.sentence());
-    let policy = policy.on_base(Some(&gated.base))?;
+    let policy = policy.on_base(gated.base.as_ref())?;
     eprintln!("playing fresh episodes against the best heuristics");
     let verdict = verdict::verdict(mixture.first(), &policy, standings, VERDICT * seconds)?;
     eprintln!("{}: {}", mixture.first().name, verdict.sentence());
