@@ -215,9 +215,9 @@ pub fn scenario(shape: &Shape) -> Scenario {
             candidates: CandidateRules {
                 max: shape.max_candidates,
                 follow_up: !slot && shape.seed % 4 < 2,
-                chains: match slot && !shape.online && !shape.one_term && shape.seed % 2 == 0 {
-                    true => shape.max_candidates / 4,
-                    false => 0,
+                chains: {
+                    let asked = slot && !shape.online && !shape.one_term;
+                    if asked && shape.seed.is_multiple_of(2) { shape.max_candidates / 4 } else { 0 }
                 },
             },
             forecast: ForecastRules {
