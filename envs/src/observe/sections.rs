@@ -23,8 +23,9 @@ pub struct Sections {
     pub machines: bool,
     /// What a candidate makes room for.
     pub follow_up: bool,
-    /// What the further moves of a [chain](crate::observe::chains) bring.
+    /// What the further moves of a chain bring.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub chains: bool,
     /// Where the tick is in the day.
     pub clock: bool,
