@@ -3,6 +3,7 @@
 use crate::build::*;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{Env, EpisodeEnd, Step};
+use godwit_envs::observe::chains::LONGEST;
 use godwit_envs::rng::stream;
 use godwit_envs::scenario::FaultRules;
 use godwit_envs::scenario::*;
@@ -53,10 +54,13 @@ proptest! {
                 * f64::from(step.terms[Term::MovedGib as usize])
                 + f64::from(env.state().objective.weights[Term::DowntimeS as usize])
                     * f64::from(step.terms[Term::DowntimeS as usize]);
-            prop_assert_eq!(step.elapsed_ticks, 1);
+            // A tick for each move: several of a chain.
+            let chains = env.state().rules.candidates.chains > 0;
+            prop_assert!((1..=if chains { LONGEST as u32 } else { 1 }).contains(&step.elapsed_ticks));
         }
         prop_assert_eq!(steps.last().unwrap().end, Some(EpisodeEnd::Terminated));
-        prop_assert!(steps.len() <= 1 + env.state().rules.episode.move_budget as usize);
+        let ticks: u32 = steps.iter().map(|step| step.elapsed_ticks).sum();
+        prop_assert!(ticks <= 1 + env.state().rules.episode.move_budget);
         let gained = before - f64::from(env.state().level()) - costs;
         prop_assert!((total - gained).abs() < 1e-3 * (1.0 + costs.abs()), "{} {}", total, gained);
     }

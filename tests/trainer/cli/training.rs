@@ -122,7 +122,12 @@ fn a_run_is_not_resumed_to_fewer_env_steps_than_it_has_made() {
 fn a_longer_run_says_what_its_schedules_do_and_keeps_the_settings_of_each_stage() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    tiny_run("quickstart", &run);
+    let falling = "learner.learning_rate={ from = 1e-3, to = 1e-5, share = 1.0 }";
+    godwit(&["train", "quickstart", "--env-steps", "256", "--set", falling, "--threads", "1"])
+        .args(["--set", "warm_up_steps=64", "--set", "env_copies=4", "--out", text(&run)])
+        .args(["--set", "evaluate_episodes=2", "--set", "network.hidden=8"])
+        .assert()
+        .success();
     let first = read(&run.join("config.toml"));
     assert!(first.contains("env_steps = 256\n"), "{first}");
     godwit(&["train", "--resume", text(&run), "--env-steps", "320", "--threads", "1"])
