@@ -56,7 +56,8 @@ proptest! {
                     * f64::from(step.terms[Term::DowntimeS as usize]);
             // A tick for each move: several of a chain.
             let chains = env.state().rules.candidates.chains > 0;
-            prop_assert!((1..=if chains { LONGEST as u32 } else { 1 }).contains(&step.elapsed_ticks));
+            let longest = if chains { LONGEST as u32 } else { 1 };
+            prop_assert!((1..=longest).contains(&step.elapsed_ticks));
         }
         prop_assert_eq!(steps.last().unwrap().end, Some(EpisodeEnd::Terminated));
         let ticks: u32 = steps.iter().map(|step| step.elapsed_ticks).sum();
