@@ -11,7 +11,7 @@ use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
-use godwit_envs::scenario::{Mode, Rules, Scenario};
+use godwit_envs::scenario::{Mode, Scenario};
 use godwit_models::baselines::{Assignment, BASELINES, Baseline, baseline_with, find};
 use godwit_models::parameter_search::{Search, tune};
 use rayon::prelude::*;
@@ -73,7 +73,10 @@ impl Standing {
 
     /// Seconds in which all threads play an episode of this scenario.
     pub fn episode_s(&self, scenario: &Scenario) -> f64 {
-        self.seconds_per_tick * ticks(&scenario.rules) / rayon::current_num_threads() as f64
+        let rules = &scenario.rules.episode;
+        let online = rules.mode == Mode::Online;
+        let ticks = f64::from(if online { rules.ticks } else { rules.move_budget });
+        self.seconds_per_tick * ticks / rayon::current_num_threads() as f64
     }
 
     /// By how much it is ahead of another one in the episodes that both have played.
@@ -184,10 +187,8 @@ impl Race<'_> {
             for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
                 let from = standing.returns.len();
                 let share = self.limit.mul_f64(0.25).saturating_sub(self.started.elapsed() / 4);
-                let expected = standing.seconds_per_tick
-                    * ticks(&self.env.state().rules)
-                    * (rung - from) as f64
-                    / rayon::current_num_threads() as f64;
+                let expected =
+                    standing.episode_s(self.env.template().scenario()) * (rung - from) as f64;
                 if expected > share.as_secs_f64().max(0.2) {
                     standing.left = Some(Left::Slow);
                     continue;
@@ -234,14 +235,14 @@ impl Race<'_> {
 
     /// Those that are left play fresh episodes, as many as there is time for.
     fn rank(&self, mut standings: Vec<Standing>) -> anyhow::Result<Vec<Standing>> {
+        let scenario = self.env.template().scenario();
         let open: f64 = standings
             .iter()
             .filter(|standing| standing.left.is_none())
-            .map(|standing| standing.seconds_per_tick * ticks(&self.env.state().rules))
+            .map(|standing| standing.episode_s(scenario))
             .sum();
         let time = self.limit.saturating_sub(self.started.elapsed()).as_secs_f64();
-        let threads = rayon::current_num_threads() as f64;
-        let episodes = (time * threads / open.max(1e-6)) as usize;
+        let episodes = (time / open.max(1e-6)) as usize;
         let episodes = episodes.clamp(8, FRESH);
         for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
             let first = LAST_RUNG;
@@ -305,10 +306,4 @@ impl Race<'_> {
             }
         }
     }
-}
-
-/// Ticks (rebalance: moves) of an episode.
-fn ticks(rules: &Rules) -> f64 {
-    let rules = &rules.episode;
-    f64::from(if rules.mode == Mode::Online { rules.ticks } else { rules.move_budget })
 }

@@ -44,6 +44,13 @@ pub struct Gated {
     pub replaced: Option<Ahead>,
 }
 
+/// An environment of validation episodes, and whether they are all alike.
+pub(super) fn validation(scenario: &Scenario) -> anyhow::Result<(ClusterEnv, bool)> {
+    let template = Arc::new(WorldTemplate::new(scenario));
+    let single = template.has_single_start(Phase::Validate);
+    Ok((ClusterEnv::new(template, Phase::Validate)?, single))
+}
+
 /// Finds the margin for a policy on a base, in about `seconds` on all threads; `best` is the best
 /// heuristic, of which an episode takes `best_s` on all threads.
 ///
@@ -58,9 +65,7 @@ pub fn gate(
     seconds: f64,
 ) -> anyhow::Result<Gated> {
     let started = Instant::now();
-    let template = Arc::new(WorldTemplate::new(scenario));
-    let single = template.has_single_start(Phase::Validate);
-    let env = ClusterEnv::new(template, Phase::Validate)?;
+    let (env, single) = validation(scenario)?;
     let with = |margin: f32| {
         let base = Base { margin: Some(margin), ..base.clone() };
         let policy = policy.clone().on_base(Some(&base))?;
@@ -125,9 +130,7 @@ pub fn gate_alone(
     best_s: f64,
     seconds: f64,
 ) -> anyhow::Result<Gated> {
-    let template = Arc::new(WorldTemplate::new(scenario));
-    let single = template.has_single_start(Phase::Validate);
-    let env = ClusterEnv::new(template, Phase::Validate)?;
+    let (env, single) = validation(scenario)?;
     let count = (seconds / best_s.max(1e-9)) as u64;
     let count = if single { 1 } else { count.clamp(DECIDING.0, DECIDING.1) };
     let seeds = FIRST_SEED..FIRST_SEED + count;

@@ -2,15 +2,14 @@
 //! decision of the run was made by.
 
 use super::contest::Standing;
+use super::gate::validation;
 use crate::evaluate::side_by_side::{Ahead, ahead, returns};
 use crate::evaluate::stats::mean;
 use crate::train::validation::VALIDATION_SEED;
-use godwit_envs::env::cluster_env::ClusterEnv;
-use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_envs::scenario::Scenario;
 use godwit_models::baselines::baseline_with;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;
-use std::sync::Arc;
 
 /// First of the episodes' seeds, beyond those by which a run picks its best checkpoint.
 const FIRST_SEED: u64 = VALIDATION_SEED + (1 << 32);
@@ -41,9 +40,7 @@ pub fn verdict(
     standings: &[Standing],
     seconds: f64,
 ) -> anyhow::Result<Verdict> {
-    let template = Arc::new(WorldTemplate::new(scenario));
-    let single = template.has_single_start(Phase::Validate);
-    let env = ClusterEnv::new(template, Phase::Validate)?;
+    let (env, single) = validation(scenario)?;
     let rivals: Vec<&Standing> =
         standings.iter().filter(|standing| standing.left.is_none()).take(HEURISTICS).collect();
     let each: f64 = rivals.iter().map(|rival| rival.episode_s(scenario)).sum();

@@ -6,6 +6,7 @@
 //! about K + N evaluations instead of K N. Behind them stand [chains](crate::observe::chains), where
 //! the rules ask for some.
 
+use crate::observe::ObservationSpace;
 use crate::observe::chains::{Chain, Finder};
 use crate::observe::ranking::{EqualRun, Ranked, Rankings, departure, sort_best_first};
 use crate::scenario::CandidateRules;
@@ -59,14 +60,22 @@ impl CandidateList {
     }
 
     /// How many candidates are single moves; the others are chains.
-    fn moves(&self) -> usize {
+    pub fn moves(&self) -> usize {
         self.workload.len() - self.chains.len()
     }
 
-    /// Where a pair is listed as a move of its own.
-    pub fn position(&self, workload: usize, destination: usize) -> Option<usize> {
+    /// The index that stands for an action in a space, feasible or not; `None` where it is not offered
+    /// by itself. This is the list of that space's actions, if they are a list.
+    pub fn index_of(&self, space: &ObservationSpace, action: Action) -> Option<usize> {
+        let Action::Migrate { workload, destination } = action else { return Some(0) };
+        if space.fixed_pairs {
+            let (n, k) = (space.nodes, space.workloads);
+            return (workload < k && destination < n).then_some(1 + workload * n + destination);
+        }
         let mut pairs = self.workload.iter().zip(&self.destination).take(self.moves());
-        pairs.position(|(&k, &node)| (k as usize, node as usize) == (workload, destination))
+        let is_it =
+            |(&k, &node): (&u32, &u32)| (k as usize, node as usize) == (workload, destination);
+        pairs.position(is_it).map(|at| 1 + at)
     }
 
     /// Lists at most `most` feasible moves and chains.

@@ -68,6 +68,7 @@ impl Sections {
     }
 }
 
-fn is_false(x: &bool) -> bool {
+/// Where a switch that is off is left out of files.
+pub(crate) fn is_false(x: &bool) -> bool {
     !x
 }

@@ -171,7 +171,8 @@ impl Amount {
     }
 }
 
-fn one() -> u32 {
+/// What counts are where nothing is said.
+pub(super) fn one() -> u32 {
     1
 }
 fn one_f32() -> f32 {

@@ -1,8 +1,9 @@
 //! The rules that decisions are made under.
 
-use crate::observe::sections::{MOST_HORIZONS, Sections};
+use crate::observe::sections::{MOST_HORIZONS, Sections, is_false};
 use crate::resources::{MAX_RESOURCES, ResourceKind};
 use crate::scenario::fault_rules::FaultRules;
+use crate::scenario::groups::one;
 use crate::state::migration::MigrationRules;
 use crate::state::term::Term;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -254,14 +255,8 @@ fn weights(generator: &mut SchemaGenerator) -> Schema {
 fn is_default_payback(ticks: &u32) -> bool {
     *ticks == DEFAULT_PAYBACK_TICKS
 }
-fn is_false(x: &bool) -> bool {
-    !x
-}
 fn is_zero(x: &usize) -> bool {
     *x == 0
-}
-fn one() -> u32 {
-    1
 }
 fn default_tick_s() -> f32 {
     60.0

@@ -138,9 +138,8 @@ impl NetworkPolicy {
             self.buffers.as_ref().expect("`values` left them");
         let best = first_best(q);
         let Some(usual) = usual else { return Ok(best) };
-        let listed = (!space.fixed_pairs).then_some(&self.list);
-        let at = index_of(usual, space.nodes, listed).filter(|&at| observation.mask[at]);
-        match at {
+        // Where it is no candidate, nothing says whether another action is better.
+        match self.list.index_of(space, usual).filter(|&at| observation.mask[at]) {
             Some(at) if q[best] > q[at] + margin => Ok(best),
             _ => Err(usual),
         }
@@ -196,16 +195,6 @@ fn action(observation: &ObservationBuffer, index: usize) -> Action {
             workload: observation.candidate_workload[index] as usize,
             destination: observation.candidate_destination[index] as usize,
         },
-    }
-}
-
-/// The index of a move or of `Stay`; none where it is not offered by itself, so that nothing says
-/// whether another action is better.
-fn index_of(action: Action, nodes: usize, listed: Option<&CandidateList>) -> Option<usize> {
-    let Action::Migrate { workload, destination } = action else { return Some(0) };
-    match listed {
-        Some(list) => list.position(workload, destination).map(|at| 1 + at),
-        None => Some(1 + workload * nodes + destination),
     }
 }
 
@@ -271,7 +260,9 @@ mod tests {
     use crate::baselines::{Assignment, baseline};
     use crate::net::{Architecture, NetworkSpec};
     use crate::testing::{cluster, rules};
+    use godwit_envs::env::cluster_env::ClusterEnv;
     use godwit_envs::observe::features::schema;
+    use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
     use serde_json::json;
 
     /// Three nodes, the first of them full.
@@ -340,6 +331,59 @@ mod tests {
         let unknown =
             Base { baseline: "no-such".into(), parameters: Assignment::new(), margin: None };
         assert!(policy(&network).on_base(Some(&unknown)).is_err());
+    }
+
+    /// Of nodes of 16 cores, `a` has to lose both its workloads for a slot; `b` has 8 free, `c` has 4.
+    #[test]
+    fn a_policy_makes_all_moves_of_the_chain_that_it_has_chosen() {
+        let scenario = Scenario::parse(
+            r#"
+            name = "test"
+            start = { placement = "listed" }
+            rules.resources = [{ name = "cpu" }]
+            rules.episode = { mode = "rebalance", move_budget = 4 }
+            rules.objective = { weights = { fragmentation = 1 }, slot = { resource = "cpu", size = 16 } }
+            rules.candidates = { max = 24, chains = 8 }
+            nodes = [{ name = "a", supply = { cpu = 16 } }, { name = "b", supply = { cpu = 16 } }, { name = "c", supply = { cpu = 16 } }]
+            workloads = [
+                { name = "x", demand = { cpu = 8 }, node = "a" },
+                { name = "y", demand = { cpu = 4 }, node = "a" },
+                { name = "p", demand = { cpu = 8 }, node = "b" },
+                { name = "q", demand = { cpu = 12 }, node = "c" },
+            ]
+            "#,
+            "test",
+        )
+        .expect("a valid scenario");
+        let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate);
+        let start = env.expect("a feasible start").state().clone();
+        let sections = scenario.rules.sections();
+        let spec = NetworkSpec::new(Architecture::Candidate, &schema(sections), None);
+        let to = |workload, destination| Action::Migrate { workload, destination };
+        let mut second = start.clone();
+        second.migrate(0, 1).expect("a feasible move");
+        // One that chooses the chain, and would go on otherwise by itself.
+        let mut policy = (1..400)
+            .find_map(|step| {
+                let mut network = Network::new(&spec);
+                let weights: Vec<f32> = (0..spec.parameter_count())
+                    .map(|at| (at as f32 * 0.1 * step as f32).sin() * 0.3)
+                    .collect();
+                network.load_flat(&weights);
+                let mut policy = NetworkPolicy::new("policy", network, sections);
+                let otherwise = policy.act(&second) != to(1, 2);
+                let index = policy.choose(&start).ok()?;
+                let chain = policy.list.chain(index.checked_sub(1)?)?;
+                (otherwise && chain.moves() == [(0, 1), (1, 2)]).then_some(policy)
+            })
+            .expect("such a network");
+        policy.reset(0);
+        assert_eq!(policy.act(&start), to(0, 1));
+        assert_eq!(policy.act(&second), to(1, 2));
+        // Who was reset, or asked about another state, has begun nothing.
+        assert_eq!(policy.act(&start), to(0, 1));
+        policy.reset(0);
+        assert_ne!(policy.act(&second), to(1, 2));
     }
 
     fn policy(network: &Network) -> NetworkPolicy {

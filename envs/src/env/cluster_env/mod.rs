@@ -174,12 +174,7 @@ impl ClusterEnv {
     /// The index that stands for this action in this state, feasible or not; `None` where it is
     /// not offered.
     pub fn index_of(&self, action: Action) -> Option<usize> {
-        let Action::Migrate { workload, destination } = action else { return Some(0) };
-        if !self.space.fixed_pairs {
-            return self.list.position(workload, destination).map(|at| 1 + at);
-        }
-        let (n, k) = (self.space.nodes, self.space.workloads);
-        (workload < k && destination < n).then_some(1 + workload * n + destination)
+        self.list.index_of(&self.space, action)
     }
 
     /// Takes an action, offered or not: baselines may choose any feasible migration.

@@ -20,9 +20,8 @@ pub(super) fn encode_chains(
     let rows = &mut out.candidates[first..];
     rows.fill(0.0);
     let Some(list) = list else { return };
-    let moves = list.workload.len() - list.chains.len();
     for (at, chain) in list.chains.iter().enumerate() {
-        let column = 1 + moves + at;
+        let column = 1 + list.moves() + at;
         if !out.mask[column] {
             continue;
         }
