@@ -62,7 +62,8 @@ run() { # scenario, variant, seed, settings
     set -- "$1" "$2" "$3" $(printf '%s' "$(plain "$1") $4" | sed 's/[^ ][^ ]*/--set &/g')
     scenario=$1 seed=$3
     shift 3
-    nice "$godwit" train "$scenario" --config "benchmarks/settings/$scenario.toml" --env-steps "$(steps "$scenario")" --seed "$seed" --threads 1 \
+    nice "$godwit" train "$scenario" --config "benchmarks/settings/$scenario.toml" \
+        --env-steps "$(steps "$scenario")" --seed "$seed" --threads 1 \
         --set evaluate_every=5000 --set checkpoint_every=0 "$@" --out "$folder/run" 2>"$folder/log"
     nice "$godwit" evaluate "$scenario" --unruled --policy "$folder/run" --baselines none --episodes 100 \
         --threads 1 --json 2>/dev/null | python3 benchmarks/show.py return - >"$result.part"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Learning curves: trains a scenario from nothing with its settings in benchmarks/settings and five seeds, one after the other on all cores
-# (CORES limits them), and draws the validation return over the minutes since the start against the
+# Learning curves: trains a scenario from nothing, with its settings in benchmarks/settings and five
+# seeds, one after the other on all cores (CORES limits them), and draws the validation return over the minutes since the start against the
 # tuned baselines in the same 100 validation episodes:
 #
 #   benchmarks/curves.sh [SCENARIO]

@@ -6,9 +6,10 @@
 #
 # Without names, the online scenarios. Keeps the runs in target/policies (FOLDER names another
 # place; a finished run is not repeated) and writes benchmarks/results/SCENARIO.policies.txt. Each
-# run takes 20 minutes on one core (MINUTES gives it others); as many go side by side as there are cores. Then up to a
-# quarter of an hour per scenario for the baselines' searches. Does not build: GODWIT names another
-# program than target/release/godwit. BASELINES restricts the comparison, SEEDS the runs.
+# run takes 20 minutes on one core (MINUTES gives it others); as many go side by side as there are
+# cores. Then up to a quarter of an hour per scenario for the baselines' searches. Does not build:
+# GODWIT names another program than target/release/godwit. BASELINES restricts the comparison, SEEDS
+# the runs.
 set -eu
 cd "$(dirname "$0")/.."
 godwit=${GODWIT:-target/release/godwit}

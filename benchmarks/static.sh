@@ -25,7 +25,8 @@ train() { # run, settings
     shift
     [ -e "$run.done" ] && return
     rm -rf "$run"
-    "$godwit" train "$folder/50.toml" --config benchmarks/settings/static.toml --seed "$seed" --out "$run" "$@" 2>"$run.log" >/dev/null
+    "$godwit" train "$folder/50.toml" --config benchmarks/settings/static.toml \
+        --seed "$seed" --out "$run" "$@" 2>"$run.log" >/dev/null
     touch "$run.done"
 }
 

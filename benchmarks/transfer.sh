@@ -19,7 +19,8 @@ train() { # name, env steps, scenarios
     shift 2
     [ -d "$run/best" ] && [ -e "$run.done" ] && return
     rm -rf "$run"
-    nice "$godwit" train "$@" --config benchmarks/settings/quickstart.toml --env-steps "$steps" --seed 0 --threads 1 --out "$run" \
+    nice "$godwit" train "$@" --config benchmarks/settings/quickstart.toml \
+        --env-steps "$steps" --seed 0 --threads 1 --out "$run" \
         --set network.architecture=candidate --set checkpoint_every=0 2>"$run.log"
     touch "$run.done"
 }
