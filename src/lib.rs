@@ -32,8 +32,8 @@
 //! | [`checkpoint`] | runs on disk, which go on with the same bits |
 //! | [`distributed`] | one run on several processes |
 //! | [`export`] | artifacts, and the check that all forms of a network compute the same |
-//! | [`policies`] | policies by the name of a file, a folder or a scenario; tuned baselines |
-//! | [`evaluate`], [`report`] | paired comparison of policies, and the page that shows it |
+//! | [`policies`] | policies by the name of a file, a folder or a scenario |
+//! | [`report`] | a paired comparison of policies (crate `godwit-evaluate`) as a page |
 //! | [`sweep`] | searching settings |
 //! | [`logging`] | figures of a run, for people and for TensorBoard |
 //! | [`machine`], [`doctor`], [`torch_ext`] | the device, memory and signals; what works here; what `tch` lacks |
@@ -44,7 +44,6 @@ pub mod cli;
 pub mod config;
 pub mod distributed;
 pub mod doctor;
-pub mod evaluate;
 pub mod experience;
 pub mod export;
 pub mod learn;

@@ -2,8 +2,8 @@
 
 use super::evaluate::{contender, contender_of, policies, tuned_parameters};
 use super::output;
-use crate::evaluate::Contender;
-use crate::machine::progress::Progress;
+use godwit_evaluate::Contender;
+use godwit_evaluate::progress::Progress;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::env::cluster_env::ClusterEnv;

@@ -1,8 +1,8 @@
 //! `godwit tune-baselines`: the heuristics at their best, for a fair comparison.
 
 use super::{BadInput, output};
-use crate::machine::progress::Progress;
-use crate::policies::tuned_file::{TunedBaseline, TunedFile, default_path};
+use godwit_evaluate::progress::Progress;
+use godwit_evaluate::tuned_file::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::input::nearest_hint;

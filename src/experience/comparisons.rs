@@ -13,7 +13,7 @@
 use crate::config::ComparisonConfig;
 use crate::experience::demonstrations::Conversion;
 use crate::experience::paired::reward;
-use crate::machine::progress::Progress;
+use godwit_evaluate::progress::Progress;
 use crate::train::actor::NetChange;
 use anyhow::{Context, ensure};
 use godwit_envs::env::cluster_env::ClusterEnv;

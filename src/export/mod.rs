@@ -26,7 +26,6 @@ use godwit_models::net::{Network, NetworkSpec};
 use godwit_models::network_policy::Base;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -242,7 +241,7 @@ fn files(source: &Source, golden: &[Golden]) -> anyhow::Result<[(String, Vec<u8>
         ranges: source.ranges.clone(),
         scenario_name: source.scenario.name.clone(),
         rules,
-        scenario_sha256: scenario_sha256(&source.scenario),
+        scenario_sha256: source.scenario.world_sha256(),
         training: source.training.clone(),
         evaluation: source.evaluation.clone(),
         weights_sha256: String::new(),
@@ -261,20 +260,4 @@ fn save_module(source: &Source, path: &Path, files: &[(String, Vec<u8>)]) -> any
     let named: Vec<_> = parameters.named().collect();
     let constants = [("format".to_owned(), Constant::Text(FORMAT.to_owned()))];
     Ok(export_script_module(path, &script(&source.spec), &named, &constants, files)?)
-}
-
-/// SHA-256 of the world that a scenario describes: its TOML without the settings of training, which
-/// change nothing that happens in it, and its snapshot's JSON where it has one.
-pub fn scenario_sha256(scenario: &Scenario) -> String {
-    let mut hasher = Sha256::new();
-    let mut scenario = Scenario { train: None, ..scenario.clone() };
-    // What policies see and in which unit changes nothing that happens. The unit is what it was in
-    // every scenario that stated none: so tuned parameters of that time are still known.
-    scenario.rules.observation = None;
-    scenario.rules.objective.unit = Some(0.1);
-    hasher.update(scenario.to_toml());
-    if let Some(cluster) = &scenario.cluster {
-        hasher.update(cluster.to_json());
-    }
-    godwit_envs::hex(&hasher.finalize())
 }

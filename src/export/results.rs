@@ -1,6 +1,6 @@
 //! The results that an artifact states about itself.
 
-use crate::evaluate::{Contender, Parameters, evaluate, limits, stats};
+use godwit_evaluate::{Contender, Parameters, evaluate, limits, stats};
 use godwit_envs::scenario::Scenario;
 use godwit_models::artifact::Evaluation;
 use godwit_models::baselines::{NAMES, baseline};

@@ -1,6 +1,5 @@
-//! What a run uses of the machine: its device, memory and signals, and the terminal.
+//! What a run uses of the machine: its device, memory and signals.
 
 pub mod device;
 pub mod memory;
-pub mod progress;
 pub mod signals;

@@ -6,7 +6,7 @@
 //! 1994). What is slow leaves once its episodes would take more than its share of the time. The best
 //! few are tuned, and all that are left play fresh episodes at the end.
 
-use crate::evaluate::side_by_side::{Ahead, ahead};
+use godwit_evaluate::side_by_side::{Ahead, ahead};
 use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
@@ -68,7 +68,7 @@ fn named<'a, D: Deserializer<'a>>(from: D) -> Result<&'static Baseline, D::Error
 impl Standing {
     /// Mean return.
     pub fn mean(&self) -> f64 {
-        crate::evaluate::stats::mean(&self.returns)
+        godwit_evaluate::stats::mean(&self.returns)
     }
 
     /// Seconds in which all threads play an episode of this scenario.

@@ -7,7 +7,7 @@
 //! go their own ways. Chance has nothing to do with what the action did in its first ticks, so
 //! regressing the later differences on the early ones leaves the effect alone.
 
-use crate::evaluate::stats::quantile;
+use godwit_evaluate::stats::quantile;
 use crate::experience::comparisons::alternatives;
 use crate::experience::paired::reward;
 use crate::train::actor::NetChange;

@@ -7,7 +7,7 @@ use super::{
     GAIN, VALIDATION, VALIDATIONS, iterations, later_rollout_s, lengths, pace, rounded, settings,
 };
 use crate::config::TrainConfig;
-use crate::evaluate::stats::{mean, quantile};
+use godwit_evaluate::stats::{mean, quantile};
 use crate::train::mixture::Mixture;
 use crate::train::validation::MARGINS;
 use anyhow::Context;

@@ -3,8 +3,8 @@
 
 use super::contest::Standing;
 use super::gate::validation;
-use crate::evaluate::side_by_side::{Ahead, ahead, returns};
-use crate::evaluate::stats::mean;
+use godwit_evaluate::side_by_side::{Ahead, ahead, returns};
+use godwit_evaluate::stats::mean;
 use crate::train::validation::VALIDATION_SEED;
 use godwit_envs::scenario::Scenario;
 use godwit_models::baselines::baseline_with;

@@ -1,8 +1,8 @@
 //! Axes: scales from values to pixels, round ticks, and a plot's frame with names and units.
 
 use super::svg::{Anchor, Svg};
-use crate::evaluate::figures::Column;
-use crate::evaluate::stats::quantile;
+use godwit_evaluate::figures::Column;
+use godwit_evaluate::stats::quantile;
 
 /// From values to pixels, evenly or by powers of ten.
 #[derive(Debug, Clone, Copy, PartialEq)]

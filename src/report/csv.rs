@@ -1,7 +1,7 @@
 //! The figures as comma-separated values, for spreadsheets and notebooks.
 
-use crate::evaluate::stats::Estimate;
-use crate::evaluate::{Evaluation, PolicyResult};
+use godwit_evaluate::stats::Estimate;
+use godwit_evaluate::{Evaluation, PolicyResult};
 
 /// One row per policy, highest mean return first. Empty cells are figures that do not exist.
 ///

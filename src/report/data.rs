@@ -2,9 +2,9 @@
 //! training runs.
 
 use super::rows::ranked;
-use crate::evaluate::stats::{Estimate, bootstrap, mean};
-use crate::evaluate::{Contender, Evaluation, returns};
-use crate::machine::progress::Progress;
+use godwit_evaluate::stats::{Estimate, bootstrap, mean};
+use godwit_evaluate::{Contender, Evaluation, returns};
+use godwit_evaluate::progress::Progress;
 use anyhow::Context;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};

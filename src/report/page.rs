@@ -8,7 +8,7 @@ use super::data::Report;
 use super::rows::ranked;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
-use crate::evaluate::figures::Column;
+use godwit_evaluate::figures::Column;
 use godwit_envs::state::term::Term;
 use std::fmt::Write as _;
 

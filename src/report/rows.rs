@@ -1,6 +1,6 @@
 //! The rows of the page, in order.
 
-use crate::evaluate::{Evaluation, PolicyResult};
+use godwit_evaluate::{Evaluation, PolicyResult};
 use serde_json::Value;
 
 /// The rows of the page with their ranks by return, from 1: the user's policy (the first

@@ -2,9 +2,9 @@
 
 use super::rows::{parameters, ranked};
 use super::svg::escape;
-use crate::evaluate::figures::Column;
-use crate::evaluate::stats::Estimate;
-use crate::evaluate::{Evaluation, PolicyResult};
+use godwit_evaluate::figures::Column;
+use godwit_evaluate::stats::Estimate;
+use godwit_evaluate::{Evaluation, PolicyResult};
 
 use std::fmt::Write as _;
 

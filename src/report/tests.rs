@@ -2,7 +2,7 @@
 
 use super::data::{Report, Run, RunPoint};
 use super::{FILES, files, page};
-use crate::evaluate::{Contender, Evaluation, evaluate};
+use godwit_evaluate::{Contender, Evaluation, evaluate};
 use godwit_envs::scenario::Scenario;
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::event::{Event, EventKind};

@@ -6,7 +6,7 @@ use crate::experience::comparisons::{Comparisons, Improved, Iteration};
 use crate::experience::demonstrations::{Conversion, record};
 use crate::experience::paired::PairedEnv;
 use crate::experience::replay::Replay;
-use crate::machine::progress::Progress;
+use godwit_evaluate::progress::Progress;
 use crate::networks::spec::network_spec;
 use crate::policies;
 use crate::train::mixture::{Mixture, Part};

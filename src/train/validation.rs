@@ -2,8 +2,8 @@
 
 use crate::config::TrainConfig;
 use crate::distributed::{Group, part};
-use crate::evaluate::side_by_side::returns;
-use crate::evaluate::stats::mean;
+use godwit_evaluate::side_by_side::returns;
+use godwit_evaluate::stats::mean;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};
 use godwit_envs::env::cluster_env::ClusterEnv;

@@ -24,7 +24,7 @@ fn dependencies(package: &str) -> Vec<String> {
 
 #[test]
 fn only_the_trainer_depends_on_libtorch() {
-    for package in ["godwit-envs", "godwit-models", "godwit-scorer"] {
+    for package in ["godwit-envs", "godwit-models", "godwit-evaluate", "godwit-scorer"] {
         let names = dependencies(package);
         assert!(names.iter().any(|name| name == "serde"), "{package}: nothing listed");
         for forbidden in ["torch-sys", "tch", "godwit"] {
@@ -43,8 +43,14 @@ fn only_the_trainer_depends_on_libtorch() {
 #[test]
 fn the_world_knows_nothing_of_those_above_it() {
     let names = dependencies("godwit-envs");
-    for above in ["godwit-models", "godwit-scorer", "clap", "indicatif"] {
+    for above in ["godwit-models", "godwit-evaluate", "godwit-scorer", "clap", "indicatif"] {
         assert!(!names.iter().any(|name| name == above), "godwit-envs depends on {above}");
     }
-    assert!(!dependencies("godwit-models").iter().any(|name| name == "godwit-scorer"));
+    for (package, above) in [
+        ("godwit-models", "godwit-evaluate"),
+        ("godwit-models", "godwit-scorer"),
+        ("godwit-scorer", "godwit-evaluate"),
+    ] {
+        assert!(!dependencies(package).iter().any(|name| name == above), "{package}: {above}");
+    }
 }

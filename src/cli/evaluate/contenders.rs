@@ -1,8 +1,8 @@
 //! Who takes part in an evaluation: trained policies, plans of theirs, and baselines.
 
 use super::super::{BadInput, one_line};
-use crate::evaluate::{Contender, Factory, Parameters};
-use crate::policies::tuned_file::{Setting, TunedFile, default_path};
+use godwit_evaluate::{Contender, Factory, Parameters};
+use godwit_evaluate::tuned_file::{Setting, TunedFile, default_path};
 use crate::policies::{baseline_name, blind_spots, load};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;

@@ -6,11 +6,11 @@ mod contenders;
 pub(super) use contenders::{contender, contender_of, policies, tuned_parameters};
 
 use super::{BadInput, output};
-use crate::evaluate::before::Before;
+use godwit_evaluate::before::Before;
 #[cfg(feature = "milp")]
-use crate::evaluate::bound::mean_bound;
-use crate::evaluate::hindsight::hindsight;
-use crate::evaluate::{
+use godwit_evaluate::bound::mean_bound;
+use godwit_evaluate::hindsight::hindsight;
+use godwit_evaluate::{
     Contender, Evaluation, Settings, evaluate_until, limits, narrow, oscillation, table,
 };
 use crate::machine::signals::received_signal;

@@ -13,7 +13,7 @@ use super::settings::{self, Sources};
 use super::{BadInput, OrBadInput, compute_device, output, settings_list};
 use crate::checkpoint::{DiskUse, RunDirectory, disk_use};
 use crate::distributed::{self, FailedElsewhere, Group, Launch, part};
-use crate::evaluate::side_by_side::Ahead;
+use godwit_evaluate::side_by_side::Ahead;
 use crate::learn::finite::Stopped;
 use crate::train::assemble;
 use crate::train::mixture::{Mixture, Part};

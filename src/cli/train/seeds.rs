@@ -72,7 +72,7 @@ fn spread(mut values: Vec<f64>) -> Option<[f64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::side_by_side::Ahead;
+    use godwit_evaluate::side_by_side::Ahead;
 
     #[test]
     fn the_summary_has_a_row_for_each_seed_and_states_their_spread() {

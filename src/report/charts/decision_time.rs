@@ -6,7 +6,7 @@
 use super::super::axis::{Area, Scale, low_note, range_without_stragglers};
 use super::super::svg::{Anchor, Svg};
 use super::Size;
-use crate::evaluate::PolicyResult;
+use godwit_evaluate::PolicyResult;
 
 /// Trained policies and baselines by marker.
 pub const TRAINED: usize = 1;

@@ -2,7 +2,7 @@
 
 use super::super::svg::{Anchor, Svg, shortened};
 use super::{Size, columns};
-use crate::evaluate::oscillation::returned;
+use godwit_evaluate::oscillation::returned;
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::event::{Event, EventKind};
 use godwit_models::rollout::Move;

@@ -5,6 +5,7 @@ use crate::scenario::embedded::EMBEDDED;
 use crate::scenario::rules::Rules;
 use crate::scenario::types::Scenario;
 use crate::snapshot::Snapshot;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -94,6 +95,22 @@ impl Scenario {
         // Serialising fails only for types that TOML lacks (maps with keys that are not strings,
         // integers beyond i64); `Scenario` has none.
         toml::to_string(self).expect("a scenario only holds what TOML can express")
+    }
+
+    /// SHA-256 of the world that it describes, as 64 hexadecimal digits: its TOML without the settings
+    /// of training, which change nothing that happens in it, and its snapshot's JSON where it has one.
+    pub fn world_sha256(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut scenario = Self { train: None, ..self.clone() };
+        // What policies see and in which unit changes nothing that happens. The unit is what it was in
+        // every scenario that stated none: so tuned parameters of that time are still known.
+        scenario.rules.observation = None;
+        scenario.rules.objective.unit = Some(0.1);
+        hasher.update(scenario.to_toml());
+        if let Some(cluster) = &scenario.cluster {
+            hasher.update(cluster.to_json());
+        }
+        crate::hex(&hasher.finalize())
     }
 }
 

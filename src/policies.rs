@@ -1,4 +1,4 @@
-//! Trained policies by the name of a file or folder, or of an embedded scenario.
+//! Policies by the name of a file or folder, or of an embedded scenario.
 
 use crate::checkpoint::load as load_checkpoint;
 use godwit_envs::input::nearest_hint;
@@ -11,8 +11,6 @@ use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy as _;
 use godwit_models::pretrained::{is_pretrained, pretrained_hint};
 use std::path::Path;
-
-pub mod tuned_file;
 
 /// A policy that cannot be used here.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ mod search;
 use super::results::Hindsight;
 use super::stats::{bootstrap, mean};
 use super::{Evaluation, Settings, World};
-use crate::machine::progress::Progress;
+use crate::progress::Progress;
 use godwit_envs::env::Env;
 use godwit_envs::scenario::Scenario;
 use rayon::prelude::*;
@@ -78,7 +78,7 @@ mod tests {
     #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
     use super::*;
-    use crate::evaluate::{Contender, evaluate_with, oscillation};
+    use crate::{Contender, evaluate_with, oscillation};
     use godwit_envs::scenario::Phase;
     use godwit_models::baselines::baseline;
 

@@ -1,4 +1,7 @@
-//! Compares policies on the same held-out episodes.
+//! Compares policies on the same held-out episodes: the judge of the workspace.
+//!
+//! [`evaluate()`] plays any [`Policy`], trained or written by hand, through the same episodes and
+//! states by how much one is ahead of another, with intervals. Nothing here needs libtorch.
 
 pub mod before;
 #[cfg(feature = "milp")]
@@ -8,12 +11,13 @@ pub mod hindsight;
 pub mod limits;
 pub mod narrow;
 pub mod oscillation;
+pub mod progress;
 pub mod results;
 pub mod side_by_side;
 pub mod stats;
 pub mod table;
+pub mod tuned_file;
 
-use crate::machine::progress::Progress;
 use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
@@ -21,6 +25,7 @@ use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_envs::state::term::{LEVEL_TERMS, Term};
 use godwit_models::policy::Policy;
 use godwit_models::rollout::{Move, Outcome, rollout};
+use progress::Progress;
 use rayon::prelude::*;
 pub use results::{
     AheadOf, Comparison, EpisodeFigures, Evaluation, Parameters, PolicyResult, State,
@@ -289,7 +294,7 @@ fn best_plans(played: &[Vec<Played>]) -> Vec<Vec<Move>> {
 ///
 /// # Errors
 /// As for [`evaluate_with`].
-pub(crate) fn returns(
+pub fn returns(
     scenario: &Scenario,
     contender: &Contender,
     seeds: &[u64],

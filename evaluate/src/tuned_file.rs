@@ -33,7 +33,6 @@
 //! the same scenario, too: what was best there may be poor here. Seeds are those of training
 //! episodes, of which evaluation never plays any.
 
-use crate::export::scenario_sha256;
 use godwit_envs::input::{InputError, parse_toml, read_text};
 use godwit_envs::scenario::Scenario;
 use godwit_models::baselines::parameters::{Kind, Parameter};
@@ -119,7 +118,7 @@ impl TunedFile {
         Self {
             format: FORMAT.to_owned(),
             scenario: scenario.name.clone(),
-            scenario_sha256: scenario_sha256(scenario),
+            scenario_sha256: scenario.world_sha256(),
             search: SearchRecord {
                 trials: search.trials,
                 episodes: search.episodes,
@@ -227,7 +226,7 @@ impl TunedFile {
         if file.format != FORMAT {
             return Err(InputError::field(label, "format", FORMAT, file.format));
         }
-        let (expected, got) = (scenario_sha256(scenario), file.scenario_sha256);
+        let (expected, got) = (scenario.world_sha256(), file.scenario_sha256);
         if expected != got {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
             return Err(InputError::field(
@@ -332,7 +331,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let text = file().to_toml();
-        insta::assert_snapshot!(text.replace(&scenario_sha256(&scenario()), "HASH"));
+        insta::assert_snapshot!(text.replace(&scenario().world_sha256(), "HASH"));
         assert_eq!(parse_toml::<TunedFile>(&text, "x").unwrap(), file());
         let settings = TunedFile::parse(&text, "x", &scenario()).unwrap();
         assert_eq!(settings["hold-down"].parameters["hold_ticks"], 2.0);

@@ -1,6 +1,6 @@
 //! How much any policy could return at most, from exact optimisation.
 
-use crate::machine::progress::Progress;
+use crate::progress::Progress;
 use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
