@@ -2,16 +2,13 @@
 //!
 //! One program with six commands: `decide` and `stream` read snapshots and print plans, `serve`
 //! answers over HTTP, `replay` makes logged decisions again, `inspect` and `schema` say what there is
-//! to know before. Whatever decides does so through `deciding`: the same snapshot gets the same plan from
-//! each command.
+//! to know before. Whatever decides does so through the crate `godwit-decide`: the same snapshot gets the same plan
+//! from each command.
 //!
 //! # Layout
 //! Each takes from those above it in this list, never from those below:
 //!
 //! - `cli`: the command line and its help
-//! - `removed_file`: notices that a file was removed while it is written to
-//! - `state_journal`: what is remembered of earlier plans, on disk
-//! - `deciding`: from a snapshot to a decision, within the operator's limits
 //! - `outcomes`: what became of plans, and how the policy stands by that
 //! - `decision_log`: records of decisions, enough of each to make it again
 //! - `stderr_log`: log lines on standard error
@@ -20,28 +17,25 @@
 
 mod cli;
 mod commands;
-mod deciding;
 mod decision_log;
 mod outcomes;
-mod removed_file;
 mod serve;
-mod state_journal;
 mod stderr_log;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use godwit_decide::engine::EngineError;
+use godwit_decide::state_journal::JournalError;
 use godwit_envs::input::InputError;
 use godwit_models::artifact::ArtifactError;
 
 use cli::{Cli, Command};
 use commands::replay_log::ReplayError;
 use commands::{decide_stream, inspect, replay_log};
-use deciding::engine::EngineError;
 use decision_log::LogError;
 use serve::settings::settings_error::SettingsError;
-use state_journal::JournalError;
 
 /// A request makes and drops some thousand small things, many on another thread than they were made.
 #[global_allocator]

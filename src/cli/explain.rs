@@ -2,12 +2,12 @@
 
 use super::evaluate::{contender, contender_of, policies, tuned_parameters};
 use super::output;
-use godwit_evaluate::Contender;
-use godwit_evaluate::progress::Progress;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, WorldTemplate};
+use godwit_evaluate::Contender;
+use godwit_evaluate::progress::Progress;
 use godwit_models::explain::{Decisions, Purpose, explain};
 use rayon::prelude::*;
 use serde::Serialize;

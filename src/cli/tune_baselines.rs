@@ -1,12 +1,12 @@
 //! `godwit tune-baselines`: the heuristics at their best, for a fair comparison.
 
 use super::{BadInput, output};
-use godwit_evaluate::progress::Progress;
-use godwit_evaluate::tuned_file::{TunedBaseline, TunedFile, default_path};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use godwit_envs::input::nearest_hint;
 use godwit_envs::scenario::WorldTemplate;
+use godwit_evaluate::progress::Progress;
+use godwit_evaluate::tuned_file::{TunedBaseline, TunedFile, default_path};
 use godwit_models::baselines::BASELINES;
 use godwit_models::parameter_search::{Search, tune};
 use serde::Serialize;

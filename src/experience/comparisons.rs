@@ -13,7 +13,6 @@
 use crate::config::ComparisonConfig;
 use crate::experience::demonstrations::Conversion;
 use crate::experience::paired::reward;
-use godwit_evaluate::progress::Progress;
 use crate::train::actor::NetChange;
 use anyhow::{Context, ensure};
 use godwit_envs::env::cluster_env::ClusterEnv;
@@ -22,6 +21,7 @@ use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::rng::{Rng, child_seed, stream};
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_envs::state::Action;
+use godwit_evaluate::progress::Progress;
 use godwit_models::baselines::{Assignment, baseline_with};
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;

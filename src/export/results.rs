@@ -1,7 +1,7 @@
 //! The results that an artifact states about itself.
 
-use godwit_evaluate::{Contender, Parameters, evaluate, limits, stats};
 use godwit_envs::scenario::Scenario;
+use godwit_evaluate::{Contender, Parameters, evaluate, limits, stats};
 use godwit_models::artifact::Evaluation;
 use godwit_models::baselines::{NAMES, baseline};
 use godwit_models::network_policy::NetworkPolicy;

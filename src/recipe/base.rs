@@ -2,10 +2,10 @@
 
 use super::contest::{Left, Standing};
 use super::fading::{Fading, TICKS_TRACED, fading};
-use godwit_evaluate::side_by_side::Ahead;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::Mode;
+use godwit_evaluate::side_by_side::Ahead;
 use godwit_models::baselines::baseline_with;
 use std::time::Duration;
 

@@ -6,12 +6,12 @@
 //! 1994). What is slow leaves once its episodes would take more than its share of the time. The best
 //! few are tuned, and all that are left play fresh episodes at the end.
 
-use godwit_evaluate::side_by_side::{Ahead, ahead};
 use anyhow::Context;
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Scenario};
+use godwit_evaluate::side_by_side::{Ahead, ahead};
 use godwit_models::baselines::{Assignment, BASELINES, Baseline, baseline_with, find};
 use godwit_models::parameter_search::{Search, tune};
 use rayon::prelude::*;

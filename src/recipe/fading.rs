@@ -7,7 +7,6 @@
 //! go their own ways. Chance has nothing to do with what the action did in its first ticks, so
 //! regressing the later differences on the early ones leaves the effect alone.
 
-use godwit_evaluate::stats::quantile;
 use crate::experience::comparisons::alternatives;
 use crate::experience::paired::reward;
 use crate::train::actor::NetChange;
@@ -18,6 +17,7 @@ use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::rng::{Rng, child_seed, stream};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::Action;
+use godwit_evaluate::stats::quantile;
 use godwit_models::policy::Policy;
 use rand::RngExt;
 use rayon::prelude::*;

@@ -5,12 +5,12 @@
 //! policy in these, with its 95 % interval above zero, the network is followed at all. Where another
 //! heuristic is ahead of what comes of it for certain, that heuristic is played in its place.
 
-use godwit_evaluate::side_by_side::{Ahead, ahead, returns};
-use godwit_evaluate::stats::mean;
 use crate::train::mixture::Mixture;
 use crate::train::validation::VALIDATION_SEED;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, Scenario, WorldTemplate};
+use godwit_evaluate::side_by_side::{Ahead, ahead, returns};
+use godwit_evaluate::stats::mean;
 use godwit_models::baselines::baseline_with;
 use godwit_models::network_policy::{Base, NetworkPolicy};
 use godwit_models::policy::Policy;

@@ -7,13 +7,13 @@ use super::{
     GAIN, VALIDATION, VALIDATIONS, iterations, later_rollout_s, lengths, pace, rounded, settings,
 };
 use crate::config::TrainConfig;
-use godwit_evaluate::stats::{mean, quantile};
 use crate::train::mixture::Mixture;
 use crate::train::validation::MARGINS;
 use anyhow::Context;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::child_seed;
 use godwit_envs::scenario::{Mode, Phase, WorldTemplate};
+use godwit_evaluate::stats::{mean, quantile};
 use godwit_models::baselines::baseline;
 use godwit_models::net::Architecture;
 use std::sync::Arc;

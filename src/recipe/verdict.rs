@@ -3,10 +3,10 @@
 
 use super::contest::Standing;
 use super::gate::validation;
-use godwit_evaluate::side_by_side::{Ahead, ahead, returns};
-use godwit_evaluate::stats::mean;
 use crate::train::validation::VALIDATION_SEED;
 use godwit_envs::scenario::Scenario;
+use godwit_evaluate::side_by_side::{Ahead, ahead, returns};
+use godwit_evaluate::stats::mean;
 use godwit_models::baselines::baseline_with;
 use godwit_models::network_policy::NetworkPolicy;
 use godwit_models::policy::Policy;

@@ -2,12 +2,12 @@
 //! training runs.
 
 use super::rows::ranked;
-use godwit_evaluate::stats::{Estimate, bootstrap, mean};
-use godwit_evaluate::{Contender, Evaluation, returns};
-use godwit_evaluate::progress::Progress;
 use anyhow::Context;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_evaluate::progress::Progress;
+use godwit_evaluate::stats::{Estimate, bootstrap, mean};
+use godwit_evaluate::{Contender, Evaluation, returns};
 use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::policy::Policy;
 use godwit_models::recording::{Recording, record};

@@ -8,8 +8,8 @@ use super::data::Report;
 use super::rows::ranked;
 use super::svg::{escape, marker_swatch, square_swatch};
 use super::table;
-use godwit_evaluate::figures::Column;
 use godwit_envs::state::term::Term;
+use godwit_evaluate::figures::Column;
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("style.css");

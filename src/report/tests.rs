@@ -2,10 +2,10 @@
 
 use super::data::{Report, Run, RunPoint};
 use super::{FILES, files, page};
-use godwit_evaluate::{Contender, Evaluation, evaluate};
 use godwit_envs::scenario::Scenario;
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::event::{Event, EventKind};
+use godwit_evaluate::{Contender, Evaluation, evaluate};
 use godwit_models::baselines::baseline;
 
 fn contenders(names: &[(&'static str, &str)]) -> Vec<Contender> {

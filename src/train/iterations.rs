@@ -3,8 +3,8 @@
 
 use crate::checkpoint::{self, RunDirectory};
 use crate::config::TrainConfig;
-use godwit_evaluate::side_by_side::{Ahead, ahead};
 use crate::train::validation::{Validation, Validator};
+use godwit_evaluate::side_by_side::{Ahead, ahead};
 use godwit_models::network_policy::NetworkPolicy;
 use std::path::Path;
 

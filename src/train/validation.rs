@@ -2,12 +2,12 @@
 
 use crate::config::TrainConfig;
 use crate::distributed::{Group, part};
-use godwit_evaluate::side_by_side::returns;
-use godwit_evaluate::stats::mean;
 use crate::train::assemble::ClusterTrainer;
 use crate::train::mixture::{Mixture, Part};
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Phase, WorldTemplate};
+use godwit_evaluate::side_by_side::returns;
+use godwit_evaluate::stats::mean;
 use godwit_models::baselines::{Assignment, NAMES, baseline_with};
 use godwit_models::net::Network;
 use godwit_models::network_policy::{Base, NetworkPolicy};

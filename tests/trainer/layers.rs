@@ -24,7 +24,9 @@ fn dependencies(package: &str) -> Vec<String> {
 
 #[test]
 fn only_the_trainer_depends_on_libtorch() {
-    for package in ["godwit-envs", "godwit-models", "godwit-evaluate", "godwit-scorer"] {
+    for package in
+        ["godwit-envs", "godwit-models", "godwit-evaluate", "godwit-decide", "godwit-scorer"]
+    {
         let names = dependencies(package);
         assert!(names.iter().any(|name| name == "serde"), "{package}: nothing listed");
         for forbidden in ["torch-sys", "tch", "godwit"] {
@@ -48,7 +50,9 @@ fn the_world_knows_nothing_of_those_above_it() {
     }
     for (package, above) in [
         ("godwit-models", "godwit-evaluate"),
-        ("godwit-models", "godwit-scorer"),
+        ("godwit-models", "godwit-decide"),
+        ("godwit-decide", "godwit-scorer"),
+        ("godwit-decide", "godwit-evaluate"),
         ("godwit-scorer", "godwit-evaluate"),
     ] {
         assert!(!dependencies(package).iter().any(|name| name == above), "{package}: {above}");

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
+use godwit_decide::case::Case;
+use godwit_decide::decision::Decision;
+use godwit_decide::engine::{Effort, Engine, EngineError, PlanLimits};
+use godwit_decide::error_document::{ErrorBody, LINE_TOO_LARGE, MALFORMED_JSON, engine_code};
+use godwit_decide::given_answers::{Answers, Asked, Wanted};
+use godwit_decide::loaded::Loaded;
+use godwit_decide::safety::{Moment, Overtaken, Safety};
+use godwit_decide::state_journal::Journal;
+use godwit_decide::timing::micros;
 use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
 use serde::Serialize;
 
 use super::bounded_lines::{Line, Lines};
 use crate::cli::decide_args::{DecideArgs, PolicyArgs, StreamArgs, TellArgs};
-use crate::deciding::case::Case;
-use crate::deciding::decision::Decision;
-use crate::deciding::engine::{Effort, Engine, EngineError, PlanLimits};
-use crate::deciding::error_document::{ErrorBody, LINE_TOO_LARGE, MALFORMED_JSON, engine_code};
-use crate::deciding::given_answers::{Answers, Asked, Wanted};
-use crate::deciding::loaded::Loaded;
-use crate::deciding::safety::{Moment, Overtaken, Safety};
-use crate::deciding::timing::micros;
-use crate::state_journal::Journal;
 use crate::stderr_log::log_errors;
 
 /// `godwit-scorer decide`.

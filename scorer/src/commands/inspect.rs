@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use godwit_decide::decision::Decision;
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::artifact::{Artifact, Evaluation};
 use godwit_models::network_policy::Base;
@@ -9,7 +10,6 @@ use godwit_models::shell::ShellRules;
 use serde_json::Value;
 
 use crate::cli::file_args::{Format, InspectArgs};
-use crate::deciding::decision::Decision;
 
 /// `godwit-scorer inspect`.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {

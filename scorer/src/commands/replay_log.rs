@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use godwit_decide::decision::Decision;
+use godwit_decide::engine::{self, Effort, Engine, EngineError, PlanLimits, plan_with};
+use godwit_decide::loaded::Loaded;
+use godwit_decide::safety::{Safety, cool_down};
+use godwit_decide::timing::Timing;
 use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::baselines::baseline;
@@ -15,11 +20,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::cli::file_args::ReplayArgs;
-use crate::deciding::decision::Decision;
-use crate::deciding::engine::{self, Effort, Engine, EngineError, PlanLimits, plan_with};
-use crate::deciding::loaded::Loaded;
-use crate::deciding::safety::{Safety, cool_down};
-use crate::deciding::timing::Timing;
 use crate::decision_log::{DecisionRecord, FORMAT, HALT, Limits, Line, POLICY, lines, log_files};
 
 /// Fields of an answer that are no part of the decision that is made again: who planned is taken

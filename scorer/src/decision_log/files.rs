@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use godwit_decide::removed_file::is_gone;
+
 use super::reader::{log_files, number_of};
 use super::record::Limits;
-use crate::removed_file::is_gone;
 
 /// File whose lock keeps a second writer out of the folder.
 const LOCK: &str = "lock";

@@ -3,15 +3,15 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use godwit_decide::engine::Effort;
+use godwit_decide::loaded::ArtifactName;
+use godwit_decide::safety::Moment;
 use godwit_models::shell::Memory;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::deciding::engine::Effort;
-use crate::deciding::loaded::ArtifactName;
-use crate::deciding::safety::Moment;
 use crate::outcomes::drift::Standing;
 use crate::outcomes::evaluation::Evaluation;
 

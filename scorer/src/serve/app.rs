@@ -10,9 +10,10 @@ use axum::body::{Body, HttpBody};
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, timeout_at};
 
+use godwit_decide::loaded::Loaded;
+
 use super::metrics::{self, Metrics};
 use super::settings::Settings;
-use crate::deciding::loaded::Loaded;
 use crate::decision_log::{DecisionLog, Event};
 use crate::outcomes::drift::Drift;
 use crate::serve::bodies::api_error::ApiError;

@@ -1,12 +1,12 @@
 //! Who takes part in an evaluation: trained policies, plans of theirs, and baselines.
 
 use super::super::{BadInput, one_line};
-use godwit_evaluate::{Contender, Factory, Parameters};
-use godwit_evaluate::tuned_file::{Setting, TunedFile, default_path};
 use crate::policies::{baseline_name, blind_spots, load};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_evaluate::tuned_file::{Setting, TunedFile, default_path};
+use godwit_evaluate::{Contender, Factory, Parameters};
 use godwit_models::baselines::{NAMES, baseline_with};
 use godwit_models::best_of::BestOf;
 use godwit_models::network_policy::NetworkPolicy;

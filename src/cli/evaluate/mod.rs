@@ -6,6 +6,11 @@ mod contenders;
 pub(super) use contenders::{contender, contender_of, policies, tuned_parameters};
 
 use super::{BadInput, output};
+use crate::machine::signals::received_signal;
+use crate::report::{self, data::Report};
+use crate::train::validation::VALIDATION_SEED;
+use contenders::{baseline_names, heuristic, name_of, planner, thinker};
+use godwit_envs::scenario::{Mode, Phase, Scenario};
 use godwit_evaluate::before::Before;
 #[cfg(feature = "milp")]
 use godwit_evaluate::bound::mean_bound;
@@ -13,11 +18,6 @@ use godwit_evaluate::hindsight::hindsight;
 use godwit_evaluate::{
     Contender, Evaluation, Settings, evaluate_until, limits, narrow, oscillation, table,
 };
-use crate::machine::signals::received_signal;
-use crate::report::{self, data::Report};
-use crate::train::validation::VALIDATION_SEED;
-use contenders::{baseline_names, heuristic, name_of, planner, thinker};
-use godwit_envs::scenario::{Mode, Phase, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use super::super::svg::{Anchor, Svg, shortened};
 use super::{Size, columns};
-use godwit_evaluate::oscillation::returned;
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::event::{Event, EventKind};
+use godwit_evaluate::oscillation::returned;
 use godwit_models::rollout::Move;
 use std::collections::HashMap;
 

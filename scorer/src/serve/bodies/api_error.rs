@@ -6,14 +6,14 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use godwit_decide::engine::EngineError;
+use godwit_decide::error_document::{
+    ErrorBody, INVALID_INPUT, MALFORMED_JSON, engine_code, input_code,
+};
 use godwit_envs::input::InputError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::deciding::engine::EngineError;
-use crate::deciding::error_document::{
-    ErrorBody, INVALID_INPUT, MALFORMED_JSON, engine_code, input_code,
-};
 use crate::serve::model::takeover::ReloadError;
 
 /// The body of every error of the Open Inference Protocol (`/v2`). The code is in the header

@@ -1,6 +1,8 @@
 //! Who plans: the policy; in shadow mode the baseline next to it; and the fallback where the policy
 //! cannot be relied on.
 
+use godwit_decide::case::Case;
+use godwit_decide::engine::{self, EngineError, PlanLimits, Planned, plan_with};
 use godwit_models::plan::StopReason;
 use godwit_models::policy::Policy;
 use schemars::JsonSchema;
@@ -8,8 +10,6 @@ use serde::Serialize;
 
 use super::question::{Question, put_down};
 use crate::cli::serve_args::Choice;
-use crate::deciding::case::Case;
-use crate::deciding::engine::{self, EngineError, PlanLimits, Planned, plan_with};
 use crate::decision_log::{HALT, POLICY};
 use crate::serve::app::App;
 use crate::serve::settings::roles::{FallbackReason, Shadow};
@@ -200,9 +200,9 @@ mod tests {
     use godwit_models::shell::{Broken, Memory};
 
     use super::*;
-    use crate::deciding::engine::Effort;
     use crate::serve::bodies::request_body::text;
     use crate::serve::test_app::{app, arrival};
+    use godwit_decide::engine::Effort;
 
     /// Load 1.5 on node a and none on b.
     const UNEVEN: &str = r#"{"format": "godwit-snapshot/1", "resources": ["cpu", "memory", "gpu"],

@@ -1,11 +1,11 @@
 //! What one plan is asked for with, and how it is put down.
 
 use bytes::Bytes;
+use godwit_decide::engine::{Effort, EngineError, PlanLimits};
+use godwit_decide::loaded::Loaded;
+use godwit_decide::safety::Moment;
 use godwit_models::shell::Memory;
 
-use crate::deciding::engine::{Effort, EngineError, PlanLimits};
-use crate::deciding::loaded::Loaded;
-use crate::deciding::safety::Moment;
 use crate::decision_log::{Event, Made};
 use crate::serve::app::App;
 use crate::serve::bodies::api_error::ApiError;

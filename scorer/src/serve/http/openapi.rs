@@ -5,9 +5,10 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use godwit_decide::error_document::ErrorBody;
+
 use super::access::Access;
 use super::routes::{Answer, Endpoint, ROUTES, Route, is_inference};
-use crate::deciding::error_document::ErrorBody;
 use crate::serve::bodies::api_error::InferenceErrorBody;
 use crate::serve::handlers::one_plan::IDEMPOTENCY_KEY;
 use crate::serve::inference::binary;

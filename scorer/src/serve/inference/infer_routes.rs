@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use godwit_decide::loaded::Loaded;
 use godwit_envs::input::parse_json;
 use serde::Deserialize;
 
@@ -17,7 +18,6 @@ use super::documents::{
 use super::elements::{Element, Elements};
 use super::observation::{inputs, observation};
 use super::tensor::{Tensor, TensorInfo};
-use crate::deciding::loaded::Loaded;
 use crate::serve::app::{App, Arrival, Shared};
 use crate::serve::bodies::api_error::{ApiError, json};
 use crate::serve::bodies::request_body::text;

@@ -9,12 +9,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use godwit_decide::violations::KINDS;
+use godwit_decide::warnings::WarningCode;
+
 use super::labels::{
     CodeLabels, FallbackLabels, KindLabels, ModelLabels, OriginLabels, OutcomeLabels, ReasonLabels,
     ReloadLabels, RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
 };
-use crate::deciding::violations::KINDS;
-use crate::deciding::warnings::WarningCode;
 use crate::decision_log::Counters;
 use crate::outcomes::evaluation::MoveStatus;
 use crate::serve::metrics::process_figures::Process;

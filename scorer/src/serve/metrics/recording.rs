@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, UNIX_EPOCH};
 
+use godwit_decide::findings::{Duties, Findings};
+use godwit_decide::loaded::Loaded;
 use godwit_models::plan::{Plan, PlannedMove};
 use godwit_models::policy::Thought;
 use prometheus_client::encoding::prometheus_text;
@@ -12,8 +14,6 @@ use super::labels::{
     CodeLabels, FallbackLabels, KindLabels, ModelLabels, OriginLabels, OutcomeLabels, ReasonLabels,
     ReloadLabels, RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
 };
-use crate::deciding::findings::{Duties, Findings};
-use crate::deciding::loaded::Loaded;
 use crate::outcomes::drift::Standing;
 use crate::outcomes::evaluation::MoveStatus;
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use godwit_decide::loaded::Loaded;
 use godwit_models::artifact::{Artifact, ArtifactError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::takeover::{Reader, ReloadError, differences};
-use crate::deciding::loaded::Loaded;
 use crate::outcomes::drift::Standing;
 
 /// The artifact that decides now. Whoever works with one keeps it until the work is done.

@@ -5,11 +5,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use godwit_decide::loaded::Loaded;
 use godwit_envs::observe::schema::Feature;
 use godwit_models::artifact::{ArtifactError, Failure};
 use serde_json::{Value, json};
-
-use crate::deciding::loaded::Loaded;
 
 /// Longest time to read an artifact's file.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);

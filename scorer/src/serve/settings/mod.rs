@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use godwit_decide::safety::Safety;
+use godwit_decide::state_journal::Journal;
 use godwit_models::baselines::find;
 use prometheus_client::metrics::counter::Counter;
 use tokio_rustls::rustls::ServerConfig;
@@ -23,7 +25,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::cli::serve_args::{
     AccessArgs, Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs,
 };
-use crate::deciding::safety::Safety;
 use crate::decision_log::{Files, Limits, LogError, Rotation};
 use crate::outcomes::drift::Demotion;
 use crate::serve::settings::bounds::Bounds;
@@ -31,7 +32,6 @@ use crate::serve::settings::roles::{Fallback, Mode, Shadow};
 use crate::serve::settings::secret_file::Refused;
 use crate::serve::settings::settings_error::SettingsError;
 use crate::serve::settings::token::{Token, Tokens};
-use crate::state_journal::Journal;
 
 /// Everything that is fixed for the life of the service.
 pub struct Settings {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use godwit_decide::state_journal::JournalError;
 use godwit_envs::input::{InputError, nearest_hint};
 use godwit_models::baselines::{NAMES, Remembers};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem;
 
 use crate::decision_log::LogError;
-use crate::state_journal::JournalError;
 
 /// Why the service does not start. All of these are mistakes of whoever starts it.
 #[derive(Debug, thiserror::Error)]

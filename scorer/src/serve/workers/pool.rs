@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use std::{io, thread};
 
+use godwit_decide::engine::Engine;
 use godwit_models::baselines::baseline;
 use godwit_models::baselines::greedy::stay::Stay;
 use godwit_models::policy::Policy;
@@ -13,7 +14,6 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use super::job_queue::{Queue, Takes};
-use crate::deciding::engine::Engine;
 use crate::serve::metrics::Metrics;
 use crate::serve::model::live_model::LiveModel;
 

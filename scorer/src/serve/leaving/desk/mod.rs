@@ -22,8 +22,9 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::deciding::given_answers::{Answers, Asked, NameTaken};
-use crate::deciding::safety::Overtaken;
+use godwit_decide::given_answers::{Answers, Asked, NameTaken};
+use godwit_decide::safety::Overtaken;
+
 use crate::serve::leaving::caller::Caller;
 
 /// Header of an answer that was given before.

@@ -1,0 +1,22 @@
+//! From a snapshot to a decision, whoever asks. Knows nothing of files of snapshots, lines or HTTP.
+//!
+//! A [`loaded`] artifact makes an [`engine`]. The engine makes a [`case`] of a snapshot and plans for it
+//! within the limits of [`safety`]. [`decision`] is what is told of the plan, with the [`findings`] about
+//! the snapshot: [`violations`] and [`warnings`]. [`error_document`] is what is told where there is no
+//! plan, and [`given_answers`] holds what was told before. [`state_journal`] is what is remembered of
+//! earlier plans, on disk; [`removed_file`] notices that a file was removed while it is written to.
+
+pub mod case;
+pub mod counted_policy;
+pub mod decision;
+pub mod engine;
+pub mod error_document;
+pub mod findings;
+pub mod given_answers;
+pub mod loaded;
+pub mod removed_file;
+pub mod safety;
+pub mod state_journal;
+pub mod timing;
+pub mod violations;
+pub mod warnings;
