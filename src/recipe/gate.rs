@@ -3,7 +3,9 @@
 //! On validation episodes that no checkpoint was picked by, the network plays on the base policy with
 //! each of some margins. The best of them plays more, fresh ones: only if it is ahead of the base
 //! policy in these, with its 95 % interval above zero, the network is followed at all. Where another
-//! heuristic is ahead of what comes of it for certain, that heuristic is played in its place.
+//! heuristic is ahead of what comes of it for certain, that heuristic is played in its place. Unless
+//! the best heuristic has shown to be behind, the network is tried on that, too: it then takes the
+//! heuristic's time, but has only to know where to do something else.
 
 use crate::train::mixture::Mixture;
 use crate::train::validation::VALIDATION_SEED;
@@ -22,6 +24,8 @@ use std::time::Instant;
 const FIRST_SEED: u64 = VALIDATION_SEED + (1 << 31);
 /// Margins that are tried, in the learner's values.
 const MARGINS: [f32; 6] = [0.0, 0.2, 0.5, 1.0, 3.0, 10.0];
+/// Those that are tried on the best heuristic, of which an episode may take seconds.
+const MARGINS_ON_BEST: [f32; 3] = [0.3, 1.0, 3.0];
 /// Fewest and most episodes in which the margins are compared.
 const PICKING: (u64, u64) = (12, 64);
 /// Fewest and most episodes that decide.
@@ -33,7 +37,7 @@ pub struct Gated {
     /// The base with the margin by which the network must be ahead, without one where it has not
     /// shown to be better than the base; no base where the network decides alone.
     pub base: Option<Base>,
-    /// The heuristic that the network was held against.
+    /// What the network was held against: the base, or what would be played in its place.
     pub against: String,
     /// By how much it was ahead of that in the episodes that decide, with the best margin.
     pub ahead: Ahead,
@@ -114,8 +118,59 @@ pub fn gate(
             gated.base = Some(Base { margin: None, ..best.clone() });
             gated.replaced = Some(further);
         }
+        if !further.turned().is_certain() && !single {
+            return on_best(&env, policy, best, best_s, seconds, gated);
+        }
     }
     Ok(gated)
+}
+
+/// The network on the best heuristic, if it is ahead of what would be played for certain; else as it
+/// was. On episodes that nothing was decided by before.
+fn on_best(
+    env: &ClusterEnv,
+    policy: &NetworkPolicy,
+    best: &Base,
+    best_s: f64,
+    seconds: f64,
+    before: Gated,
+) -> anyhow::Result<Gated> {
+    let play = |base: Option<&Base>, seeds: Range<u64>| {
+        let policy = policy.clone().on_base(base)?;
+        returns(env, &|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds)
+    };
+    let with = |margin: f32| Base { margin: Some(margin), ..best.clone() };
+    let fits = |share: f64, (fewest, most): (u64, u64)| {
+        ((share * seconds / best_s.max(1e-9)) as u64).clamp(fewest, most)
+    };
+    let from = FIRST_SEED + PICKING.1 + DECIDING.1;
+    let picking = from..from + fits(0.4 / MARGINS_ON_BEST.len() as f64, PICKING);
+    let mut picked = (f64::NEG_INFINITY, MARGINS_ON_BEST[0]);
+    for margin in MARGINS_ON_BEST {
+        let earned = mean(&play(Some(&with(margin)), picking.clone())?);
+        if earned > picked.0 {
+            picked = (earned, margin);
+        }
+    }
+    let from = from + PICKING.1;
+    let deciding = from..from + fits(0.3, DECIDING);
+    let own = play(Some(&with(picked.1)), deciding.clone())?;
+    let theirs = play(before.base.as_ref(), deciding)?;
+    let found = ahead(&own, &theirs);
+    if !found.is_certain() {
+        return Ok(before);
+    }
+    Ok(Gated {
+        against: match &before.base {
+            Some(Base { baseline, margin: None, .. }) => baseline.clone(),
+            Some(Base { baseline, .. }) => format!("the network on {baseline}"),
+            None => "the network alone".to_owned(),
+        },
+        base: Some(with(picked.1)),
+        ahead: found,
+        episodes: own.len(),
+        replaced: None,
+    })
 }
 
 /// [`gate`] of a network that improves on no base, but was shown what the best heuristic does: it
@@ -139,13 +194,17 @@ pub fn gate_alone(
     let theirs = returns(&env, &|| Ok(baseline_with(&best.baseline, &best.parameters)?), seeds)?;
     let found = ahead(&own, &theirs);
     let replaced = found.turned().is_certain().then(|| found.turned());
-    Ok(Gated {
+    let gated = Gated {
         base: replaced.map(|_| Base { margin: None, ..best.clone() }),
         against: best.baseline.clone(),
         ahead: found,
         episodes: own.len(),
         replaced,
-    })
+    };
+    if found.is_certain() || single {
+        return Ok(gated);
+    }
+    on_best(&env, &policy, best, best_s, seconds, gated)
 }
 
 /// Episodes in each of several scenarios in which the margins are compared, and that decide.
@@ -215,8 +274,8 @@ impl Gated {
                 "{baseline} is {} better than the network {on}: the policy plays {baseline} as it is",
                 further.text()
             ),
-            (Some(Base { margin: Some(margin), .. }), _) => format!(
-                "the network is followed where it is ahead of {against} by more than {margin}: \
+            (Some(Base { baseline, margin: Some(margin), .. }), _) => format!(
+                "the network is followed where it is ahead of {baseline} by more than {margin}: \
                  {interval} better than {against} {on}"
             ),
             (Some(_), _) => format!(
@@ -234,8 +293,10 @@ impl Gated {
 mod tests {
     use super::*;
     use godwit_envs::observe::features::schema;
+    use godwit_models::artifact::Artifact;
     use godwit_models::baselines::Assignment;
     use godwit_models::net::{Architecture, Network, NetworkSpec};
+    use std::path::Path;
 
     #[test]
     fn a_network_that_knows_nothing_is_not_followed() {
@@ -263,5 +324,30 @@ mod tests {
         let gated = gate_alone(&scenario, &policy, &stay, 0.0, 0.5).expect("episodes");
         assert_eq!((gated.base.is_none(), gated.replaced), (true, None), "{gated:?}");
         assert!(gated.sentence().starts_with("the network decides alone"), "{gated:?}");
+    }
+    #[test]
+    fn a_network_is_played_on_the_best_heuristic_where_it_is_ahead_of_that_alone() {
+        let mut scenario = Scenario::embedded("founding-10x50").expect("an embedded scenario");
+        scenario.rules.episode.ticks = 60;
+        let policy = Artifact::open(Path::new("founding-10x50")).expect("a policy").policy("policy");
+        let (env, _) = validation(&scenario).expect("a start");
+        let baseline = "best-single-move".to_owned();
+        let best = Base { baseline, parameters: Assignment::new(), margin: None };
+        let before = Gated {
+            base: Some(best.clone()),
+            against: "best-single-move".to_owned(),
+            ahead: Ahead { mean: 0.0, reach: 0.0 },
+            episodes: 1,
+            replaced: Some(Ahead { mean: 1.0, reach: 0.5 }),
+        };
+        let gated = on_best(&env, &policy, &best, 0.01, 1.0, before.clone()).expect("episodes");
+        let base = gated.base.clone().expect("a base");
+        assert!(MARGINS_ON_BEST.contains(&base.margin.expect("a margin")), "{gated:?}");
+        assert!(gated.ahead.is_certain() && gated.replaced.is_none(), "{gated:?}");
+        assert!(gated.sentence().contains("better than best-single-move on"), "{gated:?}");
+        // Where nothing is ahead of what is played, that stays.
+        let same = Gated { base: Some(base), ..before };
+        let gated = on_best(&env, &policy, &best, 0.01, 1.0, same.clone()).expect("episodes");
+        assert_eq!(gated, same);
     }
 }
