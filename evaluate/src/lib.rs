@@ -1,11 +1,12 @@
 //! Compares policies on the same held-out episodes: the judge of the workspace.
 //!
-//! [`evaluate()`] plays any [`Policy`], trained or written by hand, through the same episodes and
+//! [`evaluate()`] plays any policy, trained or written by hand, through the same episodes and
 //! states by how much one is ahead of another, with intervals. Nothing here needs libtorch.
 
 pub mod before;
 #[cfg(feature = "milp")]
 pub mod bound;
+mod contender;
 pub mod figures;
 pub mod hindsight;
 pub mod limits;
@@ -19,11 +20,11 @@ pub mod table;
 pub mod tuned_file;
 
 use anyhow::Context;
+pub use contender::{Contender, Factory};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
 use godwit_envs::state::term::{LEVEL_TERMS, Term};
-use godwit_models::policy::Policy;
 use godwit_models::rollout::{Move, Outcome, rollout};
 use progress::Progress;
 use rayon::prelude::*;
@@ -38,21 +39,6 @@ use std::time::Duration;
 
 /// How often a stop is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// Makes a policy for one worker thread.
-pub type Factory = Box<dyn Fn() -> Box<dyn Policy> + Send + Sync>;
-
-/// A policy that takes part.
-pub struct Contender {
-    /// Name in the table.
-    pub name: String,
-    /// Whether it is a trained policy, and no baseline.
-    pub trained: bool,
-    /// Where a baseline's parameters come from; none for a trained policy.
-    pub parameters: Option<Parameters>,
-    /// Makes it; each worker thread has its own.
-    pub factory: Factory,
-}
 
 /// How policies are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]

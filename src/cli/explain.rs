@@ -1,6 +1,6 @@
 //! `godwit explain`: what a policy's moves are for, and where a baseline would decide otherwise.
 
-use super::evaluate::{contender, contender_of, policies, tuned_parameters};
+use super::evaluate::{contender_of, policies, tuned_parameters};
 use super::output;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -74,7 +74,7 @@ struct Explained {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::use_threads(args.threads)?;
     let scenario = super::scenario(&args.scenario)?;
-    let policy = contender(&policies(&scenario, std::slice::from_ref(&args.policy))?[0]);
+    let policy = Contender::trained(&policies(&scenario, std::slice::from_ref(&args.policy))?[0]);
     let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     let baseline = contender_of(&args.against, &mut tuned, "--against")?;
     let env = ClusterEnv::new(Arc::new(WorldTemplate::new(&scenario)), Phase::Evaluate)?;

@@ -1,10 +1,11 @@
 //! The results that an artifact states about itself.
 
 use godwit_envs::scenario::Scenario;
-use godwit_evaluate::{Contender, Parameters, evaluate, limits, stats};
+use godwit_evaluate::{Contender, evaluate, limits, stats};
 use godwit_models::artifact::Evaluation;
-use godwit_models::baselines::{NAMES, baseline};
+use godwit_models::baselines::NAMES;
 use godwit_models::network_policy::NetworkPolicy;
+use godwit_models::policy::Policy;
 use std::sync::Arc;
 
 /// Name of the exported policy's row.
@@ -27,18 +28,9 @@ pub fn results(
     if episodes == 0 {
         return Ok(Vec::new());
     }
-    let mut contenders = vec![Contender {
-        name: POLICY.to_owned(),
-        trained: true,
-        parameters: None,
-        factory: Box::new(move || Box::new(policy.clone())),
-    }];
-    contenders.extend(NAMES.iter().map(|&name| Contender {
-        name: name.to_owned(),
-        trained: false,
-        parameters: Some(Parameters::Default),
-        factory: Box::new(move || baseline(name).expect("a name of the list")),
-    }));
+    let own = Box::new(move || Box::new(policy.clone()) as Box<dyn Policy>);
+    let mut contenders = vec![Contender::of(POLICY.to_owned(), own)];
+    contenders.extend(NAMES.iter().map(|&name| Contender::baseline(name, None)));
     // As the scorer would keep them to it.
     let rules = Arc::default();
     let within = |contender| limits::within(contender, &rules, scenario);

@@ -1,21 +1,17 @@
-//! Who takes part in an evaluation: trained policies, plans of theirs, and baselines.
+//! Who takes part in an evaluation, by what the command line names.
 
 use super::super::{BadInput, one_line};
 use crate::policies::{baseline_name, blind_spots, load};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_evaluate::Contender;
 use godwit_evaluate::tuned_file::{Setting, TunedFile, default_path};
-use godwit_evaluate::{Contender, Factory, Parameters};
-use godwit_models::baselines::{NAMES, baseline_with};
-use godwit_models::best_of::BestOf;
+use godwit_models::baselines::NAMES;
 use godwit_models::network_policy::NetworkPolicy;
-use godwit_models::policy::Policy as _;
-use godwit_models::think::Think;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What `--tuned` names, by baseline; nothing where it is not given.
 pub(crate) fn tuned_parameters(
@@ -47,22 +43,7 @@ pub(crate) fn contender_of(
     option: &str,
 ) -> anyhow::Result<Contender> {
     let name = baseline_name(option, name)?;
-    Ok(heuristic(name, tuned.remove(name)))
-}
-
-/// A baseline, with the parameters of a file if it gives some.
-pub(super) fn heuristic(name: &'static str, setting: Option<Setting>) -> Contender {
-    let tuned = setting.as_ref().is_some_and(|setting| setting.tuned);
-    let values = setting.map(|setting| setting.parameters).unwrap_or_default();
-    let factory = move || {
-        baseline_with(name, &values).expect("name and parameters were checked when they were read")
-    };
-    Contender {
-        name: name.to_owned(),
-        trained: false,
-        parameters: Some(if tuned { Parameters::Tuned } else { Parameters::Default }),
-        factory: Box::new(factory),
-    }
+    Ok(Contender::baseline(name, tuned.remove(name)))
 }
 
 /// The baselines of a list, or all that play the scenario.
@@ -81,30 +62,6 @@ pub(super) fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<
     }
     let find = |name: &str| baseline_name("--baselines (all, none or some)", name.trim());
     Ok(list.split(',').map(find).collect::<Result<_, _>>()?)
-}
-
-/// A trained policy.
-pub(crate) fn contender(policy: &NetworkPolicy) -> Contender {
-    let policy = policy.clone();
-    made(policy.name().to_owned(), Box::new(move || Box::new(policy.clone())))
-}
-
-/// The best of so many plans of a trained policy.
-pub(super) fn planner(policy: &NetworkPolicy, plans: usize) -> Contender {
-    let name = format!("{}, best of {plans}", policy.name());
-    let planner = BestOf::new(&name, policy.clone(), plans);
-    made(name, Box::new(move || Box::new(planner.clone())))
-}
-
-/// A trained policy after so much thought in each tick, or at the start of each static episode.
-pub(super) fn thinker(policy: &NetworkPolicy, think: Duration) -> Contender {
-    let name = format!("{}+think", policy.name());
-    let (policy, of) = (policy.clone(), name.clone());
-    made(name, Box::new(move || Box::new(Think::new(&of, Box::new(policy.clone()), think))))
-}
-
-fn made(name: String, factory: Factory) -> Contender {
-    Contender { name, trained: true, parameters: None, factory }
 }
 
 /// The trained policies, each checked against the scenario.

@@ -3,13 +3,13 @@
 mod command;
 mod contenders;
 
-pub(super) use contenders::{contender, contender_of, policies, tuned_parameters};
+pub(super) use contenders::{contender_of, policies, tuned_parameters};
 
 use super::{BadInput, output};
 use crate::machine::signals::received_signal;
 use crate::report::{self, data::Report};
 use crate::train::validation::VALIDATION_SEED;
-use contenders::{baseline_names, heuristic, name_of, planner, thinker};
+use contenders::{baseline_names, name_of};
 use godwit_envs::scenario::{Mode, Phase, Scenario};
 use godwit_evaluate::before::Before;
 #[cfg(feature = "milp")]
@@ -153,20 +153,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .into());
     }
     let policies = policies(&scenario, &args.policy)?;
-    let mut contenders: Vec<Contender> = policies.iter().map(contender).collect();
+    let mut contenders: Vec<Contender> = policies.iter().map(Contender::trained).collect();
     if let Some(plans) = args.best_of {
         if scenario.rules.episode.mode == Mode::Online {
             return Err(needs_rebalance("--best-of", &scenario));
         }
-        contenders.extend(policies.iter().map(|policy| planner(policy, plans as usize)));
+        contenders.extend(policies.iter().map(|policy| Contender::best_of(policy, plans as usize)));
     }
     if let Some(think) = args.think {
         let think = Duration::from_millis(think.into());
-        contenders.extend(policies.iter().map(|policy| thinker(policy, think)));
+        contenders.extend(policies.iter().map(|policy| Contender::thinking(policy, think)));
     }
     let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     for name in baseline_names(&args.baselines, &scenario)? {
-        contenders.push(heuristic(name, tuned.remove(name)));
+        contenders.push(Contender::baseline(name, tuned.remove(name)));
     }
     if contenders.is_empty() {
         let message = "expected at least one --policy or baseline, got none";
@@ -174,7 +174,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(seconds) = args.time_limit {
         let limit = Duration::from_secs_f64(seconds);
-        contenders = contenders.into_iter().map(|one| hurried(one, limit)).collect();
+        contenders = contenders.into_iter().map(|one| one.hurried(limit)).collect();
     }
     let rules = args.limits.as_deref().map(limits::load).transpose()?;
     if !args.unruled {
@@ -249,17 +249,6 @@ fn seconds(text: &str) -> Result<f64, String> {
     let expected = || format!("expected seconds above 0, up to 86400, got {text:?}");
     let value: f64 = text.parse().map_err(|_| expected())?;
     if value > 0.0 && value <= 86_400.0 { Ok(value) } else { Err(expected()) }
-}
-
-/// Gives each decision of a policy so much time.
-fn hurried(contender: Contender, limit: Duration) -> Contender {
-    let free = contender.factory;
-    let factory = move || {
-        let mut policy = free();
-        policy.limit_time(Some(limit));
-        policy
-    };
-    Contender { factory: Box::new(factory), ..contender }
 }
 
 /// Refuses before any episode is played.
