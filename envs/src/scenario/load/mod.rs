@@ -64,6 +64,21 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// [`Scenario::parse`] of a text that names a snapshot which has been read already.
+    ///
+    /// # Errors
+    /// When the text says something that is not allowed.
+    pub fn parse_with(
+        text: &str,
+        file_label: &str,
+        cluster: Option<Arc<Snapshot>>,
+    ) -> Result<Self, ScenarioError> {
+        let mut scenario: Self = parse_toml(text, file_label)?;
+        scenario.cluster = cluster.filter(|_| scenario.snapshot.is_some());
+        scenario.validate(file_label)?;
+        Ok(scenario)
+    }
+
     /// The embedded scenario with this name.
     ///
     /// # Errors
