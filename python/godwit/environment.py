@@ -115,6 +115,10 @@ class ClusterEnv(gymnasium.Env[Any, np.int64]):
         """The cluster as heuristics see it; see :func:`godwit.evaluate`."""
         return self._open().state()
 
+    def index_of(self, workload: int, destination: int) -> int | None:
+        """Index of the action that moves a workload to a node; None where that is not offered."""
+        return self._open().index_of(workload, destination)
+
     @property
     def features(self) -> dict[str, list[str]]:
         """Names of the features of nodes, workloads, the cluster and candidates, in order."""
