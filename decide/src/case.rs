@@ -1,5 +1,9 @@
 //! What is decided about: a snapshot, and the cluster that it shows.
 
+use godwit_envs::observe::candidates::CandidateList;
+use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::sections::Sections;
+use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 
@@ -10,4 +14,21 @@ pub struct Case {
     pub state: ClusterState,
     /// What was sent.
     pub snapshot: Snapshot,
+}
+
+impl Case {
+    /// What a policy that reads these sections of features sees of it, and the sizes of that.
+    pub fn observation(&self, sections: Sections) -> (ObservationSpace, ObservationBuffer) {
+        let space = observation_space(&self.state, sections);
+        let mut seen = ObservationBuffer::new(&space);
+        let mut list = CandidateList::default();
+        let candidates = if space.fixed_pairs {
+            Candidates::AllPairs
+        } else {
+            list.fill(&self.state, space.actions - 1);
+            Candidates::Listed(&list)
+        };
+        encode(&self.state, candidates, &mut seen);
+        (space, seen)
+    }
 }

@@ -6,9 +6,6 @@ use crate::policy::Policy;
 use godwit_decide::decision::Decision;
 use godwit_decide::engine::{Engine, PlanLimits};
 use godwit_decide::safety::Safety;
-use godwit_envs::observe::ObservationBuffer;
-use godwit_envs::observe::candidates::CandidateList;
-use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
 use godwit_envs::snapshot::Snapshot;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -28,16 +25,7 @@ pub fn observe<'py>(
     let engine = Engine::new(Arc::clone(&policy.loaded));
     let snapshot = Snapshot::from_json(snapshot, LABEL).map_err(errors::snapshot)?;
     let case = engine.case(snapshot, LABEL).map_err(errors::snapshot)?;
-    let space = observation_space(&case.state, policy.loaded.artifact.sections);
-    let mut seen = ObservationBuffer::new(&space);
-    let mut list = CandidateList::default();
-    let candidates = if space.fixed_pairs {
-        Candidates::AllPairs
-    } else {
-        list.fill(&case.state, space.actions - 1);
-        Candidates::Listed(&list)
-    };
-    encode(&case.state, candidates, &mut seen);
+    let (space, seen) = case.observation(policy.loaded.artifact.sections);
     arrays::dict(py, &seen, Sizes::of(&space))
 }
 

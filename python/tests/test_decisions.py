@@ -56,6 +56,46 @@ def test_plans_are_those_that_decide_prints(tmp_path):
             assert json.dumps(without_times(own)) == json.dumps(without_times(their))
 
 
+def safetensors(path):
+    """The arrays of a file: a header of JSON with its length before it, then the numbers."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
+    kinds = {"F32": np.float32, "I32": np.int32, "U8": np.uint8}
+    return {
+        name: np.frombuffer(body[slice(*part["data_offsets"])], kinds[part["dtype"]]).reshape(
+            part["shape"]
+        )
+        for name, part in header.items()
+        if name != "__metadata__"
+    }
+
+
+@pytest.mark.skipif(not SCORER, reason="GODWIT_SCORER names no program")
+def test_observations_are_those_that_the_scorer_writes(tmp_path):
+    policy = godwit.Policy.load("generalist")
+    for number, snapshot in enumerate(snapshots(20)):
+        own = godwit.observe(snapshot, policy)
+        (tmp_path / "snapshot.json").write_text(json.dumps(snapshot))
+        out = tmp_path / f"{number}.safetensors"
+        subprocess.run(
+            [SCORER, "observe", "--snapshot", tmp_path / "snapshot.json", "--out", out],
+            check=True,
+            capture_output=True,
+        )
+        written = safetensors(out)
+        open_ = own["mask"] == 1
+        open_[0] = False
+        for name, part in own.items():
+            other = written[f"0.{name}"]
+            if name == "candidates":
+                # Those of masked candidates mean nothing.
+                assert np.array_equal(other.T[open_], part[open_])
+            else:
+                assert np.array_equal(other, part), name
+        assert np.array_equal(written["0.q"], policy.q(own))
+
+
 def test_a_policy_values_what_it_observes_of_a_snapshot():
     policy = godwit.Policy.load("generalist")
     for snapshot in snapshots(20):

@@ -1,8 +1,8 @@
 //! godwit-scorer: live migration decisions from cluster snapshots, without libtorch.
 //!
-//! One program with six commands: `decide` and `stream` read snapshots and print plans, `serve`
-//! answers over HTTP, `replay` makes logged decisions again, `inspect` and `schema` say what there is
-//! to know before. Whatever decides does so through the crate `godwit-decide`: the same snapshot gets the same plan
+//! One program with seven commands: `decide` and `stream` read snapshots and print plans, `serve`
+//! answers over HTTP, `replay` makes logged decisions again, `observe` writes what a policy sees,
+//! `inspect` and `schema` say what there is to know before. Whatever decides does so through the crate `godwit-decide`: the same snapshot gets the same plan
 //! from each command.
 //!
 //! # Layout
@@ -33,7 +33,7 @@ use godwit_models::artifact::ArtifactError;
 
 use cli::{Cli, Command};
 use commands::replay_log::ReplayError;
-use commands::{decide_stream, inspect, replay_log};
+use commands::{decide_stream, inspect, observe, replay_log};
 use decision_log::LogError;
 use serve::settings::settings_error::SettingsError;
 
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Stream(args) => decide_stream::stream(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Replay(args) => replay_log::replay(&args),
+        Command::Observe(args) => observe::observe(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Schema(args) => inspect::schema(args.format),
     };

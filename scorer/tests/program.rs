@@ -11,6 +11,7 @@ mod commands {
     mod bad_input;
     mod decide;
     mod health;
+    mod observe;
     mod operator_limits;
 }
 

@@ -329,7 +329,8 @@ mod tests {
     fn a_network_is_played_on_the_best_heuristic_where_it_is_ahead_of_that_alone() {
         let mut scenario = Scenario::embedded("founding-10x50").expect("an embedded scenario");
         scenario.rules.episode.ticks = 60;
-        let policy = Artifact::open(Path::new("founding-10x50")).expect("a policy").policy("policy");
+        let policy =
+            Artifact::open(Path::new("founding-10x50")).expect("a policy").policy("policy");
         let (env, _) = validation(&scenario).expect("a start");
         let baseline = "best-single-move".to_owned();
         let best = Base { baseline, parameters: Assignment::new(), margin: None };

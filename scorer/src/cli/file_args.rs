@@ -1,8 +1,9 @@
-//! Arguments of the commands about files: `replay`, `inspect` and `schema`.
+//! Arguments of the commands about files: `replay`, `observe`, `inspect` and `schema`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use godwit_models::pretrained::GENERALIST;
 
 /// `replay`.
 #[derive(Debug, Args)]
@@ -16,6 +17,20 @@ pub struct ReplayArgs {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+/// `observe`.
+#[derive(Debug, Args)]
+pub struct ObserveArgs {
+    /// The policy: an artifact, or the name of one that comes with the program
+    #[arg(long, value_name = "FILE.pt|NAME", default_value = GENERALIST)]
+    pub model: PathBuf,
+    /// The cluster as it stands, as JSON; `-` for standard input
+    #[arg(long, value_name = "FILE.json|-")]
+    pub snapshot: PathBuf,
+    /// Where the arrays go
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
 }
 
 /// `inspect`.

@@ -8,7 +8,7 @@ pub mod serve_args;
 use clap::{Parser, Subcommand};
 
 use crate::cli::decide_args::{DecideArgs, StreamArgs};
-use crate::cli::file_args::{InspectArgs, ReplayArgs, SchemaArgs};
+use crate::cli::file_args::{InspectArgs, ObserveArgs, ReplayArgs, SchemaArgs};
 use crate::cli::help::{REPLAY_HELP, SERVE_HELP};
 use crate::cli::serve_args::ServeArgs;
 
@@ -42,6 +42,14 @@ error as serve answers it, and the next line is read. Blank lines are skipped.")
     /// Make the decisions of a decision log again and compare
     #[command(after_help = REPLAY_HELP)]
     Replay(ReplayArgs),
+    /// Write what a policy sees of a snapshot, and its values, as arrays for other programs
+    #[command(after_help = "Example:
+  godwit-scorer observe --model policy.pt --snapshot cluster.json --out obs.safetensors
+
+Names, shapes and types are those of an artifact's golden vectors: 0.nodes, 0.workloads, 0.globals,
+0.candidates (feature by feature), 0.candidate_workload, 0.candidate_source,
+0.candidate_destination, 0.placement, 0.mask, and the network's values 0.q.")]
+    Observe(ObserveArgs),
     /// Print what an artifact says about itself
     #[command(after_help = "Example:
   godwit-scorer inspect policy.pt")]

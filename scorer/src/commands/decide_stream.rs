@@ -192,7 +192,7 @@ fn text<'a>(line: &Line<'a>, label: &str, most_bytes: usize) -> Result<&'a str, 
 }
 
 /// The text of a snapshot and what errors call it.
-fn read_snapshot(path: &Path) -> Result<(String, String), InputError> {
+pub(super) fn read_snapshot(path: &Path) -> Result<(String, String), InputError> {
     let (read, label) = if path == Path::new("-") {
         let mut text = String::new();
         let read = io::stdin().read_to_string(&mut text).map(|_| text);

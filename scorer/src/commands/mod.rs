@@ -4,4 +4,5 @@
 pub mod bounded_lines;
 pub mod decide_stream;
 pub mod inspect;
+pub mod observe;
 pub mod replay_log;
