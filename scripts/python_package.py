@@ -84,7 +84,7 @@ def test():
     scorer = TARGET / "debug" / "godwit-scorer"
     if scorer.is_file():
         environment.setdefault("GODWIT_SCORER", str(scorer))
-    pages = [PACKAGE / "README.md", ROOT / "docs" / "src" / "python.md"]
+    pages = [PACKAGE / "README.md", ROOT / "README.md", ROOT / "docs" / "src" / "python.md"]
     environment["GODWIT_EXAMPLES"] = str(PACKAGE / "examples")
     environment["GODWIT_PAGES"] = os.pathsep.join(str(page) for page in pages)
     with tempfile.TemporaryDirectory() as folder:

@@ -75,6 +75,7 @@ class ClusterEnv(gymnasium.Env[Any, np.int64]):
             raise ValueError(f"pad_to: expected at least {tuple(own)}, got {tuple(self._padding)}")
         self._flatten = flatten
         self._started = False
+        self._mask: np.ndarray | None = None
         self._last_move: tuple[int, int] | None = None
         self.observation_space = (
             flat_space(self.sizes, self._padding) if flatten else observation_space(self.sizes)
@@ -109,7 +110,9 @@ class ClusterEnv(gymnasium.Env[Any, np.int64]):
 
     def action_masks(self) -> np.ndarray:
         """Which actions may be taken now, as sb3-contrib's MaskablePPO asks for it."""
-        return self._observe(self._open())[1].astype(bool)
+        if self._mask is None:
+            raise EpisodeEnded("action_masks: expected a running episode, got none (call reset first)")
+        return self._mask.astype(bool)
 
     def state(self) -> _native.State:
         """The cluster as heuristics see it; see :func:`godwit.evaluate`."""
@@ -150,6 +153,7 @@ class ClusterEnv(gymnasium.Env[Any, np.int64]):
         mask = observation["mask"]
         if self._padding.actions > len(mask):
             mask = np.concatenate([mask, np.zeros(self._padding.actions - len(mask), np.int8)])
+        self._mask = mask
         return (flattened(observation, self._padding) if self._flatten else observation), mask
 
     def _info(self, world: _native.World, mask: np.ndarray, ticks: int) -> dict[str, Any]:
@@ -158,7 +162,7 @@ class ClusterEnv(gymnasium.Env[Any, np.int64]):
             "elapsed_ticks": ticks,
             "discount": self.gamma**ticks,
             "terms": world.terms(),
-            "level": world.state().level,
+            "level": world.level,
         }
 
     def __repr__(self) -> str:

@@ -88,9 +88,9 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, Any]):
                 raise ValueError(f"seed: expected {self.num_envs} seeds, got {len(seed)}")
             draw = self.np_random.integers(1 << 62, size=self.num_envs)
             seeds = [int(d) if s is None else int(s) for s, d in zip(seed, draw, strict=True)]
-        arrays = self._next_set()
+        arrays = self._sets[1 - self._at]
         native.reset(stream, seeds, arrays)
-        self._started = True
+        self._started, self._at = True, 1 - self._at
         arrays["elapsed_ticks"][:] = 0
         return self._observation(arrays), self._info(arrays)
 
@@ -107,9 +107,10 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, Any]):
                 f"actions: expected {self.num_envs} whole numbers, got {actions.dtype} of shape "
                 f"{actions.shape}"
             )
-        arrays = self._next_set()
-        finals = self._finals[self._at]
+        arrays, finals = self._sets[1 - self._at], self._finals[1 - self._at]
         native.step(np.ascontiguousarray(actions, np.int64), arrays, finals)
+        # Not before: a step that was refused leaves what was returned as it is.
+        self._at = 1 - self._at
         info = self._info(arrays)
         ends = arrays["end"]
         ended = ends.nonzero()[0]
@@ -147,10 +148,6 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, Any]):
         arrays["end"] = np.zeros(self.num_envs, np.int8)
         arrays["elapsed_ticks"] = np.zeros(self.num_envs, np.int32)
         return arrays
-
-    def _next_set(self) -> dict[str, np.ndarray]:
-        self._at = 1 - self._at
-        return self._sets[self._at]
 
     def _observation(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         seen = batched({name: arrays[name] for name in self.sizes.shapes()})

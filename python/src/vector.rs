@@ -4,7 +4,7 @@ use crate::arrays::Sizes;
 use crate::errors;
 use crate::rows::{Arrays, Rows, Scratch, writable};
 use crate::scenario::Scenario;
-use crate::world::{cluster, features};
+use crate::world::{cluster, features, refusal};
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::env::{ActionError, Env as _, EpisodeEnd, ResetError};
 use godwit_envs::rng::child_seed;
@@ -135,6 +135,12 @@ impl Vector {
                 "actions: expected {copies}, one for each environment, got {}",
                 actions.len()
             )));
+        }
+        // Before any copy has done anything: a refusal changes nothing.
+        for (copy, (slot, &action)) in self.slots.iter().zip(actions).enumerate() {
+            if let Some(error) = refusal(&slot.env, action) {
+                return Err(errors::action(error, Some(copy)));
+            }
         }
         let mut rewards = writable::<f32>(arrays, "reward")?;
         let mut ends = writable::<i8>(arrays, "end")?;

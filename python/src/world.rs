@@ -4,9 +4,10 @@ use crate::arrays::{self, Sizes};
 use crate::errors;
 use crate::scenario::Scenario;
 use crate::state::State;
+use godwit_envs::Action;
 use godwit_envs::env::Env as _;
 use godwit_envs::env::cluster_env::ClusterEnv;
-use godwit_envs::env::{EpisodeEnd, Step};
+use godwit_envs::env::{ActionError, EpisodeEnd, Step};
 use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_envs::state::term::Term;
@@ -115,6 +116,12 @@ impl World {
         Ok(out)
     }
 
+    /// Weighted level of the objective now; less is better.
+    #[getter]
+    fn level(&self) -> f32 {
+        self.env.state().level()
+    }
+
     /// Load of each node, `[N]`: the sum of its utilisations.
     fn loads<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
         crate::state::loads(self.env.state()).into_pyarray(py)
@@ -123,28 +130,19 @@ impl World {
     /// Workload and destination of an action; none for staying, and for an index that offers nothing.
     fn action(&self, index: usize) -> Option<(usize, usize)> {
         match self.env.action(index) {
-            Some(godwit_envs::Action::Migrate { workload, destination }) => {
-                Some((workload, destination))
-            }
+            Some(Action::Migrate { workload, destination }) => Some((workload, destination)),
             _ => None,
         }
     }
 
     /// Whether the action of an index may be taken now.
     fn allows(&self, index: i64) -> bool {
-        let action = usize::try_from(index).ok().and_then(|index| self.env.action(index));
-        match action {
-            Some(godwit_envs::Action::Migrate { workload, destination }) => {
-                self.env.state().check(workload, destination).is_ok()
-            }
-            Some(godwit_envs::Action::Stay) => true,
-            None => false,
-        }
+        refusal(&self.env, index).is_none()
     }
 
     /// Index of moving a workload to a node; none where that is not offered.
     fn index_of(&self, workload: usize, destination: usize) -> Option<usize> {
-        self.env.index_of(godwit_envs::Action::Migrate { workload, destination })
+        self.env.index_of(Action::Migrate { workload, destination })
     }
 
     /// The cluster as it is now, for callables that choose moves.
@@ -163,6 +161,25 @@ impl World {
         let saved = serde_json::from_str(saved).map_err(|error| refused(error.to_string()))?;
         self.env.restore(&saved).map_err(refused)
     }
+}
+
+/// Why the action of an index may not be taken now; none where it may.
+pub fn refusal(env: &ClusterEnv, index: i64) -> Option<ActionError> {
+    let size = env.action_space();
+    let Some(at) = usize::try_from(index).ok().filter(|&at| at < size) else {
+        return Some(ActionError::OutOfRange {
+            index: usize::try_from(index).unwrap_or(usize::MAX),
+            size,
+        });
+    };
+    let reason = match env.action(at) {
+        Some(Action::Stay) => return None,
+        Some(Action::Migrate { workload, destination }) => {
+            env.state().check(workload, destination).err()?.to_string()
+        }
+        None => "this slot offers no action".to_owned(),
+    };
+    Some(ActionError::Masked { index: at, reason })
 }
 
 /// Names of features by group.

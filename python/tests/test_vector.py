@@ -98,6 +98,20 @@ def test_bad_input_is_refused_with_a_message():
         env.step([0, 10_000_000])
     with pytest.raises(godwit.ActionError, match="environment 0"):
         env.step([-1, 0])
+    # A refusal changes nothing, in no copy.
+    refused = godwit.make_vec("bursty", 2, threads=1)
+    seen, info = refused.reset(seed=4)
+    before = {name: part.copy() for name, part in seen.items()}
+    allowed = int(np.flatnonzero(info["action_mask"][0])[1])
+    masked = int(np.flatnonzero(info["action_mask"][1] == 0)[0])
+    with pytest.raises(godwit.ActionError, match=f"environment 1: action index {masked}.*masked"):
+        refused.step([allowed, masked])
+    assert all(np.array_equal(seen[name], before[name]) for name in before)
+    again = godwit.make_vec("bursty", 2, threads=1)
+    again.reset(seed=4)
+    after = [env.step([0, 0])[0] for env in (refused, again)]
+    assert all(np.array_equal(seen[name], before[name]) for name in before)
+    assert all(np.array_equal(after[0][name], after[1][name]) for name in before)
     with pytest.raises(ValueError, match="expected 2 seeds"):
         env.reset(seed=[1, 2, 3])
     with pytest.raises(ValueError, match="at least 1"):
