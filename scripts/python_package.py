@@ -81,9 +81,11 @@ def test():
     wheel = build("dev", TARGET / "wheels-test")
     pip("--force-reinstall", "--no-deps", str(wheel))
     environment = dict(os.environ)
-    scorer = TARGET / "debug" / "godwit-scorer"
-    if scorer.is_file():
-        environment.setdefault("GODWIT_SCORER", str(scorer))
+    # Other programs of this project, where they are built: plans and networks are held to them.
+    for variable, name in (("GODWIT", "godwit"), ("GODWIT_SCORER", "godwit-scorer")):
+        program = TARGET / "debug" / name
+        if program.is_file():
+            environment.setdefault(variable, str(program))
     pages = [PACKAGE / "README.md", ROOT / "README.md", ROOT / "docs" / "src" / "python.md"]
     environment["GODWIT_EXAMPLES"] = str(PACKAGE / "examples")
     environment["GODWIT_PAGES"] = os.pathsep.join(str(page) for page in pages)

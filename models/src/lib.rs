@@ -38,6 +38,7 @@
 //!
 //! - [`artifact`]: files of `godwit export`, read with every check.
 //! - [`pretrained`]: the ones that come with the programs.
+//! - [`onnx`]: the same networks for other runtimes.
 //!
 //! From decisions to plans:
 //!
@@ -70,6 +71,7 @@ pub mod guard;
 pub mod milp;
 pub mod net;
 pub mod network_policy;
+pub mod onnx;
 pub mod order;
 pub mod parameter_search;
 pub mod plan;

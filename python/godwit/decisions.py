@@ -46,6 +46,17 @@ class Policy:
         """Index of the candidate of the highest value."""
         return self._native.act(_dictionary(observation))
 
+    def to_onnx(self, path: str | os.PathLike[str] | None = None) -> bytes:
+        """The network as ONNX, for other runtimes; also written to ``path``.
+
+        Its inputs are the parts of an observation with a first axis for several states, its outputs
+        ``q`` and ``action``.
+        """
+        data = self._native.to_onnx()
+        if path is not None:
+            Path(path).write_bytes(data)
+        return data
+
     @property
     def manifest(self) -> dict[str, Any]:
         """What the artifact says of itself: network, features, training, evaluation."""

@@ -11,7 +11,7 @@ use numpy::{
     PyUntypedArrayMethods as _,
 };
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -135,6 +135,11 @@ impl Policy {
     /// Index of the candidate of the highest value.
     fn act(&self, py: Python<'_>, observation: &Bound<'_, PyDict>) -> PyResult<usize> {
         Ok(first_best(&self.values(py, observation)?))
+    }
+
+    /// The network as ONNX.
+    fn to_onnx<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.loaded.artifact.to_onnx())
     }
 
     /// What the artifact says of itself, as JSON.

@@ -30,6 +30,7 @@ pub use tensors::{Golden, golden_bytes, weights_bytes};
 
 use crate::net::Network;
 use crate::network_policy::NetworkPolicy;
+use crate::onnx;
 use crate::pretrained::{pretrained_at, pretrained_hint};
 use entries::{GOLDEN, MANIFEST, WEIGHTS};
 use godwit_envs::observe::sections::Sections;
@@ -100,6 +101,22 @@ impl Artifact {
             .trained_within(self.manifest.known_ranges().cloned())
             .on_base(self.manifest.base.as_ref())
             .expect("the base was checked when the artifact was read")
+    }
+
+    /// Its network as ONNX (see [`onnx`]); the metadata say which artifact it is of, what it was
+    /// trained on, and the names of its features, as JSON.
+    pub fn to_onnx(&self) -> Vec<u8> {
+        let Manifest { scenario_name, schema, .. } = &self.manifest;
+        let (hash, opset) = (schema.hash(), onnx::OPSET.to_string());
+        let features = serde_json::to_string(schema).expect("names and numbers are JSON");
+        let metadata = [
+            ("godwit.artifact_sha256", self.sha256.as_str()),
+            ("godwit.scenario", scenario_name),
+            ("godwit.schema_sha256", &hash),
+            ("godwit.features", &features),
+            ("godwit.opset", &opset),
+        ];
+        onnx::bytes(self.network.spec(), &self.weights, &metadata)
     }
 
     fn checked(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
