@@ -104,11 +104,12 @@ def main():
             cells = " ".join(f"{v:12.3f} [{a:7.2f},{b:7.2f}]" for v, a, b in (single, genetic))
             last = "{:12.3f} [{:7.2f},{:7.2f}]".format(*thought)
             print(f"{Path(world).stem:22} {cells} {share:6.2f} {last}", flush=True)
-    shares = count["genetic"]
+    shares = sorted(count["genetic"])
     print(
-        f"\n{len(worlds)} worlds: behind the best single move for certain in {count['behind']}; "
-        f"against genetic search {100 * sum(shares) / len(shares):+.1f} % of what that gains over staying, "
-        f"mean over worlds; with --think {args.think} ahead of it in {count['think']}"
+        f"\n{len(worlds)} worlds: behind the best single move for certain in {count['behind']}; ahead of "
+        f"genetic search in the mean in {sum(share > 0 for share in shares)}, median "
+        f"{100 * shares[len(shares) // 2]:+.1f} % of what that gains over staying; with --think "
+        f"{args.think} ahead of it in {count['think']}"
     )
 
 
