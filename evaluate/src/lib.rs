@@ -7,6 +7,7 @@ pub mod before;
 #[cfg(feature = "milp")]
 pub mod bound;
 mod contender;
+pub mod external;
 pub mod figures;
 pub mod hindsight;
 pub mod limits;

@@ -32,12 +32,11 @@ pub fn start(error: ResetError) -> PyErr {
     StartError::new_err(error.to_string())
 }
 
-/// An action that an environment refused; `copy` says which, where there are several.
-pub fn action(error: Refused, copy: Option<usize>) -> PyErr {
-    let of = copy.map(|copy| format!("environment {copy}: ")).unwrap_or_default();
+/// An action that an environment refused, and why, where that is known.
+pub fn action(error: Refused, why: Option<String>) -> PyErr {
     match error {
-        Refused::Ended => EpisodeEnded::new_err(format!("{of}{error}")),
-        _ => ActionError::new_err(format!("{of}{error}")),
+        Refused::Ended => EpisodeEnded::new_err(error.to_string()),
+        _ => ActionError::new_err(why.unwrap_or_else(|| error.to_string())),
     }
 }
 

@@ -70,14 +70,6 @@ impl Policy for Counted {
         }
         self.inner.act(state)
     }
-
-    fn limit_time(&mut self, limit: Option<Duration>) {
-        self.inner.limit_time(limit);
-    }
-
-    fn sees_health(&self, rules: &godwit_envs::Rules) -> bool {
-        self.inner.sees_health(rules)
-    }
 }
 
 /// A Python callable as a policy.

@@ -138,8 +138,8 @@ impl Vector {
         }
         // Before any copy has done anything: a refusal changes nothing.
         for (copy, (slot, &action)) in self.slots.iter().zip(actions).enumerate() {
-            if let Some(error) = refusal(&slot.env, action) {
-                return Err(errors::action(error, Some(copy)));
+            if let Some(why) = refusal(&slot.env, action) {
+                return Err(errors::ActionError::new_err(format!("environment {copy}: {why}")));
             }
         }
         let mut rewards = writable::<f32>(arrays, "reward")?;
@@ -200,7 +200,10 @@ impl Vector {
             }
         });
         done.map_err(|(copy, failure)| match failure {
-            Failure::Action(error) => errors::action(error, Some(copy)),
+            Failure::Action(error) => {
+                let why = format!("environment {copy}: {error}");
+                errors::action(error, Some(why))
+            }
             Failure::Start(error) => errors::start(error),
         })
     }

@@ -7,11 +7,10 @@ use crate::state::State;
 use godwit_envs::Action;
 use godwit_envs::env::Env as _;
 use godwit_envs::env::cluster_env::ClusterEnv;
-use godwit_envs::env::{ActionError, EpisodeEnd, Step};
+use godwit_envs::env::{EpisodeEnd, Step};
 use godwit_envs::observe::ObservationBuffer;
 use godwit_envs::scenario::{Phase, WorldTemplate};
 use godwit_envs::state::term::Term;
-use numpy::{IntoPyArray as _, PyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -65,18 +64,6 @@ impl World {
         features(py, &self.env.observation_space().schema)
     }
 
-    /// Names of the nodes.
-    #[getter]
-    fn node_names(&self) -> Vec<String> {
-        self.env.state().spec.node_names.clone()
-    }
-
-    /// Whether the clock runs.
-    #[getter]
-    fn online(&self) -> bool {
-        self.env.state().rules.episode.mode == godwit_envs::scenario::Mode::Online
-    }
-
     /// Starts the episode of this seed.
     fn reset(&mut self, py: Python<'_>, seed: u64) -> PyResult<()> {
         py.detach(|| self.env.reset(seed)).map_err(errors::start)
@@ -86,14 +73,9 @@ impl World {
     /// ticks that passed.
     fn step(&mut self, py: Python<'_>, action: i64) -> PyResult<(f32, bool, bool, u32)> {
         let index = usize::try_from(action).unwrap_or(usize::MAX);
-        let step: Step =
-            py.detach(|| self.env.step(index)).map_err(|error| match usize::try_from(action) {
-                Ok(_) => errors::action(error, None),
-                Err(_) => errors::ActionError::new_err(format!(
-                    "action index: expected 0 to {}, got {action}",
-                    self.sizes.actions - 1
-                )),
-            })?;
+        let step: Step = py
+            .detach(|| self.env.step(index))
+            .map_err(|error| errors::action(error, refusal(&self.env, action)))?;
         let terminated = step.end == Some(EpisodeEnd::Terminated);
         let truncated = step.end == Some(EpisodeEnd::Truncated);
         Ok((step.reward, terminated, truncated, step.elapsed_ticks))
@@ -122,11 +104,6 @@ impl World {
         self.env.state().level()
     }
 
-    /// Load of each node, `[N]`: the sum of its utilisations.
-    fn loads<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
-        crate::state::loads(self.env.state()).into_pyarray(py)
-    }
-
     /// Workload and destination of an action; none for staying, and for an index that offers nothing.
     fn action(&self, index: usize) -> Option<(usize, usize)> {
         match self.env.action(index) {
@@ -149,28 +126,13 @@ impl World {
     fn state(&self) -> State {
         State::new(self.env.state().clone())
     }
-
-    /// What `restore` takes, as JSON.
-    fn save(&self) -> String {
-        self.env.save().to_string()
-    }
-
-    /// Goes on from what `save` returned.
-    fn restore(&mut self, saved: &str) -> PyResult<()> {
-        let refused = |error: String| PyValueError::new_err(error);
-        let saved = serde_json::from_str(saved).map_err(|error| refused(error.to_string()))?;
-        self.env.restore(&saved).map_err(refused)
-    }
 }
 
 /// Why the action of an index may not be taken now; none where it may.
-pub fn refusal(env: &ClusterEnv, index: i64) -> Option<ActionError> {
+pub fn refusal(env: &ClusterEnv, index: i64) -> Option<String> {
     let size = env.action_space();
     let Some(at) = usize::try_from(index).ok().filter(|&at| at < size) else {
-        return Some(ActionError::OutOfRange {
-            index: usize::try_from(index).unwrap_or(usize::MAX),
-            size,
-        });
+        return Some(format!("action index: expected 0 to {}, got {index}", size - 1));
     };
     let reason = match env.action(at) {
         Some(Action::Stay) => return None,
@@ -179,7 +141,7 @@ pub fn refusal(env: &ClusterEnv, index: i64) -> Option<ActionError> {
         }
         None => "this slot offers no action".to_owned(),
     };
-    Some(ActionError::Masked { index: at, reason })
+    Some(format!("action index {at}: expected a feasible action, got one that is masked: {reason}"))
 }
 
 /// Names of features by group.

@@ -17,7 +17,7 @@ def test_actions_that_are_none_are_refused_and_change_nothing():
     masked = int(np.flatnonzero(info["action_mask"] == 0)[0])
     for action, message in [
         (masked, "masked"),
-        (10**9, "expected less than"),
+        (10**9, "expected 0 to"),
         (-1, "action index"),
         (0.5, "whole number"),
         ("stay", "whole number"),

@@ -87,7 +87,7 @@ def test_flat_observations_are_padded_to_a_stated_size():
     assert not padded[own : own + 2 * sizes.node_features].any()
     with pytest.raises(ValueError, match="pad_to: expected at least"):
         godwit.make("founding-3x3", flatten=True, pad_to=(1, 1, 1))
-    with pytest.raises(godwit.ActionError, match="out of range|expected less than"):
+    with pytest.raises(godwit.ActionError, match="expected 0 to"):
         wide.step(a + 1)
 
 

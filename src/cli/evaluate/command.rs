@@ -19,6 +19,12 @@ pub(super) fn command(args: &Args) -> String {
     for policy in &args.policy {
         words.extend(["--policy".into(), word(last(policy))]);
     }
+    for external in &args.external {
+        words.extend(["--external".into(), word(external.clone())]);
+    }
+    if args.external_candidates {
+        words.push("--external-candidates".into());
+    }
     if args.baselines != "all" {
         words.extend(["--baselines".into(), word(args.baselines.clone())]);
     }

@@ -12,9 +12,11 @@ use crate::train::validation::VALIDATION_SEED;
 use contenders::{baseline_names, name_of};
 use godwit_envs::scenario::{Mode, Phase, Scenario};
 use godwit_evaluate::before::Before;
+use godwit_evaluate::external::{External, Told};
 #[cfg(feature = "milp")]
 use godwit_evaluate::bound::mean_bound;
 use godwit_evaluate::hindsight::hindsight;
+use godwit_models::policy::Policy;
 use godwit_evaluate::{
     Contender, Evaluation, Settings, evaluate_until, limits, narrow, oscillation, table,
 };
@@ -49,6 +51,7 @@ Examples:
   godwit evaluate bursty --policy bursty --episodes 20 --hindsight
   godwit evaluate bursty --policy bursty --limits limits.toml --return-within 24
   godwit evaluate bursty --policy bursty --limits limits.toml --before free.json
+  godwit evaluate quickstart --policy quickstart --external 'mine=python3 mine.py'
   godwit evaluate founding-10x50 --policy checkpoints/founding --report report")]
 pub struct Args {
     /// Embedded scenario or scenario file
@@ -66,6 +69,14 @@ pub struct Args {
     /// milliseconds at most. Returns then depend on how fast the machine is
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     think: Option<u32>,
+    /// Also play a program of one's own, which reads one JSON line for each decision (the cluster as
+    /// a snapshot) and writes one with its move: {"workload": .., "destination": ..}, by index or by
+    /// name, or {} to stay. It is started by `sh -c`, once for each thread; may be repeated
+    #[arg(long, value_name = "[NAME=]CMD")]
+    external: Vec<String>,
+    /// Put the moves that an environment offers into each line for --external, too
+    #[arg(long, requires = "external")]
+    external_candidates: bool,
     /// `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all", value_name = "NAMES")]
     baselines: String,
@@ -164,6 +175,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let think = Duration::from_millis(think.into());
         contenders.extend(policies.iter().map(|policy| Contender::thinking(policy, think)));
     }
+    let received = received_signal()?;
+    let told = Arc::new(Told::default());
+    for external in externals(&args.external)? {
+        let (name, command) = external;
+        let (candidates, told, stop) = (args.external_candidates, told.clone(), received.clone());
+        let of = name.clone();
+        let factory = move || -> Box<dyn Policy> {
+            Box::new(External::new(&of, &command, candidates, &told, &stop))
+        };
+        contenders.push(Contender::of(name, Box::new(factory)));
+    }
     let mut tuned = tuned_parameters(args.tuned.as_ref(), &scenario)?;
     for name in baseline_names(&args.baselines, &scenario)? {
         contenders.push(Contender::baseline(name, tuned.remove(name)));
@@ -201,9 +223,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let read = |path| Before::read(path, &scenario.name, &settings);
     let before = args.before.as_deref().map(read).transpose()?;
-    let received = received_signal()?;
     let contenders = Arc::new(contenders);
     let mut evaluation = evaluate_until(&scenario, &contenders, &settings, &received)?;
+    if let Some(failure) = told.failure() {
+        return Err(BadInput(format!("--external {failure}")).into());
+    }
+    if let Some(us) = told.answer_us() {
+        eprintln!(
+            "external programs: {us:.0} us from a line to its answer in the mean, without writing the \
+             snapshot"
+        );
+    }
     evaluation.time_limit_s = args.time_limit;
     evaluation.limits = rules.as_deref().cloned();
     if let Some(before) = before {
@@ -242,6 +272,31 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(128 + signal as u8));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names and commands of external programs.
+fn externals(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let mut found: Vec<(String, String)> = Vec::new();
+    for text in given {
+        let (name, command) = match text.split_once('=') {
+            Some((name, command)) if is_name(name) => (name.to_owned(), command),
+            _ if given.len() == 1 => ("external".to_owned(), text.as_str()),
+            _ => (format!("external-{}", found.len() + 1), text.as_str()),
+        };
+        if command.trim().is_empty() {
+            let message = format!("--external: expected a command, got {text:?}");
+            return Err(BadInput(message).into());
+        }
+        if found.iter().any(|(known, _)| *known == name) {
+            let message = format!("--external: expected a name of its own for each, got {name} twice");
+            return Err(BadInput(message).into());
+        }
+        found.push((name, command.to_owned()));
+    }
+    Ok(found)
 }
 
 /// Reads a number of seconds.

@@ -231,3 +231,37 @@ fn the_price_of_limits_is_the_change_since_an_evaluation_without_them() {
     fs::write(&free, "{").unwrap();
     refuses(&within, &["free.json: line 1: expected valid JSON"]);
 }
+
+#[test]
+fn a_program_of_ones_own_is_one_more_row() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/examples/external.py");
+    let command = format!("mine=python3 {}", text(&example));
+    let known = ["evaluate", "quickstart", "--baselines", "stay", "--episodes", "4", "--json"];
+    let played = godwit(&[&known[..], &["--external", &command]].concat()).output().unwrap();
+    let told = String::from_utf8(played.stderr).unwrap();
+    assert!(told.contains("us from a line to its answer"), "{told}");
+    let json: serde_json::Value = serde_json::from_slice(&played.stdout).unwrap();
+    assert!(mean_return(&json, "mine") > mean_return(&json, "stay"), "{json}");
+    assert_eq!(json["policies"][0]["ahead_of"][0]["policy"], "stay");
+
+    // The first candidate of each line, by its indices, is always allowed.
+    let first = "python3 -uc 'import json, sys\nfor line in sys.stdin:\n    \
+                 c = json.loads(line)[\"candidates\"]\n    \
+                 print(json.dumps(dict(zip((\"workload\", \"destination\"), c[0])) if c else None))'";
+    let offered = ["--external", first, "--external-candidates"];
+    let json = godwit(&[&known[..], &offered].concat()).output().unwrap().stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let row = json["policies"].as_array().unwrap().iter().find(|row| row["name"] == "external");
+    assert!(row.unwrap()["moves"].as_f64().unwrap() > 0.0, "{json}");
+
+    for (command, expected) in [
+        ("true", "the end of the program"),
+        ("yes no", "expected {\"workload\""),
+        ("yes '{\"workload\": 0}'", "expected both"),
+        ("yes '{\"workload\": 0, \"destination\": 99}'", "destination: expected 0 to 7, got 99"),
+        ("yes '{\"workload\": \"no\", \"destination\": 0}'", "a name of the snapshot, got \"no\""),
+        ("mine=", "expected a command"),
+    ] {
+        refuses(&[&known[..], &["--external", command]].concat(), &["--external", expected]);
+    }
+}
