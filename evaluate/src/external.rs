@@ -144,7 +144,9 @@ impl External {
         self.told.waited.fetch_add(waited, Ordering::Relaxed);
         self.told.answers.fetch_add(1, Ordering::Relaxed);
         let answer: Option<Answer> = serde_json::from_str(&text).map_err(|error| {
-            format!("expected {{\"workload\": .., \"destination\": ..}} or {{}}, got {text:?}: {error}")
+            format!(
+                "expected {{\"workload\": .., \"destination\": ..}} or {{}}, got {text:?}: {error}"
+            )
         })?;
         let action = match answer.unwrap_or_default() {
             Answer { workload: None, destination: None } => return Ok(Action::Stay),
@@ -240,9 +242,9 @@ fn exchange(running: &mut Running, line: &str) -> Result<String, String> {
     match read {
         Err(error) => Err(ended(&error.to_string())),
         Ok(0) => Err(ended("its output is closed")),
-        Ok(_) if !text.ends_with('\n') => {
-            Err(format!("expected a line of at most {LONGEST} bytes, got a longer one, or its start"))
-        }
+        Ok(_) if !text.ends_with('\n') => Err(format!(
+            "expected a line of at most {LONGEST} bytes, got a longer one, or its start"
+        )),
         Ok(_) => Ok(text),
     }
 }

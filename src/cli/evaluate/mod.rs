@@ -12,14 +12,14 @@ use crate::train::validation::VALIDATION_SEED;
 use contenders::{baseline_names, name_of};
 use godwit_envs::scenario::{Mode, Phase, Scenario};
 use godwit_evaluate::before::Before;
-use godwit_evaluate::external::{External, Told};
 #[cfg(feature = "milp")]
 use godwit_evaluate::bound::mean_bound;
+use godwit_evaluate::external::{External, Told};
 use godwit_evaluate::hindsight::hindsight;
-use godwit_models::policy::Policy;
 use godwit_evaluate::{
     Contender, Evaluation, Settings, evaluate_until, limits, narrow, oscillation, table,
 };
+use godwit_models::policy::Policy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -291,7 +291,8 @@ fn externals(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
             return Err(BadInput(message).into());
         }
         if found.iter().any(|(known, _)| *known == name) {
-            let message = format!("--external: expected a name of its own for each, got {name} twice");
+            let message =
+                format!("--external: expected a name of its own for each, got {name} twice");
             return Err(BadInput(message).into());
         }
         found.push((name, command.to_owned()));
