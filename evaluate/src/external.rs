@@ -32,7 +32,7 @@ use std::time::Instant;
 
 /// Longest answer.
 const LONGEST: u64 = 1 << 20;
-/// What [`Told::stop`] becomes when a program fails.
+/// What `stop` of [`External::new`] becomes when a program fails.
 pub const FAILED: usize = usize::MAX;
 
 /// What all copies of a program tell.
