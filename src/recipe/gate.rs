@@ -26,6 +26,9 @@ const FIRST_SEED: u64 = VALIDATION_SEED + (1 << 31);
 const MARGINS: [f32; 6] = [0.0, 0.2, 0.5, 1.0, 3.0, 10.0];
 /// Those that are tried on the best heuristic, of which an episode may take seconds.
 const MARGINS_ON_BEST: [f32; 3] = [0.3, 1.0, 3.0];
+/// How many times its own time the gate may take for that: where the fewest episodes take longer, it
+/// is not tried.
+const FOR_BEST: f64 = 2.0;
 /// Fewest and most episodes in which the margins are compared.
 const PICKING: (u64, u64) = (12, 64);
 /// Fewest and most episodes that decide.
@@ -135,6 +138,10 @@ fn on_best(
     seconds: f64,
     before: Gated,
 ) -> anyhow::Result<Gated> {
+    let fewest = MARGINS_ON_BEST.len() as u64 * PICKING.0 + 2 * DECIDING.0;
+    if fewest as f64 * best_s > FOR_BEST * seconds {
+        return Ok(before);
+    }
     let play = |base: Option<&Base>, seeds: Range<u64>| {
         let policy = policy.clone().on_base(base)?;
         returns(env, &|| Ok(Box::new(policy.clone()) as Box<dyn Policy>), seeds)
@@ -346,6 +353,9 @@ mod tests {
         assert!(MARGINS_ON_BEST.contains(&base.margin.expect("a margin")), "{gated:?}");
         assert!(gated.ahead.is_certain() && gated.replaced.is_none(), "{gated:?}");
         assert!(gated.sentence().contains("better than best-single-move on"), "{gated:?}");
+        // A heuristic that takes too long is left alone.
+        let slow = on_best(&env, &policy, &best, 0.03, 1.0, before.clone()).expect("no episodes");
+        assert_eq!(slow, before);
         // Where nothing is ahead of what is played, that stays.
         let same = Gated { base: Some(base), ..before };
         let gated = on_best(&env, &policy, &best, 0.01, 1.0, same.clone()).expect("episodes");
