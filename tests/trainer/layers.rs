@@ -24,9 +24,14 @@ fn dependencies(package: &str) -> Vec<String> {
 
 #[test]
 fn only_the_trainer_depends_on_libtorch() {
-    for package in
-        ["godwit-envs", "godwit-models", "godwit-evaluate", "godwit-decide", "godwit-scorer"]
-    {
+    for package in [
+        "godwit-envs",
+        "godwit-models",
+        "godwit-evaluate",
+        "godwit-decide",
+        "godwit-scorer",
+        "godwit-python",
+    ] {
         let names = dependencies(package);
         assert!(names.iter().any(|name| name == "serde"), "{package}: nothing listed");
         for forbidden in ["torch-sys", "tch", "godwit"] {

@@ -60,7 +60,7 @@ pub enum JournalError {
 pub enum Entry {
     /// All that is remembered; the first line.
     Begin {
-        /// Always [`FORMAT`].
+        /// Always `godwit-state/1`.
         format: String,
         /// What is remembered.
         memory: Memory,
