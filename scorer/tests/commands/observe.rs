@@ -45,7 +45,7 @@ fn arrays_have_the_names_of_golden_vectors_and_their_best_value_is_the_first_mov
     let best = (0..q.len()).max_by(|&a, &b| q[a].total_cmp(&q[b])).unwrap();
     let index = |name: &str| u64::from(u32::from_le_bytes(numbers(name)[best]));
     let mut decide = fixture.decide(&fixture.model(), &fixture.snapshot());
-    let decision = decide.args(["--think", "0"]).assert().success();
+    let decision = decide.assert().success();
     let decision: Value = serde_json::from_slice(&decision.get_output().stdout).unwrap();
     let first = &decision["plan"]["moves"][0];
     assert_eq!(first["workload"], index("0.candidate_workload"), "{first}");
