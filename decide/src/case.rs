@@ -1,7 +1,6 @@
 //! What is decided about: a snapshot, and the cluster that it shows.
 
-use godwit_envs::observe::candidates::CandidateList;
-use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::encoder::observation;
 use godwit_envs::observe::sections::Sections;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::snapshot::Snapshot;
@@ -19,16 +18,7 @@ pub struct Case {
 impl Case {
     /// What a policy that reads these sections of features sees of it, and the sizes of that.
     pub fn observation(&self, sections: Sections) -> (ObservationSpace, ObservationBuffer) {
-        let space = observation_space(&self.state, sections);
-        let mut seen = ObservationBuffer::new(&space);
-        let mut list = CandidateList::default();
-        let candidates = if space.fixed_pairs {
-            Candidates::AllPairs
-        } else {
-            list.fill(&self.state, space.actions - 1);
-            Candidates::Listed(&list)
-        };
-        encode(&self.state, candidates, &mut seen);
+        let (space, _, seen) = observation(&self.state, sections);
         (space, seen)
     }
 }

@@ -3,14 +3,14 @@
 use crate::arrays::{self, Sizes};
 use crate::errors::ActionError;
 use godwit_envs::observe::candidates::CandidateList;
-use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::encoder::observation;
 use godwit_envs::observe::{ObservationBuffer, ObservationSpace};
 use godwit_envs::state::{Action, ClusterState};
 use numpy::ndarray::{Array1, Array2};
 use numpy::{IntoPyArray as _, PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// Load of each node: the sum of its utilisations.
 pub fn loads(state: &ClusterState) -> Array1<f32> {
@@ -38,7 +38,7 @@ struct Seen {
 #[pyclass(frozen, module = "godwit._native")]
 pub struct State {
     pub state: ClusterState,
-    seen: OnceLock<Arc<Seen>>,
+    seen: OnceLock<Seen>,
 }
 
 impl State {
@@ -49,18 +49,8 @@ impl State {
 
     fn seen(&self) -> &Seen {
         self.seen.get_or_init(|| {
-            let state = &self.state;
-            let space = observation_space(state, state.rules.sections());
-            let mut list = CandidateList::default();
-            let mut buffer = ObservationBuffer::new(&space);
-            let candidates = if space.fixed_pairs {
-                Candidates::AllPairs
-            } else {
-                list.fill(state, space.actions - 1);
-                Candidates::Listed(&list)
-            };
-            encode(state, candidates, &mut buffer);
-            Arc::new(Seen { space, list, buffer })
+            let (space, list, buffer) = observation(&self.state, self.state.rules.sections());
+            Seen { space, list, buffer }
         })
     }
 
@@ -81,8 +71,9 @@ impl State {
         let action = if let Ok((workload, destination)) = answer.extract::<(usize, usize)>() {
             Action::Migrate { workload, destination }
         } else if let Ok(index) = answer.extract::<usize>() {
-            self.candidate(index).ok_or_else(|| {
-                let last = self.seen().space.actions - 1;
+            let Seen { space, list, .. } = self.seen();
+            list.action_at(space, index).ok_or_else(|| {
+                let last = space.actions - 1;
                 ActionError::new_err(format!(
                     "action index: expected a candidate of 0 to {last}, got {index}"
                 ))
@@ -99,18 +90,6 @@ impl State {
             })?;
         }
         Ok(action)
-    }
-
-    fn candidate(&self, index: usize) -> Option<Action> {
-        if index == 0 {
-            return Some(Action::Stay);
-        }
-        let Seen { space, list, .. } = self.seen();
-        if !space.fixed_pairs {
-            return list.action(index - 1);
-        }
-        let (workload, destination) = ((index - 1) / space.nodes, (index - 1) % space.nodes);
-        (workload < space.workloads).then_some(Action::Migrate { workload, destination })
     }
 }
 

@@ -64,6 +64,19 @@ impl CandidateList {
         self.workload.len() - self.chains.len()
     }
 
+    /// The action that an index of a space stands for, feasible or not; of a chain, its first move. This
+    /// is the list of that space's actions, if they are a list.
+    pub fn action_at(&self, space: &ObservationSpace, index: usize) -> Option<Action> {
+        if index == 0 {
+            return Some(Action::Stay);
+        }
+        if !space.fixed_pairs {
+            return self.action(index - 1);
+        }
+        let (workload, destination) = ((index - 1) / space.nodes, (index - 1) % space.nodes);
+        (workload < space.workloads).then_some(Action::Migrate { workload, destination })
+    }
+
     /// The index that stands for an action in a space, feasible or not; `None` where it is not offered
     /// by itself. This is the list of that space's actions, if they are a list.
     pub fn index_of(&self, space: &ObservationSpace, action: Action) -> Option<usize> {

@@ -160,15 +160,7 @@ impl ClusterEnv {
 
     /// The action that an index stands for in this state, feasible or not; of a chain, its first move.
     pub fn action(&self, index: usize) -> Option<Action> {
-        if index == 0 {
-            return Some(Action::Stay);
-        }
-        if !self.space.fixed_pairs {
-            return self.list.action(index - 1);
-        }
-        let n = self.space.nodes;
-        let (workload, destination) = ((index - 1) / n, (index - 1) % n);
-        (workload < self.space.workloads).then_some(Action::Migrate { workload, destination })
+        self.list.action_at(&self.space, index)
     }
 
     /// The index that stands for this action in this state, feasible or not; `None` where it is

@@ -50,6 +50,24 @@ pub enum Candidates<'a> {
     Few(&'a mut dyn Iterator<Item = (usize, usize, usize)>, Option<&'a CandidateList>),
 }
 
+/// What is seen of a state by itself, in buffers of its own, with the candidates that there are.
+pub fn observation(
+    state: &ClusterState,
+    sections: Sections,
+) -> (ObservationSpace, CandidateList, ObservationBuffer) {
+    let space = observation_space(state, sections);
+    let mut list = CandidateList::default();
+    let mut seen = ObservationBuffer::new(&space);
+    let candidates = if space.fixed_pairs {
+        Candidates::AllPairs
+    } else {
+        list.fill(state, space.actions - 1);
+        Candidates::Listed(&list)
+    };
+    encode(state, candidates, &mut seen);
+    (space, list, seen)
+}
+
 /// Writes the observation of `state`.
 pub fn encode(state: &ClusterState, candidates: Candidates, out: &mut ObservationBuffer) {
     encode_simd(state, candidates, out);
