@@ -48,6 +48,15 @@ struct Shared {
     raised: Mutex<Option<PyErr>>,
 }
 
+impl Shared {
+    /// Ends the comparison; the first error is the one that is raised.
+    fn give_up(&self, error: PyErr) {
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        raised.get_or_insert(error);
+        self.stop.store(usize::MAX, Ordering::Relaxed);
+    }
+}
+
 /// A policy whose episodes are counted.
 struct Counted {
     inner: Box<dyn Policy>,
@@ -89,12 +98,6 @@ impl Called {
             state.get().action(answer.bind(py))
         })
     }
-
-    fn give_up(&self, error: PyErr) {
-        let mut raised = self.shared.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.get_or_insert(error);
-        self.shared.stop.store(usize::MAX, Ordering::Relaxed);
-    }
 }
 
 impl Policy for Called {
@@ -106,7 +109,7 @@ impl Policy for Called {
         if self.resets && self.shared.stop.load(Ordering::Relaxed) == 0 {
             let done = Python::attach(|py| self.callable.call_method1(py, "reset", (seed,)));
             if let Err(error) = done {
-                self.give_up(error);
+                self.shared.give_up(error);
             }
         }
     }
@@ -115,7 +118,7 @@ impl Policy for Called {
         match self.ask(state) {
             Ok(action) => action,
             Err(error) => {
-                self.give_up(error);
+                self.shared.give_up(error);
                 Action::Stay
             }
         }
@@ -268,9 +271,7 @@ fn contender(name: String, policy: &Bound<'_, PyAny>, shared: &Arc<Shared>) -> P
             match copied {
                 Ok(copied) => copied.unbind(),
                 Err(error) => {
-                    let mut raised = shared.raised.lock().unwrap_or_else(PoisonError::into_inner);
-                    raised.get_or_insert(error);
-                    shared.stop.store(usize::MAX, Ordering::Relaxed);
+                    shared.give_up(error);
                     callable.clone_ref(py)
                 }
             }

@@ -58,6 +58,21 @@ pub(super) fn validation(scenario: &Scenario) -> anyhow::Result<(ClusterEnv, boo
     Ok((ClusterEnv::new(template, Phase::Validate)?, single))
 }
 
+/// The margin with which most is earned, the first of those that earn the same.
+fn best_margin(
+    margins: &[f32],
+    earned: impl Fn(f32) -> anyhow::Result<f64>,
+) -> anyhow::Result<f32> {
+    let mut picked = (f64::NEG_INFINITY, margins[0]);
+    for &margin in margins {
+        let earned = earned(margin)?;
+        if earned > picked.0 {
+            picked = (earned, margin);
+        }
+    }
+    Ok(picked.1)
+}
+
 /// Finds the margin for a policy on a base, in about `seconds` on all threads; `best` is the best
 /// heuristic, of which an episode takes `best_s` on all threads.
 ///
@@ -93,20 +108,15 @@ pub fn gate(
     returns(&env, &with(MARGINS[0])?, seeds(0, first))?;
     let episode = started.elapsed().as_secs_f64() / first as f64;
     let count = fits(0.4, MARGINS.len() as f64 * episode, PICKING);
-    let mut picked = (f64::NEG_INFINITY, MARGINS[0]);
-    for margin in MARGINS {
-        let earned = mean(&returns(&env, &with(margin)?, seeds(0, count))?);
-        if earned > picked.0 {
-            picked = (earned, margin);
-        }
-    }
+    let earned = |margin| Ok(mean(&returns(&env, &with(margin)?, seeds(0, count))?));
+    let picked = best_margin(&MARGINS, earned)?;
     let all = 2.0 * episode + if differs { best_s } else { 0.0 };
     let count = fits(0.6, all, DECIDING);
     let from = if single { 0 } else { PICKING.1 };
     let theirs = returns(&env, &alone(base), seeds(from, count))?;
-    let own = returns(&env, &with(picked.1)?, seeds(from, count))?;
+    let own = returns(&env, &with(picked)?, seeds(from, count))?;
     let found = ahead(&own, &theirs);
-    let margin = found.is_certain().then_some(picked.1);
+    let margin = found.is_certain().then_some(picked);
     let mut gated = Gated {
         base: Some(Base { margin, ..base.clone() }),
         against: base.baseline.clone(),
@@ -152,16 +162,11 @@ fn on_best(
     };
     let from = FIRST_SEED + PICKING.1 + DECIDING.1;
     let picking = from..from + fits(0.4 / MARGINS_ON_BEST.len() as f64, PICKING);
-    let mut picked = (f64::NEG_INFINITY, MARGINS_ON_BEST[0]);
-    for margin in MARGINS_ON_BEST {
-        let earned = mean(&play(Some(&with(margin)), picking.clone())?);
-        if earned > picked.0 {
-            picked = (earned, margin);
-        }
-    }
+    let earned = |margin| Ok(mean(&play(Some(&with(margin)), picking.clone())?));
+    let margin = best_margin(&MARGINS_ON_BEST, earned)?;
     let from = from + PICKING.1;
     let deciding = from..from + fits(0.3, DECIDING);
-    let own = play(Some(&with(picked.1)), deciding.clone())?;
+    let own = play(Some(&with(margin)), deciding.clone())?;
     let theirs = play(before.base.as_ref(), deciding)?;
     let found = ahead(&own, &theirs);
     if !found.is_certain() {
@@ -173,7 +178,7 @@ fn on_best(
             Some(Base { baseline, .. }) => format!("the network on {baseline}"),
             None => "the network alone".to_owned(),
         },
-        base: Some(with(picked.1)),
+        base: Some(with(margin)),
         ahead: found,
         episodes: own.len(),
         replaced: None,
@@ -253,18 +258,13 @@ pub fn gate_several(
     };
     let picking = seeds(0, IN_EACH.0);
     let theirs = played(&usual, picking.clone())?;
-    let mut picked = (f64::NEG_INFINITY, MARGINS[0]);
-    for margin in MARGINS {
-        let gain = mean(&gains(&with(margin, picking.clone())?, &theirs));
-        if gain > picked.0 {
-            picked = (gain, margin);
-        }
-    }
+    let gain = |margin| Ok(mean(&gains(&with(margin, picking.clone())?, &theirs)));
+    let picked = best_margin(&MARGINS, gain)?;
     let deciding = seeds(PICKING.1, IN_EACH.1);
     let theirs = played(&usual, deciding.clone())?;
-    let found = gains(&with(picked.1, deciding)?, &theirs);
+    let found = gains(&with(picked, deciding)?, &theirs);
     let ahead = ahead(&found, &vec![0.0; found.len()]);
-    let margin = ahead.is_certain().then_some(picked.1);
+    let margin = ahead.is_certain().then_some(picked);
     let episodes = found.len() * IN_EACH.1 as usize;
     let (against, base) = (base.baseline.clone(), Some(Base { margin, ..base.clone() }));
     Ok(Gated { base, against, ahead, episodes, replaced: None })

@@ -4,7 +4,7 @@
 use crate::build::*;
 use crate::naive::{self, Naive};
 use godwit_envs::observe::ObservationBuffer;
-use godwit_envs::observe::encoder::{Candidates, encode, observation_space};
+use godwit_envs::observe::encoder::{observation, observation_space};
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::term::Term;
@@ -23,17 +23,7 @@ fn start(shape: &Shape) -> Option<ClusterState> {
 }
 
 fn observed(state: &ClusterState) -> ObservationBuffer {
-    let mut seen = ObservationBuffer::new(&observation_space(state, state.rules.sections()));
-    let mut list = godwit_envs::observe::candidates::CandidateList::default();
-    let space = observation_space(state, state.rules.sections());
-    let candidates = if space.fixed_pairs {
-        Candidates::AllPairs
-    } else {
-        list.fill(state, space.actions - 1);
-        Candidates::Listed(&list)
-    };
-    encode(state, candidates, &mut seen);
-    seen
+    observation(state, state.rules.sections()).2
 }
 
 proptest! {
