@@ -51,6 +51,9 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, Any]):
     ) -> None:
         if render_mode is not None:
             raise ValueError(f"render_mode: expected None for many environments, got {render_mode!r}")
+        for name, number, least in (("num_envs", num_envs, 1), ("threads", threads, 0)):
+            if number < least:
+                raise ValueError(f"{name}: expected at least {least}, got {number}")
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma: expected 0 to 1, got {gamma}")
         self.scenario = Scenario(scenario)

@@ -114,8 +114,11 @@ def test_bad_input_is_refused_with_a_message():
     assert all(np.array_equal(after[0][name], after[1][name]) for name in before)
     with pytest.raises(ValueError, match="expected 2 seeds"):
         env.reset(seed=[1, 2, 3])
-    with pytest.raises(ValueError, match="at least 1"):
-        godwit.make_vec("quickstart", 0)
+    for count in (0, -1):
+        with pytest.raises(ValueError, match=f"num_envs: expected at least 1, got {count}"):
+            godwit.make_vec("quickstart", count)
+    with pytest.raises(ValueError, match="threads: expected at least 0, got -1"):
+        godwit.make_vec("quickstart", 1, threads=-1)
     env.close()
     with pytest.raises(godwit.EpisodeEnded, match="closed"):
         env.reset()
