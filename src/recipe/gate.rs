@@ -73,6 +73,16 @@ fn best_margin(
     Ok(picked.1)
 }
 
+/// How long the [`gate`] takes at most where there is time for all of its episodes: one of the policy
+/// takes `own_s` on all threads, one of the best heuristic `best_s`. Or of one episode alone, where
+/// all are alike.
+pub fn longest_s(own_s: f64, best_s: f64, single: bool) -> f64 {
+    let (picking, deciding) = if single { (1, 1) } else { (PICKING.1, DECIDING.1) };
+    let on_base = PICKING.0.min(picking) + MARGINS.len() as u64 * picking + 2 * deciding;
+    let on_best = MARGINS_ON_BEST.len() as u64 * picking + 3 * deciding;
+    on_base as f64 * own_s + on_best as f64 * best_s
+}
+
 /// Finds the margin for a policy on a base, in about `seconds` on all threads; `best` is the best
 /// heuristic, of which an episode takes `best_s` on all threads.
 ///

@@ -50,16 +50,16 @@ pub const DEFAULT_MINUTES: f64 = 10.0;
 const CONTEST: (f64, f64, f64) = (0.12, 3.0, 150.0);
 /// Share of the time in which the base policy is tuned at most.
 const TUNING: f64 = 0.03;
-/// Share of the time that updates before the first env step take.
+/// Share of the time that updates before the first env step take at most.
 const PRETRAINING: f64 = 0.05;
 /// Share of what is then left that env steps with their updates take: some of it is for what takes
 /// longer than was measured. And the least share of the whole time.
 const STEPS: (f64, f64) = (0.85, 0.2);
-/// Share of the time that the gate takes.
+/// Share of the time that the gate takes at most.
 pub const GATE: f64 = 0.07;
-/// Share of the time that the verdict takes.
+/// Share of the time that the verdict takes at most.
 pub const VERDICT: f64 = 0.07;
-/// Share of the time that validation takes, how often that is, and by how few episodes.
+/// Share of the time that validation takes at most, how often that is, and by how few episodes.
 const VALIDATION: f64 = 0.08;
 const VALIDATIONS: (f64, f64) = (3.0, 12.0);
 const FEWEST_EPISODES: f64 = 12.0;
@@ -185,14 +185,20 @@ pub fn find(
         comparing_s(config.comparisons.states, fading.rollout_s)
             + iterations(&mut config, 1, seconds, later_rollout_s(&pace, &fading))
     };
-    // What finding the settings took is part of the run's time, and so is what comes after it.
-    let training = (1.0 - GATE - VERDICT) * seconds;
-    let left = training - started.elapsed().as_secs_f64() - rollouts_s;
-    lengths(&mut config, seconds, left, pace, far_ahead);
     let episode = &scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let tick = standings[base].seconds_per_tick / threads + 1.0 / pace.env_steps_per_s;
-    validations(&mut config, seconds, MARGINS.len() as f64 * ticks * tick);
+    // Quick episodes leave some of the shares of gate, verdict and validation to the training.
+    let (own_s, best_s) = (ticks * tick, best.episode_s(scenario));
+    let single = env.template().has_single_start(Phase::Validate);
+    let gate_s = (GATE * seconds).min(gate::longest_s(own_s, best_s, single));
+    let verdict_s = verdict::longest_s(own_s, &standings, scenario, single).min(VERDICT * seconds);
+    // What finding the settings took is part of the run's time, and so is what comes after it.
+    let training = seconds - gate_s - verdict_s;
+    let validation = validation(&config, seconds, MARGINS.len() as f64 * own_s);
+    let left = training - started.elapsed().as_secs_f64() - rollouts_s - validation.seconds;
+    lengths(&mut config, seconds, left, pace, far_ahead);
+    validation.set(&mut config);
     config.max_minutes = ((training - started.elapsed().as_secs_f64()) / 60.0).max(0.1);
     config.validate().context("the settings that were found")?;
     Ok(Recipe { config, fading, rivals: Rivals { seconds, standings, base } })
@@ -242,7 +248,7 @@ fn iterations(config: &mut TrainConfig, scenarios: usize, seconds: f64, rollout_
 }
 
 /// How many updates and env steps there is time for in a run of `seconds`, of which `left` are left
-/// for them and for validation.
+/// for them.
 fn lengths(
     config: &mut TrainConfig,
     seconds: f64,
@@ -250,14 +256,14 @@ fn lengths(
     pace: pace::Pace,
     demonstrated: bool,
 ) {
-    let stepping = STEPS.0 * (left - (PRETRAINING + VALIDATION) * seconds);
+    let updates = (PRETRAINING * seconds * pace.updates_per_s) as u64;
+    let updates = updates.clamp(200, 30_000);
+    let stepping = STEPS.0 * (left - updates as f64 / pace.updates_per_s.max(1e-9));
     let steps = stepping.max(STEPS.1 * seconds) * pace.env_steps_per_s;
     config.env_steps = (steps as u64).clamp(2_000, 5_000_000) / 1_000 * 1_000;
     config.warm_up_steps = (config.env_steps / 10).min(4_000);
     config.replay_capacity = (config.env_steps as usize).clamp(10_000, 100_000);
     config.checkpoint_every = (config.env_steps / 4).max(1_000);
-    let updates = (PRETRAINING * seconds * pace.updates_per_s) as u64;
-    let updates = updates.clamp(200, 30_000);
     if demonstrated {
         config.demonstrations.pretrain_updates = updates;
     } else {
@@ -265,13 +271,27 @@ fn lengths(
     }
 }
 
-/// How often, and on how many episodes, there is time for validation, where one takes so long.
-fn validations(config: &mut TrainConfig, seconds: f64, episode: f64) {
+/// How often a run validates, and on how many episodes.
+struct Validations {
+    times: f64,
+    episodes: usize,
+    /// What that takes.
+    seconds: f64,
+}
+
+/// Those for which there is time in a run of `seconds`, where an episode takes so long.
+fn validation(config: &TrainConfig, seconds: f64, episode: f64) -> Validations {
     let afford = VALIDATION * seconds / episode.max(1e-9);
     let episodes = (afford / VALIDATIONS.0).clamp(FEWEST_EPISODES, config.evaluate_episodes as f64);
     let times = (afford / episodes).clamp(VALIDATIONS.0, VALIDATIONS.1);
-    config.evaluate_episodes = episodes as usize;
-    config.evaluate_every = ((config.env_steps as f64 / times) as u64).max(500);
+    Validations { times, episodes: episodes as usize, seconds: times * episodes * episode }
+}
+
+impl Validations {
+    fn set(&self, config: &mut TrainConfig) {
+        config.evaluate_episodes = self.episodes;
+        config.evaluate_every = ((config.env_steps as f64 / self.times) as u64).max(500);
+    }
 }
 
 /// To two digits: a number that people read.
@@ -293,9 +313,10 @@ mod tests {
             config.validate().expect("settings in their ranges");
             config
         };
-        // 85 % of what is left: 60 % of the time, but for 13 % for updates and validation.
+        // 85 % of what is left: 60 % of the time, but for 5 % for updates, of which 1,200 s leave no
+        // more than 30,000 if they are made 1,000 times a second.
         let (short, long) = (of(60.0, 0.6), of(1_200.0, 0.6));
-        assert_eq!((short.env_steps, long.env_steps), (23_000, 479_000));
+        assert_eq!((short.env_steps, long.env_steps), (28_000, 561_000));
         assert!(short.comparisons.pretrain_updates < long.comparisons.pretrain_updates);
         // However little time there is, or is left.
         assert!(of(0.1, 0.6).env_steps >= 2_000);
@@ -322,13 +343,14 @@ mod tests {
     fn slow_episodes_are_validated_less_often_and_then_by_fewer() {
         let of = |episode: f64| {
             let mut config = TrainConfig { env_steps: 120_000, ..TrainConfig::default() };
-            validations(&mut config, 600.0, episode);
-            (config.evaluate_every, config.evaluate_episodes)
+            let found = validation(&config, 600.0, episode);
+            found.set(&mut config);
+            (config.evaluate_every, config.evaluate_episodes, found.seconds.round())
         };
-        // 48 s for all: 12 times 32 episodes take 38 s, 3 times 26 take 47 s, 3 times 12 more.
-        assert_eq!(of(0.1), (10_000, 32));
-        assert_eq!(of(0.6), (40_000, 26));
-        assert_eq!(of(6.0), (40_000, 12));
+        // 48 s for all: 12 times 32 episodes take 38 s, 3 times 26.7 take 48 s, 3 times 12 more.
+        assert_eq!(of(0.1), (10_000, 32, 38.0));
+        assert_eq!(of(0.6), (40_000, 26, 48.0));
+        assert_eq!(of(6.0), (40_000, 12, 216.0));
     }
 
     #[test]

@@ -119,9 +119,6 @@ pub fn find(
     let later_rollout_s = later_rollout_s(&pace::Pace { decision_s, ..pace }, &together);
     let rollouts_s = comparing_s(config.comparisons.states * parts.len(), together.rollout_s)
         + iterations(&mut config, parts.len(), seconds, later_rollout_s);
-    let left = seconds - started.elapsed().as_secs_f64() - rollouts_s;
-    lengths(&mut config, seconds, left, pace, false);
-    config.replay_capacity = config.replay_capacity.max(200 * parts.len());
     let episode = &parts[0].scenario.rules.episode;
     let ticks = f64::from(episode.ticks.max(episode.move_budget));
     let threads = rayon::current_num_threads() as f64;
@@ -129,6 +126,9 @@ pub fn find(
     let played = (MARGINS.len() * parts.len() * EPISODES) as f64;
     let validation_s = played * ticks * (tick + 1.0 / pace.env_steps_per_s);
     let times = (VALIDATION * seconds / validation_s.max(1e-9)).clamp(VALIDATIONS.0, VALIDATIONS.1);
+    let left = seconds - started.elapsed().as_secs_f64() - rollouts_s - times * validation_s;
+    lengths(&mut config, seconds, left, pace, false);
+    config.replay_capacity = config.replay_capacity.max(200 * parts.len());
     config.evaluate_episodes = EPISODES;
     config.evaluate_every = ((config.env_steps as f64 / times) as u64).max(500);
     config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);

@@ -30,6 +30,19 @@ pub struct Verdict {
     pub heuristics: Vec<(&'static str, bool, f64, Ahead)>,
 }
 
+/// The best of the heuristics, which take part.
+fn rivals(standings: &[Standing]) -> impl Iterator<Item = &Standing> {
+    standings.iter().filter(|standing| standing.left.is_none()).take(HEURISTICS)
+}
+
+/// How long the [`verdict`] takes at most where there is time for all of its episodes: one of the
+/// policy takes `own_s` on all threads. Or of one episode alone, where all are alike.
+pub fn longest_s(own_s: f64, standings: &[Standing], scenario: &Scenario, single: bool) -> f64 {
+    let theirs: f64 = rivals(standings).map(|rival| rival.episode_s(scenario)).sum();
+    let episodes = if single { 1 } else { EPISODES.1 };
+    episodes as f64 * (own_s + theirs)
+}
+
 /// Plays the policy and the best of `standings` for about `seconds` on all threads.
 ///
 /// # Errors
@@ -41,8 +54,7 @@ pub fn verdict(
     seconds: f64,
 ) -> anyhow::Result<Verdict> {
     let (env, single) = validation(scenario)?;
-    let rivals: Vec<&Standing> =
-        standings.iter().filter(|standing| standing.left.is_none()).take(HEURISTICS).collect();
+    let rivals: Vec<&Standing> = rivals(standings).collect();
     let each: f64 = rivals.iter().map(|rival| rival.episode_s(scenario)).sum();
     let fits = (seconds / each.max(1e-9)) as u64;
     let episodes = if single { 1 } else { fits.clamp(EPISODES.0, EPISODES.1) };
