@@ -17,8 +17,13 @@ pub const STATES: (usize, usize) = (100, 80_000);
 /// base policy may be for that: a share of what the best one gains over staying. Online, a search
 /// that is far ahead of the base policy is [shown](is_far_ahead) to the network, so that the base
 /// policy had better be quick; elsewhere it should be good.
-const ONLINE: &[(usize, f64)] =
-    &[(16_000, FAR_AHEAD), (4_000, FAR_AHEAD), (4_000, f64::INFINITY), (STATES.0, f64::INFINITY)];
+const ONLINE: &[(usize, f64)] = &[
+    (16_000, FAR_AHEAD),
+    (4_000, FAR_AHEAD),
+    (2_000, FAR_AHEAD),
+    (4_000, f64::INFINITY),
+    (STATES.0, f64::INFINITY),
+];
 const STATIC: &[(usize, f64)] =
     &[(16_000, FAR_AHEAD), (4_000, 0.1), (1_000, 0.3), (STATES.0, f64::INFINITY)];
 /// Share of the time in which it is measured how effects fade, for each base policy that comes into
