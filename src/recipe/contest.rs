@@ -26,6 +26,11 @@ const FIRST_RUNG: usize = 4;
 const LAST_RUNG: usize = 64;
 /// How many of the best are tuned.
 const TUNED: usize = 3;
+/// How many times quicker than the leader a heuristic that is behind must be to be tuned as well, and
+/// the share of the race's time that all of these have for it. Far behind as it is, it may be close
+/// once its parameters fit, and rollouts of it are cheap.
+const QUICKER: f64 = 8.0;
+const TUNING_QUICK: f64 = 0.1;
 /// Fresh episodes that the ranking is made of.
 const FRESH: usize = 64;
 
@@ -100,7 +105,8 @@ pub fn contest(
     let mut standings = race.begin()?;
     race.run(&mut standings)?;
     race.tune_best(&mut standings, told)?;
-    race.rank(standings)
+    let quick = race.tune_quick(&mut standings, told)?;
+    race.rank(standings, &quick)
 }
 
 struct Race<'a> {
@@ -226,15 +232,45 @@ impl Race<'_> {
             (0..standings.len()).filter(|&at| standings[at].left.is_none()).collect();
         order.sort_by(|&a, &b| standings[b].mean().total_cmp(&standings[a].mean()));
         for (done, &at) in order.iter().take(TUNED).enumerate() {
-            let left = self.limit.mul_f64(0.85).saturating_sub(self.started.elapsed());
+            let left = self.limit.mul_f64(0.65).saturating_sub(self.started.elapsed());
             let share = left.as_secs_f64() / (TUNED - done) as f64;
             tune_within(share, &mut standings[at], self.env, self.seed, told)?;
         }
         Ok(())
     }
 
-    /// Those that are left play fresh episodes, as many as there is time for.
-    fn rank(&self, mut standings: Vec<Standing>) -> anyhow::Result<Vec<Standing>> {
+    /// Tunes those behind that are much quicker than the leader; who has found other parameters.
+    fn tune_quick(
+        &self,
+        standings: &mut [Standing],
+        told: &dyn Fn(&str),
+    ) -> anyhow::Result<Vec<&'static str>> {
+        let open = standings.iter().filter(|standing| standing.left.is_none());
+        let Some(leader) = open.max_by(|a, b| a.mean().total_cmp(&b.mean())) else {
+            return Ok(Vec::new());
+        };
+        let most = leader.seconds_per_tick / QUICKER;
+        let is_quick = |standing: &&mut Standing| {
+            standing.left == Some(Left::Behind)
+                && standing.seconds_per_tick <= most
+                && standing.baseline.declaration().is_some()
+        };
+        let mut quick: Vec<&mut Standing> = standings.iter_mut().filter(is_quick).collect();
+        let share = TUNING_QUICK * self.limit.as_secs_f64() / quick.len() as f64;
+        for standing in &mut quick {
+            tune_within(share, standing, self.env, self.seed, told)?;
+        }
+        quick.retain(|standing| !standing.parameters.is_empty());
+        Ok(quick.iter().map(|standing| standing.baseline.name).collect())
+    }
+
+    /// Those that are left, and these, play fresh episodes, as many as there is time for.
+    fn rank(&self, mut standings: Vec<Standing>, quick: &[&str]) -> anyhow::Result<Vec<Standing>> {
+        for standing in &mut standings {
+            if quick.contains(&standing.baseline.name) {
+                standing.left = None;
+            }
+        }
         let scenario = self.env.template().scenario();
         let open: f64 = standings
             .iter()
@@ -248,10 +284,18 @@ impl Race<'_> {
             let first = LAST_RUNG;
             standing.returns = self.play_all(standing, first..first + episodes)?;
         }
-        standings.sort_by(|a, b| {
+        let order = |a: &Standing, b: &Standing| {
             let place = |standing: &Standing| standing.left.map_or(0, |left| 1 + left as u8);
             place(a).cmp(&place(b)).then(b.mean().total_cmp(&a.mean()))
-        });
+        };
+        standings.sort_by(order);
+        let leader = standings[0].clone();
+        for standing in &mut standings {
+            if quick.contains(&standing.baseline.name) && leader.ahead_of(standing).is_certain() {
+                standing.left = Some(Left::Behind);
+            }
+        }
+        standings.sort_by(order);
         Ok(standings)
     }
 

@@ -376,5 +376,9 @@ mod tests {
             .map(Standing::mean)
             .collect();
         assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
+        // Tuned ones have played the fresh episodes, whether they are still behind or not.
+        for standing in standings.iter().filter(|standing| !standing.parameters.is_empty()) {
+            assert_eq!(standing.returns.len(), standings[0].returns.len(), "{standing:?}");
+        }
     }
 }
