@@ -261,6 +261,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
         snapshot: None,
         nodes,
         workloads,
+        events: Vec::new(),
         train: None,
         cluster: None,
     }
