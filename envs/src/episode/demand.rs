@@ -269,6 +269,41 @@ mod tests {
     }
 
     #[test]
+    fn bursts_at_stated_times_multiply_demand_and_forecasts_have_what_is_known_of_them() {
+        let burst = |from, to, known_from, factor, workloads: &[u32]| ScriptedBurst {
+            from,
+            to,
+            known_from,
+            factor,
+            workloads: workloads.to_vec(),
+        };
+        let bursts = [burst(5, 7, Some(3), 2.0, &[0]), burst(6, 9, None, 3.0, &[0, 2])];
+        let waves = [Wave { amplitude: 0.0, ..wave() }; 3];
+        let table =
+            DemandTable::draw(&waves, 4, 12, &mut stream(1, "demand")).with_bursts(bursts.into());
+        let mut out = [0.0; 3];
+        for (tick, expected) in [
+            (4, [1.0, 1.0, 1.0]),
+            (5, [2.0, 1.0, 1.0]),
+            (6, [6.0, 1.0, 3.0]),
+            (8, [3.0, 1.0, 3.0]),
+            (9, [1.0, 1.0, 1.0]),
+        ] {
+            table.write_factors(tick, &mut out);
+            assert_eq!(out, expected, "tick {tick}");
+            assert_eq!([0, 1, 2].map(|k| table.factor(tick, k)), expected);
+        }
+        // Made at a tick, for so many ticks later: the first burst from tick 3 on, the second never,
+        // and neither comes again a period of four ticks later.
+        for (tick, horizon, expected) in
+            [(2, 3, 1.0), (3, 2, 2.0), (3, 4, 1.0), (5, 1, 2.0), (6, 4, 1.0), (8, 1, 1.0)]
+        {
+            table.write_forecast(tick, horizon, 4, &mut out);
+            assert_eq!(out, [expected, 1.0, 1.0], "tick {tick} for {horizon} later");
+        }
+    }
+
+    #[test]
     fn noise_has_the_stated_spread() {
         let noisy = Wave { amplitude: 0.0, noise: 0.1, persistence: 0.5, ..wave() };
         let table = DemandTable::draw(&[noisy], 0, 40_000, &mut stream(3, "demand"));

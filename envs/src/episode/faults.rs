@@ -118,6 +118,75 @@ mod tests {
         assert_eq!(found, expected);
     }
 
+    fn told(changes: &[HealthChange]) -> Vec<(u32, Health, u32)> {
+        changes.iter().map(|c| (c.tick, c.health, c.deadline)).collect()
+    }
+
+    #[test]
+    fn an_outage_is_announced_as_a_drain_and_nothing_else_happens_where_nothing_is_drawn() {
+        let outages = [
+            Outage { node: 0, from: 7, off: 10, back: 14 },
+            Outage { node: 0, from: 16, off: 16, back: u32::MAX },
+        ];
+        let changes = FaultRules::default().draw(2, 20, &outages, &mut stream(1, "faults"));
+        let expected = [
+            (7, Health::Draining, 10),
+            (10, Health::Failed, 0),
+            (14, Health::Healthy, 0),
+            (16, Health::Failed, 0),
+        ];
+        assert_eq!(told(&changes), expected);
+    }
+
+    #[test]
+    fn an_outage_waits_for_a_repair_and_overrules_another_drain() {
+        // Drains in its first healthy tick, is switched off a tick later, and takes six to repair.
+        let rules = FaultRules {
+            drain_per_tick: 1.0,
+            drain_ticks: 1,
+            repair_ticks: [6, 6],
+            ..FaultRules::default()
+        };
+        let draw = |rules: &FaultRules, from, off, back| {
+            let outage = Outage { node: 0, from, off, back };
+            told(&rules.draw(1, 16, &[outage], &mut stream(1, "faults")))
+        };
+        let broken = [
+            (1, Health::Draining, 2),
+            (2, Health::Failed, 0),
+            (8, Health::Draining, 12),
+            (12, Health::Failed, 0),
+            (15, Health::Healthy, 0),
+            (16, Health::Draining, 17),
+        ];
+        assert_eq!(draw(&rules, 5, 12, 15), broken);
+        // The repair that was drawn would end at tick 8.
+        let longer = [(1, Health::Draining, 2), (2, Health::Failed, 0), (16, Health::Healthy, 0)];
+        assert_eq!(draw(&rules, 4, 4, 16), longer);
+        let slow = FaultRules { drain_ticks: 20, ..rules };
+        let postponed = [(1, Health::Draining, 21), (3, Health::Draining, 23)];
+        assert_eq!(draw(&slow, 3, 23, 24), postponed);
+    }
+
+    #[test]
+    fn outages_shift_nothing_that_is_drawn() {
+        let rules = FaultRules {
+            degrade_per_tick: 0.1,
+            drain_per_tick: 0.1,
+            drain_ticks: 2,
+            repair_ticks: [1, 4],
+            ..FaultRules::default()
+        };
+        let outages = [Outage { node: 1, from: 30, off: 34, back: 40 }];
+        let [with, without] =
+            [&outages[..], &[]].map(|outages| rules.draw(3, 80, outages, &mut stream(5, "faults")));
+        let beside = |changes: &[HealthChange]| -> Vec<HealthChange> {
+            changes.iter().filter(|c| c.node != 1 || c.tick < 30).copied().collect()
+        };
+        assert_eq!(beside(&with), beside(&without));
+        assert_ne!(with, without);
+    }
+
     #[test]
     fn degraded_nodes_fail_as_often_as_their_hazard_says() {
         let rules = FaultRules {
