@@ -43,6 +43,7 @@ pub struct WorldTemplate {
     processes: Vec<DemandProcess>,
     /// Workload groups that come and go: first workload, how many, how.
     arrivals: Vec<(usize, usize, Arrivals)>,
+    /// What the scenario's events bring.
     script: Script,
 }
 
