@@ -122,6 +122,7 @@ impl Draw {
             snapshot: None,
             nodes,
             workloads,
+            events: Vec::new(),
             train: None,
             cluster: None,
         }

@@ -5,7 +5,7 @@ use crate::env::{Env, ResetError};
 use crate::episode::churn::Arrivals;
 use crate::observe::ObservationBuffer;
 use crate::rng::{Rng, stream};
-use crate::scenario::{DemandProcess, Scenario};
+use crate::scenario::{DemandProcess, Scenario, stays};
 use rand::RngExt;
 use std::hint::black_box;
 use std::time::Instant;
@@ -98,6 +98,8 @@ pub fn static_twin(scenario: &Scenario) -> Scenario {
     let mut twin = scenario.clone();
     twin.rules.faults = None;
     twin.start.windows = None;
+    twin.events.clear();
+    let episode = scenario.rules.episode.ticks;
     for group in &mut twin.workloads {
         group.process = DemandProcess::Constant;
         let Some(arrivals) = &group.arrivals else { continue };
@@ -111,6 +113,11 @@ pub fn static_twin(scenario: &Scenario) -> Scenario {
                 let ticks = departs.iter().max().copied().unwrap_or(1) as f32;
                 let stay = |(arrives, departs): (&u32, &u32)| (departs - arrives) as f32;
                 arrives.iter().zip(departs).map(stay).sum::<f32>() / ticks
+            }
+            Arrivals::Events => {
+                let stays = stays(&scenario.events, &group.name, episode);
+                let within = |&(arrives, departs): &(u32, u32)| departs.min(episode) - arrives;
+                stays.iter().map(within).sum::<u32>() as f32 / episode as f32
             }
         };
         let count = group.count as usize;

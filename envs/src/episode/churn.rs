@@ -41,6 +41,9 @@ pub enum Arrivals {
         /// Tick of each departure, above that of the arrival.
         departs: Vec<u32>,
     },
+    /// As the scenario's `events` of kind `arrive` say; none of the group's workloads is there at the
+    /// start.
+    Events,
 }
 
 /// A workload's coming or going at the start of a tick.
@@ -82,6 +85,7 @@ impl PassageTable {
     ) {
         self.present[first..first + count].fill(false);
         match arrivals {
+            Arrivals::Events => {}
             Arrivals::Trace { arrives, departs } => {
                 let stays = arrives.iter().copied().zip(departs.iter().copied());
                 let Some(origin) = origin else {

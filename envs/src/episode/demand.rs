@@ -4,6 +4,7 @@
 use crate::resources::MAX_RESOURCES;
 use crate::rng::Rng;
 use rand::{Rng as _, RngExt};
+use std::sync::Arc;
 
 /// A workload's process with its drawn parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -47,6 +48,31 @@ pub struct Bursts {
     pub stop_per_tick: f32,
 }
 
+/// A burst at a stated time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScriptedBurst {
+    /// First tick.
+    pub from: u32,
+    /// The tick after its last.
+    pub to: u32,
+    /// Tick from which forecasts have it in them; `None` for never.
+    pub known_from: Option<u32>,
+    /// Factor on what demand would be.
+    pub factor: f32,
+    /// Who bursts, each once.
+    pub workloads: Vec<u32>,
+}
+
+impl ScriptedBurst {
+    fn spans(&self, tick: u32) -> bool {
+        (self.from..self.to).contains(&tick)
+    }
+
+    fn apply(&self, factors: &mut [f32]) {
+        self.workloads.iter().for_each(|&k| factors[k as usize] *= self.factor);
+    }
+}
+
 /// Demand factors of one episode, and of the history before it that forecasts may use.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DemandTable {
@@ -55,6 +81,7 @@ pub struct DemandTable {
     /// `[history + ticks + 1][K]`.
     factors: Vec<f32>,
     follows: Vec<[bool; MAX_RESOURCES]>,
+    bursts: Arc<[ScriptedBurst]>,
 }
 
 impl DemandTable {
@@ -106,20 +133,40 @@ impl DemandTable {
             history_ticks,
             factors,
             follows: waves.iter().map(|w| w.follows).collect(),
+            bursts: Arc::default(),
         }
     }
 
-    /// Factors `[K]` at `tick`, which may be before the episode.
-    pub fn factors(&self, tick: i64) -> &[f32] {
+    /// The same with bursts at stated times.
+    #[must_use]
+    pub fn with_bursts(self, bursts: Arc<[ScriptedBurst]>) -> Self {
+        Self { bursts, ..self }
+    }
+
+    /// Factors `[K]` at `tick`, which may be before the episode, as they were drawn: without the
+    /// bursts at stated times.
+    pub fn drawn(&self, tick: i64) -> &[f32] {
         let row = (tick + i64::from(self.history_ticks)).max(0) as usize;
         &self.factors[row * self.workloads..(row + 1) * self.workloads]
     }
 
-    /// Factors of the seasonal-naive forecast made at `tick` for `tick + horizon`: those at the
-    /// latest tick that has been seen and is a whole number of periods before it.
-    pub fn forecast(&self, tick: u32, horizon: u32, period: u32) -> &[f32] {
+    /// Writes the factors at a tick of the episode, `[K]`.
+    pub fn write_factors(&self, tick: u32, out: &mut [f32]) {
+        out.copy_from_slice(self.drawn(i64::from(tick)));
+        self.bursts.iter().filter(|burst| burst.spans(tick)).for_each(|burst| burst.apply(out));
+    }
+
+    /// Writes the factors of the forecast made at `tick` for `tick + horizon`, `[K]`: those drawn for
+    /// the latest tick that has been seen and is a whole number of periods before it
+    /// (seasonal-naive), times the bursts then that are known at `tick`.
+    pub fn write_forecast(&self, tick: u32, horizon: u32, period: u32, out: &mut [f32]) {
         let seasons = horizon.div_ceil(period);
-        self.factors(i64::from(tick) + i64::from(horizon) - i64::from(seasons) * i64::from(period))
+        let seen = i64::from(tick) + i64::from(horizon) - i64::from(seasons) * i64::from(period);
+        out.copy_from_slice(self.drawn(seen));
+        let known = |burst: &&ScriptedBurst| burst.known_from.is_some_and(|from| from <= tick);
+        let then = tick.saturating_add(horizon);
+        let bursts = self.bursts.iter().filter(known).filter(|burst| burst.spans(then));
+        bursts.for_each(|burst| burst.apply(out));
     }
 
     /// Writes the demand `[K][m]` under these factors.
@@ -132,7 +179,10 @@ impl DemandTable {
 
     /// Factor on the base demand of a workload at a tick of the episode.
     pub fn factor(&self, tick: u32, workload: usize) -> f32 {
-        self.factors[(self.history_ticks + tick) as usize * self.workloads + workload]
+        let drawn = self.factors[(self.history_ticks + tick) as usize * self.workloads + workload];
+        let here = |burst: &&ScriptedBurst| burst.workloads.contains(&(workload as u32));
+        let bursts = self.bursts.iter().filter(|burst| burst.spans(tick)).filter(here);
+        bursts.fold(drawn, |factor, burst| factor * burst.factor)
     }
 
     /// Writes a workload's demand under this factor, `[m]`.
@@ -174,7 +224,7 @@ mod tests {
         let table = DemandTable::draw(&[wave()], 4, 4, &mut stream(1, "demand"));
         let mut out = [0.0; 2];
         for (tick, expected) in [(0, 10.0), (1, 15.0), (2, 10.0), (3, 5.0), (-3, 15.0)] {
-            table.write(table.factors(tick), &[10.0, 7.0], 2, &mut out);
+            table.write(table.drawn(tick), &[10.0, 7.0], 2, &mut out);
             assert!((out[0] - expected).abs() < 1e-4, "tick {tick}: {out:?}");
             assert_eq!(out[1], 7.0);
         }
@@ -200,7 +250,7 @@ mod tests {
         let mut out = [0.0; 2];
         let ticks = [(-3, 0.5), (-1, 0.5), (0, 2.0), (1, 3.0), (2, 1.0), (4, 1.0)];
         for (tick, factor) in ticks {
-            table.write(table.factors(tick), &[10.0, 7.0], 2, &mut out);
+            table.write(table.drawn(tick), &[10.0, 7.0], 2, &mut out);
             assert_eq!(out, [10.0 * factor, 7.0], "tick {tick}");
         }
     }
@@ -211,9 +261,45 @@ mod tests {
         let noisy = Wave { amplitude: 0.0, noise: 0.1, ..wave() };
         let table = DemandTable::draw(&[noisy], 8, 8, &mut stream(2, "demand"));
         for horizon in 1..=4 {
-            let forecast = table.forecast(3, horizon, 4);
-            assert_eq!(forecast, table.factors(3 + i64::from(horizon) - 4));
-            assert_ne!(forecast, table.factors(3 + i64::from(horizon)));
+            let mut forecast = [0.0];
+            table.write_forecast(3, horizon, 4, &mut forecast);
+            assert_eq!(forecast, table.drawn(3 + i64::from(horizon) - 4));
+            assert_ne!(forecast, table.drawn(3 + i64::from(horizon)));
+        }
+    }
+
+    #[test]
+    fn bursts_at_stated_times_multiply_demand_and_forecasts_have_what_is_known_of_them() {
+        let burst = |from, to, known_from, factor, workloads: &[u32]| ScriptedBurst {
+            from,
+            to,
+            known_from,
+            factor,
+            workloads: workloads.to_vec(),
+        };
+        let bursts = [burst(5, 7, Some(3), 2.0, &[0]), burst(6, 9, None, 3.0, &[0, 2])];
+        let waves = [Wave { amplitude: 0.0, ..wave() }; 3];
+        let table =
+            DemandTable::draw(&waves, 4, 12, &mut stream(1, "demand")).with_bursts(bursts.into());
+        let mut out = [0.0; 3];
+        for (tick, expected) in [
+            (4, [1.0, 1.0, 1.0]),
+            (5, [2.0, 1.0, 1.0]),
+            (6, [6.0, 1.0, 3.0]),
+            (8, [3.0, 1.0, 3.0]),
+            (9, [1.0, 1.0, 1.0]),
+        ] {
+            table.write_factors(tick, &mut out);
+            assert_eq!(out, expected, "tick {tick}");
+            assert_eq!([0, 1, 2].map(|k| table.factor(tick, k)), expected);
+        }
+        // Made at a tick, for so many ticks later: the first burst from tick 3 on, the second never,
+        // and neither comes again a period of four ticks later.
+        for (tick, horizon, expected) in
+            [(2, 3, 1.0), (3, 2, 2.0), (3, 4, 1.0), (5, 1, 2.0), (6, 4, 1.0), (8, 1, 1.0)]
+        {
+            table.write_forecast(tick, horizon, 4, &mut out);
+            assert_eq!(out, [expected, 1.0, 1.0], "tick {tick} for {horizon} later");
         }
     }
 

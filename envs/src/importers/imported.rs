@@ -188,6 +188,7 @@ impl Imported {
             snapshot: Some(snapshot_name(name)),
             nodes: Vec::new(),
             workloads: Vec::new(),
+            events: Vec::new(),
             train: None,
             cluster: Some(Arc::new(snapshot.clone())),
         };

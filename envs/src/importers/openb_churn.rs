@@ -418,6 +418,7 @@ fn scenario(nodes: &[&Node], workloads: Vec<WorkloadGroup>, options: &ChurnOptio
             })
             .collect(),
         workloads,
+        events: Vec::new(),
         train: Some(learner_settings()),
         cluster: None,
     }

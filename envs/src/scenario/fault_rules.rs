@@ -50,4 +50,9 @@ impl Default for FaultRules {
 impl FaultRules {
     /// Seconds that a cold restart takes where rules say nothing of faults.
     pub const RESTART_S: f32 = 60.0;
+
+    /// Whether a node ever degrades or drains by chance.
+    pub fn happen(&self) -> bool {
+        self.degrade_per_tick > 0.0 || self.drain_per_tick > 0.0
+    }
 }

@@ -7,6 +7,7 @@ use crate::episode::placement::Packing;
 use crate::observe::compact::CompactLayout;
 use crate::resources::MAX_RESOURCES;
 use crate::rng::{Rng, child_seed, stream};
+use crate::scenario::script::Script;
 use crate::scenario::{Amount, DemandProcess, Mode, Rules, Scenario, StartPlacement};
 use crate::state::NOWHERE;
 use crate::state::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
@@ -42,6 +43,8 @@ pub struct WorldTemplate {
     processes: Vec<DemandProcess>,
     /// Workload groups that come and go: first workload, how many, how.
     arrivals: Vec<(usize, usize, Arrivals)>,
+    /// What the scenario's events bring.
+    script: Script,
 }
 
 /// One drawn episode.
@@ -92,6 +95,7 @@ impl WorldTemplate {
                 rules: with_unit(rules, &spec),
                 scenario: scenario.clone(),
                 processes: vec![DemandProcess::Constant; spec.workloads()],
+                script: Script::new(scenario, &spec),
                 spec: Arc::new(spec),
                 listed: Some(placement),
                 demand_ranges: Vec::new(),
@@ -170,6 +174,7 @@ impl WorldTemplate {
         Self {
             name: scenario.name.clone(),
             rules: with_unit(rules, &spec),
+            script: Script::new(scenario, &spec),
             spec: Arc::new(spec),
             scenario: scenario.clone(),
             listed: listed.into_iter().collect(),
@@ -198,16 +203,26 @@ impl WorldTemplate {
     /// Whether demand changes from tick to tick.
     pub fn demand_changes(&self) -> bool {
         self.rules.episode.mode == Mode::Online
-            && self.processes.iter().any(|process| *process != DemandProcess::Constant)
+            && (self.processes.iter().any(|process| *process != DemandProcess::Constant)
+                || !self.script.bursts.is_empty())
+    }
+
+    /// Whether an event says what becomes of a node at the start of a tick, in place of what is
+    /// drawn.
+    pub fn is_scripted(&self, node: usize, tick: u32) -> bool {
+        self.script.outages.iter().any(|outage| outage.node as usize == node && outage.spans(tick))
     }
 
     /// What differs between the states of its episodes; the candidate list is the environment's.
     pub fn compact_layout(&self) -> CompactLayout {
         let drawn = |ranges: &[(f32, f32)]| indices(ranges, |(least, most)| least < most);
-        let changing = |process: &DemandProcess| *process != DemandProcess::Constant;
+        let mut changes = self.script.bursting(self.spec.workloads());
+        for (changes, process) in changes.iter_mut().zip(&self.processes) {
+            *changes |= *process != DemandProcess::Constant;
+        }
         CompactLayout {
             factors: match self.demand_changes() {
-                true => indices(&self.processes, changing),
+                true => indices(&changes, |changes| *changes),
                 false => Vec::new(),
             },
             base_demand: drawn(&self.demand_ranges),
@@ -228,8 +243,8 @@ impl WorldTemplate {
         !self.draws_workloads()
             && (phase == Phase::Evaluate || self.scenario.start.perturb.is_none())
             && (!self.demand_changes() || self.processes.iter().all(recorded))
-            && self.rules.faults.is_none()
-            && self.arrivals.iter().all(|(.., how)| matches!(how, Arrivals::Trace { .. }))
+            && self.rules.faults.as_ref().is_none_or(|faults| !faults.happen())
+            && self.arrivals.iter().all(|(.., how)| !matches!(how, Arrivals::Poisson { .. }))
             && self.scenario.start.windows.is_none()
             && self.scenario.start.placement == StartPlacement::Listed
     }
@@ -255,7 +270,7 @@ impl WorldTemplate {
                 let ticks = self.rules.episode.ticks;
                 let faults = &mut stream(seed, "faults");
                 let health_changes = match &self.rules.faults {
-                    Some(rules) => rules.draw(spec.nodes(), ticks, faults),
+                    Some(rules) => rules.draw(spec.nodes(), ticks, &self.script.outages, faults),
                     None => Vec::new(),
                 };
                 return Ok(Episode { spec, placement, demand, passages, health_changes });
@@ -294,6 +309,10 @@ impl WorldTemplate {
         let mut table = PassageTable::constant(self.spec.workloads());
         for (first, count, arrivals) in &self.arrivals {
             table.draw(arrivals, *first, *count, self.rules.episode.ticks, origin, rng);
+        }
+        // Events count from the start of the episode, whichever part of the traces it plays.
+        for (first, count, arrivals) in &self.script.arrivals {
+            table.draw(arrivals, *first, *count, self.rules.episode.ticks, Some(0), rng);
         }
         table.finish();
         table
@@ -362,20 +381,25 @@ impl WorldTemplate {
         }
         let rules = &*self.rules;
         let origin = origin.unwrap_or(0);
-        let waves: Vec<Wave> =
-            self.processes.iter().map(|p| draw_wave(p, rules, origin, rng)).collect();
+        let processes = self.processes.iter().zip(self.script.bursting(self.spec.workloads()));
+        let waves: Vec<Wave> = processes
+            .map(|(process, bursts)| draw_wave(process, bursts, rules, origin, rng))
+            .collect();
         DemandTable::draw(&waves, rules.forecast.period_ticks, rules.episode.ticks, rng)
+            .with_bursts(Arc::clone(&self.script.bursts))
     }
 }
 
+/// A process with its parameters; `bursts` where events have bursts of it.
 fn draw_wave<'a>(
     process: &'a DemandProcess,
+    bursts: bool,
     rules: &Rules,
     origin: u32,
     rng: &mut Rng,
 ) -> Wave<'a> {
     match process {
-        DemandProcess::Constant => Wave { follows: [false; MAX_RESOURCES], ..Wave::default() },
+        DemandProcess::Constant => Wave { follows: [bursts; MAX_RESOURCES], ..Wave::default() },
         DemandProcess::Bursty { peak, start_per_tick, stop_per_tick, resources } => Wave {
             follows: follows(resources, rules),
             bursts: Some(Bursts {

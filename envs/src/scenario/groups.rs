@@ -156,8 +156,14 @@ impl WorkloadGroup {
         match &self.arrivals {
             Some(Arrivals::Trace { arrives, .. }) => !arrives.contains(&0),
             Some(Arrivals::Poisson { start, .. }) => *start == 0,
+            Some(Arrivals::Events) => true,
             None => false,
         }
+    }
+
+    /// Whether its workloads come as the scenario's events say, and not otherwise.
+    pub(super) fn comes_by_events(&self) -> bool {
+        self.arrivals == Some(Arrivals::Events)
     }
 }
 

@@ -4,16 +4,20 @@
 //! the file, the field, the value and what was expected.
 
 mod embedded;
+mod events;
 mod fault_rules;
 mod generate;
 mod groups;
 mod load;
 mod rules;
 mod schema;
+mod script;
 mod types;
 mod validate;
 
 pub use embedded::{EMBEDDED, EmbeddedScenario};
+pub use events::ScriptedEvent;
+pub(crate) use events::stays;
 pub use fault_rules::FaultRules;
 pub use generate::{Episode, Phase, WorldTemplate};
 pub use groups::{Amount, DemandProcess, NodeGroup, WorkloadGroup};

@@ -33,7 +33,8 @@ pub struct Rules {
     /// Horizons at which candidates are also looked at (online scenarios).
     #[serde(default)]
     pub forecast: ForecastRules,
-    /// How nodes fail (online scenarios); never, if left out.
+    /// How nodes fail by chance (online scenarios); never, if left out or empty. Events of nodes need
+    /// the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<FaultRules>,
     /// Where waiting workloads are placed (online scenarios).
@@ -183,7 +184,8 @@ pub struct CandidateRules {
     pub chains: usize,
 }
 
-/// Forecast horizons; the forecast is seasonal-naive (the value one period ago).
+/// Forecast horizons; the forecast is seasonal-naive (the value one period ago), times the bursts that
+/// events announce.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForecastRules {

@@ -158,14 +158,55 @@ mod tests {
         }
     }
 
+    /// Appended to `faults`: events of every kind, which no embedded scenario has.
+    const EVENTS: &str = r#"
+[[workloads]]
+name = "jobs"
+count = 2
+demand = { cpu = 1 }
+arrivals = { kind = "events" }
+
+[[events]]
+kind = "drain"
+tick = 9
+node = "node-1"
+notice = 3
+ticks = 4
+
+[[events]]
+kind = "fail"
+tick = 20
+node = "node-1"
+
+[[events]]
+kind = "recover"
+tick = 30
+node = "node-1"
+
+[[events]]
+kind = "burst"
+tick = 5
+ticks = 2
+factor = 1.5
+workloads = ["batch"]
+
+[[events]]
+kind = "arrive"
+tick = 7
+group = "jobs"
+ticks = 3
+"#;
+
     #[test]
-    fn embedded_scenarios_keep_to_the_schema_and_what_it_forbids_is_refused() {
+    fn scenarios_keep_to_the_schema_and_what_it_forbids_is_refused() {
         let reader = Reader(Scenario::json_schema());
         let mut refused = 0;
-        for embedded in EMBEDDED {
-            let scenario = Scenario::embedded(embedded.name).unwrap();
+        let faults = Scenario::embedded("faults").unwrap().to_toml();
+        let events = Scenario::parse(&format!("{faults}{EVENTS}"), "events").unwrap();
+        let embedded = EMBEDDED.iter().map(|e| Scenario::embedded(e.name).unwrap());
+        for scenario in embedded.chain([events]) {
             let value = serde_json::to_value(&scenario).unwrap();
-            assert_eq!(reader.offence(&reader.0, &value), None, "{}", embedded.name);
+            assert_eq!(reader.offence(&reader.0, &value), None, "{}", scenario.name);
             let mut forbidden = Vec::new();
             reader.forbidden(&reader.0, &value, "", &mut forbidden);
             for (path, bad) in forbidden {
@@ -173,7 +214,7 @@ mod tests {
                 *changed.pointer_mut(&path).unwrap() = bad.clone();
                 let read = serde_json::from_value::<Scenario>(changed);
                 let accepted = read.is_ok_and(|scenario| scenario.validate("changed").is_ok());
-                assert!(!accepted, "{}: {path} = {bad} was accepted", embedded.name);
+                assert!(!accepted, "{}: {path} = {bad} was accepted", scenario.name);
                 refused += 1;
             }
         }

@@ -127,13 +127,13 @@ fn demand_follows_the_trace_within_the_window_of_the_phase() {
     for seed in 0..100 {
         for (phase, from, to) in [(Phase::Train, 10, 20), (Phase::Evaluate, 20, 25)] {
             let episode = template.draw(seed, phase).unwrap();
-            episode.demand.write(episode.demand.factors(0), &[1.0; 4], 1, &mut out);
+            episode.demand.write(episode.demand.drawn(0), &[1.0; 4], 1, &mut out);
             let first = out[0];
             let origin = first as u32 - 1;
             assert!((from..to - 4).contains(&origin), "{phase:?} started at tick {origin}");
             starts.insert(origin);
             for tick in 0..=4 {
-                episode.demand.write(episode.demand.factors(tick), &[1.0; 4], 1, &mut out);
+                episode.demand.write(episode.demand.drawn(tick), &[1.0; 4], 1, &mut out);
                 let (up, down) = (first + tick as f32, 31.0 - first - tick as f32);
                 assert_eq!(out, [up, down, up, down]);
             }

@@ -1,5 +1,6 @@
 //! The fields of a scenario file, with their units and defaults.
 
+use crate::scenario::events::ScriptedEvent;
 use crate::scenario::groups::{NodeGroup, WorkloadGroup};
 use crate::scenario::rules::Rules;
 use crate::snapshot::Snapshot;
@@ -33,6 +34,9 @@ pub struct Scenario {
     /// Groups of workloads drawn alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadGroup>,
+    /// What happens at stated ticks of every episode (online scenarios), beside what is drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<ScriptedEvent>,
     /// Settings of `godwit train` that suit this scenario, by the keys that `godwit train
     /// --list-settings` lists. The world neither reads nor checks them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -34,6 +34,8 @@ pub struct Shape {
     pub perturb: Option<Perturb>,
     /// Faults, arrivals, bursts; with `online` only.
     pub dynamics: bool,
+    /// Events at stated ticks; with `dynamics` only.
+    pub events: bool,
     pub seed: u64,
 }
 
@@ -68,6 +70,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
         max_candidates: limits.2,
         perturb: None,
         dynamics: false,
+        events: false,
         seed,
     })
 }
@@ -79,6 +82,14 @@ fn quarters(least: u32, most: u32, rng: &mut Rng) -> f32 {
 /// The scenario of a shape. Demands are multiples of a quarter where they do not change, so that
 /// sums are exact and a naive recomputation meets the same slot boundaries.
 pub fn scenario(shape: &Shape) -> Scenario {
+    let mut scenario = without_events(shape);
+    if shape.dynamics && shape.events {
+        crate::scripted::add_events(&mut scenario, &mut stream(shape.seed, "events"));
+    }
+    scenario
+}
+
+fn without_events(shape: &Shape) -> Scenario {
     let rng = &mut stream(shape.seed, "shape");
     let kinds: Vec<String> = (0..shape.resources).map(|j| format!("r{j}")).collect();
     let nodes: Vec<NodeGroup> = (0..shape.nodes)
@@ -261,6 +272,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
         snapshot: None,
         nodes,
         workloads,
+        events: Vec::new(),
         train: None,
         cluster: None,
     }

@@ -20,6 +20,7 @@ fn dynamic_shapes() -> impl Strategy<Value = Shape> {
     shapes().prop_map(|shape| Shape {
         online: true,
         dynamics: true,
+        events: shape.seed % 2 == 1,
         nodes: shape.nodes.clamp(2, 17),
         ..shape
     })

@@ -120,7 +120,8 @@ proptest! {
         shape in shapes()
     ) {
         // Bursts scale demands by any factor: no exact slot boundaries.
-        let shape = Shape { online: true, dynamics: true, slot: false, ..shape };
+        let events = shape.seed % 2 == 1;
+        let shape = Shape { online: true, dynamics: true, events, slot: false, ..shape };
         let Some(mut env) = env(&shape) else { return Err(TestCaseError::reject("no start")) };
         let rng = &mut stream(shape.seed, "actions");
         for _ in 0..40 {

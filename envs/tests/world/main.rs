@@ -12,3 +12,4 @@ mod misfits;
 mod naive;
 mod replay;
 mod rules;
+mod scripted;

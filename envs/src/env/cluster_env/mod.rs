@@ -252,10 +252,10 @@ impl ClusterEnv {
         let forecast = &self.template.rules.forecast;
         let mut rows = self.factors.chunks_exact_mut(workloads);
         if let Some(now) = rows.next() {
-            now.copy_from_slice(table.factors(i64::from(tick)));
+            table.write_factors(tick, now);
         }
         for (row, &horizon) in rows.zip(&forecast.horizons) {
-            row.copy_from_slice(table.forecast(tick, horizon, forecast.period_ticks));
+            table.write_forecast(tick, horizon, forecast.period_ticks, row);
         }
         self.spread_demand();
     }

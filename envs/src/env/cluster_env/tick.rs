@@ -59,9 +59,12 @@ impl ClusterEnv {
                 .take_while(|change| change.tick == state.tick)
                 .any(|change| change.node as usize == node && change.health == Health::Failed)
         };
+        // A stated failure is no luck: it was never drawn.
+        let drawn = |node: &usize| !self.template.is_scripted(*node, state.tick);
         let degraded =
             (0..state.spec.nodes()).filter(|&node| state.health[node] == Health::Degraded);
         degraded
+            .filter(drawn)
             .map(|node| {
                 let failures = f32::from(u8::from(fails(node)));
                 price * state.priority_running_on(node) * (faults.hazard_per_tick - failures)

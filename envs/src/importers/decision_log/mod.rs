@@ -159,6 +159,7 @@ pub fn decision_log(
         snapshot: None,
         nodes: nodes.iter().map(|node| node_group(node, &resources)).collect(),
         workloads,
+        events: Vec::new(),
         train: Some(super::openb_churn::learner_settings()),
         cluster: None,
     };

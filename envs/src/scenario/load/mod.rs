@@ -37,6 +37,7 @@ impl Scenario {
             && self.start == other.start
             && self.nodes == other.nodes
             && self.workloads == other.workloads
+            && self.events == other.events
             && self.cluster == other.cluster
     }
 

@@ -16,27 +16,46 @@ fn member_name(group: &str, count: u32, index: u32) -> String {
     if count == 1 { group.to_owned() } else { format!("{group}-{index}") }
 }
 
-/// Most that a workload of this group may want of a resource, noise aside (noise has no bound).
-fn peak_demand(group: &WorkloadGroup, resource: &str) -> f32 {
+/// Most that a workload of this group may want of a resource, noise aside (noise has no bound), while
+/// events multiply its demand by `burst`.
+fn peak_demand(group: &WorkloadGroup, resource: &str, burst: f32) -> f32 {
     let base = group.demand.get(resource).map_or(0.0, |amount| amount.bounds().1);
-    match &group.process {
-        DemandProcess::Diurnal { amplitude, resources, .. }
-            if resources.is_empty() || resources.iter().any(|name| name == resource) =>
-        {
-            base * (1.0 + amplitude.bounds().1)
+    let (resources, most): (&[String], f32) = match &group.process {
+        DemandProcess::Constant => (&[], 1.0),
+        DemandProcess::Diurnal { amplitude, resources, .. } => {
+            (resources, 1.0 + amplitude.bounds().1)
         }
-        DemandProcess::Bursty { peak, resources, .. }
-            if resources.is_empty() || resources.iter().any(|name| name == resource) =>
-        {
-            base * peak.bounds().1.max(1.0)
+        DemandProcess::Bursty { peak, resources, .. } => (resources, peak.bounds().1.max(1.0)),
+        DemandProcess::Trace { series, resources } => {
+            (resources, series.iter().flatten().copied().fold(1.0, f32::max))
         }
-        DemandProcess::Trace { series, resources }
-            if resources.is_empty() || resources.iter().any(|name| name == resource) =>
-        {
-            base * series.iter().flatten().copied().fold(1.0, f32::max)
-        }
-        _ => base,
+    };
+    let follows = resources.is_empty() || resources.iter().any(|name| name == resource);
+    if follows { base * (most * burst) } else { base }
+}
+
+/// The most that a workload of a group may want, while events multiply its demand by `burst`, where no
+/// node could hold it, were it empty.
+pub(super) fn misfit(scenario: &Scenario, group: &WorkloadGroup, burst: f32) -> Option<String> {
+    let holds = |node: &NodeGroup| {
+        (group.classes.is_empty() || group.classes.contains(&node.class))
+            && group.demand.keys().all(|resource| {
+                fits(
+                    0.0,
+                    peak_demand(group, resource, burst),
+                    node.supply.get(resource).copied().unwrap_or(0.0),
+                )
+            })
+    };
+    if scenario.nodes.iter().any(holds) {
+        return None;
     }
+    let demand: Vec<String> = group
+        .demand
+        .keys()
+        .map(|resource| format!("{resource} = {}", peak_demand(group, resource, burst)))
+        .collect();
+    Some(format!("a peak demand of {{{}}}", demand.join(", ")))
 }
 
 impl Check<'_> {
@@ -82,14 +101,16 @@ impl Check<'_> {
                 let expected = format!("the class of a node{hint}");
                 self.require(known, &field, &expected, format!("{class:?}"))?;
             }
-            self.fits_somewhere(scenario, g)?;
+            if let Some(got) = misfit(scenario, group, 1.0) {
+                return self.fail(&format!("workloads[{g}]"), "a node that can hold it", got);
+            }
         }
         self.anti_affinity(scenario)?;
         self.listed(scenario, &node_of)
     }
 
     /// Index of the group of each member name; names are unique.
-    fn members<'a>(
+    pub(super) fn members<'a>(
         &self,
         what: &str,
         groups: impl Iterator<Item = (&'a str, u32)>,
@@ -229,6 +250,7 @@ impl Check<'_> {
                 let expected = format!("at most the group's count ({count})");
                 self.require(*start <= count, &format!("{at}.start"), &expected, start)
             }
+            Arrivals::Events => Ok(()),
             Arrivals::Trace { arrives, departs } => {
                 if scenario.start.windows.is_some() {
                     let field = format!("{at}.arrives");
@@ -257,31 +279,6 @@ impl Check<'_> {
                 Ok(())
             }
         }
-    }
-
-    /// Whether an empty node could hold the most that a workload of this group may want.
-    fn fits_somewhere(&self, scenario: &Scenario, g: usize) -> Checked {
-        let group = &scenario.workloads[g];
-        let holds = |node: &NodeGroup| {
-            (group.classes.is_empty() || group.classes.contains(&node.class))
-                && group.demand.keys().all(|resource| {
-                    fits(
-                        0.0,
-                        peak_demand(group, resource),
-                        node.supply.get(resource).copied().unwrap_or(0.0),
-                    )
-                })
-        };
-        if scenario.nodes.iter().any(holds) {
-            return Ok(());
-        }
-        let demand: Vec<String> = group
-            .demand
-            .keys()
-            .map(|resource| format!("{resource} = {}", peak_demand(group, resource)))
-            .collect();
-        let got = format!("a peak demand of {{{}}}", demand.join(", "));
-        self.fail(&format!("workloads[{g}]"), "a node that can hold it", got)
     }
 
     /// Whether there is a node for each workload of an anti-affinity group that is there from the
@@ -325,7 +322,8 @@ impl Check<'_> {
             let field = format!("workloads[{g}].node");
             let Some(node) = &group.node else {
                 // Who comes later is placed by the scheduler.
-                let comes_later = group.comes_later() && scenario.start.windows.is_none();
+                let comes_later = group.comes_later()
+                    && (scenario.start.windows.is_none() || group.comes_by_events());
                 let needed = scenario.start.placement == StartPlacement::Listed && !comes_later;
                 self.require(!needed, &field, "a node, as start.placement is \"listed\"", "none")?;
                 continue;

@@ -1,5 +1,6 @@
 //! What a scenario must satisfy beyond its types. The first offence is reported.
 
+mod events;
 mod groups;
 
 use crate::episode::churn::Arrivals;
@@ -35,6 +36,7 @@ impl Scenario {
         } else {
             check.snapshot(self)?;
         }
+        check.events(self)?;
         Ok(())
     }
 }

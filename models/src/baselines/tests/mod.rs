@@ -3,6 +3,7 @@
 mod anytime;
 mod declarations;
 mod detection;
+mod foresight;
 mod machine_reassignment;
 mod needs_memory;
 mod plain_formulas;

@@ -2,6 +2,7 @@
 
 use crate::scenario::Scenario;
 
+mod events;
 mod groups;
 
 /// A scenario that uses every part of the format and loads.
