@@ -27,9 +27,9 @@ def main():
     def objective(trial):
         settings = {
             "evaluate_every": args.env_steps // 8,
-            "learner.learning_rate.from": trial.suggest_float("learner.learning_rate.from", 1e-4, 1e-2, log=True),
-            "learner.gamma": trial.suggest_float("learner.gamma", 0.9, 0.999),
-            "network.hidden": trial.suggest_int("network.hidden", 16, 128, log=True),
+            "learner.learning_rate.from": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+            "learner.gamma": trial.suggest_float("gamma", 0.9, 0.999),
+            "network.hidden": trial.suggest_int("hidden", 16, 128, log=True),
         }
         out = f"{args.out}/{trial.number}"
         with tune.Training(

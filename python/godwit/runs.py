@@ -58,7 +58,7 @@ class Log:
 
     def _line(self, text: bytes) -> dict[str, Any] | None:
         try:
-            line = json.loads(text)
+            line: dict[str, Any] = json.loads(text)
             kind, place = line["kind"], (line["env_steps"], line["updates"])
         except (ValueError, KeyError, TypeError):
             return None  # a line that a kill or a full disk cut short

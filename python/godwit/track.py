@@ -23,7 +23,7 @@ from godwit.decisions import Policy
 from godwit.errors import GodwitError
 from godwit.evaluation import Evaluation
 
-__all__ = ["Mlflow", "Tracker", "Wandb", "send"]
+__all__ = ["Mlflow", "Point", "Tracker", "Wandb", "send"]
 
 #: Kinds of lines with curves; others are notes for people.
 CURVES = ("round", "evaluation")
@@ -201,7 +201,7 @@ def _parts(items: list[Any], most: int) -> Iterable[list[Any]]:
     return (items[at : at + most] for at in range(0, len(items), most))
 
 
-def _table(evaluation: Evaluation) -> tuple[list[str], list[list[Any]]]:
+def _table(evaluation: Evaluation) -> tuple[list[Any], list[list[Any]]]:
     records = evaluation.records
     columns = [name for name in records[0] if name != "parameters"]
     return columns, [[row[name] for name in columns] for row in records]
@@ -248,11 +248,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     policy.add_argument(
         "--export",
-        nargs="?",
-        const="godwit",
-        metavar="GODWIT",
-        help="when the run is over, write an artifact with this program and send it "
-        "[without GODWIT: godwit, from PATH]",
+        action="store_true",
+        help="when the run is over, let `godwit export` (from PATH) write an artifact, and send it",
     )
     parser.add_argument(
         "--evaluation",
@@ -271,9 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         importlib.import_module(args.to)
     except ImportError as error:
-        package = {"mlflow": "mlflow-skinny"}.get(args.to, args.to)
-        print(f"track: expected the package {args.to}, got: {error} (pip install {package})", file=sys.stderr)
-        return 1
+        return _failed(f"expected the package {args.to}, got: {error} (pip install {args.to})")
 
     def begin() -> Tracker:
         name = args.name or Path(args.run).resolve().name
@@ -288,18 +283,21 @@ def main(arguments: list[str] | None = None) -> int:
             begin,
             wait=args.wait,
             artifact=args.artifact,
-            program=args.export,
+            program="godwit" if args.export else None,
             evaluation=args.evaluation,
         )
     except KeyboardInterrupt:
         return 130
     except (GodwitError, OSError) as error:
-        print(f"track: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
     except Exception as error:  # each tracker has its own kinds
-        print(f"track: {args.to}: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        return _failed(f"{args.to}: {type(error).__name__}: {error}")
     return 0
+
+
+def _failed(text: str) -> int:
+    print(f"track: {text}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

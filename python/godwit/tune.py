@@ -111,7 +111,8 @@ class Training:
                 self._diverged |= line["kind"] == "error"
                 if line["kind"] == "evaluation":
                     value = line["return"]
-                    self.best_return = max(value, -math.inf if self.best_return is None else self.best_return)
+                    if self.best_return is None or value > self.best_return:
+                        self.best_return = value
                     yield Validation(line["env_steps"], value)
             if over:
                 break
@@ -255,10 +256,10 @@ class Study:
     @property
     def best(self) -> Trial:
         """The trial of the best value."""
-        told = [trial for trial in self.trials if trial.value is not None]
+        told = [(trial.value, trial) for trial in self.trials if trial.value is not None]
         if not told:
             raise ValueError("study: expected a trial that a value was told of, got none")
-        return max(told, key=lambda trial: trial.value)
+        return max(told, key=lambda pair: pair[0])[1]
 
 
 def _check(key: str, domain: Mapping[str, Any]) -> None:

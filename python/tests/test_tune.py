@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -25,20 +24,22 @@ def test_a_run_gives_its_validations_and_its_best(stand_in, tmp_path):
 
 def test_a_run_that_is_left_early_ends_like_one_that_is_interrupted(stand_in, tmp_path):
     settings = {"pause_s": 30.0}
-    started = time.monotonic()
     with tune.Training("quickstart", settings, out=tmp_path / "run", program=stand_in) as run:
         first = next(iter(run))
         assert runs.is_training(run.folder)
     assert first.value == run.best_return == pytest.approx(0.2)
-    assert not runs.is_training(run.folder) and time.monotonic() - started < 20
+    assert not runs.is_training(run.folder)
+    made = [line["env_steps"] for line in runs.Log(run.folder).new()]
+    assert made == [200, 200], "it went on"
 
 
 def test_errors_are_the_programs_own(stand_in, tmp_path):
     with pytest.raises(godwit.TrainingError, match="^--set tpo: unknown setting; nearest: top$"):
         with tune.Training("quickstart", {"tpo": 1}, out=tmp_path / "a", program=stand_in) as run:
             list(run)
+    settings = {"diverges": True}
     with pytest.raises(godwit.TrainingDiverged, match="expected a finite number, got NaN"):
-        with tune.Training("quickstart", {"diverges": True}, out=tmp_path / "b", program=stand_in) as run:
+        with tune.Training("quickstart", settings, out=tmp_path / "b", program=stand_in) as run:
             list(run)
     assert run.best_return == pytest.approx(0.4)
     with pytest.raises(godwit.TrainingError, match="expected one that can be run"):
