@@ -165,14 +165,15 @@ def send(
     :param evaluation: what ``godwit evaluate --json`` printed, read when the run is over.
     """
     new_lines = runs.follow(run, wait=wait)
-    lines = next(new_lines)
+    first = next(new_lines)
     tracker, failed = begin(), True
     try:
         tracker.settings(runs.settings(run))
-        for lines in itertools.chain([lines], new_lines):
+        for lines in itertools.chain([first], new_lines):
             tracker.points([Point(line) for line in lines if line["kind"] in CURVES])
+            diverged = lines[-1]["kind"] == "error"
         _send_results(run, tracker, artifact, program, evaluation)
-        failed = lines[-1]["kind"] == "error"
+        failed = diverged
     finally:
         tracker.end(failed)
 
