@@ -75,17 +75,20 @@ class Training:
         threads: int = 0,
         program: str = "godwit",
     ) -> None:
+        path = runs.found(program)
         #: The run's folder.
         self.folder = Path(out)
         #: The best validation return so far; None before the first.
         self.best_return: float | None = None
         self._program = program
         self._log = runs.Log(out)
+        # Lines of another run, whose folder the program will refuse, are not those of this one.
+        self._log.new()
         self._diverged = False
         self._ended_early = False
         # What goes to it ends with this object, and is not in the run's folder, which has to be empty.
         self._texts = tempfile.TemporaryDirectory()
-        command = [runs.found(program), "train", self._scenario(scenario), "--out", os.fspath(out)]
+        command = [path, "train", self._scenario(scenario), "--out", os.fspath(out)]
         command += ["--seed", str(seed), "--threads", str(threads)]
         if env_steps is not None:
             command += ["--env-steps", str(env_steps)]

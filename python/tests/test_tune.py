@@ -42,6 +42,11 @@ def test_errors_are_the_programs_own(stand_in, tmp_path):
         with tune.Training("quickstart", settings, out=tmp_path / "b", program=stand_in) as run:
             list(run)
     assert run.best_return == pytest.approx(0.4)
+    # Nothing is taken from a run that was there before.
+    with pytest.raises(godwit.TrainingError, match="expected a new or empty directory") as refused:
+        with tune.Training("quickstart", out=tmp_path / "b", program=stand_in) as run:
+            list(run)
+    assert refused.type is godwit.TrainingError and run.best_return is None
     with pytest.raises(godwit.TrainingError, match="expected one that can be run"):
         tune.Training("quickstart", out=tmp_path / "c", program="no-such-godwit")
 

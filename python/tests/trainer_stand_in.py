@@ -19,9 +19,11 @@ def train(args):
     settings = {"top": 1.0, "diverges": False, "pause_s": 0.0}
     for key, _, value in (text.partition("=") for text in args.set):
         if key not in settings:
-            sys.exit(refuse(f"--set {key}: unknown setting; nearest: top"))
+            return refuse(f"--set {key}: unknown setting; nearest: top")
         settings[key] = json.loads(value)
     folder = Path(args.out)
+    if (folder / "config.toml").exists():
+        return refuse(f"{folder}: expected a new or empty directory, got one that holds a run")
     folder.mkdir(parents=True, exist_ok=True)
     # For as long as the process lives.
     lock = (folder / ".lock").open("w")
