@@ -92,7 +92,7 @@ def test():
     with tempfile.TemporaryDirectory() as folder:
         tests = Path(folder) / "tests"
         shutil.copytree(PACKAGE / "tests", tests)
-        command = [str(PYTHON), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+        command = [str(PYTHON), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", str(tests)]
         return subprocess.run(command, cwd=folder, env=environment).returncode
 
 

@@ -33,9 +33,21 @@ class Q(nn.Module):
         return torch.cat([stay, values[:, 1:] + stay], dim=1)
 
 
+PARTS = ("candidates", "globals", "mask")
+
+
 def tensors(observation):
-    pick = ("candidates", "globals", "mask")
-    return [torch.from_numpy(np.ascontiguousarray(observation[name])) for name in pick]
+    return [torch.from_numpy(np.ascontiguousarray(observation[name])) for name in PARTS]
+
+
+def copied(observation):
+    """What the replay keeps: the environment writes to the arrays that it gave."""
+    return {name: np.array(observation[name]) for name in PARTS}
+
+
+def each(observation, copies):
+    """The observation of each copy by itself."""
+    return [copied({name: observation[name][copy] for name in PARTS}) for copy in range(copies)]
 
 
 def main():
@@ -58,6 +70,7 @@ def main():
     replay, batch = [], 64
 
     seen, info = env.reset(seed=args.seed)
+    now = each(seen, args.envs)
     for step in range(0, args.steps, args.envs):
         epsilon = max(0.05, 1.0 - 4.0 * step / args.steps)
         mask = info["action_mask"].astype(bool)
@@ -67,25 +80,22 @@ def main():
         greedy = np.where(mask, values, -np.inf).argmax(axis=1)
         drawn = (rng.random(mask.shape) * mask).argmax(axis=1)
         actions = np.where(rng.random(args.envs) < epsilon, drawn, greedy)
-        after, rewards, terminated, truncated, info = env.step(actions)
+        seen, rewards, terminated, truncated, info = env.step(actions)
+        then = each(seen, args.envs)
         for copy in range(args.envs):
             ended = terminated[copy] or truncated[copy]
-            last = info["final_obs"][copy] if ended else {n: p[copy] for n, p in after.items()}
+            last = copied(info["final_obs"][copy]) if ended else then[copy]
             # A truncated episode has a future; a terminated one has none.
             discount = 0.0 if terminated[copy] else info["discount"][copy]
-            kept = [
-                {name: np.array(part[name]) for name in ("candidates", "globals", "mask")}
-                for part in ({n: p[copy] for n, p in seen.items()}, last)
-            ]
-            replay.append((*kept, actions[copy], rewards[copy], discount))
+            replay.append((now[copy], last, actions[copy], rewards[copy], discount))
         del replay[:-20_000]
-        seen = after
+        now = then
         if len(replay) < 1_000:
             continue
         for _ in range(2):
             drawn = random.sample(replay, batch)
-            now, then, taken, rewards, discounts = zip(*drawn, strict=True)
-            stacked = [{n: np.stack([o[n] for o in part]) for n in part[0]} for part in (now, then)]
+            before, after, taken, rewards, discounts = zip(*drawn, strict=True)
+            stacked = [{n: np.stack([o[n] for o in part]) for n in PARTS} for part in (before, after)]
             candidates, clusters, _ = tensors(stacked[0])
             next_candidates, next_clusters, next_mask = tensors(stacked[1])
             with torch.no_grad():

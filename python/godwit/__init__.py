@@ -23,6 +23,8 @@ from godwit.errors import (
     ScenarioError,
     SnapshotError,
     StartError,
+    TrainingDiverged,
+    TrainingError,
 )
 from godwit.evaluation import Evaluation, baselines, evaluate
 from godwit.scenario import Scenario
@@ -47,6 +49,8 @@ __all__ = [
     "SnapshotError",
     "StartError",
     "State",
+    "TrainingDiverged",
+    "TrainingError",
     "VectorEnv",
     "baselines",
     "embedded_scenarios",

@@ -31,3 +31,11 @@ class StartError(GodwitError, RuntimeError):
 
 class EvaluationError(GodwitError, RuntimeError):
     """A comparison could not be finished."""
+
+
+class TrainingError(GodwitError, RuntimeError):
+    """A run of ``godwit train`` cannot be started or read, or has failed; the program's own message."""
+
+
+class TrainingDiverged(TrainingError):
+    """Training met a number that is not finite, and ended."""

@@ -30,7 +30,7 @@ mod _native {
     #[pymodule_export]
     use crate::policy::Policy;
     #[pymodule_export]
-    use crate::scenario::{Scenario, embedded_scenarios};
+    use crate::scenario::{Scenario, embedded_scenarios, toml_to_json};
     #[pymodule_export]
     use crate::state::State;
     #[pymodule_export]

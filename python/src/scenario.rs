@@ -141,3 +141,10 @@ fn step<'a>(value: &'a mut toml::Value, part: &str) -> Option<&'a mut toml::Valu
 pub fn embedded_scenarios() -> Vec<&'static str> {
     EMBEDDED.iter().map(|scenario| scenario.name).collect()
 }
+
+/// A TOML text as JSON: settings of runs are read so on interpreters that know no TOML.
+#[pyfunction]
+pub fn toml_to_json(text: &str) -> PyResult<String> {
+    let table: toml::Table = text.parse().map_err(errors::scenario)?;
+    serde_json::to_string(&table).map_err(errors::scenario)
+}

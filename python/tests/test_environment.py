@@ -1,6 +1,7 @@
 """The environment keeps Gymnasium's contract."""
 
 import pickle
+import warnings
 
 import gymnasium
 import numpy as np
@@ -20,6 +21,14 @@ def test_every_scenario_passes_the_checker(name, flatten):
         f"godwit/{name}-v0", flatten=flatten, invalid="stay", render_mode="rgb_array"
     )
     check_env(env.unwrapped)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_passes_the_checker_of_stable_baselines(name):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checker.check_env(godwit.make(name, flatten=True, invalid="stay"))
 
 
 def random_episode(env, seed):

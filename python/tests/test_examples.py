@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import godwit
 
+GODWIT = os.environ.get("GODWIT") or shutil.which("godwit")
 FOLDER = os.environ.get("GODWIT_EXAMPLES")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="GODWIT_EXAMPLES names no folder")
 
@@ -46,11 +48,19 @@ def test_curves_are_drawn_from_the_log_of_a_run(tmp_path):
 
 def test_deep_q_learning_in_one_file_learns_something(tmp_path):
     pytest.importorskip("torch")
-    out = run(tmp_path, "dqn.py", "--scenario", "founding-3x3", "--steps", 3000)
+    out = run(tmp_path, "dqn.py", "--scenario", "founding-3x3", "--steps", 1600)
     assert "dqn.py" in out
 
 
 def test_maskable_ppo_plays(tmp_path):
     pytest.importorskip("sb3_contrib")
-    out = run(tmp_path, "maskable_ppo.py", "--steps", 2048, "--episodes", 5)
+    out = run(tmp_path, "maskable_ppo.py", "--steps", 1024, "--episodes", 5)
     assert "MaskablePPO" in out
+
+
+@pytest.mark.skipif(not GODWIT, reason="no godwit in GODWIT or PATH")
+def test_optuna_searches_settings(tmp_path):
+    pytest.importorskip("optuna")
+    words = ["founding-3x3", "--trials", 2, "--env-steps", 3000, "--program", GODWIT]
+    out = run(tmp_path, "optuna_search.py", *words)
+    assert json.loads(out.splitlines()[-1])["gamma"] >= 0.9
