@@ -89,11 +89,12 @@ fn compare_chain(
     let clipped = |value: f32| value.abs() >= CLIP;
     if !clipped(further[1]) && !clipped(value("objective_change")) {
         let shown = value("objective_change") + further[1];
-        compare(&format!("chain {a}: change"), shown, change / unit)?;
+        compare(&format!("chain {a}: change"), shown.clamp(-CLIP, CLIP), change / unit)?;
     }
     if !clipped(further[2]) && !clipped(value("cost")) {
         let shown = value("cost") + further[2];
-        compare(&format!("chain {a}: cost"), shown, (-reward - change) / unit)?;
+        let paid = (-reward - change) / unit;
+        compare(&format!("chain {a}: cost"), shown.clamp(-CLIP, CLIP), paid)?;
     }
     Ok(())
 }
