@@ -200,7 +200,7 @@ impl Race<'_> {
                     continue;
                 }
                 let more = self.play_all(standing, from..rung)?;
-                standing.returns.extend(more);
+                standing.returns.extend(more.iter().map(|played| played.episode_return));
             }
             self.drop_losers(standings);
             let open = standings.iter().filter(|standing| standing.left.is_none()).count();
@@ -281,8 +281,11 @@ impl Race<'_> {
         let episodes = (time / open.max(1e-6)) as usize;
         let episodes = episodes.clamp(8, FRESH);
         for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
-            let first = LAST_RUNG;
-            standing.returns = self.play_all(standing, first..first + episodes)?;
+            let played = self.play_all(standing, LAST_RUNG..LAST_RUNG + episodes)?;
+            standing.returns = played.iter().map(|played| played.episode_return).collect();
+            // A search may take many times longer with the parameters that suit it best.
+            let sum = |of: fn(&Played) -> f64| played.iter().map(of).sum::<f64>();
+            standing.seconds_per_tick = sum(|played| played.seconds) / sum(|played| played.ticks);
         }
         let order = |a: &Standing, b: &Standing| {
             let place = |standing: &Standing| standing.left.map_or(0, |left| 1 + left as u8);
@@ -303,7 +306,7 @@ impl Race<'_> {
         &self,
         standing: &Standing,
         episodes: std::ops::Range<usize>,
-    ) -> anyhow::Result<Vec<f64>> {
+    ) -> anyhow::Result<Vec<Played>> {
         let template = Arc::clone(self.env.template());
         let single = template.has_single_start(godwit_envs::scenario::Phase::Train);
         let episodes: Vec<usize> = if single { vec![0] } else { episodes.collect() };
@@ -312,11 +315,10 @@ impl Race<'_> {
             .with_max_len(1)
             .map_init(
                 || self.env.clone().without_candidates(),
-                |env, episode| {
-                    let played = self.play(env, standing, episode, None)?;
-                    Ok(played.map_or(f64::NEG_INFINITY, |played| played.episode_return))
-                },
+                |env, episode| self.play(env, standing, episode, None),
             )
+            // Without a limit, each is played to its end.
+            .filter_map(Result::transpose)
             .collect()
     }
 
