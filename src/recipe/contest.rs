@@ -353,3 +353,29 @@ impl Race<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use godwit_envs::scenario::{Phase, WorldTemplate};
+
+    #[test]
+    fn a_heuristic_is_timed_with_the_parameters_that_it_has() {
+        let scenario = Scenario::embedded("quickstart").expect("an embedded scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let env = ClusterEnv::new(template, Phase::Train).expect("a start");
+        let with = |steps: f64| {
+            let (baseline, limit) = (find("annealing").expect("a baseline"), Duration::ZERO);
+            let parameters = Assignment::from([("steps_per_workload".to_owned(), steps)]);
+            let (returns, left, seconds_per_tick) = (Vec::new(), None, 1.0);
+            let standing = Standing { baseline, parameters, returns, left, seconds_per_tick };
+            let race = Race { env: &env, seed: 1, started: Instant::now(), limit };
+            race.rank(vec![standing], &[]).expect("episodes").remove(0)
+        };
+        let (quick, slow) = (with(20.0), with(400.0));
+        assert_eq!((quick.returns.len(), slow.returns.len()), (8, 8));
+        // Twenty times the steps; some of the time is everybody's.
+        let times = slow.seconds_per_tick / quick.seconds_per_tick;
+        assert!((4.0..100.0).contains(&times), "{times}");
+    }
+}
