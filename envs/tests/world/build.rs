@@ -193,6 +193,7 @@ pub fn scenario(shape: &Shape) -> Scenario {
             },
             objective: ObjectiveRules {
                 weights,
+                terms: BTreeMap::new(),
                 unit: Some(0.5),
                 slot: slot
                     .then(|| SlotRules { resource: kinds[shape.resources - 1].clone(), size: 4.0 }),
