@@ -87,13 +87,16 @@ impl World {
         arrays::dict(py, &self.seen, self.sizes)
     }
 
-    /// The level terms of the objective now, by name.
+    /// The level terms of the objective now, by name; of own ones each, and their weighted sum `own`.
     fn terms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
         for (term, value) in Term::ALL.iter().zip(self.env.state().level_terms()) {
             if self.env.state().objective.uses(*term) {
                 out.set_item(term.name(), value)?;
             }
+        }
+        for (term, value) in self.env.state().now.own_terms(&self.env.state().objective) {
+            out.set_item(&term.name, value)?;
         }
         Ok(out)
     }

@@ -10,5 +10,6 @@ mod exact;
 mod features;
 mod misfits;
 mod naive;
+mod own_terms;
 mod replay;
 mod rules;

@@ -200,7 +200,7 @@ impl Outlook {
             objective
                 .slot
                 .map_or(0.0, |slot| fragmentation(self.slots_total, slot.size, self.free_total)),
-            self.own_terms(objective).map(|(term, value)| term.weight * value).sum(),
+            self.own_terms(objective).fold(0.0, |sum, (term, value)| sum + term.weight * value),
         ]
     }
 

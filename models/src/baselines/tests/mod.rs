@@ -5,6 +5,7 @@ mod declarations;
 mod detection;
 mod machine_reassignment;
 mod needs_memory;
+mod own_terms;
 mod plain_formulas;
 mod planning;
 
