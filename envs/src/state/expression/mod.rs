@@ -13,6 +13,9 @@
 //! allocates nor recurses. One and many nodes are evaluated by the same code: equal nodes have equal
 //! bits.
 
+// Lanes are indexed in step across several arrays, which vectorises and reads like the formula.
+#![allow(clippy::needless_range_loop)]
+
 mod parse;
 
 pub use parse::ExpressionError;
