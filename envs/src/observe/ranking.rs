@@ -2,7 +2,6 @@
 //! move, each with a score of its own.
 
 use crate::state::ClusterState;
-use crate::state::objective::MOST_OWN;
 use crate::state::outlook::whole_slots;
 use crate::state::slots::MOST_REMOVALS;
 use crate::state::term::Term;
@@ -81,8 +80,6 @@ struct Side {
     over: f32,
     free: f32,
     removals: f32,
-    /// Values of the scenario's own terms.
-    own: [f32; MOST_OWN],
 }
 
 /// How much better the objective of a single node becomes. Load terms count by the squared
@@ -106,10 +103,6 @@ fn gain(state: &ClusterState, before: &Side, after: &Side) -> f32 {
         let share = slot.size / state.now.total_free().max(1e-6);
         gain += fragmentation * (slots(after) - slots(before)) * share;
     }
-    if state.objective.uses(Term::Own) {
-        let nodes = state.spec.nodes();
-        gain -= state.now.own_change_of_one(nodes, &state.objective, before.own, after.own);
-    }
     gain
 }
 
@@ -119,7 +112,6 @@ fn side_now(state: &ClusterState, node: usize) -> Side {
         over: state.now.over[node],
         free: state.now.free[node],
         removals: state.slots.removals.get(node).copied().unwrap_or(0.0),
-        own: state.now.own_values(node),
     }
 }
 
@@ -134,9 +126,12 @@ pub(super) fn departure(state: &ClusterState, k: usize) -> Ranked {
         removals = state.slots.removals_without(slot, node, size, after.free);
     }
     let over = after.utilisation.iter().map(|u| (u - 1.0).max(0.0)).sum();
-    let (free, own) = (after.free, after.own);
-    let after = Side { load: after.load, over, free, removals, own };
+    let own = after.own;
+    let after = Side { load: after.load, over, free: after.free, removals };
     let mut score = gain(state, &side_now(state, node), &after);
+    if state.objective.uses(Term::Own) {
+        score -= state.now.own_change_of_one(state.spec.nodes(), &state.objective, node, own);
+    }
     if let Some(board) = &state.reassignment {
         score -= state.reassignment_weight() * board.departure_cost(k) as f32;
     }
@@ -147,8 +142,7 @@ fn arrival(state: &ClusterState, k: usize, node: usize) -> Ranked {
     let spec = &*state.spec;
     let padded = spec.padded_nodes();
     let demand = state.demand_of(k);
-    let own = state.now.own_values_with(spec, &state.objective, node, demand);
-    let mut after = Side { load: 0.0, over: 0.0, free: 0.0, removals: 0.0, own };
+    let mut after = Side { load: 0.0, over: 0.0, free: 0.0, removals: 0.0 };
     for (j, d) in demand.iter().enumerate() {
         let utilisation =
             (state.now.held[j * padded + node] + d) * spec.inverse_supply[j * padded + node];
@@ -161,6 +155,10 @@ fn arrival(state: &ClusterState, k: usize, node: usize) -> Ranked {
         after.removals = state.slots.removals_with(slot, node, d, after.free);
     }
     let mut score = gain(state, &side_now(state, node), &after);
+    if state.objective.uses(Term::Own) {
+        let own = state.now.own_values_with(spec, &state.objective, node, demand);
+        score -= state.now.own_change_of_one(spec.nodes(), &state.objective, node, own);
+    }
     if let Some(board) = &state.reassignment {
         let cost = board.arrival_cost(k, node) + board.fare(k, node);
         score -= state.reassignment_weight() * cost as f32;

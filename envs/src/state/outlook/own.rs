@@ -8,6 +8,9 @@ use crate::state::expression::{Aggregate, Nodes};
 use crate::state::objective::{MOST_OWN, Objective, OwnTerm};
 use multiversion::multiversion;
 
+// Nothing here is part of the kernels that call it: without own terms they must stay as quick as they
+// are.
+
 impl OwnValues {
     /// Recomputes what is taken over nodes.
     pub(super) fn refresh_totals(&mut self, nodes: usize) {
@@ -58,6 +61,7 @@ impl Outlook {
     }
 
     /// The same if the node did not hold this demand.
+    #[inline(never)]
     pub(super) fn own_values_without(
         &self,
         spec: &ClusterSpec,
@@ -70,6 +74,7 @@ impl Outlook {
         own_values_of(spec, objective, node, held)
     }
 
+    #[inline(never)]
     pub(super) fn refresh_own(&mut self, spec: &ClusterSpec, objective: &Objective, node: usize) {
         let padded = self.load.len();
         let values = own_values_of(spec, objective, node, |j| self.held[j * padded + node]);
@@ -78,19 +83,20 @@ impl Outlook {
         }
     }
 
-    /// Change of the weighted own terms if one node alone changed from these values to others. So
-    /// that nodes below the highest can be told apart, a `max` counts the mean, too.
+    /// Change of the weighted own terms if one node alone came to have these values. So that
+    /// nodes below the highest can be told apart, a `max` counts the mean, too.
     pub(crate) fn own_change_of_one(
         &self,
         nodes: usize,
         objective: &Objective,
-        before: [f32; MOST_OWN],
-        after: [f32; MOST_OWN],
+        node: usize,
+        values: [f32; MOST_OWN],
     ) -> f32 {
-        let terms = objective.own.iter().zip(&self.own).zip(before.into_iter().zip(after));
-        let change = |((term, own), (before, after)): ((&OwnTerm, &OwnValues), (f32, f32))| {
+        let terms = objective.own.iter().zip(&self.own).zip(values);
+        let change = |((term, own), after): ((&OwnTerm, &OwnValues), f32)| {
+            let before = own.of[node];
             let [first, second, _] = own.top;
-            let others = if before >= first.0 { second.0 } else { first.0 };
+            let others = if first.1 as usize == node { second.0 } else { first.0 };
             let change = match term.expression.aggregate {
                 Aggregate::Sum => after - before,
                 Aggregate::Mean => (after - before) / nodes as f32,
@@ -102,6 +108,7 @@ impl Outlook {
     }
 
     /// Change of the weighted own terms by a move to each destination of a tile.
+    #[inline(never)]
     pub(super) fn own_change(
         &self,
         nodes: usize,
@@ -142,6 +149,7 @@ impl Outlook {
     }
 
     /// Change of the weighted own terms when these nodes come to have these values.
+    #[inline(never)]
     pub(super) fn own_change_of_several(
         &self,
         nodes: usize,
@@ -194,7 +202,6 @@ pub(super) fn own_values_of(
     values
 }
 
-// Not part of the kernels that call it: what they are without own terms must stay as quick.
 #[multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma",
