@@ -245,10 +245,10 @@ impl Outlook {
             out.free_change = out.free - self.free[source];
             out.slots_gained = whole_slots(out.free, slot.size) - self.slots[source];
         }
+        (out.top, out.top_node, out.second) = without(self.top, source as u32);
         if !self.own.is_empty() {
             out.own = self.own_values_without(spec, objective, source, demand);
         }
-        (out.top, out.top_node, out.second) = without(self.top, source as u32);
         out
     }
 
@@ -378,10 +378,15 @@ impl Outlook {
             (out.free, out.slots_gained) = (free, gained);
             add(Term::Fragmentation, &lanes);
         }
-        if objective.uses(Term::Own) {
-            add(Term::Own, &self.own_change(nodes, objective, departure, demand, tile));
-        }
         out.objective = total;
+        if objective.uses(Term::Own) {
+            let source = (departure.source, departure.own);
+            let change = self.own_change(nodes, objective, source, demand, tile);
+            for l in 0..LANES {
+                out.objective[l] += change[l];
+            }
+            out.terms[Term::Own as usize] = change;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The scenario's own terms on an outlook: their values, and what a move does to them.
 
-use super::{Departure, NONE_YET, Outlook, OwnValues, Tile, sum, with, without};
+use super::{NONE_YET, Outlook, OwnValues, Tile, sum, with, without};
 use crate::lanes::{LANES, Lanes};
 use crate::resources::MAX_RESOURCES;
 use crate::state::cluster::ClusterSpec;
@@ -107,13 +107,14 @@ impl Outlook {
         terms.map(change).sum()
     }
 
-    /// Change of the weighted own terms by a move to each destination of a tile.
+    /// Change of the weighted own terms by a move to each destination of a tile from a node that comes
+    /// to have these values.
     #[inline(never)]
     pub(super) fn own_change(
         &self,
         nodes: usize,
         objective: &Objective,
-        departure: &Departure,
+        (source, source_values): (u32, [f32; MOST_OWN]),
         demand: &[f32],
         tile: &Tile,
     ) -> Lanes {
@@ -124,18 +125,17 @@ impl Outlook {
         let m = demand.len();
         let (supply, inverse_supply) = (&tile.supply[..m], &tile.inverse_supply[..m]);
         let at = Nodes { used: &used[..m], supply, inverse_supply };
-        let source = departure.source as usize;
         let mut change = [0.0; LANES];
         for (at_term, (term, own)) in objective.own.iter().zip(&self.own).enumerate() {
             if term.weight == 0.0 {
                 continue;
             }
             let after = evaluate(term, at);
-            let source_after = departure.own[at_term];
-            let (top, top_node, second) = without(own.top, departure.source);
+            let (source_before, source_after) = (own.of[source as usize], source_values[at_term]);
+            let (top, top_node, second) = without(own.top, source);
             for l in 0..LANES {
                 let before = own.of.get(tile.node[l] as usize).copied().unwrap_or(0.0);
-                let sum = source_after - own.of[source] + (after[l] - before);
+                let sum = source_after - source_before + (after[l] - before);
                 let others = if tile.node[l] == top_node { second } else { top };
                 change[l] += term.weight
                     * match term.expression.aggregate {
