@@ -257,10 +257,10 @@ fn own_terms_are_checked() {
         "rules.objective.terms: expected at most 8 terms, got 9"
     );
     assert_eq!(
-        error("imbalance = 0 }", "hto = 1 }\nterms = { hot = \"sum(load)\" }"),
-        "rules.objective.weights.hto: expected a term (max_load, imbalance, overload, fragmentation, \
-         displaced, unplaced, machine_reassignment, moved_gib, downtime_s, hot) (nearest: hot), got \
-         \"hto\""
+        error("imbalance = 0 }", "crowdde = 1 }\nterms = { crowded = \"sum(load)\" }"),
+        "rules.objective.weights.crowdde: expected a term (max_load, imbalance, overload, \
+         fragmentation, displaced, unplaced, machine_reassignment, moved_gib, downtime_s, crowded) \
+         (nearest: crowded), got \"crowdde\""
     );
     assert_eq!(
         error("imbalance = 0 }", "own = 1 }\nterms = { hot = \"sum(load)\" }").split(" (").next(),
