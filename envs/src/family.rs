@@ -319,7 +319,7 @@ impl Draw {
                 moves_per_tick: rng.random_range(1..=3),
                 move_budget: 10,
             },
-            objective: ObjectiveRules { weights, unit: None, slot },
+            objective: ObjectiveRules { weights, terms: BTreeMap::new(), unit: None, slot },
             migration: MigrationRules::default(),
             limits: Limits {
                 cooldown_ticks: one_of(rng, &[0, 1, 3, 6]),

@@ -370,10 +370,12 @@ impl Played {
     fn mean(env: &ClusterEnv, played: &[Self]) -> State {
         let has_slots = env.state().objective.slot.is_some();
         let reassigns = env.state().reassignment.is_some();
+        let has_own = env.state().objective.uses(Term::Own);
         let terms = Term::ALL[..LEVEL_TERMS]
             .iter()
             .filter(|&&term| match term {
                 Term::Fragmentation => has_slots,
+                Term::Own => has_own,
                 Term::MachineReassignment => reassigns,
                 _ => true,
             })

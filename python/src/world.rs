@@ -87,12 +87,18 @@ impl World {
         arrays::dict(py, &self.seen, self.sizes)
     }
 
-    /// The level terms of the objective now, by name.
+    /// The level terms of the objective now, by the names that have a weight in the scenario.
     fn terms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
-        for (term, value) in Term::ALL.iter().zip(self.env.state().level_terms()) {
-            if self.env.state().objective.uses(*term) {
+        let state = self.env.state();
+        for (term, value) in Term::ALL.iter().zip(state.level_terms()) {
+            if state.objective.uses(*term) && *term != Term::Own {
                 out.set_item(term.name(), value)?;
+            }
+        }
+        for (term, value) in state.now.own_terms(&state.objective) {
+            if term.weight > 0.0 {
+                out.set_item(&term.name, value)?;
             }
         }
         Ok(out)

@@ -33,7 +33,7 @@ pub fn scenario_file(at: usize) -> String {
 }
 
 /// Version of the files of a checkpoint.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Names of the files of a checkpoint.
 mod names {

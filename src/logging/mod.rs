@@ -163,6 +163,7 @@ impl RunLog {
         self.last_return = episode_return.or(self.last_return);
         let terms: Map<String, Value> = Term::ALL
             .into_iter()
+            .filter(|term| self.has(*term))
             .map(|term| {
                 (
                     term.name().to_owned(),
@@ -195,6 +196,11 @@ impl RunLog {
         self.show(trainer, env_rate, learning);
     }
 
+    /// Whether a term is written: a scenario's own ones only where there are some.
+    fn has(&self, term: Term) -> bool {
+        term != Term::Own || self.objectives.iter().any(|objective| objective.uses(term))
+    }
+
     /// Writes the result of an evaluation.
     ///
     /// # Errors
@@ -214,7 +220,7 @@ impl RunLog {
         let seconds: f32 = outcomes.iter().flat_map(|outcome| &outcome.decision_seconds).sum();
         let mut level = Map::new();
         let mut paid = Map::new();
-        for term in Term::ALL {
+        for term in Term::ALL.into_iter().filter(|term| self.has(*term)) {
             let at = term as usize;
             paid.insert(term.name().to_owned(), json!(mean(&|outcome| outcome.terms_paid[at])));
             if at < godwit_envs::state::term::LEVEL_TERMS {

@@ -10,6 +10,7 @@ use crate::scenario::{
 use crate::snapshot::Snapshot;
 use crate::state::migration::MigrationRules;
 use crate::state::term::Term;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -132,6 +133,7 @@ impl Imported {
         report.summarise(&snapshot, Some(&slot));
         let objective = ObjectiveRules {
             weights: [(options.objective.term().name().to_owned(), 1.0)].into(),
+            terms: BTreeMap::new(),
             unit: None,
             slot: Some(slot),
         };

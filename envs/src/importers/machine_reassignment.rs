@@ -14,6 +14,7 @@ use crate::resources::MAX_RESOURCES;
 use crate::scenario::{ObjectiveRules, ScenarioError};
 use crate::snapshot::{Snapshot, SnapshotNode, SnapshotReassignment, SnapshotWorkload};
 use crate::state::term::Term;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Imports a model and its initial assignment; `budget` is how many moves an episode allows.
@@ -65,6 +66,7 @@ pub fn machine_reassignment_of(
     let names: Vec<(&str, &str)> = names.iter().map(|(n, u)| (n.as_str(), u.as_str())).collect();
     let objective = ObjectiveRules {
         weights: [(Term::MachineReassignment.name().to_owned(), 1.0)].into(),
+        terms: BTreeMap::new(),
         unit: Some(typical_gain(&start)),
         slot: None,
     };

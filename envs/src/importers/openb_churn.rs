@@ -382,6 +382,7 @@ fn scenario(nodes: &[&Node], workloads: Vec<WorkloadGroup>, options: &ChurnOptio
             },
             objective: ObjectiveRules {
                 weights: weights.map(|(term, weight)| (term.name().to_owned(), weight)).into(),
+                terms: BTreeMap::new(),
                 unit: None,
                 slot: Some(options.slot.clone().unwrap_or_else(slot)),
             },

@@ -91,9 +91,16 @@ const VERSION: u32 = 3;
 /// How many of a row's resources are shown: the highest, second and third.
 pub const TIGHTEST: usize = 3;
 
-/// Terms whose weights are shown.
-// Those before `MachineReassignment`, whose prices are its own.
-pub(crate) const WEIGHED: &[Term] = Term::ALL.split_at(Term::MachineReassignment as usize).0;
+/// Terms whose weights are shown. What machine reassignment and a scenario's own terms are about,
+/// their weights do not say.
+pub(crate) const WEIGHED: &[Term] = &[
+    Term::MaxLoad,
+    Term::Imbalance,
+    Term::Overload,
+    Term::Fragmentation,
+    Term::Displaced,
+    Term::Unplaced,
+];
 
 /// The schema of these sections. Resource kinds, weights and sizes of clusters do not enter it: one
 /// policy serves any.

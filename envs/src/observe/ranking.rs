@@ -4,6 +4,7 @@
 use crate::state::ClusterState;
 use crate::state::outlook::whole_slots;
 use crate::state::slots::MOST_REMOVALS;
+use crate::state::term::Term;
 
 /// A workload that could leave, or a node that could take one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -125,8 +126,12 @@ pub(super) fn departure(state: &ClusterState, k: usize) -> Ranked {
         removals = state.slots.removals_without(slot, node, size, after.free);
     }
     let over = after.utilisation.iter().map(|u| (u - 1.0).max(0.0)).sum();
+    let own = after.own;
     let after = Side { load: after.load, over, free: after.free, removals };
     let mut score = gain(state, &side_now(state, node), &after);
+    if state.objective.uses(Term::Own) {
+        score -= state.now.own_change_of_one(state.spec.nodes(), &state.objective, node, own);
+    }
     if let Some(board) = &state.reassignment {
         score -= state.reassignment_weight() * board.departure_cost(k) as f32;
     }
@@ -150,6 +155,10 @@ fn arrival(state: &ClusterState, k: usize, node: usize) -> Ranked {
         after.removals = state.slots.removals_with(slot, node, d, after.free);
     }
     let mut score = gain(state, &side_now(state, node), &after);
+    if state.objective.uses(Term::Own) {
+        let own = state.now.own_values_with(spec, &state.objective, node, demand);
+        score -= state.now.own_change_of_one(spec.nodes(), &state.objective, node, own);
+    }
     if let Some(board) = &state.reassignment {
         let cost = board.arrival_cost(k, node) + board.fare(k, node);
         score -= state.reassignment_weight() * cost as f32;

@@ -8,6 +8,7 @@ use crate::state::migration::MigrationRules;
 use crate::state::term::Term;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Everything about a decision that is not the cluster itself.
@@ -109,9 +110,18 @@ const USUAL_UNIT: f32 = 0.1;
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveRules {
     /// Weight per term, 0 or more and at least one above 0; a term without weight is reported but
-    /// not paid for.
+    /// not paid for. Also of the own ones (`terms`), by their names.
     #[schemars(schema_with = "weights")]
     pub weights: BTreeMap<String, f32>,
+    /// Terms of one's own, at most 8, each by a name that no other term has: `sum(...)`, `mean(...)`
+    /// or `max(...)` over all nodes of an expression in what a node holds and supplies, such as
+    /// `sum(max(0, utilisation.cpu - 0.8))`. An expression is made of numbers, `load` (the sum of
+    /// utilisations), `utilisation.NAME`, `used.NAME`, `supply.NAME` and `free.NAME` (0 or more) of
+    /// a resource, `+ - * /`, parentheses, `max(a, b)`, `min(a, b)`, `abs(a)` and `sqrt(a)`; names
+    /// of resources that are no words stand in double quotes. What is divided by 0 is 0, and so is
+    /// the root of a negative number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub terms: BTreeMap<String, String>,
     /// Size of a typical good change of the weighted objective: observed changes are divided by
     /// it, and so are the learner's rewards (reported returns never are). If left out, from the
     /// cluster's sizes and mean demands.
@@ -170,8 +180,8 @@ pub struct CandidateRules {
     /// Whether a candidate's features say what it makes room for: the best further move of a
     /// workload of the two most loaded nodes into the room that it leaves (`follow_up`), and by how
     /// much that is better than the best such move without it (`follow_up_beyond`). Observing takes
-    /// longer by about a half. Only where the objective has neither fragmentation nor machine
-    /// reassignment.
+    /// longer by about a half. Only where the objective has neither fragmentation, machine
+    /// reassignment nor terms of one's own.
     #[serde(skip_serializing_if = "is_false")]
     #[schemars(extend("default" = false))]
     pub follow_up: bool,
@@ -244,13 +254,23 @@ impl Default for CandidateRules {
     }
 }
 
-/// A weight for each term that has one.
+/// A weight for each term that has one: those that there are anyway by name, own ones by any.
 fn weights(generator: &mut SchemaGenerator) -> Schema {
-    let term = generator.subschema_for::<Term>();
+    let terms = Term::json_schema(generator).to_value();
+    let weight = |about: Option<&Value>| {
+        let mut weight = json!({ "type": "number", "format": "float", "minimum": 0 });
+        if let Some(about) = about {
+            weight["description"] = about.clone();
+        }
+        weight
+    };
+    let known = terms["oneOf"].as_array().into_iter().flatten().filter_map(|term| {
+        Some((term["const"].as_str()?.to_owned(), weight(term.get("description"))))
+    });
     json_schema!({
         "type": "object",
-        "propertyNames": term,
-        "additionalProperties": { "type": "number", "format": "float", "minimum": 0 },
+        "properties": known.collect::<Map<_, _>>(),
+        "additionalProperties": weight(None),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::snapshot::{
     Snapshot, SnapshotNode, SnapshotReassignment, SnapshotTransfer, SnapshotWorkload,
 };
 use crate::state::cluster::{ClusterSpec, Health, NO_GROUP};
-use crate::state::objective::Objective;
+use crate::state::objective::{Objective, OwnTermError, own_terms};
 use crate::state::term::Term;
 use crate::state::{ClusterState, Transfer};
 use std::collections::HashMap;
@@ -31,8 +31,9 @@ impl ClusterState {
     /// node that lacks the resource as overload.
     ///
     /// # Errors
-    /// When the snapshot's resource kinds or forecast horizons are not those of the rules, or it has
-    /// no machine-reassignment problem where they weigh its cost.
+    /// When the snapshot's resource kinds or forecast horizons are not those of the rules, it lacks one
+    /// that a term of the rules' own is about, or has no machine-reassignment problem where they weigh
+    /// its cost.
     pub fn from_snapshot(
         rules: Arc<Rules>,
         snapshot: &Snapshot,
@@ -42,6 +43,7 @@ impl ClusterState {
         let order = resource_order(&rules, snapshot, label)?;
         let horizons = rules.forecast.horizons.len();
         check_horizons(snapshot, horizons, label)?;
+        check_own_terms(&rules, label)?;
         check_reassignment(&rules, snapshot, order.is_some(), label)?;
         let (spec, placement) = match order {
             None => snapshot.to_spec(),
@@ -179,6 +181,15 @@ fn check_horizons(snapshot: &Snapshot, horizons: usize, label: &str) -> Result<(
             snapshot.workloads[k].forecast.len().to_string(),
         )),
     }
+}
+
+/// Rules of an artifact for any resource kinds may have terms about some that this cluster lacks.
+fn check_own_terms(rules: &Rules, label: &str) -> Result<(), InputError> {
+    own_terms(rules).map(|_| ()).map_err(|OwnTermError { name, error }| {
+        let field = format!("rules.objective.terms.{name}");
+        let expected = format!("{} at character {}", error.expected, error.at);
+        InputError::field(label, field, expected, error.got)
+    })
 }
 
 /// The model names resources by their order, and its costs know no time.

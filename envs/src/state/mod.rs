@@ -5,6 +5,7 @@ mod cluster_state;
 pub mod constraints;
 pub mod dynamics;
 pub mod event;
+pub mod expression;
 pub mod fences;
 mod fingerprint;
 mod infeasible;

@@ -15,6 +15,9 @@ pub enum Term {
     Overload,
     /// `1 - deployable slots x slot size / free supply` of the slot's resource, a ratio.
     Fragmentation,
+    /// The scenario's own terms, each times its weight.
+    #[schemars(skip)] // no scenario gives it a weight: that is 1
+    Own,
     /// Workloads that lost their node to a failure and wait for another, weighted by priority.
     Displaced,
     /// Arrivals that wait for their first node, weighted by priority.
@@ -31,13 +34,13 @@ pub enum Term {
 }
 
 /// Number of terms.
-pub const TERMS: usize = 9;
+pub const TERMS: usize = 10;
 
 /// The first terms describe a state and hold over time; the others accrue with each move.
-pub const LEVEL_TERMS: usize = 7;
+pub const LEVEL_TERMS: usize = 8;
 
 /// The first of the level terms are functions of what each node holds: those a move changes.
-pub const LOAD_TERMS: usize = 4;
+pub const LOAD_TERMS: usize = 5;
 
 impl Term {
     /// All terms, in the order of [`Terms`].
@@ -46,6 +49,7 @@ impl Term {
         Term::Imbalance,
         Term::Overload,
         Term::Fragmentation,
+        Term::Own,
         Term::Displaced,
         Term::Unplaced,
         Term::MachineReassignment,
@@ -60,6 +64,7 @@ impl Term {
             "imbalance",
             "overload",
             "fragmentation",
+            "own",
             "displaced",
             "unplaced",
             "machine_reassignment",
@@ -71,6 +76,11 @@ impl Term {
     /// The term with this name.
     pub fn from_name(name: &str) -> Option<Term> {
         Term::ALL.into_iter().find(|term| term.name() == name)
+    }
+
+    /// The terms that a scenario may give a weight, beside its own.
+    pub fn built_in() -> impl Iterator<Item = Term> {
+        Term::ALL.into_iter().filter(|term| *term != Term::Own)
     }
 }
 

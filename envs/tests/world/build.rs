@@ -28,6 +28,8 @@ pub struct Shape {
     pub constraints: bool,
     pub draws: bool,
     pub one_term: bool,
+    /// Terms of its own, see [`OWN_TERMS`].
+    pub own_terms: bool,
     pub cooldown: u32,
     pub moves: u32,
     pub max_candidates: usize,
@@ -38,6 +40,14 @@ pub struct Shape {
     pub events: bool,
     pub seed: u64,
 }
+
+/// Own terms with their weights; the naive features have their meaning.
+pub const OWN_TERMS: [(&str, &str, f32); 4] = [
+    ("hot", "sum(max(0, utilisation.r0 - 0.5))", 1.5),
+    ("rough", "mean(load * load)", 0.25),
+    ("tight", "max(utilisation.r0 - free.r0 / (supply.r0 + 8))", 2.0),
+    ("unpaid", "sum(sqrt(used.r0))", 0.0),
+];
 
 /// Worlds below, at and above one vector of nodes, with fixed pairs and with listed candidates.
 pub fn shapes() -> impl Strategy<Value = Shape> {
@@ -52,6 +62,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
         any::<bool>(),
         any::<bool>(),
         prop::bool::weighted(0.2),
+        prop::bool::weighted(0.3),
     );
     let limits = (0..4_u32, 1..6_u32, prop::sample::select(vec![2, 9, 40, 2000]));
     (sizes, switches, limits, any::<u64>()).prop_map(|(sizes, switches, limits, seed)| Shape {
@@ -65,6 +76,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
         constraints: switches.4,
         draws: switches.5,
         one_term: switches.6,
+        own_terms: switches.7,
         cooldown: limits.0,
         moves: limits.1,
         max_candidates: limits.2,
@@ -184,6 +196,13 @@ fn without_events(shape: &Shape) -> Scenario {
             weights.insert("fragmentation".into(), 0.75);
         }
     }
+    let mut terms = BTreeMap::new();
+    if shape.own_terms {
+        for (name, text, weight) in OWN_TERMS {
+            terms.insert(name.to_owned(), text.to_owned());
+            weights.insert(name.to_owned(), weight);
+        }
+    }
     if shape.dynamics {
         weights.extend([("displaced".into(), 2.0), ("unplaced".into(), 1.0)]);
     }
@@ -204,6 +223,7 @@ fn without_events(shape: &Shape) -> Scenario {
             },
             objective: ObjectiveRules {
                 weights,
+                terms,
                 unit: Some(0.5),
                 slot: slot
                     .then(|| SlotRules { resource: kinds[shape.resources - 1].clone(), size: 4.0 }),
@@ -225,7 +245,7 @@ fn without_events(shape: &Shape) -> Scenario {
             },
             candidates: CandidateRules {
                 max: shape.max_candidates,
-                follow_up: !slot && shape.seed % 4 < 2,
+                follow_up: !slot && !shape.own_terms && shape.seed % 4 < 2,
                 chains: {
                     let asked = slot && !shape.online && !shape.one_term;
                     if asked && shape.seed.is_multiple_of(2) { shape.max_candidates / 4 } else { 0 }

@@ -249,7 +249,7 @@ fn a_tick_pays_the_time_weighted_terms_of_a_transfer_that_ends_inside_it() {
     let mut env = env_of(&parse(TWO_NODES), Phase::Train).unwrap();
     let step = env.apply(Action::Migrate { workload: 0, destination: 1 }).unwrap();
     // The move itself pays 4 GiB and 1 s of downtime at priority 2.
-    assert_eq!(step.terms, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0, 2.0]);
+    assert_eq!(step.terms, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0, 2.0]);
     close(step.reward, -(0.5 * 4.0 + 0.25 * 2.0));
     assert_eq!((step.elapsed_ticks, step.end), (0, None));
     // In flight, both nodes hold a: loads 0.6 and 0.7.

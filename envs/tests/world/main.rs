@@ -10,6 +10,7 @@ mod exact;
 mod features;
 mod misfits;
 mod naive;
+mod own_terms;
 mod replay;
 mod rules;
 mod scripted;

@@ -16,7 +16,7 @@ pub struct Point {
     pub mean: f64,
     pub free: Vec<f64>,
     pub slots: Vec<f64>,
-    pub terms: [f64; 4],
+    pub terms: [f64; 5],
 }
 
 /// What a node has of a resource: where it lacks what is demanded there, half of the smallest such
@@ -76,8 +76,22 @@ pub fn point(
         }
     }
     let imbalance = if mean > 0.0 { variance.sqrt() / mean } else { 0.0 };
-    let terms = [load.iter().copied().fold(0.0, f64::max), imbalance, over, fragmentation];
+    let own = if state.objective.own.is_empty() { 0.0 } else { own(state, &held, &utilisation) };
+    let terms = [load.iter().copied().fold(0.0, f64::max), imbalance, over, fragmentation, own];
     Point { utilisation, load, mean, free, slots, terms }
+}
+
+/// The weighted sum of [`OWN_TERMS`](crate::build::OWN_TERMS).
+fn own(state: &ClusterState, held: &[Vec<f64>], utilisation: &[Vec<f64>]) -> f64 {
+    let hot: f64 = utilisation.iter().map(|u| (u[0] - 0.5).max(0.0)).sum();
+    let rough: f64 = utilisation.iter().map(|u| u.iter().sum::<f64>().powi(2)).sum();
+    let tight = utilisation.iter().zip(held).enumerate().map(|(i, (u, held))| {
+        let supply = f64::from(state.spec.supply_of(i, 0));
+        u[0] - (supply - held[0]).max(0.0) / (supply + 8.0)
+    });
+    1.5 * hot
+        + 0.25 * rough / utilisation.len() as f64
+        + 2.0 * tight.fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// 2^(1 - removals), 0 for 8 or more.
@@ -477,7 +491,7 @@ impl<'a> Naive<'a> {
             let (base, j, h) = parse(state, name);
             let (before, after) = (self.at(h), h.map_or(&after, |h| &horizons[h]));
             let change: Vec<f64> =
-                (0..4).map(|t| weights[t] * (after.terms[t] - before.terms[t]) / unit).collect();
+                (0..5).map(|t| weights[t] * (after.terms[t] - before.terms[t]) / unit).collect();
             if let Some(term) = base.strip_suffix("_change").and_then(Term::from_name) {
                 return change[term as usize];
             }
@@ -505,7 +519,9 @@ impl<'a> Naive<'a> {
                 "source_load_above_mean" => (after.load[source] - before.mean) / m,
                 "objective_change" => change.iter().sum(),
                 "follow_up" | "follow_up_beyond"
-                    if weights[Term::Fragmentation as usize] != 0.0 =>
+                    if [Term::Fragmentation, Term::Own]
+                        .into_iter()
+                        .any(|term| weights[term as usize] != 0.0) =>
                 {
                     0.0
                 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use godwit_envs::state::objective::OwnTermError;
+
 use crate::baselines::ParameterError;
 use crate::net::SpecError;
 
@@ -182,6 +184,9 @@ pub enum Failure {
     /// The decision rules are none that this version knows.
     #[error("rules: {0}")]
     Rules(serde_json::Error),
+    /// A term of the rules' own is no expression.
+    #[error(transparent)]
+    OwnTerm(OwnTermError),
     /// The ranges of features are not those of the schema.
     #[error("ranges: expected {schema} {group} features as in the schema, got {ranges}")]
     Ranges {

@@ -6,6 +6,7 @@ use godwit_envs::input::InputError;
 use godwit_envs::scenario::Rules;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
+use godwit_envs::state::objective::own_terms;
 use serde::Deserialize;
 
 use crate::artifact::Artifact;
@@ -15,8 +16,7 @@ impl Artifact {
     /// The rules that decisions are made under.
     ///
     /// # Errors
-    /// When this version does not know such rules, or observes other features under them than
-    /// the network was trained on.
+    /// When this version does not know such rules, or one of their own terms is no expression.
     pub fn rules(&self) -> Result<Rules, ArtifactError> {
         self.known_rules().map_err(|failure| ArtifactError {
             path: self.path.clone(),
@@ -25,7 +25,12 @@ impl Artifact {
     }
 
     fn known_rules(&self) -> Result<Rules, Failure> {
-        Rules::deserialize(&self.manifest.rules).map_err(Failure::Rules)
+        let rules = Rules::deserialize(&self.manifest.rules).map_err(Failure::Rules)?;
+        // Which resources there are to any rules, each snapshot says.
+        if !rules.resources.is_empty() {
+            own_terms(&rules).map_err(Failure::OwnTerm)?;
+        }
+        Ok(rules)
     }
 
     /// The state that a valid snapshot shows, under `rules` (which [`Artifact::rules`] gave).

@@ -256,6 +256,31 @@ fn a_manifest_that_this_version_does_not_understand_is_refused() {
 }
 
 #[test]
+fn rules_with_a_term_that_is_no_expression_are_refused() {
+    let rules = |resources: &str, term: &str| {
+        serde_json::json!({
+            "resources": [{"name": resources}],
+            "episode": {"mode": "rebalance"},
+            "objective": {"weights": {"hot": 1.0}, "terms": {"hot": term}},
+        })
+    };
+    let artifact = |rules: serde_json::Value| {
+        read(&parts(Architecture::Relational).with_manifest(|json| json["rules"] = rules))
+            .expect("a sound file")
+    };
+    let known = artifact(rules("cpu", "sum(utilisation.cpu)")).rules().expect("known rules");
+    assert_eq!(known.objective.terms["hot"], "sum(utilisation.cpu)");
+    let error = artifact(rules("memory", "sum(utilisation.cpu)"))
+        .rules()
+        .expect_err("a resource that the rules lack");
+    assert_eq!(
+        error.to_string(),
+        "artifact tiny.pt: rules.objective.terms.hot: character 17: expected one of the scenario's \
+         resources (memory), got \"cpu\""
+    );
+}
+
+#[test]
 fn weights_and_golden_vectors_of_another_file_are_refused() {
     for (name, field) in [(WEIGHTS, "weights_sha256"), (GOLDEN, "golden_sha256")] {
         let bytes = parts(Architecture::Relational).with_manifest(|json| json[field] = "ab".into());

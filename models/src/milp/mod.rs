@@ -10,7 +10,8 @@
 //! Linear are `max_load`, `overload`, `moved_gib`, `downtime_s`, and `fragmentation` as long as no
 //! node holds more than its supply of the slot's resource (the free supply is then the same in
 //! every placement). `imbalance`, a standard deviation over a mean, has no linear form: it is
-//! left out, or stands in as a mean absolute deviation ([`Imbalance`]).
+//! left out, or stands in as a mean absolute deviation ([`Imbalance`]). A scenario's own terms may be
+//! negative and of any form: where one has a weight, there is no program.
 //!
 //! A program says where to, not how to get there: [`crate::order`] puts the moves in an order in which
 //! each is feasible in its turn, or says that there is none. [`Options::transient`] asks only for
@@ -68,6 +69,9 @@ pub fn solve(state: &ClusterState, options: &Options) -> Result<Solution, MilpEr
     }
     if state.spec.reassignment.is_some() {
         return Err(MilpError::Reassignment);
+    }
+    if let Some(own) = state.objective.own.iter().find(|own| own.weight != 0.0) {
+        return Err(MilpError::OwnTerm { term: own.name.clone() });
     }
     let nodes = state.spec.nodes();
     if let Some(k) = state.placement.iter().position(|&node| node as usize >= nodes) {

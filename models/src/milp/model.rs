@@ -360,4 +360,4 @@ fn price(state: &ClusterState, workload: usize, destination: usize) -> f64 {
     f64::from(state.objective.value(&state.flow_terms(workload, &cost)))
 }
 
-const _: () = assert!(LOAD_TERMS == 4, "a new load term needs a linear form or an error here");
+const _: () = assert!(LOAD_TERMS == 5, "a new load term needs a linear form or an error");

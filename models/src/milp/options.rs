@@ -67,6 +67,14 @@ pub enum MilpError {
     /// Spread, dependencies and balance costs are not in the program.
     #[error("milp: expected a cluster without machine_reassignment, got one with it")]
     Reassignment,
+    /// A term of the scenario's own need not have a linear form.
+    #[error(
+        "milp: expected an objective of linear terms, got one with rules.objective.terms.{term}"
+    )]
+    OwnTerm {
+        /// Its name.
+        term: String,
+    },
     /// The free supply depends on the placement.
     #[error(
         "milp: fragmentation is linear only where no node holds more than its supply, got node \

@@ -117,6 +117,9 @@ pub struct LevelChange {
     pub overload: f32,
     /// See [`Term::Fragmentation`].
     pub fragmentation: f32,
+    /// See [`Term::Own`]: the weighted sum of the scenario's own terms.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub own: f32,
     /// See [`Term::MachineReassignment`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub machine_reassignment: f32,
@@ -134,6 +137,8 @@ pub enum ReasonCode {
     LowersOverload,
     /// Mostly completes deployable slots.
     LowersFragmentation,
+    /// Mostly lowers the scenario's own terms.
+    LowersOwn,
     /// Mostly lowers the cost of the machine-reassignment problem.
     LowersMachineReassignment,
     /// Improves no weighted term now, but at a forecast horizon.
@@ -165,6 +170,7 @@ impl LevelChange {
             imbalance: of(Term::Imbalance),
             overload: of(Term::Overload),
             fragmentation: of(Term::Fragmentation),
+            own: of(Term::Own),
             machine_reassignment: of(Term::MachineReassignment),
         }
     }
@@ -178,6 +184,7 @@ impl ReasonCode {
             (Term::Imbalance, Self::LowersImbalance),
             (Term::Overload, Self::LowersOverload),
             (Term::Fragmentation, Self::LowersFragmentation),
+            (Term::Own, Self::LowersOwn),
             (Term::MachineReassignment, Self::LowersMachineReassignment),
         ];
         // A change below this is rounding.

@@ -5,6 +5,8 @@ use crate::policies::{baseline_name, blind_spots, load};
 use godwit_envs::env::Env;
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::scenario::{Mode, Phase, Scenario, WorldTemplate};
+use godwit_envs::state::objective::Objective;
+use godwit_envs::state::term::Term;
 use godwit_evaluate::Contender;
 use godwit_evaluate::tuned_file::{Setting, TunedFile, default_path};
 use godwit_models::baselines::NAMES;
@@ -53,7 +55,8 @@ pub(super) fn baseline_names(list: &str, scenario: &Scenario) -> anyhow::Result<
         "all" => {
             let reassigns =
                 scenario.cluster.as_ref().is_some_and(|c| c.machine_reassignment.is_some());
-            let solves = scenario.rules.episode.mode == Mode::Rebalance && !reassigns;
+            let own = Objective::new(&scenario.rules).uses(Term::Own);
+            let solves = scenario.rules.episode.mode == Mode::Rebalance && !reassigns && !own;
             let plays = |name: &&str| solves || *name != "milp";
             return Ok(NAMES.iter().copied().filter(plays).collect());
         }

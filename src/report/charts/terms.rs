@@ -1,7 +1,7 @@
 //! What the objective is made of over an episode, term on term.
 
 use super::super::axis::{Scale, clip_note};
-use super::super::svg::{SERIES, Svg};
+use super::super::svg::Svg;
 use super::{Size, columns};
 use godwit_envs::state::term::{LEVEL_TERMS, TERMS, Term};
 use godwit_models::recording::Recording;
@@ -59,7 +59,7 @@ impl Stack {
 
 /// Class of a term's colour.
 pub fn class(term: Term) -> String {
-    format!("fill f{}", term as usize % (SERIES + 1))
+    format!("fill f{}", term as usize)
 }
 
 /// One stack of step areas; the axis, up to `top`, and `frames` are shared by the charts that are

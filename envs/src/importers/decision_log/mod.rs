@@ -20,7 +20,7 @@ use crate::state::migration::MigrationRules;
 use crate::state::term::Term;
 use node_health::Faults;
 use read::Log;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -328,6 +328,7 @@ fn default_rules(resources: &[String], options: &LogOptions) -> Rules {
         },
         objective: ObjectiveRules {
             weights: weights.map(|(term, weight)| (term.name().to_owned(), weight)).into(),
+            terms: BTreeMap::new(),
             unit: None,
             slot: options.slot.clone(),
         },

@@ -185,7 +185,9 @@ fn follow_up(state: &ClusterState, found: &mut FollowUps, view: usize, k: usize)
 
 #[inline(always)]
 fn has_follow_ups(state: &ClusterState) -> bool {
-    !state.objective.uses(Term::Fragmentation) && !state.objective.uses(Term::MachineReassignment)
+    ![Term::Fragmentation, Term::Own, Term::MachineReassignment]
+        .into_iter()
+        .any(|term| state.objective.uses(term))
 }
 
 /// Loads after the move and the change of the objective, now.

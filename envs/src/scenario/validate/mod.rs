@@ -2,6 +2,7 @@
 
 mod events;
 mod groups;
+mod terms;
 
 use crate::episode::churn::Arrivals;
 use crate::input::{InputError, nearest_hint};
@@ -204,9 +205,11 @@ impl Check<'_> {
         if !rules.candidates.follow_up {
             return Ok(());
         }
-        for term in [Term::Fragmentation, Term::MachineReassignment] {
-            let weight = rules.objective.weights.get(term.name()).copied().unwrap_or(0.0);
-            let expected = format!("false, as rules.objective.weights.{} is above 0", term.name());
+        let built_in = [Term::Fragmentation, Term::MachineReassignment].map(Term::name);
+        let own = rules.objective.terms.keys().map(String::as_str);
+        for name in built_in.into_iter().chain(own) {
+            let weight = rules.objective.weights.get(name).copied().unwrap_or(0.0);
+            let expected = format!("false, as rules.objective.weights.{name} is above 0");
             self.require(weight == 0.0, "rules.candidates.follow_up", &expected, true)?;
         }
         Ok(())
@@ -234,10 +237,13 @@ impl Check<'_> {
 
     fn objective(&self, rules: &Rules) -> Checked {
         let objective = &rules.objective;
-        let terms: Vec<&str> = Term::ALL.iter().map(|term| term.name()).collect();
+        self.own_terms(rules)?;
+        let own = objective.terms.keys().map(String::as_str);
+        let terms: Vec<&str> =
+            Term::built_in().map(|term| -> &str { term.name() }).chain(own).collect();
         for (name, &weight) in &objective.weights {
             let field = format!("rules.objective.weights.{name}");
-            if Term::from_name(name).is_none() {
+            if !terms.contains(&name.as_str()) {
                 let hint = nearest_hint(name, terms.iter().copied());
                 let expected = format!("a term ({}){hint}", terms.join(", "));
                 return self.fail(&field, expected, format!("{name:?}"));

@@ -11,9 +11,10 @@
 use crate::lanes::LANES;
 use crate::resources::MAX_RESOURCES;
 use crate::state::cluster::ClusterSpec;
-use crate::state::objective::Objective;
+use crate::state::objective::{MOST_OWN, Objective};
 use crate::state::term::{LOAD_TERMS, Term};
 
+mod own;
 mod room;
 mod shifts;
 
@@ -47,8 +48,25 @@ pub struct Outlook {
     over_total: f32,
     slots_total: f32,
     free_total: f32,
-    /// The three highest loads with their nodes: a move leaves at least one of them as it is.
-    top: [(f32, u32); 3],
+    top: Highest,
+    /// One for each of the scenario's own terms.
+    own: Vec<OwnValues>,
+}
+
+/// The three highest values with their nodes: a move leaves at least one of them as it is.
+type Highest = [(f32, u32); 3];
+
+/// No values yet.
+const NONE_YET: Highest = [(f32::NEG_INFINITY, u32::MAX); 3];
+
+/// An own term on all nodes.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct OwnValues {
+    /// `[P]`.
+    of: Vec<f32>,
+    total: f32,
+    mean: f32,
+    top: Highest,
 }
 
 /// The source's side of a move.
@@ -62,6 +80,9 @@ pub struct Departure {
     pub slots_gained: f32,
     /// Free supply of the slot's resource at the source after the move.
     pub free: f32,
+    /// Values of the own terms on the source after the move, in the order of [`Objective::own`].
+    pub own: [f32; MOST_OWN],
+    source: u32,
     load_before: f32,
     over_change: f32,
     free_change: f32,
@@ -113,9 +134,11 @@ pub fn fits(held: f32, demand: f32, supply: f32) -> bool {
 
 impl Outlook {
     /// An empty outlook of the right size.
-    pub fn new(spec: &ClusterSpec) -> Self {
+    pub fn new(spec: &ClusterSpec, objective: &Objective) -> Self {
         let padded = spec.padded_nodes();
+        let own = OwnValues { of: vec![0.0; padded], ..OwnValues::default() };
         Self {
+            own: vec![own; objective.own.len()],
             held: vec![0.0; spec.resources * padded],
             load: vec![0.0; padded],
             over: vec![0.0; padded],
@@ -126,7 +149,7 @@ impl Outlook {
         }
     }
 
-    /// Recomputes load, overload and slots of one node from what it holds.
+    /// Recomputes load, overload, slots and own terms of one node from what it holds.
     #[inline]
     pub fn refresh_node(&mut self, spec: &ClusterSpec, objective: &Objective, node: usize) {
         let padded = self.load.len();
@@ -143,6 +166,9 @@ impl Outlook {
             self.free[node] = self.accepting[node] * (spec.supply[at] - self.held[at]).max(0.0);
             self.slots[node] = whole_slots(self.free[node], slot.size);
         }
+        if !self.own.is_empty() {
+            self.refresh_own(spec, objective, node);
+        }
     }
 
     /// Recomputes what is summed over nodes.
@@ -150,39 +176,22 @@ impl Outlook {
         let n = spec.nodes();
         self.mean_load = sum(&self.load[..n]) / n as f32;
         self.square_dev = 0.0;
-        self.top = [(f32::NEG_INFINITY, u32::MAX); 3];
+        self.top = NONE_YET;
         for (i, &load) in self.load[..n].iter().enumerate() {
             let dev = load - self.mean_load;
             self.square_dev += dev * dev;
-            // Selections instead of branches: which way they go is anyone's guess.
-            let entry = (load, i as u32);
-            let above = self.top.map(|(top, _)| load > top);
-            let [first, second, third] = self.top;
-            self.top = [
-                if above[0] { entry } else { first },
-                if above[0] {
-                    first
-                } else if above[1] {
-                    entry
-                } else {
-                    second
-                },
-                if above[1] {
-                    second
-                } else if above[2] {
-                    entry
-                } else {
-                    third
-                },
-            ];
+            self.top = with(self.top, (load, i as u32));
         }
         self.imbalance = imbalance(self.square_dev / n as f32, self.mean_load);
         self.over_total = sum(&self.over[..n]);
         self.slots_total = sum(&self.slots[..n]);
         self.free_total = sum(&self.free[..n]);
+        for own in &mut self.own {
+            own.refresh_totals(n);
+        }
     }
 
-    /// The load terms: max_load, imbalance, overload, fragmentation.
+    /// The load terms: max_load, imbalance, overload, fragmentation, own.
     pub fn terms(&self, objective: &Objective) -> [f32; LOAD_TERMS] {
         [
             self.top[0].0.max(0.0),
@@ -191,6 +200,7 @@ impl Outlook {
             objective
                 .slot
                 .map_or(0.0, |slot| fragmentation(self.slots_total, slot.size, self.free_total)),
+            self.own_terms(objective).fold(0.0, |sum, (term, value)| sum + term.weight * value),
         ]
     }
 
@@ -214,7 +224,11 @@ impl Outlook {
         demand: &[f32],
     ) -> Departure {
         let padded = self.load.len();
-        let mut out = Departure { load_before: self.load[source], ..Departure::default() };
+        let mut out = Departure {
+            source: source as u32,
+            load_before: self.load[source],
+            ..Departure::default()
+        };
         let mut over = 0.0;
         for (j, &d) in demand.iter().enumerate() {
             let at = j * padded + source;
@@ -231,15 +245,10 @@ impl Outlook {
             out.free_change = out.free - self.free[source];
             out.slots_gained = whole_slots(out.free, slot.size) - self.slots[source];
         }
-        let [a, b, c] = self.top;
-        let source = source as u32;
-        (out.top, out.top_node, out.second) = if a.1 == source {
-            (b.0, b.1, c.0)
-        } else if b.1 == source {
-            (a.0, a.1, c.0)
-        } else {
-            (a.0, a.1, b.0)
-        };
+        (out.top, out.top_node, out.second) = without(self.top, source as u32);
+        if !self.own.is_empty() {
+            out.own = self.own_values_without(spec, objective, source, demand);
+        }
         out
     }
 
@@ -370,6 +379,14 @@ impl Outlook {
             add(Term::Fragmentation, &lanes);
         }
         out.objective = total;
+        if objective.uses(Term::Own) {
+            let source = (departure.source, departure.own);
+            let change = self.own_change(nodes, objective, source, demand, tile);
+            for l in 0..LANES {
+                out.objective[l] += change[l];
+            }
+            out.terms[Term::Own as usize] = change;
+        }
     }
 }
 
@@ -408,6 +425,42 @@ pub fn fragmentation(slots: f32, size: f32, free: f32) -> f32 {
 #[inline(always)]
 pub fn imbalance(variance: f32, mean: f32) -> f32 {
     if mean > 0.0 { variance.max(0.0).sqrt() / mean } else { 0.0 }
+}
+
+/// The highest values with one more among them.
+#[inline(always)]
+fn with([first, second, third]: Highest, entry: (f32, u32)) -> Highest {
+    // Selections instead of branches: which way they go is anyone's guess.
+    let above = [first, second, third].map(|(top, _)| entry.0 > top);
+    [
+        if above[0] { entry } else { first },
+        if above[0] {
+            first
+        } else if above[1] {
+            entry
+        } else {
+            second
+        },
+        if above[1] {
+            second
+        } else if above[2] {
+            entry
+        } else {
+            third
+        },
+    ]
+}
+
+/// Of the nodes but this one: the highest value, its node, and the highest without both.
+#[inline(always)]
+fn without([a, b, c]: Highest, node: u32) -> (f32, u32, f32) {
+    if a.1 == node {
+        (b.0, b.1, c.0)
+    } else if b.1 == node {
+        (a.0, a.1, c.0)
+    } else {
+        (a.0, a.1, b.0)
+    }
 }
 
 fn sum(values: &[f32]) -> f32 {

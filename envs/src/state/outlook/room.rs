@@ -91,7 +91,7 @@ impl Outlook {
 
     /// Change of the weighted max_load, imbalance and overload when `demand` moves from the node of
     /// its `departure` into each lane's room, in a cluster that differs from this outlook by that
-    /// room alone. A lane whose node is the source, or unused, carries no meaning.
+    /// room alone. Other terms are left out: it is for objectives that use none of them. A lane whose node is the source, or unused, carries no meaning.
     #[inline(always)]
     pub fn change_by_filling(
         &self,

@@ -1,8 +1,10 @@
 //! What several moves together do to an outlook.
 
+use super::own::own_values_of;
 use super::{Outlook, fragmentation, imbalance, whole_slots};
+use crate::resources::MAX_RESOURCES;
 use crate::state::cluster::ClusterSpec;
-use crate::state::objective::Objective;
+use crate::state::objective::{MOST_OWN, Objective};
 use crate::state::term::Term;
 
 /// Most nodes that the moves of one change touch: both of three moves.
@@ -38,8 +40,10 @@ impl Outlook {
         let (n, padded, center) = (spec.nodes() as f32, self.load.len(), self.mean_load);
         let (mut highest, mut square, mut shifted) = (f32::NEG_INFINITY, self.square_dev, 0.0);
         let (mut over_change, mut slots, mut free) = (0.0, self.slots_total, self.free_total);
-        for &node in nodes {
+        let mut own = [[0.0; MOST_OWN]; MOST_NODES];
+        for (at_node, &node) in nodes.iter().enumerate() {
             let (mut load, mut over) = (0.0, 0.0);
+            let mut held_after = [0.0; MAX_RESOURCES];
             for j in 0..spec.resources {
                 let at = j * padded + node;
                 let mut held = self.held[at];
@@ -48,6 +52,7 @@ impl Outlook {
                     held -= if shift.from == node { shift.demand[j] } else { 0.0 };
                 }
                 let held = held.max(0.0);
+                held_after[j] = held;
                 let utilisation = held * spec.inverse_supply[at];
                 load += utilisation;
                 over += (utilisation - 1.0).max(0.0);
@@ -62,6 +67,9 @@ impl Outlook {
             shifted += after - before;
             over_change += over - self.over[node];
             highest = highest.max(load);
+            if objective.uses(Term::Own) {
+                own[at_node] = own_values_of(spec, objective, node, |j| held_after[j]);
+            }
         }
         let mut change = 0.0;
         let mut add = |term: Term, by: f32| change += objective.weights[term as usize] * by;
@@ -81,6 +89,10 @@ impl Outlook {
         if let Some(slot) = objective.slot {
             let before = fragmentation(self.slots_total, slot.size, self.free_total);
             add(Term::Fragmentation, fragmentation(slots, slot.size, free) - before);
+        }
+        if objective.uses(Term::Own) {
+            let values = &own[..nodes.len()];
+            add(Term::Own, self.own_change_of_several(spec.nodes(), objective, nodes, values));
         }
         change
     }

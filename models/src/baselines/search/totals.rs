@@ -65,7 +65,8 @@ impl Totals {
         }
     }
 
-    /// The load terms, as [`Outlook::terms`] has them.
+    /// The load terms, as [`Outlook::terms`] has them, but for own ones: these are taken anew where
+    /// they count.
     pub(super) fn terms(&self, objective: &Objective) -> [f32; LOAD_TERMS] {
         let n = self.nodes as f64;
         let mean = self.load / n;
@@ -76,6 +77,7 @@ impl Totals {
             imbalance(variance as f32, mean as f32),
             self.over as f32,
             objective.slot.map_or(0.0, |of| slot(of.size)),
+            0.0,
         ]
     }
 }
@@ -94,7 +96,7 @@ mod tests {
         ) {
             let state = random_state(seed, false, 5);
             let (spec, objective) = (&state.spec, &state.objective);
-            let mut loads = Outlook::new(spec);
+            let mut loads = Outlook::new(spec, objective);
             let mut totals = Totals::new(spec.nodes());
             for (node, held) in changes {
                 let node = node % spec.nodes();

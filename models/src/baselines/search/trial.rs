@@ -14,6 +14,7 @@ use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::cluster::NO_GROUP;
 use godwit_envs::state::outlook::{Outlook, fits};
+use godwit_envs::state::term::Term;
 use rand::RngExt;
 use std::sync::Arc;
 
@@ -69,7 +70,8 @@ pub struct Trial<'a> {
     ticks: Vec<f32>,
     /// Loads without transfers in flight.
     loads: Vec<Outlook>,
-    /// Their sums over nodes, in clusters of more than [`SUMMED_ANEW`] nodes; else empty.
+    /// Their sums over nodes, in clusters of more than [`SUMMED_ANEW`] nodes without own terms; else
+    /// empty.
     totals: Vec<Totals>,
     /// What nodes hold, `[1 + H][m][P]`: f64, so that adding and subtracting leaves no trace.
     held: Vec<f64>,
@@ -102,8 +104,8 @@ impl<'a> Trial<'a> {
             deadline,
             rules,
             surcharge: rules.single.least_gain(state),
-            loads: vec![Outlook::new(spec); ticks.len()],
-            totals: if spec.nodes() > SUMMED_ANEW {
+            loads: vec![Outlook::new(spec, &state.objective); ticks.len()],
+            totals: if spec.nodes() > SUMMED_ANEW && !state.objective.uses(Term::Own) {
                 vec![Totals::new(spec.nodes()); ticks.len()]
             } else {
                 Vec::new()

@@ -6,6 +6,7 @@ mod detection;
 mod foresight;
 mod machine_reassignment;
 mod needs_memory;
+mod own_terms;
 mod plain_formulas;
 mod planning;
 

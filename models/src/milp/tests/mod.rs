@@ -58,6 +58,16 @@ fn what_has_no_linear_form_is_refused() {
     let state = cluster(online, (2, 10.0), &[(4.0, 0)], |_| {});
     assert_eq!(solve(&state, &Options::default()), Err(MilpError::Online));
     assert_eq!(bound(&state, Duration::from_secs(1)), Err(MilpError::Online));
+    let objective = json!({
+        "weights": {"max_load": 1.0, "hot": 1.0},
+        "terms": {"hot": "sum(max(0, utilisation.cpu - 0.8))", "unpaid": "sum(load)"},
+    });
+    let own = rules(json!({"objective": objective}));
+    let error = solve(&cluster(own, (2, 10.0), &[(4.0, 0)], |_| {}), &Options::default());
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "milp: expected an objective of linear terms, got one with rules.objective.terms.hot"
+    );
     let slots = rules(json!({"objective": {
         "weights": {"fragmentation": 1.0}, "slot": {"resource": "cpu", "size": 4.0}
     }}));

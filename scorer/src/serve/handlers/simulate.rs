@@ -65,10 +65,11 @@ pub struct Simulation {
     pub objective_before: f32,
     /// Weighted level terms once every move is complete; costs not included.
     pub objective_after: f32,
-    /// The level terms before, not weighted.
-    pub terms_before: BTreeMap<&'static str, f32>,
-    /// The level terms after, not weighted.
-    pub terms_after: BTreeMap<&'static str, f32>,
+    /// The level terms before, not weighted. Where the artifact's scenario has terms of its own, each
+    /// is among them, and `own` is their weighted sum.
+    pub terms_before: BTreeMap<String, f32>,
+    /// The same after.
+    pub terms_after: BTreeMap<String, f32>,
     /// Traffic and downtime of all moves together, not weighted.
     pub flow: BTreeMap<&'static str, f32>,
     /// Weighted traffic and downtime of all moves together.
@@ -289,8 +290,12 @@ fn place(state: &mut ClusterState, workload: usize, node: usize) {
     state.rebuild();
 }
 
-fn level_terms(state: &ClusterState) -> BTreeMap<&'static str, f32> {
-    Term::ALL.iter().map(|term| term.name()).zip(state.level_terms()).collect()
+fn level_terms(state: &ClusterState) -> BTreeMap<String, f32> {
+    let shown = |term: &Term| *term != Term::Own || state.objective.uses(Term::Own);
+    let terms = Term::ALL.into_iter().zip(state.level_terms()).filter(|(term, _)| shown(term));
+    let own = state.now.own_terms(&state.objective);
+    let own = own.map(|(term, value)| (term.name.clone(), value));
+    terms.map(|(term, value)| (term.name().to_owned(), value)).chain(own).collect()
 }
 
 fn broken_constraint(violation: &(impl Serialize + Display)) -> BrokenConstraint {

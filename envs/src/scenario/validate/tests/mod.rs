@@ -227,6 +227,57 @@ fn the_objective_is_checked() {
 }
 
 #[test]
+fn own_terms_are_checked() {
+    let weights = "weights = { max_load = 1, imbalance = 0 }";
+    let with = |terms: &str| format!("{weights}\nterms = {{ {terms} }}");
+    for (terms, expected) in [
+        (
+            "hot = \"sum(max(0, utilisation.cpu - 0.8)\"",
+            "hot: expected an operator or ) at character 34, got the end",
+        ),
+        (
+            "hot = \"sum(used.gpu)\"",
+            "hot: expected one of the scenario's resources (cpu, memory) at character 10, got \"gpu\"",
+        ),
+        (
+            "max_load = \"sum(load)\"",
+            "max_load: expected a name that no other term has, got \"max_load\"",
+        ),
+        ("own = \"sum(load)\"", "own: expected a name that no other term has, got \"own\""),
+        (
+            "\"2 hot\" = \"sum(load)\"",
+            "2 hot: expected a name of letters, digits and _ that begins with no digit, got \"2 hot\"",
+        ),
+        ("hot = 1", "hot: expected a string, got integer 1"),
+    ] {
+        assert_eq!(error(weights, &with(terms)), format!("rules.objective.terms.{expected}"));
+    }
+    let nine: Vec<String> = (0..9).map(|i| format!("t{i} = \"sum(load)\"")).collect();
+    assert_eq!(
+        error(weights, &with(&nine.join(", "))),
+        "rules.objective.terms: expected at most 8 terms, got 9"
+    );
+    assert_eq!(
+        error("imbalance = 0 }", "crowdde = 1 }\nterms = { crowded = \"sum(load)\" }"),
+        "rules.objective.weights.crowdde: expected a term (max_load, imbalance, overload, \
+         fragmentation, displaced, unplaced, machine_reassignment, moved_gib, downtime_s, crowded) \
+         (nearest: crowded), got \"crowdde\""
+    );
+    assert_eq!(
+        error("imbalance = 0 }", "own = 1 }\nterms = { hot = \"sum(load)\" }").split(" (").next(),
+        Some("rules.objective.weights.own: expected a term")
+    );
+    assert_eq!(
+        error("imbalance = 0 }", "hot = 1 }\nterms = { hot = \"sum(load)\" }"),
+        "rules.candidates.follow_up: expected false, as rules.objective.weights.hot is above 0, got true"
+    );
+    let alone = BASE
+        .replacen("max_load = 1, imbalance = 0 }", "hot = 1 }\nterms = { hot = \"sum(load)\" }", 1)
+        .replacen("follow_up = true", "follow_up = false", 1);
+    Scenario::parse(&alone, "s.toml").unwrap();
+}
+
+#[test]
 fn the_start_is_checked() {
     all(&[
         (

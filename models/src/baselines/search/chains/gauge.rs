@@ -2,12 +2,16 @@
 //!
 //! `overload` is such a sum. `fragmentation` and `imbalance` are nearly linear in the sums over
 //! nodes that they are made of, and `max_load` counts what a node has above the second highest
-//! load. That is good enough to tell which few of very many chains are worth a look at their true
+//! load; own terms are treated like these. That is good enough to tell which few of very many chains are worth a look at their true
 //! cost.
 
 use crate::baselines::search::trial::Trial;
+use godwit_envs::resources::MAX_RESOURCES;
+use godwit_envs::state::expression::{Aggregate, Nodes};
+use godwit_envs::state::objective::{MOST_OWN, OwnTerm};
 use godwit_envs::state::outlook::whole_slots;
 use godwit_envs::state::term::Term;
+use std::sync::Arc;
 
 /// An outlook, as far as its sums over nodes go.
 #[derive(Debug, Clone, Default)]
@@ -22,12 +26,16 @@ struct View {
     /// Gain of a slot, and cost of free supply.
     slot: f32,
     free: f32,
+    /// The second highest values of own terms.
+    own: [f32; MOST_OWN],
 }
 
 /// The nodes of a placement, measured.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gauge {
     views: Vec<View>,
+    /// Terms of the scenario's own.
+    own: Arc<[OwnTerm]>,
     resources: usize,
     max_load: f32,
     overload: f32,
@@ -51,6 +59,7 @@ impl Gauge {
         let (spec, objective) = (&*state.spec, &state.objective);
         let (n, m, padded) = (spec.nodes(), spec.resources, spec.padded_nodes());
         self.resources = m;
+        self.own = objective.own.clone();
         self.max_load = objective.weights[Term::MaxLoad as usize];
         self.overload = objective.weights[Term::Overload as usize];
         self.slot = objective.slot.map(|slot| (slot.resource, slot.size));
@@ -75,7 +84,16 @@ impl Gauge {
                 slot = weight * size / total;
                 free = slot * loads.slots[..n].iter().sum::<f32>() / total;
             }
-            self.views.push(View { ticks, mean, second, spread, slot, free });
+            let (mut highest, mut own) =
+                ([f32::NEG_INFINITY; MOST_OWN], [f32::NEG_INFINITY; MOST_OWN]);
+            for node in 0..n {
+                for ((first, second), value) in
+                    highest.iter_mut().zip(&mut own).zip(loads.own_values(node))
+                {
+                    (*first, *second) = (first.max(value), second.max(first.min(value)));
+                }
+            }
+            self.views.push(View { ticks, mean, second, spread, slot, free, own });
         }
         let views = self.views.len();
         self.held.clear();
@@ -139,8 +157,34 @@ impl Gauge {
                 let free = self.open[node] * free.max(0.0);
                 own += view.free * free - view.slot * whole_slots(free, size);
             }
+            if !self.own.is_empty() {
+                let held = &held[at * m..][..m];
+                own += self.own_cost(node, view, |j| (held[j] + more[at * m + j]).max(0.0));
+            }
             cost += view.ticks * own;
         }
         cost
+    }
+
+    /// What own terms make of a node that holds so much.
+    fn own_cost(&self, node: usize, view: &View, held: impl Fn(usize) -> f32) -> f32 {
+        let m = self.resources;
+        let [mut used, mut supply, mut inverse] = [[[0.0]; MAX_RESOURCES]; 3];
+        for j in 0..m {
+            used[j] = [held(j)];
+            supply[j] = [self.supply[node * m + j]];
+            inverse[j] = [self.inverse[node * m + j]];
+        }
+        let nodes = Nodes { used: &used[..m], supply: &supply[..m], inverse_supply: &inverse[..m] };
+        let value = |(own, second): (&OwnTerm, f32)| {
+            let [value] = own.expression.evaluate(nodes);
+            let share = match own.expression.aggregate {
+                Aggregate::Sum => value,
+                Aggregate::Mean => value / self.open.len() as f32,
+                Aggregate::Max => (value - second).max(0.0),
+            };
+            own.weight * share
+        };
+        self.own.iter().zip(view.own).map(value).sum()
     }
 }
