@@ -73,8 +73,8 @@ pub struct Objective {
 /// Size of a typical good change of the weighted objective in a cluster, from its sizes and mean
 /// demands alone: for the highest load a quarter of what a mean workload adds to a node's load, for
 /// overload a sixteenth; for imbalance one node of N brought to the mean; for fragmentation one slot
-/// more; for own terms see [`typical_own_change`]. So one network reads changes alike in clusters of all sizes. None where none of these
-/// counts.
+/// more; for own terms see [`typical_own_change`]. So one network reads changes alike in clusters of
+/// all sizes. None where none of these counts.
 fn typical_change(objective: &Objective, spec: &ClusterSpec) -> Option<f32> {
     let (weights, slot) = (&objective.weights, objective.slot);
     let (n, m, padded) = (spec.nodes(), spec.resources, spec.padded_nodes());

@@ -2,8 +2,8 @@
 //!
 //! `overload` is such a sum. `fragmentation` and `imbalance` are nearly linear in the sums over
 //! nodes that they are made of, and `max_load` counts what a node has above the second highest
-//! load; own terms are treated like these. That is good enough to tell which few of very many chains are worth a look at their true
-//! cost.
+//! load; own terms are treated like these. That is good enough to tell which few of very many chains
+//! are worth a look at their true cost.
 
 use crate::baselines::search::trial::Trial;
 use godwit_envs::resources::MAX_RESOURCES;
