@@ -86,6 +86,7 @@ def test():
         program = TARGET / "debug" / name
         if program.is_file():
             environment.setdefault(variable, str(program))
+    environment["PATH"] = os.pathsep.join([str(TARGET / "debug"), os.environ.get("PATH", "")])
     pages = [PACKAGE / "README.md", ROOT / "README.md", ROOT / "docs" / "src" / "python.md"]
     environment["GODWIT_EXAMPLES"] = str(PACKAGE / "examples")
     environment["GODWIT_PAGES"] = os.pathsep.join(str(page) for page in pages)
