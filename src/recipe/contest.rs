@@ -109,6 +109,12 @@ pub fn contest(
     race.rank(standings, &quick)
 }
 
+/// The best of those that are left.
+fn leader(standings: &[Standing]) -> Option<&Standing> {
+    let open = standings.iter().filter(|standing| standing.left.is_none());
+    open.max_by(|a, b| a.mean().total_cmp(&b.mean()))
+}
+
 struct Race<'a> {
     env: &'a ClusterEnv,
     seed: u64,
@@ -214,10 +220,7 @@ impl Race<'_> {
 
     /// Those that are behind the leader beyond the interval leave.
     fn drop_losers(&self, standings: &mut [Standing]) {
-        let open = standings.iter().filter(|standing| standing.left.is_none());
-        let Some(leader) = open.max_by(|a, b| a.mean().total_cmp(&b.mean())).cloned() else {
-            return;
-        };
+        let Some(leader) = leader(standings).cloned() else { return };
         for standing in standings.iter_mut().filter(|standing| standing.left.is_none()) {
             let Ahead { mean, reach } = leader.ahead_of(standing);
             if mean > reach {
@@ -239,16 +242,14 @@ impl Race<'_> {
         Ok(())
     }
 
-    /// Tunes those behind that are much quicker than the leader; who has found other parameters.
+    /// Tunes those behind that are much quicker than the leader. Who has found other parameters is
+    /// back in the race.
     fn tune_quick(
         &self,
         standings: &mut [Standing],
         told: &dyn Fn(&str),
     ) -> anyhow::Result<Vec<&'static str>> {
-        let open = standings.iter().filter(|standing| standing.left.is_none());
-        let Some(leader) = open.max_by(|a, b| a.mean().total_cmp(&b.mean())) else {
-            return Ok(Vec::new());
-        };
+        let Some(leader) = leader(standings) else { return Ok(Vec::new()) };
         let most = leader.seconds_per_tick / QUICKER;
         let is_quick = |standing: &&mut Standing| {
             standing.left == Some(Left::Behind)
@@ -261,16 +262,15 @@ impl Race<'_> {
             tune_within(share, standing, self.env, self.seed, told)?;
         }
         quick.retain(|standing| !standing.parameters.is_empty());
+        for standing in &mut quick {
+            standing.left = None;
+        }
         Ok(quick.iter().map(|standing| standing.baseline.name).collect())
     }
 
-    /// Those that are left, and these, play fresh episodes, as many as there is time for.
+    /// Those that are left play fresh episodes, as many as there is time for. The `quick` ones leave
+    /// again where they are behind for certain.
     fn rank(&self, mut standings: Vec<Standing>, quick: &[&str]) -> anyhow::Result<Vec<Standing>> {
-        for standing in &mut standings {
-            if quick.contains(&standing.baseline.name) {
-                standing.left = None;
-            }
-        }
         let scenario = self.env.template().scenario();
         let open: f64 = standings
             .iter()

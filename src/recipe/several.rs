@@ -4,7 +4,8 @@
 use super::base::{self, ACTIONS, FADING, STATES, affordable_states, comparing_s};
 use super::fading::{Fading, fading};
 use super::{
-    GAIN, VALIDATION, VALIDATIONS, iterations, later_rollout_s, lengths, pace, rounded, settings,
+    GAIN, VALIDATION, VALIDATIONS, Validations, iterations, later_rollout_s, lengths, pace,
+    rounded, settings,
 };
 use crate::config::TrainConfig;
 use crate::train::mixture::Mixture;
@@ -126,11 +127,11 @@ pub fn find(
     let played = (MARGINS.len() * parts.len() * EPISODES) as f64;
     let validation_s = played * ticks * (tick + 1.0 / pace.env_steps_per_s);
     let times = (VALIDATION * seconds / validation_s.max(1e-9)).clamp(VALIDATIONS.0, VALIDATIONS.1);
-    let left = seconds - started.elapsed().as_secs_f64() - rollouts_s - times * validation_s;
+    let validations = Validations { times, episodes: EPISODES, seconds: times * validation_s };
+    let left = seconds - started.elapsed().as_secs_f64() - rollouts_s - validations.seconds;
     lengths(&mut config, seconds, left, pace, false);
+    validations.set(&mut config);
     config.replay_capacity = config.replay_capacity.max(200 * parts.len());
-    config.evaluate_episodes = EPISODES;
-    config.evaluate_every = ((config.env_steps as f64 / times) as u64).max(500);
     config.max_minutes = (minutes - started.elapsed().as_secs_f64() / 60.0).max(0.1);
     config.validate_for(parts.len()).context("the settings that were found")?;
     let all_units = all.reward_units(&scales);

@@ -179,7 +179,7 @@ impl DemandTable {
 
     /// Factor on the base demand of a workload at a tick of the episode.
     pub fn factor(&self, tick: u32, workload: usize) -> f32 {
-        let drawn = self.factors[(self.history_ticks + tick) as usize * self.workloads + workload];
+        let drawn = self.drawn(i64::from(tick))[workload];
         let here = |burst: &&ScriptedBurst| burst.workloads.contains(&(workload as u32));
         let bursts = self.bursts.iter().filter(|burst| burst.spans(tick)).filter(here);
         bursts.fold(drawn, |factor, burst| factor * burst.factor)

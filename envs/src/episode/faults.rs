@@ -114,8 +114,7 @@ mod tests {
             (6, Health::Healthy, 0),
             (7, Health::Draining, 10),
         ];
-        let found: Vec<_> = changes.iter().map(|c| (c.tick, c.health, c.deadline)).collect();
-        assert_eq!(found, expected);
+        assert_eq!(told(&changes), expected);
     }
 
     fn told(changes: &[HealthChange]) -> Vec<(u32, Health, u32)> {
