@@ -1,0 +1,1 @@
+//! The kinds of clusters, each with what it can promise and what it cannot.
