@@ -1,0 +1,197 @@
+//! Carrying a move on, step by step, until it is settled.
+
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::handover::{Step, next};
+use super::measure::BYTES_PER_GIB;
+use super::mover::{Mover, Route, Slot, later, unknown};
+use super::presence::{self, Presence, Sight, State};
+use super::qmp::QmpError;
+use crate::cluster::{CallError, Order, Progress};
+
+/// Between two looks at a move, so that its guest is handed over soon after it was copied.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The same, after nobody could tell.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most steps at a time: the longest way through the table has six.
+const MOST_STEPS: usize = 8;
+
+impl Mover {
+    /// Carries a move on by itself until it is settled or another one of the guest begins.
+    pub fn follow(self: &Arc<Self>, order: &Order) {
+        let (mover, followed) = (Arc::downgrade(self), order.clone());
+        let name = format!("move {}", order.id);
+        let begun = thread::Builder::new().name(name).spawn(move || carry_on(&mover, &followed));
+        if let Err(error) = begun {
+            tracing::warn!("{}: it is only carried on when it is asked about: {error}", order.id);
+        }
+    }
+
+    /// Looks at a move, takes the steps that are due, and tells how it is getting on.
+    ///
+    /// # Errors
+    /// When nobody can tell, or a step is not known to be done.
+    pub fn advance(&self, order: &Order) -> Result<Progress, CallError> {
+        let route = self.route(order)?;
+        let mut slot = self.slot(route.guest);
+        if slot.order != order.id {
+            *slot = Slot { order: order.id.clone(), ..Slot::default() };
+        }
+        self.settle(&route, &mut slot)
+    }
+
+    fn settle(&self, route: &Route<'_>, slot: &mut Slot) -> Result<Progress, CallError> {
+        if let Some(settled) = &slot.settled {
+            return Ok(settled.clone());
+        }
+        for _ in 0..MOST_STEPS {
+            let [source, destination] = [self.look(route.from), self.look(route.to)];
+            if let Presence::There(sight) = &source {
+                slot.note(sight);
+            }
+            let progress = match next(&source, &destination) {
+                Step::Wait => return Ok(slot.running(&source)),
+                Step::AtSource => slot.at_source(&source),
+                Step::AtDestination => Progress::Done(slot.figures),
+                Step::Nowhere(why) => match self.elsewhere(route) {
+                    Some(host) => Progress::Elsewhere(host.to_owned()),
+                    None => Progress::Lost(why),
+                },
+                Step::Unclear(why) => return Err(CallError::Unknown(why)),
+                step => {
+                    self.take(&step, route, slot, &source)?;
+                    continue;
+                }
+            };
+            if let Progress::Done(figures) = &progress
+                && let Some(gib) = slot.first_round_gib.or(figures.moved_gib)
+            {
+                self.copied.remember(route.guest, gib);
+            }
+            slot.settled = Some(progress.clone());
+            return Ok(progress);
+        }
+        Err(later("the processes of the guest change from look to look"))
+    }
+
+    /// Takes one step that changes something.
+    fn take(
+        &self,
+        step: &Step,
+        route: &Route<'_>,
+        slot: &mut Slot,
+        source: &Presence,
+    ) -> Result<(), CallError> {
+        if matches!(step, Step::ResumeDestination | Step::ResumeSource)
+            && let Some(host) = self.elsewhere(route)
+        {
+            let why = format!("the guest runs on {host}, and {step:?} would let it run twice");
+            return Err(CallError::Unknown(why));
+        }
+        let done = match step {
+            Step::MarkSource => presence::mark(route.from, self.fleet.time_out),
+            Step::ResumeDestination => match self.tell(route.to, "cont") {
+                Ok(()) => {
+                    slot.resumed_at_destination();
+                    Ok(())
+                }
+                // It said no, so it has not run. A source that is still there can.
+                Err(QmpError::Refused(_, why)) if matches!(source, Presence::There(_)) => {
+                    slot.resumed = Some(format!("the destination would not run: {why}"));
+                    presence::unmark(route.from, self.fleet.time_out)
+                        .and_then(|()| self.end(route.to))
+                }
+                Err(error) => Err(error),
+            },
+            Step::ResumeSource => {
+                slot.resumed.get_or_insert_with(|| {
+                    "the destination ended before the guest ran there".to_owned()
+                });
+                self.tell(route.from, "cont")
+            }
+            Step::EndSource => self.end(route.from),
+            // The others change nothing.
+            _ => self.end(route.to),
+        };
+        done.map_err(unknown)
+    }
+}
+
+fn carry_on(mover: &Weak<Mover>, order: &Order) {
+    while let Some(mover) = mover.upgrade() {
+        let Ok(route) = mover.route(order) else { return };
+        let mut slot = mover.slot(route.guest);
+        if slot.order != order.id {
+            return;
+        }
+        let pause = match mover.settle(&route, &mut slot) {
+            Ok(Progress::Running { .. }) => PAUSE,
+            Ok(_) => return,
+            Err(_) => LONG_PAUSE,
+        };
+        drop(slot);
+        drop(mover);
+        thread::sleep(pause);
+    }
+}
+
+impl Slot {
+    /// Keeps what a source says of its migration, which ends with it.
+    fn note(&mut self, source: &Sight) {
+        let migration = &source.migration;
+        if let Some(ram) = &migration.ram {
+            let gib = ram.transferred as f32 / BYTES_PER_GIB;
+            self.figures.moved_gib = Some(gib);
+            if ram.dirty_sync_count <= 1 {
+                self.first_round_gib = Some(gib);
+            }
+        }
+        if source.completed() {
+            self.figures.transfer_s = migration.total_time.map(|ms| ms / 1000.0);
+            self.figures.downtime_s = migration.downtime.map(|ms| ms / 1000.0);
+        }
+    }
+
+    /// QEMU's downtime ends with the copying; the guest stood still until just now.
+    fn resumed_at_destination(&mut self) {
+        let stood = self.started.zip(self.figures.transfer_s).map(|(started, transfer)| {
+            let since = Instant::now().saturating_duration_since(started).as_secs_f32();
+            (since - transfer).max(0.0)
+        });
+        self.figures.downtime_s =
+            self.figures.downtime_s.zip(stood).map(|(downtime, more)| downtime + more);
+    }
+
+    fn running(&self, source: &Presence) -> Progress {
+        let ram = match source {
+            Presence::There(sight) => sight.migration.ram.as_ref().filter(|ram| ram.total > 0),
+            _ => None,
+        };
+        let share = ram.map(|ram| 1.0 - ram.remaining as f32 / ram.total as f32);
+        Progress::Running { share, moved_gib: self.figures.moved_gib }
+    }
+
+    fn at_source(&self, source: &Presence) -> Progress {
+        let Presence::There(sight) = source else {
+            return Progress::Failed("no migration of the guest is under way".to_owned());
+        };
+        let still = match sight.state {
+            State::Running => String::new(),
+            _ => format!("; at its source, the guest is {}", source.describe()),
+        };
+        match (&*sight.migration.status, &self.resumed) {
+            ("cancelled", _) if still.is_empty() => Progress::Cancelled,
+            (_, Some(why)) => Progress::Failed(format!("{why}{still}")),
+            ("failed", _) => {
+                let why = sight.migration.error_desc.as_deref();
+                Progress::Failed(format!("{}{still}", why.unwrap_or("the migration failed")))
+            }
+            ("cancelled", _) => Progress::Failed(format!("the migration was given up{still}")),
+            _ => Progress::Failed(format!("no migration of the guest is under way{still}")),
+        }
+    }
+}
