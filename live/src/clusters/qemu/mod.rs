@@ -20,7 +20,7 @@ mod measure;
 mod mover;
 mod placing;
 mod presence;
-mod qmp;
+pub mod qmp;
 mod settings;
 mod settle;
 mod source;

@@ -1,0 +1,9 @@
+//! Guests of real QEMU processes are moved between hosts that are folders of this machine. Each test
+//! is skipped, with a line that says so, where QEMU is missing.
+
+mod crashes;
+mod faults;
+mod guests;
+mod lab;
+mod moves;
+mod sight;
