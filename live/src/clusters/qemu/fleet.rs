@@ -208,3 +208,6 @@ fn fill(field: &str, template: &str, fields: &[(&str, String)]) -> Result<String
     filled.push_str(rest);
     Ok(filled)
 }
+
+#[cfg(test)]
+mod tests;

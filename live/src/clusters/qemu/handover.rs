@@ -137,3 +137,6 @@ fn without_source(destination: &Presence) -> Step {
         _ => Step::AtDestination,
     }
 }
+
+#[cfg(test)]
+mod tests;

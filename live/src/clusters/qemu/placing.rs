@@ -55,3 +55,65 @@ pub fn place(hosts: &[Host], places: &[Presence]) -> Place {
     };
     Place { host: None, movable: false, note: Some(note) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::presence::Migration;
+    use super::*;
+
+    fn there(state: State, handed_over: bool) -> Presence {
+        Presence::There(Sight { state, migration: Migration::default(), handed_over })
+    }
+
+    fn placed(places: [Presence; 3]) -> Place {
+        let host = |name: &str| Host {
+            name: name.to_owned(),
+            address: String::new(),
+            memory_gib: 1.0,
+            cpu_cores: 1.0,
+            bandwidth_gib_s: 1.0,
+            zone: String::new(),
+        };
+        place(&["a", "b", "c"].map(host), &places)
+    }
+
+    #[test]
+    fn a_guest_is_shown_where_it_runs_whatever_waits_elsewhere() {
+        let silent = Presence::Silent("it hangs".to_owned());
+        let left = || there(State::Finished, true);
+        for others in [
+            [Presence::Absent, there(State::Waiting, false)],
+            [there(State::Paused, false), left()],
+            [silent, left()],
+        ] {
+            let [first, last] = others;
+            let place = placed([first, there(State::Running, false), last]);
+            assert_eq!(place, Place { host: Some(1), movable: true, note: None });
+        }
+    }
+
+    #[test]
+    fn a_guest_that_stands_still_is_shown_where_it_would_run_and_is_not_moved() {
+        let handing_over =
+            [there(State::Paused, false), there(State::Finished, false), Presence::Absent];
+        let place = placed(handing_over);
+        assert_eq!((place.host, place.movable), (Some(1), false));
+        assert_eq!(place.note.unwrap(), "it stands still on b: finished with its guest");
+        let resuming =
+            [there(State::Paused, false), there(State::Finished, true), Presence::Absent];
+        let place = placed(resuming);
+        assert_eq!((place.host, place.movable), (Some(0), false));
+        assert_eq!(place.note.unwrap(), "it stands still on a: paused");
+    }
+
+    #[test]
+    fn a_guest_that_is_not_seen_is_left_out_with_the_reason() {
+        let silent = || Presence::Silent("it hangs".to_owned());
+        let place = placed([silent(), Presence::Absent, silent()]);
+        let expected = "it is left out, as it is nowhere to be seen: on a and c, it hangs";
+        assert_eq!((place.host, place.note.as_deref()), (None, Some(expected)));
+        let place = placed([there(State::Finished, true), Presence::Absent, Presence::Absent]);
+        let expected = "it is left out, as it runs nowhere";
+        assert_eq!((place.host, place.note.as_deref()), (None, Some(expected)));
+    }
+}

@@ -190,3 +190,6 @@ impl Monitor {
         QmpError::Silent(self.address.clone(), why.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;
