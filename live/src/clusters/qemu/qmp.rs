@@ -60,18 +60,23 @@ impl Address {
     }
 
     fn connect(&self, time_out: Duration) -> io::Result<Socket> {
-        let (domain, address) = match self {
-            Self::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+        match self {
+            Self::Unix(path) => {
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+                // Otherwise it would wait for ever where the process behind the socket hangs.
+                socket.set_nonblocking(true)?;
+                socket.connect(&SockAddr::unix(path)?)?;
+                socket.set_nonblocking(false)?;
+                Ok(socket)
+            }
             Self::Tcp(name) => {
                 let address = name.to_socket_addrs()?.next();
                 let address = address.ok_or_else(|| io::Error::other("the name has no address"))?;
-                (Domain::for_address(address), address.into())
+                let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+                socket.connect_timeout(&address.into(), time_out)?;
+                Ok(socket)
             }
-        };
-        let socket = Socket::new(domain, Type::STREAM, None)?;
-        // A plain `connect` to a Unix socket blocks for ever where the process behind it hangs.
-        socket.connect_timeout(&address, time_out)?;
-        Ok(socket)
+        }
     }
 }
 

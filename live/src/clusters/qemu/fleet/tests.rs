@@ -108,7 +108,7 @@ proptest! {
         if let Ok(filled) = fill("qmp", &template, &fields) {
             // Braces come from values only.
             let plain = template.replace("{g}", "").replace("{h}", "");
-            prop_assert!(!plain.contains('{'));
+            prop_assert_eq!(plain.find('{'), None);
             prop_assert_eq!(filled, template.replace("{h}", "").replace("{g}", "h}{"));
         }
     }
