@@ -5,7 +5,7 @@ use godwit_live::cluster::{CallError, Progress, Whereabouts};
 use serde_json::json;
 
 use crate::guests::hosts::wait;
-use crate::lab::{Lab, order, says, settled, under_way};
+use crate::lab::{Lab, impatient, order, says, settled, under_way};
 
 fn at(host: &str) -> Result<Whereabouts, CallError> {
     Ok(Whereabouts::At(host.to_owned()))
@@ -212,7 +212,7 @@ fn a_guest_that_runs_twice_is_told_and_left_alone() {
 #[test]
 fn where_a_place_does_not_answer_nobody_guesses() {
     let Some(mut lab) = resting_guest() else { return };
-    crate::lab::impatient(&mut lab.settings);
+    impatient(&mut lab.settings);
     lab.copy();
     lab.hosts.signal("g", "b", "STOP");
     let told = find(&lab);

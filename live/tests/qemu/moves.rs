@@ -1,9 +1,10 @@
 //! What a move keeps, and what it tells.
 
-use godwit_live::cluster::{CallError, Progress};
+use godwit_live::cluster::{CallError, Order, Progress};
 use godwit_models::plan::Method;
 
 use crate::guests::boot_sector::TICKS_PER_S;
+use crate::guests::hosts::wait;
 use crate::lab::{Lab, order, says, settled, under_way};
 
 #[test]
@@ -55,9 +56,7 @@ fn a_guest_is_handed_over_without_anybody_watching() {
     let Some(lab) = Lab::with_guest(2, 0.0) else { return };
     let executor = lab.executor();
     executor.start(&order("alone.0", "a", "b")).unwrap();
-    crate::guests::hosts::wait("the hand-over", || {
-        (lab.states() == [None, says("running"), None]).then_some(())
-    });
+    wait("the hand-over", || (lab.states() == [None, says("running"), None]).then_some(()));
 }
 
 #[test]
@@ -89,8 +88,8 @@ fn a_guest_that_dirties_faster_than_the_link_carries_stays_and_can_be_moved_late
     let first = order("never.0", "a", "b");
     let handle = executor.start(&first).unwrap();
     // More than all of its memory was sent: it does not converge.
-    crate::guests::hosts::wait("a second round", || match executor.watch(&first, &handle) {
-        Ok(Progress::Running { moved_gib: Some(moved), .. }) => (moved > 0.08).then_some(()),
+    wait("a second round", || match executor.watch(&first, &handle) {
+        Ok(Progress::Running { moved_gib, .. }) => moved_gib.filter(|moved| *moved > 0.08),
         other => panic!("expected a move that runs, got {other:?}"),
     });
     executor.cancel(&first, &handle).unwrap();
@@ -114,8 +113,7 @@ fn what_cannot_be_begun_is_refused_with_the_reason_and_changes_nothing() {
         Err(CallError::Refused(why)) => why,
         other => panic!("expected a refusal, got {other:?}"),
     };
-    let cold =
-        godwit_live::cluster::Order { method: Method::ColdRestart, ..order("x.0", "a", "b") };
+    let cold = Order { method: Method::ColdRestart, ..order("x.0", "a", "b") };
     let expected = "expected a live move, got a cold restart: begin the guest anew by hand";
     assert_eq!(refusal(cold), expected);
     let expected = "[qemu]: expected the name of a host, got \"z\"";

@@ -55,9 +55,10 @@ impl Executor for Qemu {
 
     fn cancel(&self, order: &Order, _: &Handle) -> Result<(), CallError> {
         let route = self.0.route(order)?;
-        let _hold = self.0.slot(route.guest);
+        let mut slot = self.0.slot(route.guest);
         match self.0.look(route.from) {
             Presence::There(sight) if sight.migrates() => {
+                slot.given_up = true;
                 self.0.tell(route.from, "migrate_cancel").map_err(unknown)
             }
             // It is over, one way or the other.

@@ -36,6 +36,8 @@ pub struct Slot {
     pub figures: Figures,
     /// What the first round of copying has sent, GiB.
     pub first_round_gib: Option<f32>,
+    /// Whether it was to be given up. QEMU may call that a broken connection.
+    pub given_up: bool,
     /// Why the guest had to be resumed at its source.
     pub resumed: Option<String>,
     /// How it ended.

@@ -183,15 +183,16 @@ impl Slot {
             State::Running => String::new(),
             _ => format!("; at its source, the guest is {}", source.describe()),
         };
-        match (&*sight.migration.status, &self.resumed) {
-            ("cancelled", _) if still.is_empty() => Progress::Cancelled,
-            (_, Some(why)) => Progress::Failed(format!("{why}{still}")),
-            ("failed", _) => {
-                let why = sight.migration.error_desc.as_deref();
-                Progress::Failed(format!("{}{still}", why.unwrap_or("the migration failed")))
-            }
-            ("cancelled", _) => Progress::Failed(format!("the migration was given up{still}")),
-            _ => Progress::Failed(format!("no migration of the guest is under way{still}")),
+        if let Some(why) = &self.resumed {
+            return Progress::Failed(format!("{why}{still}"));
         }
+        let why = match &*sight.migration.status {
+            "cancelled" if still.is_empty() => return Progress::Cancelled,
+            "failed" if still.is_empty() && self.given_up => return Progress::Cancelled,
+            "cancelled" => "the migration was given up",
+            "failed" => sight.migration.error_desc.as_deref().unwrap_or("the migration failed"),
+            _ => "no migration of the guest is under way",
+        };
+        Progress::Failed(format!("{why}{still}"))
     }
 }
