@@ -1,6 +1,9 @@
 //! Somebody who knows nothing but the order asks where its guest is, in every state that a crash can
 //! leave behind.
 
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
 use godwit_live::cluster::{CallError, Progress, Whereabouts};
 use serde_json::json;
 
@@ -220,4 +223,55 @@ fn where_a_place_does_not_answer_nobody_guesses() {
     assert_eq!(lab.state("a"), says("postmigrate"));
     lab.hosts.signal("g", "b", "CONT");
     assert_eq!(find(&lab), at("b"));
+}
+
+#[test]
+fn a_destination_that_waits_for_a_source_that_is_gone_is_ended_once_the_move_is_given_up() {
+    let Some(lab) = resting_guest() else { return };
+    let incoming = lab.begin_destination("b");
+    // Somebody connects as a source does, and sends nothing.
+    let _source = UnixStream::connect(incoming.strip_prefix("unix:").unwrap()).unwrap();
+    lab.hosts.signal("g", "a", "KILL");
+    wait("the source to end", || lab.state("a").is_none().then_some(()));
+    let (executor, order) = (lab.executor(), order("crash.0", "a", "b"));
+    let found = wait("the destination to receive", || match executor.find(&order).unwrap() {
+        Whereabouts::UnderWay(handle) => Some(Ok(handle)),
+        // It had not noticed yet that somebody connected.
+        Whereabouts::Nowhere => Some(Err(())),
+        Whereabouts::At(host) => panic!("expected a guest that is nowhere, got one on {host}"),
+    });
+    if let Ok(handle) = found {
+        executor.cancel(&order, &handle).unwrap();
+        let progress = settled(&*executor, &order, &handle);
+        assert_eq!(progress, Progress::Lost("no process of the guest is left".to_owned()));
+    }
+    assert_eq!(lab.states(), [None, None, None]);
+}
+
+#[test]
+fn whoever_crashes_at_whatever_moment_of_a_move_leaves_one_guest_that_goes_on() {
+    let Some(lab) = Lab::with_guest(8, 8.0) else { return };
+    let before = lab.hosts.record_from("g", "a", 120);
+    let mut host = "a";
+    for moment in 0..12 {
+        let next = if host == "a" { "b" } else { "a" };
+        let order = order(&format!("crash.{moment}"), host, next);
+        let executor = lab.executor();
+        executor.start(&order).unwrap();
+        // Any moment will do; these are spread over the length of a move.
+        std::thread::sleep(Duration::from_millis(20 * moment));
+        drop(executor);
+        let executor = lab.executor();
+        host = wait("the guest to be somewhere", || match executor.find(&order) {
+            Ok(Whereabouts::At(found)) => Some(if found == next { next } else { host }),
+            Ok(Whereabouts::Nowhere) => panic!("the guest is lost"),
+            Ok(Whereabouts::UnderWay(_)) | Err(_) => None,
+        });
+        let running = lab.states().into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(running, ["running"], "{moment}");
+    }
+    let now = lab.hosts.record("g", host).unwrap();
+    let after = lab.hosts.record_from("g", host, now.counter + 110);
+    assert!(now.counter > before.counter);
+    assert_eq!((after.boots, after.nonce, after.wrong_pages), (1, before.nonce, 0));
 }

@@ -160,3 +160,30 @@ fn a_command_that_begins_no_destination_is_told_with_what_it_said() {
     );
     assert_eq!(lab.states(), [says("running"), None, None]);
 }
+
+#[test]
+fn eight_guests_that_are_moved_at_once_all_go_on() {
+    let guests = ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"];
+    let Some(lab) = Lab::new(&guests) else { return };
+    for (i, guest) in guests.into_iter().enumerate() {
+        lab.hosts.write_disk(guest, 1 + i as u32, i as f32);
+        lab.hosts.begin(guest, "a", None);
+    }
+    let before = guests.map(|guest| lab.hosts.record_from(guest, "a", 10));
+    let executor = lab.executor();
+    let moves = guests.map(|guest| {
+        let order =
+            Order { workload: guest.to_owned(), ..order(&format!("all.{guest}"), "a", "c") };
+        let handle = executor.start(&order).unwrap();
+        (order, handle)
+    });
+    for (order, handle) in &moves {
+        let progress = settled(&*executor, order, handle);
+        assert!(matches!(progress, Progress::Done(_)), "{}: {progress:?}", order.workload);
+    }
+    for (guest, before) in guests.into_iter().zip(before) {
+        assert_eq!(lab.hosts.pid(guest, "a"), None);
+        let after = lab.hosts.record_from(guest, "c", before.counter + 110);
+        assert_eq!((after.boots, after.nonce, after.wrong_pages), (1, before.nonce, 0));
+    }
+}

@@ -86,11 +86,19 @@ impl Mover {
         slot: &mut Slot,
         source: &Presence,
     ) -> Result<(), CallError> {
-        if matches!(step, Step::ResumeDestination | Step::ResumeSource)
+        let resumed = match step {
+            Step::ResumeDestination => Some(route.destination),
+            Step::ResumeSource => Some(route.source),
+            _ => None,
+        };
+        if let Some(resumed) = resumed
             && let Some(host) = self.elsewhere(route)
         {
-            let why = format!("the guest runs on {host}, and {step:?} would let it run twice");
-            return Err(CallError::Unknown(why));
+            let resumed = &self.fleet.settings.hosts[resumed].name;
+            return Err(CallError::Unknown(format!(
+                "the guest runs on {host}: it must not be resumed on {resumed} as well; end the \
+                 wrong process by hand (`quit`)"
+            )));
         }
         let done = match step {
             Step::MarkSource => presence::mark(route.from, self.fleet.time_out),
@@ -196,3 +204,6 @@ impl Slot {
         Progress::Failed(format!("{why}{still}"))
     }
 }
+
+#[cfg(test)]
+mod tests;
