@@ -162,6 +162,16 @@ fn a_command_that_begins_no_destination_is_told_with_what_it_said() {
 }
 
 #[test]
+fn a_second_guest_that_was_begun_in_place_of_a_destination_is_ended_at_once() {
+    let Some(mut lab) = Lab::with_guest(1, 0.0) else { return };
+    // The command ignores that it is to begin a destination.
+    lab.settings.spawn.pop();
+    let told = lab.executor().start(&order("x.0", "a", "b")).unwrap_err();
+    assert_eq!(told.to_string(), "spawn: expected a QEMU with -incoming, got one without");
+    assert_eq!(lab.states(), [says("running"), None, None]);
+}
+
+#[test]
 fn eight_guests_that_are_moved_at_once_all_go_on() {
     let guests = ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"];
     let Some(lab) = Lab::new(&guests) else { return };

@@ -75,7 +75,9 @@ fn a_host_on_which_nothing_answers_takes_no_more_guests() {
     assert_eq!(health, [Health::Failed, Health::Healthy, Health::Healthy]);
     assert_eq!(seen.notes.len(), 2, "{:?}", seen.notes);
     assert_eq!(seen.notes[0], "a: no monitor answers there");
-    assert!(seen.notes[1].starts_with("g: it is left out, as it is nowhere to be seen: on a, "));
+    assert!(seen.notes[1].starts_with("g: on a, no answer from unix:/"), "{:?}", seen.notes);
+    let g = &seen.snapshot.workloads[0];
+    assert_eq!((&*g.node, g.movable), ("a", false));
     // It runs again as it did.
     lab.hosts.signal("g", "a", "CONT");
     assert_eq!(lab.source().look().unwrap().notes, Vec::<String>::new());

@@ -141,20 +141,4 @@ fn with_port(incoming: &str, waiting: &Migration) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::presence::SocketAddress;
-    use super::*;
-
-    #[test]
-    fn a_port_that_the_system_chose_takes_the_place_of_0() {
-        let port = |text: &str| SocketAddress { port: Some(text.to_owned()) };
-        let waiting = Migration { socket_address: vec![port("40123")], ..Migration::default() };
-        assert_eq!(with_port("tcp:10.0.0.7:0", &waiting).as_deref(), Ok("tcp:10.0.0.7:40123"));
-        assert_eq!(with_port("tcp:10.0.0.7:50", &waiting).as_deref(), Ok("tcp:10.0.0.7:50"));
-        assert_eq!(with_port("unix:/run/x:0", &waiting).as_deref(), Ok("unix:/run/x:0"));
-        assert_eq!(
-            with_port("tcp:h:0", &Migration::default()).unwrap_err(),
-            "tcp:h:0: expected the port that it got, got none"
-        );
-    }
-}
+mod tests;

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use godwit_envs::snapshot::{Snapshot, SnapshotNode};
 
-use super::OpenError;
+use super::open_error::OpenError;
 use super::qmp::Address;
 use super::settings::{Guest, Host, Settings};
 
 /// Resource kinds, in the order of every supply and demand.
 pub const RESOURCES: [&str; 2] = ["cpu", "memory"];
+
+/// The longest downtime that QEMU can be given as a limit.
+const MOST_DOWNTIME_MS: u32 = 2_000_000;
 
 /// Hosts and guests, checked.
 pub struct Fleet {
@@ -39,6 +42,11 @@ impl Fleet {
                 let expected = format!("{least} to 86400 seconds");
                 return Err(OpenError::new(field, expected, seconds.to_string()));
             }
+        }
+        if settings.downtime_limit_ms > MOST_DOWNTIME_MS {
+            let expected = format!("at most {MOST_DOWNTIME_MS}");
+            let got = settings.downtime_limit_ms.to_string();
+            return Err(OpenError::new("downtime_limit_ms", expected, got));
         }
         let names = |field: &str, names: Vec<&str>| {
             let mut seen = HashMap::with_capacity(names.len());

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::fleet::Fleet;
 use super::measure::Copied;
-use super::presence::{self, Presence};
+use super::presence::{self, Migration, Presence};
 use super::qmp::{Address, Monitor, QmpError};
-use crate::cluster::{CallError, Figures, Order, Progress};
+use crate::cluster::{CallError, Order, Progress};
 
 /// Between two looks at a process that is to end.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -24,22 +24,26 @@ pub struct Mover {
     slots: Vec<Mutex<Slot>>,
 }
 
-/// What is known of a guest's last move beyond what the monitors say: figures that end with the
-/// process at its source, and nothing that a step depends on.
+/// What is known of a guest's last move beyond what the monitors say: what is lost with the process
+/// at its source, and nothing that a step depends on.
 #[derive(Default)]
 pub struct Slot {
     /// Name of the move.
     pub order: String,
+    /// Whether somebody carries it on.
+    pub followed: bool,
     /// When QEMU was told to begin; unknown after a crash.
     pub started: Option<Instant>,
-    /// What has been measured so far.
-    pub figures: Figures,
+    /// What the source said last.
+    pub migration: Migration,
     /// What the first round of copying has sent, GiB.
     pub first_round_gib: Option<f32>,
+    /// When the guest was resumed at its destination.
+    pub resumed_at: Option<Instant>,
     /// Whether it was to be given up. QEMU may call that a broken connection.
     pub given_up: bool,
     /// Why the guest had to be resumed at its source.
-    pub resumed: Option<String>,
+    pub went_back: Option<String>,
     /// How it ended.
     pub settled: Option<Progress>,
 }

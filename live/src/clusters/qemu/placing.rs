@@ -45,12 +45,17 @@ pub fn place(hosts: &[Host], places: &[Presence]) -> Place {
     }
     let silent: Vec<usize> =
         (0..places.len()).filter(|host| matches!(places[*host], Presence::Silent(_))).collect();
-    let note = match silent.first() {
-        None => "it is left out, as it runs nowhere".to_owned(),
-        Some(&host) => format!(
+    let note = match *silent {
+        [] => "it is left out, as it runs nowhere".to_owned(),
+        // Something is there, and it can be nowhere else.
+        [host] => {
+            let note = format!("on {}, {}", names(&silent), places[host].describe());
+            return Place { host: Some(host), movable: false, note: Some(note) };
+        }
+        [first, ..] => format!(
             "it is left out, as it is nowhere to be seen: on {}, {}",
             names(&silent),
-            places[host].describe()
+            places[first].describe()
         ),
     };
     Place { host: None, movable: false, note: Some(note) }
@@ -104,6 +109,14 @@ mod tests {
         let place = placed(resuming);
         assert_eq!((place.host, place.movable), (Some(0), false));
         assert_eq!(place.note.unwrap(), "it stands still on a: paused");
+    }
+
+    #[test]
+    fn a_guest_that_answers_at_no_place_but_may_be_at_one_is_shown_there() {
+        let silent = Presence::Silent("it hangs".to_owned());
+        let place = placed([Presence::Absent, there(State::Waiting, false), silent]);
+        let note = Some("on c, it hangs".to_owned());
+        assert_eq!(place, Place { host: Some(2), movable: false, note });
     }
 
     #[test]

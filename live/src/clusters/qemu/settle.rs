@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::handover::{Step, next};
 use super::measure::BYTES_PER_GIB;
 use super::mover::{Mover, Route, Slot, later, unknown};
-use super::presence::{self, Presence, Sight, State};
+use super::presence::{self, Migration, Presence};
 use super::qmp::QmpError;
-use crate::cluster::{CallError, Order, Progress};
+use crate::cluster::{CallError, Figures, Order, Progress};
 
 /// Between two looks at a move, so that its guest is handed over soon after it was copied.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -17,12 +17,17 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The same, after nobody could tell.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
-/// Most steps at a time: the longest way through the table has six.
+/// Most steps at a time: the longest way through the table has four.
 const MOST_STEPS: usize = 8;
 
 impl Mover {
     /// Carries a move on by itself until it is settled or another one of the guest begins.
     pub fn follow(self: &Arc<Self>, order: &Order) {
+        if let Ok(route) = self.route(order)
+            && std::mem::replace(&mut self.slot(route.guest).followed, true)
+        {
+            return;
+        }
         let (mover, followed) = (Arc::downgrade(self), order.clone());
         let name = format!("move {}", order.id);
         let begun = thread::Builder::new().name(name).spawn(move || carry_on(&mover, &followed));
@@ -51,12 +56,12 @@ impl Mover {
         for _ in 0..MOST_STEPS {
             let [source, destination] = [self.look(route.from), self.look(route.to)];
             if let Presence::There(sight) = &source {
-                slot.note(sight);
+                slot.note(&sight.migration);
             }
             let progress = match next(&source, &destination) {
-                Step::Wait => return Ok(slot.running(&source)),
+                Step::Wait => return Ok(slot.running()),
                 Step::AtSource => slot.at_source(&source),
-                Step::AtDestination => Progress::Done(slot.figures),
+                Step::AtDestination => Progress::Done(slot.figures()),
                 Step::Nowhere(why) => match self.elsewhere(route) {
                     Some(host) => Progress::Elsewhere(host.to_owned()),
                     None => Progress::Lost(why),
@@ -67,8 +72,8 @@ impl Mover {
                     continue;
                 }
             };
-            if let Progress::Done(figures) = &progress
-                && let Some(gib) = slot.first_round_gib.or(figures.moved_gib)
+            if let Progress::Done(_) = progress
+                && let Some(gib) = slot.first_round_gib.or(slot.moved_gib())
             {
                 self.copied.remember(route.guest, gib);
             }
@@ -104,19 +109,19 @@ impl Mover {
             Step::MarkSource => presence::mark(route.from, self.fleet.time_out),
             Step::ResumeDestination => match self.tell(route.to, "cont") {
                 Ok(()) => {
-                    slot.resumed_at_destination();
+                    slot.resumed_at = Some(Instant::now());
                     Ok(())
                 }
                 // It said no, so it has not run. A source that is still there can.
                 Err(QmpError::Refused(_, why)) if matches!(source, Presence::There(_)) => {
-                    slot.resumed = Some(format!("the destination would not run: {why}"));
+                    slot.went_back = Some(format!("the destination would not run: {why}"));
                     presence::unmark(route.from, self.fleet.time_out)
                         .and_then(|()| self.end(route.to))
                 }
                 Err(error) => Err(error),
             },
             Step::ResumeSource => {
-                slot.resumed.get_or_insert_with(|| {
+                slot.went_back.get_or_insert_with(|| {
                     "the destination ended before the guest ran there".to_owned()
                 });
                 self.tell(route.from, "cont")
@@ -149,56 +154,53 @@ fn carry_on(mover: &Weak<Mover>, order: &Order) {
 
 impl Slot {
     /// Keeps what a source says of its migration, which ends with it.
-    fn note(&mut self, source: &Sight) {
-        let migration = &source.migration;
-        if let Some(ram) = &migration.ram {
-            let gib = ram.transferred as f32 / BYTES_PER_GIB;
-            self.figures.moved_gib = Some(gib);
-            if ram.dirty_sync_count <= 1 {
-                self.first_round_gib = Some(gib);
-            }
-        }
-        if source.completed() {
-            self.figures.transfer_s = migration.total_time.map(|ms| ms / 1000.0);
-            self.figures.downtime_s = migration.downtime.map(|ms| ms / 1000.0);
+    fn note(&mut self, migration: &Migration) {
+        self.migration = migration.clone();
+        if migration.ram.as_ref().is_some_and(|ram| ram.dirty_sync_count <= 1) {
+            self.first_round_gib = self.moved_gib();
         }
     }
 
-    /// QEMU's downtime ends with the copying; the guest stood still until just now.
-    fn resumed_at_destination(&mut self) {
-        let stood = self.started.zip(self.figures.transfer_s).map(|(started, transfer)| {
-            let since = Instant::now().saturating_duration_since(started).as_secs_f32();
-            (since - transfer).max(0.0)
-        });
-        self.figures.downtime_s =
-            self.figures.downtime_s.zip(stood).map(|(downtime, more)| downtime + more);
+    fn moved_gib(&self) -> Option<f32> {
+        self.migration.ram.as_ref().map(|ram| ram.transferred as f32 / BYTES_PER_GIB)
     }
 
-    fn running(&self, source: &Presence) -> Progress {
-        let ram = match source {
-            Presence::There(sight) => sight.migration.ram.as_ref().filter(|ram| ram.total > 0),
-            _ => None,
-        };
+    fn running(&self) -> Progress {
+        let ram = self.migration.ram.as_ref().filter(|ram| ram.total > 0);
         let share = ram.map(|ram| 1.0 - ram.remaining as f32 / ram.total as f32);
-        Progress::Running { share, moved_gib: self.figures.moved_gib }
+        Progress::Running { share, moved_gib: self.moved_gib() }
     }
 
+    /// What a move took that is done. QEMU's downtime ends with the copying; the guest stood still
+    /// until it was resumed.
+    fn figures(&self) -> Figures {
+        let seconds = |ms: f32| ms / 1000.0;
+        let transfer_s = self.migration.total_time.map(seconds);
+        let since = self.started.zip(self.resumed_at);
+        let since = since.map(|(started, at)| at.saturating_duration_since(started).as_secs_f32());
+        let stood = since.zip(transfer_s).map(|(since, transfer)| (since - transfer).max(0.0));
+        let downtime = self.migration.downtime.map(seconds).zip(stood);
+        Figures {
+            transfer_s,
+            moved_gib: self.moved_gib(),
+            downtime_s: downtime.map(|(downtime, stood)| downtime + stood),
+        }
+    }
+
+    /// How a move ended that left its guest at the source.
     fn at_source(&self, source: &Presence) -> Progress {
-        let Presence::There(sight) = source else {
-            return Progress::Failed("no migration of the guest is under way".to_owned());
+        let still = match source.runs() {
+            true => String::new(),
+            false => format!("; at its source, the guest is {}", source.describe()),
         };
-        let still = match sight.state {
-            State::Running => String::new(),
-            _ => format!("; at its source, the guest is {}", source.describe()),
-        };
-        if let Some(why) = &self.resumed {
+        if let Some(why) = &self.went_back {
             return Progress::Failed(format!("{why}{still}"));
         }
-        let why = match &*sight.migration.status {
+        let why = match &*self.migration.status {
             "cancelled" if still.is_empty() => return Progress::Cancelled,
             "failed" if still.is_empty() && self.given_up => return Progress::Cancelled,
             "cancelled" => "the migration was given up",
-            "failed" => sight.migration.error_desc.as_deref().unwrap_or("the migration failed"),
+            "failed" => self.migration.error_desc.as_deref().unwrap_or("the migration failed"),
             _ => "no migration of the guest is under way",
         };
         Progress::Failed(format!("{why}{still}"))

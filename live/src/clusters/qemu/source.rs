@@ -27,7 +27,7 @@ struct Measured {
     dirty_rate_asked: Option<Instant>,
     /// The last dirty rate, GiB/s.
     dirty_gib_s: Option<f32>,
-    /// Its memory at the last look at which it ran, GiB.
+    /// Its memory, GiB.
     memory_gib: Option<f32>,
     /// Its virtual processors.
     processors: Option<usize>,
@@ -43,7 +43,7 @@ struct GuestSeen {
     places: Vec<Presence>,
     /// Where it is to be shown.
     place: Place,
-    /// What it takes, where it runs there.
+    /// What it takes, where it answers there.
     reading: Option<Reading>,
 }
 
@@ -137,11 +137,10 @@ fn look_at(fleet: &Fleet, guest: usize, measure_dirty_rate: bool) -> GuestSeen {
     let places: Vec<Presence> =
         (0..hosts.len()).map(|host| look(fleet.monitor(guest, host), fleet.time_out)).collect();
     let place = place(hosts, &places);
-    let running = place.host.filter(|host| places[*host].runs());
-    let reading = running.and_then(|host| {
-        let migrates = matches!(&places[host], Presence::There(sight) if sight.migrates());
-        let measure = measure_dirty_rate && !migrates;
-        // A guest that begins to be busy with somebody else is shown as it was before.
+    let reading = place.host.and_then(|host| {
+        let copies = matches!(&places[host], Presence::There(sight) if sight.migrates());
+        let measure = measure_dirty_rate && places[host].runs() && !copies;
+        // A guest that does not answer just now is shown with what it took before.
         read(fleet.monitor(guest, host), fleet.time_out, measure).ok()
     });
     GuestSeen { places, place, reading }

@@ -82,6 +82,10 @@ fn each_setting_that_cannot_be_is_refused_with_its_name() {
             "[qemu]: guests[0].state_gib: expected a number from 0 to 1e12, got -1",
         ),
         (
+            refusal(|settings| settings.downtime_limit_ms = 2_000_001),
+            "[qemu]: downtime_limit_ms: expected at most 2000000, got 2000001",
+        ),
+        (
             refusal(|settings| settings.hosts[0].bandwidth_gib_s = 0.0),
             "[qemu]: as a snapshot: nodes[0].bandwidth_gib_s: expected a finite number above 0, got \
              0",
