@@ -85,7 +85,7 @@ fn config(hosts: &Hosts) -> String {
     let guest = |(name, ..): (&str, &str, u32, f32)| Guest {
         name: name.to_owned(),
         port: None,
-        cpu_cores: None,
+        cpu_cores: Some(0.05),
         state_gib: None,
         dirty_gib_s: 0.0,
         priority: 1.0,

@@ -174,5 +174,5 @@ pub fn under_way(executor: &dyn Executor, order: &Order, handle: &Handle) {
 /// The time-out after which a process counts as silent, where a test waits for that.
 pub fn impatient(settings: &mut Settings) {
     assert!(settings.time_out_s < PATIENCE.as_secs_f32());
-    settings.time_out_s = 0.5;
+    settings.time_out_s = 2.0;
 }

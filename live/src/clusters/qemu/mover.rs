@@ -36,7 +36,7 @@ pub struct Slot {
     pub started: Option<Instant>,
     /// What the source said last.
     pub migration: Migration,
-    /// What the first round of copying has sent, GiB.
+    /// What had been sent when the first round of copying was seen to be over, GiB.
     pub first_round_gib: Option<f32>,
     /// When the guest was resumed at its destination.
     pub resumed_at: Option<Instant>,

@@ -6,11 +6,15 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Between two tries to be let in.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Most bytes of a line: the longest ones, lists of devices, have some ten thousand.
 const MOST_BYTES: u64 = 1 << 20;
@@ -59,13 +63,20 @@ impl Address {
         }
     }
 
-    fn connect(&self, time_out: Duration) -> io::Result<Socket> {
+    fn connect(&self, deadline: Instant) -> io::Result<Socket> {
         match self {
             Self::Unix(path) => {
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+                let address = SockAddr::unix(path)?;
                 // Otherwise it would wait for ever where the process behind the socket hangs.
                 socket.set_nonblocking(true)?;
-                socket.connect(&SockAddr::unix(path)?)?;
+                // Only two or three can wait for a monitor: more are turned away at once.
+                while let Err(error) = socket.connect(&address) {
+                    if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    thread::sleep(PAUSE);
+                }
                 socket.set_nonblocking(false)?;
                 Ok(socket)
             }
@@ -73,7 +84,8 @@ impl Address {
                 let address = name.to_socket_addrs()?.next();
                 let address = address.ok_or_else(|| io::Error::other("the name has no address"))?;
                 let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-                socket.connect_timeout(&address.into(), time_out)?;
+                let left = deadline.saturating_duration_since(Instant::now());
+                socket.connect_timeout(&address.into(), left)?;
                 Ok(socket)
             }
         }
@@ -103,7 +115,7 @@ impl Monitor {
     /// When nothing listens there, or what does is no monitor or busy with somebody else.
     pub fn connect(address: &Address, time_out: Duration) -> Result<Self, QmpError> {
         let deadline = Instant::now() + time_out;
-        let socket = address.connect(time_out).map_err(|error| match error.kind() {
+        let socket = address.connect(deadline).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 QmpError::Absent(address.clone())
             }

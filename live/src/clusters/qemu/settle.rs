@@ -73,7 +73,7 @@ impl Mover {
                 }
             };
             if let Progress::Done(_) = progress
-                && let Some(gib) = slot.first_round_gib.or(slot.moved_gib())
+                && let Some(gib) = slot.first_round_gib
             {
                 self.copied.remember(route.guest, gib);
             }
@@ -156,7 +156,8 @@ impl Slot {
     /// Keeps what a source says of its migration, which ends with it.
     fn note(&mut self, migration: &Migration) {
         self.migration = migration.clone();
-        if migration.ram.as_ref().is_some_and(|ram| ram.dirty_sync_count <= 1) {
+        let is_over = migration.ram.as_ref().is_some_and(|ram| ram.dirty_sync_count > 1);
+        if is_over && self.first_round_gib.is_none() {
             self.first_round_gib = self.moved_gib();
         }
     }

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
@@ -121,6 +121,30 @@ fn a_process_that_accepts_nothing_holds_nobody_up() {
     // Two wait to be accepted; a plain `connect` would wait for ever after that.
     let [late, full] = ["it took too long", "it accepts no connections"];
     assert_eq!(complaints, [late, late, full, full]);
+}
+
+#[test]
+fn many_who_talk_to_one_process_at_once_are_all_let_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(1).unwrap();
+    let serving = thread::spawn(move || {
+        for _ in 0..8 {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(format!("{GREETING}{DONE}").as_bytes()).unwrap();
+            // Until this one hangs up, the others wait.
+            while stream.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+        }
+    });
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let address = Address::Unix(path.clone());
+            scope.spawn(move || Monitor::connect(&address, Duration::from_secs(60)).unwrap());
+        }
+    });
+    serving.join().unwrap();
 }
 
 #[test]
