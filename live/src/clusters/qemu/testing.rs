@@ -24,6 +24,8 @@ pub struct Process {
     pub marked: bool,
     /// Why it does not let its guest run.
     pub refuses_to_run: Option<&'static str>,
+    /// Whether its migration is completed as soon as one question has been answered.
+    pub completes: bool,
     /// The commands that were no questions.
     pub commands: Vec<Value>,
 }
@@ -57,6 +59,9 @@ impl Process {
                 json!({})
             }
         };
+        if self.completes && name.starts_with("query-") {
+            (self.status, self.migration, self.completes) = ("postmigrate", "completed", false);
+        }
         (name != "quit").then(|| json!({ "return": value }))
     }
 }

@@ -21,6 +21,21 @@ fn the_source_is_marked_before_the_destination_runs_and_ended_after_that() {
 }
 
 #[test]
+fn a_migration_that_ends_between_two_questions_is_not_taken_for_one_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let migrates = Process { status: "running", migration: "active", ..Process::default() };
+    let source = begin(folder.path(), "a", Process { completes: true, ..migrates });
+    let destination = begin(folder.path(), "b", arrived());
+    let (mover, order) = (mover(folder.path()), order());
+    let progress = mover.advance(&order);
+    assert!(matches!(progress, Ok(Progress::Running { .. })), "{progress:?}");
+    let progress = mover.advance(&order);
+    assert!(matches!(progress, Ok(Progress::Done(_))), "{progress:?}");
+    assert_eq!(source.lock().unwrap().told(), ["object-add", "quit"]);
+    assert_eq!(destination.lock().unwrap().told(), ["cont"]);
+}
+
+#[test]
 fn a_guest_that_its_destination_will_not_run_goes_on_at_its_source() {
     let folder = tempfile::tempdir().unwrap();
     let source = begin(folder.path(), "a", finished());
