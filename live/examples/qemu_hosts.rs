@@ -141,6 +141,7 @@ fn table(hosts: &Hosts) -> ExitCode {
         };
         let places: Vec<(&str, Record)> = HOSTS
             .iter()
+            .filter(|(host, _)| hosts.state(guest, host).as_deref() == Some("running"))
             .filter_map(|(host, _)| Some((*host, hosts.record(guest, host).ok()?)))
             .collect();
         let now = places.iter().map(|(host, _)| *host).collect::<Vec<_>>().join("+");

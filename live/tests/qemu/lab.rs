@@ -66,9 +66,7 @@ impl Lab {
 
     /// QEMU's word for what the guest `g` does on a host.
     pub fn state(&self, host: &str) -> Option<String> {
-        let mut monitor = self.hosts.monitor("g", host).ok()?;
-        let status: Value = monitor.ask("query-status", json!({})).ok()?;
-        Some(status["status"].as_str()?.to_owned())
+        self.hosts.state("g", host)
     }
 
     /// QEMU's words on all hosts.

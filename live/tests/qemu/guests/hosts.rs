@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use godwit_live::clusters::qemu::Settings;
 use godwit_live::clusters::qemu::qmp::{Address, Monitor, QmpError};
 
+use serde_json::{Value, json};
+
 use super::boot_sector::{self, MEMORY_MIB, Record};
 
 /// The longest that anything is waited for: much longer than it takes on a busy machine.
@@ -81,6 +83,13 @@ impl Hosts {
     pub fn monitor(&self, guest: &str, host: &str) -> Result<Monitor, QmpError> {
         let address = Address::Unix(self.folder.join(host).join(format!("{guest}.qmp")));
         Monitor::connect(&address, PATIENCE)
+    }
+
+    /// QEMU's word for what the process of a guest does on a host, while it is there.
+    pub fn state(&self, guest: &str, host: &str) -> Option<String> {
+        let mut monitor = self.monitor(guest, host).ok()?;
+        let status: Value = monitor.ask("query-status", json!({})).ok()?;
+        Some(status["status"].as_str()?.to_owned())
     }
 
     /// What a guest keeps of itself.
