@@ -83,6 +83,23 @@ fn a_move_under_way_that_is_found_is_carried_to_its_end() {
 }
 
 #[test]
+fn a_move_that_was_asked_about_once_is_handed_over_without_anybody_watching() {
+    let Some(lab) = Lab::with_guest(24, 24.0).map(Lab::slow) else { return };
+    lab.hosts.record_from("g", "a", 120);
+    let order = order("crash.0", "a", "b");
+    let before = lab.executor();
+    let handle = before.start(&order).unwrap();
+    under_way(&*before, &order, &handle);
+    drop(before);
+
+    let executor = lab.executor();
+    let progress = executor.watch(&order, &handle);
+    assert!(matches!(progress, Ok(Progress::Running { .. })), "{progress:?}");
+    lab.tell("a", "migrate-set-parameters", json!({ "max-bandwidth": 1_u64 << 30 }));
+    wait("the hand-over", || (lab.states() == [None, says("running"), None]).then_some(()));
+}
+
+#[test]
 fn a_guest_that_was_copied_is_handed_over() {
     let Some(lab) = resting_guest() else { return };
     lab.copy();

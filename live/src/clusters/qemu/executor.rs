@@ -50,7 +50,12 @@ impl Executor for Qemu {
     }
 
     fn watch(&self, order: &Order, _: &Handle) -> Result<Progress, CallError> {
-        self.0.advance(order)
+        let progress = self.0.advance(order)?;
+        if matches!(progress, Progress::Running { .. }) {
+            // After a crash, nobody does yet.
+            self.0.follow(order);
+        }
+        Ok(progress)
     }
 
     fn cancel(&self, order: &Order, _: &Handle) -> Result<(), CallError> {
