@@ -26,12 +26,12 @@ use crate::cli::serve_args::{
     AccessArgs, Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs,
 };
 use crate::decision_log::{Files, Limits, LogError, Rotation};
-use crate::outcomes::drift::Demotion;
 use crate::serve::settings::bounds::Bounds;
 use crate::serve::settings::roles::{Fallback, Mode, Shadow};
 use crate::serve::settings::secret_file::Refused;
 use crate::serve::settings::settings_error::SettingsError;
 use crate::serve::settings::token::{Token, Tokens};
+use godwit_decide::outcomes::drift::Demotion;
 
 /// Everything that is fixed for the life of the service.
 pub struct Settings {
