@@ -1,6 +1,24 @@
 //! The loop closed: a live cluster is watched, decided about, and its workloads are moved.
 //!
-//! [`cluster`] is what every kind of cluster has to offer; [`clusters`] are the kinds.
+//! # Layout
+//! Each takes from those above it in this list, never from those below:
+//!
+//! - `clock`: time, the machine's or a played one
+//! - `cluster`: what every kind of cluster has to offer
+//! - `ledger`: what is known of decisions and moves, and the records that it follows from
+//! - `journal`: those records on disk
+//! - `clusters`: the kinds of clusters
+//! - `config`: `live.toml`
+//! - `control`: what others ask of the loop, and what it shows
+//! - `desk`: where decisions are made
+//! - `driver`: the loop
 
+pub mod clock;
 pub mod cluster;
 pub mod clusters;
+pub mod config;
+pub mod control;
+pub mod desk;
+pub mod driver;
+pub mod journal;
+pub mod ledger;

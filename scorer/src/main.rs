@@ -9,7 +9,6 @@
 //! Each takes from those above it in this list, never from those below:
 //!
 //! - `cli`: the command line and its help
-//! - `outcomes`: what became of plans, and how the policy stands by that
 //! - `decision_log`: records of decisions, enough of each to make it again
 //! - `stderr_log`: log lines on standard error
 //! - `serve`: the service, which describes its own layout
@@ -18,7 +17,6 @@
 mod cli;
 mod commands;
 mod decision_log;
-mod outcomes;
 mod serve;
 mod stderr_log;
 
@@ -27,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use godwit_decide::engine::EngineError;
-use godwit_decide::state_journal::JournalError;
+use godwit_decide::own_folder::FolderError;
 use godwit_envs::input::InputError;
 use godwit_models::artifact::ArtifactError;
 
@@ -64,7 +62,7 @@ fn main() -> ExitCode {
         || error.is::<ArtifactError>()
         || error.is::<SettingsError>()
         || error.is::<LogError>()
-        || error.is::<JournalError>()
+        || error.is::<FolderError>()
         || matches!(error.downcast_ref(), Some(EngineError::Input(_)))
         || matches!(error.downcast_ref(), Some(ReplayError::Incomplete(_)));
     ExitCode::from(if bad_input { 2 } else { 1 })

@@ -1,23 +1,21 @@
 //! What is remembered, in a folder of its own: a journal that is appended to, and begun anew from
 //! time to time.
 //!
-//! Each line is the start of the SHA-256 of what follows it, and an entry as JSON. The first line of a
-//! file is all that was remembered when it was begun; a new file gets its name only once it is on the
-//! disk. A line without its end is what a killed process leaves, and was answered to nobody. Anything
-//! else that cannot be read is damage: the file is kept under another name, and what can be read of it
-//! goes on.
+//! The first line of a file is all that was remembered when it was begun; a new file gets its name only
+//! once it is on the disk. A line without its end was answered to nobody. Anything else that cannot be
+//! read is damage: the file is kept under another name, and what can be read of it goes on.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use godwit_models::shell::{Change, Memory};
 use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::checked_line::{self, line, whole_lines};
+use crate::own_folder::{FolderError, OwnFolder};
 use crate::removed_file::is_gone;
 
 /// Name and version of the format.
@@ -26,33 +24,8 @@ const FORMAT: &str = "godwit-state/1";
 /// The journal in its folder.
 const FILE: &str = "memory.journal";
 
-/// A journal that is being begun.
-const NEW: &str = "memory.journal.new";
-
-/// File whose lock keeps a second writer out of the folder.
-const LOCK: &str = "lock";
-
-/// Characters of the checksum.
-const SUM: usize = 16;
-
 /// A file smaller than this is not begun anew.
 const SMALL: u64 = 64 << 10;
-
-/// Why nothing can be kept there.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The folder, or a file in it, cannot be made or read.
-    #[error("state {}: expected a folder to write to, got {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Another process writes there.
-    #[error("state {}: expected a folder that no other process keeps its state in, got one", .0.display())]
-    InUse(PathBuf),
-}
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,7 +49,7 @@ pub enum Entry {
 /// A folder that remembers.
 #[derive(Debug)]
 pub struct Journal {
-    folder: PathBuf,
+    folder: OwnFolder,
     file: Option<Arc<File>>,
     /// Size of the file, and what it was when it was begun.
     bytes: u64,
@@ -90,8 +63,6 @@ pub struct Journal {
     halted: bool,
     /// Entries that may not have been kept.
     lost: Counter,
-    /// Held for as long as this lives.
-    _lock: File,
 }
 
 /// A file with entries that may not be on the disk yet.
@@ -120,24 +91,11 @@ impl Journal {
     ///
     /// # Errors
     /// When nothing can be read or written there, or another process does.
-    pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        let refuse = |source| JournalError::Folder { path: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(refuse)?;
-        let lock = options().create(true).truncate(false).write(true).open(folder.join(LOCK));
-        let lock = lock.map_err(refuse)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(folder.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(refuse(source)),
-        }
-        let path = folder.join(FILE);
-        let found = match fs::read(&path) {
-            Ok(bytes) => read(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::default(),
-            Err(source) => return Err(refuse(source)),
-        };
+    pub fn open(folder: &Path) -> Result<Self, FolderError> {
+        let folder = OwnFolder::open(folder)?;
+        let found = folder.read(FILE)?.map(|bytes| read(&bytes)).unwrap_or_default();
         let mut journal = Self {
-            folder: folder.to_owned(),
+            folder,
             file: None,
             bytes: 0,
             begun: 0,
@@ -147,13 +105,9 @@ impl Journal {
             recalled: found.memory,
             halted: found.halted,
             lost: Counter::default(),
-            _lock: lock,
         };
         if found.damaged > 0 {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let kept_as = folder.join(format!("{FILE}.damaged-{}", now.as_micros()));
-            // A copy: should this process end now, the next one finds the file in its place.
-            fs::copy(&path, &kept_as).map_err(refuse)?;
+            let kept_as = journal.folder.keep_damaged(FILE)?;
             tracing::error!(
                 lines = found.damaged,
                 read = found.read,
@@ -162,7 +116,7 @@ impl Journal {
             );
         }
         let memory = journal.recalled.clone();
-        journal.begin(&memory).map_err(refuse)?;
+        journal.begin(&memory).map_err(|source| journal.folder.refused(source))?;
         Ok(journal)
     }
 
@@ -235,38 +189,12 @@ impl Journal {
     fn begin(&mut self, memory: &Memory) -> io::Result<()> {
         let (format, halted) = (FORMAT.to_owned(), self.halted);
         let line = line(&Entry::Begin { format, memory: memory.clone(), halted })?;
-        let path = self.folder.join(NEW);
-        let _ = fs::remove_file(&path);
-        let mut file = options().append(true).create_new(true).open(&path)?;
-        file.write_all(&line)?;
-        file.sync_all()?;
-        fs::rename(&path, self.folder.join(FILE))?;
-        #[cfg(unix)]
-        File::open(&self.folder)?.sync_all()?;
+        let file = self.folder.begin(FILE, &line)?;
         self.file = Some(Arc::new(file));
         (self.bytes, self.begun) = (line.len() as u64, line.len() as u64);
         self.synced = self.written;
         Ok(())
     }
-}
-
-/// Files name what runs where: not for everyone on the machine.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    options
-}
-
-fn line(entry: &Entry) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_string(entry)?;
-    Ok(format!("{} {json}\n", sum(json.as_bytes())).into_bytes())
-}
-
-fn sum(text: &[u8]) -> String {
-    let mut sum = godwit_envs::hex(&Sha256::digest(text));
-    sum.truncate(SUM);
-    sum
 }
 
 /// What a file says.
@@ -280,12 +208,11 @@ struct Found {
 
 fn read(bytes: &[u8]) -> Found {
     let mut found = Found::default();
-    // What follows the last line break was never answered.
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let mut lines = whole_lines(bytes).peekable();
     // A file gets its name with its first line whole.
-    found.damaged += usize::from(whole == 0);
-    for line in bytes[..whole].split_inclusive(|&byte| byte == b'\n') {
-        match entry(&line[..line.len() - 1]) {
+    found.damaged += usize::from(lines.peek().is_none());
+    for line in lines {
+        match entry(line) {
             Some(Entry::Begin { memory, halted, .. }) => {
                 (found.memory, found.halted) = (memory, halted);
             }
@@ -302,14 +229,9 @@ fn read(bytes: &[u8]) -> Found {
 }
 
 fn entry(line: &[u8]) -> Option<Entry> {
-    let (check, json) = (line.get(..SUM)?, line.get(SUM + 1..)?);
-    if check != sum(json).as_bytes() {
-        return None;
-    }
-    let entry = serde_json::from_slice(json).ok()?;
-    match &entry {
+    match checked_line::entry(line)? {
         Entry::Begin { format, .. } if format != FORMAT => None,
-        _ => Some(entry),
+        entry => Some(entry),
     }
 }
 

@@ -4,6 +4,8 @@ use super::*;
 use godwit_models::plan::PlannedMove;
 use godwit_models::shell::{Carried, ShellRules};
 use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
 
 fn moved(workload: &str) -> PlannedMove {
     let value = json!({

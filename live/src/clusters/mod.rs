@@ -1,3 +1,4 @@
 //! The kinds of clusters, each with what it can promise and what it cannot.
 
 pub mod qemu;
+pub mod simulated;

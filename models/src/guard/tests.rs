@@ -21,6 +21,7 @@ fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32)
         transfer_s: 0.0,
         downtime_s: 0.0,
         wave,
+        after: Vec::new(),
         earliest_start_s: 0.0,
         expires_s: state.rules.episode.tick_s.into(),
         method: Method::of(state, source),

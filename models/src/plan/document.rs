@@ -68,6 +68,10 @@ pub struct PlannedMove {
     pub downtime_s: f32,
     /// Wave, from 0.
     pub wave: u32,
+    /// Positions in the plan of the moves that have to be complete before this one may start: enough
+    /// for whoever carries moves out one by one, in place of whole waves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<u32>,
     /// Earliest start, seconds after the snapshot: when the waves before it are complete, each as
     /// long as its longest transfer.
     pub earliest_start_s: f32,

@@ -161,6 +161,7 @@ impl Draft {
             transfer_s: price.transfer_s,
             downtime_s: price.downtime_s,
             wave: turn.wave,
+            after: Vec::new(),
             earliest_start_s: turn.start_s,
             expires_s: self.expires_s,
             method: Method::of(state, source),

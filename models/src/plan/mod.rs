@@ -4,9 +4,11 @@
 //! moves keep their order and are grouped into waves: the moves of a wave may run at the same
 //! time, and a wave starts when the one before it is complete. Within a wave every moved workload
 //! holds its demand on source and destination alike, and still no destination exceeds its supply.
+//! Each move also names the moves that it has to wait for, which are fewer than a wave's.
 //!
 //! In online scenarios a plan holds the moves of one tick.
 
+mod after;
 mod ahead;
 mod document;
 mod draft;
@@ -90,12 +92,15 @@ pub fn plan_within(
             }
             _ => stop_reason,
         };
-        return finish(draft, stop_reason);
+        return finish(state, draft, stop_reason);
     }
 }
 
 /// The plan that a draft comes to, told.
-fn finish(mut draft: Draft, stop_reason: StopReason) -> Plan {
+fn finish(state: &ClusterState, mut draft: Draft, stop_reason: StopReason) -> Plan {
+    for (planned, after) in after::after(state, &draft.moves).into_iter().enumerate() {
+        draft.moves[planned].after = after;
+    }
     let found = draft.chains();
     worth::give_reasons(&mut draft.moves, &found);
     let (later, further) = match draft.continuation {

@@ -12,8 +12,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::outcomes::drift::Standing;
-use crate::outcomes::evaluation::Evaluation;
+use godwit_decide::outcomes::drift::Standing;
+use godwit_decide::outcomes::evaluation::Evaluation;
 
 /// Name and version of the format.
 pub const FORMAT: &str = "godwit-decision-log/1";

@@ -15,7 +15,6 @@ use godwit_decide::loaded::Loaded;
 use super::metrics::{self, Metrics};
 use super::settings::Settings;
 use crate::decision_log::{DecisionLog, Event};
-use crate::outcomes::drift::Drift;
 use crate::serve::bodies::api_error::ApiError;
 use crate::serve::bodies::request_body::read;
 use crate::serve::leaving::caller::{Caller, Waiting};
@@ -25,6 +24,7 @@ use crate::serve::model::live_model::LiveModel;
 use crate::serve::model::takeover::ReloadError;
 use crate::serve::workers::admission::Admission;
 use crate::serve::workers::pool::{Planners, Pool, Worker};
+use godwit_decide::outcomes::drift::Drift;
 
 /// What all requests share.
 pub struct App {

@@ -4,8 +4,6 @@
 //! them. What a move has gained is worked out on the cluster as it is afterwards: the objective with
 //! the move undone, minus the objective as it is.
 
-use std::collections::HashMap;
-
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -15,20 +13,20 @@ use bytes::Bytes;
 use godwit_envs::input::parse_json;
 use godwit_envs::scenario::Mode::{Online, Rebalance};
 use godwit_envs::snapshot::Snapshot;
-use godwit_envs::state::ClusterState;
 use godwit_models::plan::{Plan, PlannedMove};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::recall::not_kept;
 use crate::decision_log::{Event, POLICY};
-use crate::outcomes::drift::Outcome;
-use crate::outcomes::evaluation::{Evaluation, Measured, MoveStatus};
 use crate::serve::app::{App, Arrival, Shared};
 use crate::serve::bodies::api_error::{ApiError, json};
 use crate::serve::bodies::request_body::{check_size, text};
 use crate::serve::settings::roles::Mode;
 use crate::serve::workers::pool::Worker;
+use godwit_decide::outcomes::drift::Outcome;
+use godwit_decide::outcomes::evaluation::{Evaluation, Measured, MoveStatus};
+use godwit_decide::outcomes::undone::undone;
 
 /// What was carried out, and how the cluster is since.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -222,42 +220,6 @@ fn fates(
         }
     }
     Ok(fates)
-}
-
-/// Moves that were undone on the cluster as it is afterwards.
-#[derive(Debug, PartialEq)]
-struct Undone {
-    /// Their positions, the last one first.
-    moves: Vec<usize>,
-    predicted_gain: f32,
-    realised_gain: f32,
-}
-
-/// Undoes moves, the last one first; those whose workload is gone, or is not where it went, stay out.
-fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool]) -> Undone {
-    let (workloads, nodes) = (index(&state.spec.workload_names), index(&state.spec.node_names));
-    let mut before = state.clone();
-    let mut undone = Undone { moves: Vec::new(), predicted_gain: 0.0, realised_gain: 0.0 };
-    for (at, planned) in moves.iter().enumerate().rev().filter(|(at, _)| carried_out[*at]) {
-        let workload = workloads.get(planned.workload_name.as_str());
-        let [source, destination] =
-            [&planned.source_name, &planned.destination_name].map(|name| nodes.get(name.as_str()));
-        let (Some(&k), Some(&source), Some(&destination)) = (workload, source, destination) else {
-            continue;
-        };
-        if before.placement[k] as usize == destination {
-            before.placement[k] = source as u32;
-            undone.moves.push(at);
-            undone.predicted_gain += planned.predicted_gain;
-        }
-    }
-    before.rebuild();
-    undone.realised_gain = before.level() - state.level();
-    undone
-}
-
-fn index(names: &[String]) -> HashMap<&str, usize> {
-    names.iter().map(String::as_str).zip(0..).collect()
 }
 
 /// Sums of transfer times and of downtimes, where they were measured.

@@ -192,6 +192,7 @@ fn resolve(
             workload_name,
             destination_name,
             wave,
+            after: Vec::new(),
             predicted_gain: 0.0,
             change: LevelChange::default(),
             cost: 0.0,

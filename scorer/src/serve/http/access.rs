@@ -1,14 +1,14 @@
 //! Who may do what: what routes ask for, what tokens allow, and which names of this service a
 //! browser may have been sent to.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Request, StatusCode};
+use godwit_decide::bearer_token::Token;
+use godwit_decide::loopback::is_loopback;
 
 use crate::serve::bodies::api_error::ApiError;
-use crate::serve::settings::token::Tokens;
+use crate::serve::settings::tokens::Tokens;
 
 /// What a route asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,12 @@ pub fn admit<B>(
 
 impl Tokens {
     fn admit(&self, access: Access, headers: &HeaderMap) -> Result<(), ApiError> {
-        if self.write.is_shown_in(headers) {
+        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let is_shown = |token: &Token| token.is_shown_in(shown);
+        if is_shown(&self.write) {
             return Ok(());
         }
-        if !self.read.as_ref().is_some_and(|token| token.is_shown_in(headers)) {
+        if !self.read.as_ref().is_some_and(is_shown) {
             let message = "expected the header authorization: Bearer <token> with the right token";
             return Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
         }
@@ -81,11 +83,7 @@ fn no_web_page<B>(hosts: &[String], request: &Request<B>) -> Result<(), ApiError
 }
 
 fn is_known(hosts: &[String], host: &str) -> bool {
-    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
-        || v6.is_some_and(|v6| v6.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()))
-        || hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+    is_loopback(host) || hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

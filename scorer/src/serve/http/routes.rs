@@ -5,8 +5,6 @@ use godwit_envs::snapshot::Snapshot;
 use schemars::{Schema, SchemaGenerator};
 
 use super::access::Access;
-use crate::outcomes::drift::Standing;
-use crate::outcomes::evaluation::Evaluation;
 use crate::serve::app::Shared;
 use crate::serve::handlers::feedback::{self, Feedback};
 use crate::serve::handlers::one_plan::{PlanQuery, ServedDecision};
@@ -17,6 +15,8 @@ use crate::serve::inference::documents::{
 };
 use crate::serve::inference::infer_routes;
 use crate::serve::model::live_model::ModelInfo;
+use godwit_decide::outcomes::drift::Standing;
+use godwit_decide::outcomes::evaluation::Evaluation;
 
 /// How the schema of a document is made.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;

@@ -17,10 +17,10 @@ use super::labels::{
     ReloadLabels, RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
 };
 use crate::decision_log::Counters;
-use crate::outcomes::evaluation::MoveStatus;
 use crate::serve::metrics::process_figures::Process;
 use crate::serve::model::takeover::ReloadError;
 use crate::serve::settings::roles::{FallbackReason, Mode};
+use godwit_decide::outcomes::evaluation::MoveStatus;
 
 /// What a decision comes to: migrations, none because of the policy, none because someone halted
 /// them, none because the operator's limits refuse the snapshot, or no plan that may leave.

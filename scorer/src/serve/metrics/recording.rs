@@ -14,8 +14,8 @@ use super::labels::{
     CodeLabels, FallbackLabels, KindLabels, ModelLabels, OriginLabels, OutcomeLabels, ReasonLabels,
     ReloadLabels, RequestLabels, ResultLabels, RouteLabels, StageLabels, StatusLabels, code,
 };
-use crate::outcomes::drift::Standing;
-use crate::outcomes::evaluation::MoveStatus;
+use godwit_decide::outcomes::drift::Standing;
+use godwit_decide::outcomes::evaluation::MoveStatus;
 
 impl Metrics {
     /// The metrics in Prometheus' text format.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::takeover::{Reader, ReloadError, differences};
-use crate::outcomes::drift::Standing;
+use godwit_decide::outcomes::drift::Standing;
 
 /// The artifact that decides now. Whoever works with one keeps it until the work is done.
 #[derive(Debug)]

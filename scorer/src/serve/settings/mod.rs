@@ -3,9 +3,8 @@
 
 pub mod bounds;
 pub mod roles;
-pub mod secret_file;
 pub mod settings_error;
-pub mod token;
+pub mod tokens;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_decide::safety::Safety;
+use godwit_decide::secret_file::{self, Refused};
 use godwit_decide::state_journal::Journal;
 use godwit_models::baselines::find;
 use prometheus_client::metrics::counter::Counter;
@@ -26,12 +26,11 @@ use crate::cli::serve_args::{
     AccessArgs, Choice, DecisionLogArgs, FallbackArgs, LogSync, ModeName, ServeArgs,
 };
 use crate::decision_log::{Files, Limits, LogError, Rotation};
-use crate::outcomes::drift::Demotion;
 use crate::serve::settings::bounds::Bounds;
 use crate::serve::settings::roles::{Fallback, Mode, Shadow};
-use crate::serve::settings::secret_file::Refused;
 use crate::serve::settings::settings_error::SettingsError;
-use crate::serve::settings::token::{Token, Tokens};
+use crate::serve::settings::tokens::{self, Tokens};
+use godwit_decide::outcomes::drift::Demotion;
 
 /// Everything that is fixed for the life of the service.
 pub struct Settings {
@@ -150,8 +149,8 @@ impl Settings {
 
 fn tokens(args: &AccessArgs) -> Result<Option<Tokens>, SettingsError> {
     let Some(file) = &args.token_file else { return Ok(None) };
-    let write = Token::read(file)?;
-    let read = args.read_token_file.as_deref().map(Token::read).transpose()?;
+    let write = tokens::read(file)?;
+    let read = args.read_token_file.as_deref().map(tokens::read).transpose()?;
     match (&read, &args.read_token_file) {
         (Some(token), Some(file)) if token.is(&write) => Err(SettingsError::Token {
             path: file.clone(),

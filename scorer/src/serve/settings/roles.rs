@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::serve_args::Choice;
-use crate::outcomes::drift::Demotion;
+use godwit_decide::outcomes::drift::Demotion;
 
 /// What answers mean to whoever carries plans out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]

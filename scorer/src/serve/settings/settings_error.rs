@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use godwit_decide::state_journal::JournalError;
+use godwit_decide::own_folder::FolderError;
 use godwit_envs::input::{InputError, nearest_hint};
 use godwit_models::baselines::{NAMES, Remembers};
 use tokio_rustls::rustls;
@@ -90,7 +90,7 @@ pub enum SettingsError {
     },
     /// What is remembered cannot be kept.
     #[error(transparent)]
-    State(#[from] JournalError),
+    State(#[from] FolderError),
     /// A share that is none.
     #[error("demote-above: expected a number of at least 0, got {0}")]
     Share(f64),

@@ -2,3 +2,4 @@
 
 pub mod drift;
 pub mod evaluation;
+pub mod undone;

@@ -92,6 +92,11 @@ impl Drift {
         (record.standing(), demoted_now)
     }
 
+    /// The policy was demoted before, as is known from elsewhere.
+    pub fn demote(&self) {
+        self.record().demoted = true;
+    }
+
     /// Where the policy stands.
     pub fn standing(&self) -> Standing {
         self.record().standing()

@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
-use super::secret_file::{self, Refused};
-use super::settings_error::SettingsError;
+use crate::secret_file::{self, Refused};
 
 /// Fewest characters of a token: shorter ones can be guessed.
 const LEAST_CHARACTERS: usize = 16;
@@ -22,11 +19,9 @@ impl Token {
     /// # Errors
     /// When the file cannot be read, everyone on the machine can read it, or what it holds is too
     /// short or cannot be sent as a bearer token.
-    pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let refuse =
-            |expected, got: String| SettingsError::Token { path: path.to_owned(), expected, got };
-        let bytes =
-            secret_file::read(path).map_err(|Refused { expected, got }| refuse(expected, got))?;
+    pub fn read(path: &Path) -> Result<Self, Refused> {
+        let refuse = |expected, got: String| Refused { expected, got };
+        let bytes = secret_file::read(path)?;
         let token = bytes.trim_ascii();
         if token.is_empty() {
             return Err(refuse("a token", "an empty file".to_owned()));
@@ -46,23 +41,14 @@ impl Token {
         self.0 == other.0
     }
 
-    /// Whether the request shows this token. Takes the same time for every wrong token of the right
-    /// length.
-    pub fn is_shown_in(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+    /// Whether a header `authorization` shows this token. Takes the same time for every wrong token
+    /// of the right length.
+    pub fn is_shown_in(&self, header: Option<&[u8]>) -> bool {
         let Some((scheme, shown)) =
-            shown.and_then(|shown| shown.split_at_checked(b"Bearer ".len()))
+            header.and_then(|header| header.split_at_checked(b"Bearer ".len()))
         else {
             return false;
         };
         scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(self.0.ct_eq(shown.trim_ascii()))
     }
-}
-
-/// What clients have to show.
-pub struct Tokens {
-    /// Lets a client do everything.
-    pub write: Token,
-    /// Lets a client read.
-    pub read: Option<Token>,
 }

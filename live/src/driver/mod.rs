@@ -1,0 +1,206 @@
+//! The loop: look, decide, carry out, watch, assess; for ever.
+//!
+//! One thread writes the journal and takes every step; calls to the cluster that may take long are
+//! made side by side, but what they say is written down in one order. A plan is seen through before
+//! another is made: its moves begin as soon as those that they wait for are complete, and are given up
+//! when the world changes under them. Whatever happens to this process, the journal says what may be
+//! under way, and the cluster is asked before anything else is done.
+
+mod assessing;
+mod looking;
+mod moving;
+mod recovering;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use godwit_decide::decision::Decision;
+use godwit_envs::snapshot::Snapshot;
+
+use crate::clock::Clock;
+use crate::cluster::{Cluster, Executor, Source};
+use crate::config::{Mode, Moves};
+use crate::control::{Control, Request, Status};
+use crate::desk::Desk;
+use crate::journal::{Journal, NotKept};
+use crate::ledger::Ledger;
+use crate::ledger::moves::{Outcome, Stage, Why};
+use crate::ledger::record::Event;
+
+/// How the loop goes about it.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// What is done with decisions.
+    pub mode: Mode,
+    /// Seconds between two looks.
+    pub interval_s: f64,
+    /// Seconds between two questions about moves under way.
+    pub poll_s: f64,
+    /// How moves are carried out.
+    pub moves: Moves,
+}
+
+/// The loop.
+pub struct Driver {
+    source: Box<dyn Source>,
+    executor: Option<Arc<dyn Executor>>,
+    desk: Desk,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    control: Arc<Control>,
+    pace: Pace,
+    /// The cluster as it was last seen, uncorrected.
+    seen: Option<Arc<Snapshot>>,
+    seen_at_s: Option<f64>,
+    unseen: Option<String>,
+    notes: Vec<String>,
+    /// Node of each workload when it was last seen.
+    placement: HashMap<String, String>,
+    decision: Option<Arc<Decision>>,
+    next_look_s: f64,
+    /// Whether moves of an earlier process were looked for.
+    recovered: bool,
+    /// Orders that were to be given up and were not, of which a person has been told.
+    stuck: Vec<String>,
+}
+
+impl Driver {
+    /// A loop over a cluster that goes on from the journal.
+    pub fn new(
+        cluster: Cluster,
+        desk: Desk,
+        journal: Journal,
+        clock: Arc<dyn Clock>,
+        control: Arc<Control>,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            source: cluster.source,
+            executor: cluster.executor,
+            desk,
+            journal,
+            clock,
+            control,
+            pace,
+            seen: None,
+            seen_at_s: None,
+            unseen: None,
+            notes: Vec::new(),
+            placement: HashMap::new(),
+            decision: None,
+            next_look_s: 0.0,
+            recovered: false,
+            stuck: Vec::new(),
+        }
+    }
+
+    /// Takes turns until `stop` says so. Moves under way go on without this process.
+    ///
+    /// # Errors
+    /// When the journal cannot be written to: then nothing more may be begun.
+    pub fn run(&mut self, mut stop: impl FnMut(&Self) -> bool) -> Result<(), NotKept> {
+        while !stop(self) {
+            self.turn()?;
+            let until_look = self.next_look_s - self.clock.now_s();
+            let wait = if self.ledger().open().next().is_some() {
+                until_look.min(self.pace.poll_s)
+            } else {
+                // Requests are not left waiting.
+                until_look.min(self.pace.poll_s.max(0.25))
+            };
+            self.clock.sleep(wait.max(0.001));
+        }
+        Ok(())
+    }
+
+    /// One turn: what was asked for, what is under way, a look where one is due.
+    ///
+    /// # Errors
+    /// As for [`Driver::run`].
+    pub fn turn(&mut self) -> Result<(), NotKept> {
+        for request in self.control.requests() {
+            self.answer(request)?;
+        }
+        if let Some(executor) = self.executor.clone() {
+            if !std::mem::replace(&mut self.recovered, true) {
+                self.recover(&*executor)?;
+            }
+            self.find_unknown(&*executor)?;
+            self.watch(&*executor)?;
+            self.start_ready(&*executor)?;
+        }
+        let all_over = self.ledger().decided.is_some() && self.ledger().open().next().is_none();
+        if self.clock.now_s() >= self.next_look_s || all_over {
+            self.look()?;
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// What is known.
+    pub fn ledger(&self) -> &Ledger {
+        self.journal.ledger()
+    }
+
+    /// When the cluster was last seen, seconds since 1970.
+    pub fn seen_at_s(&self) -> Option<f64> {
+        self.seen_at_s
+    }
+
+    /// Why the cluster cannot be seen, if it cannot.
+    pub fn unseen(&self) -> Option<&str> {
+        self.unseen.as_deref()
+    }
+
+    /// The last decision.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_deref()
+    }
+
+    fn put(&mut self, event: Event) -> Result<(), NotKept> {
+        self.journal.put(self.clock.now_s(), event)
+    }
+
+    fn alert(&mut self, text: String) -> Result<(), NotKept> {
+        tracing::error!("{text}");
+        self.put(Event::Alert { text })
+    }
+
+    fn answer(&mut self, request: Request) -> Result<(), NotKept> {
+        match request {
+            Request::Halt(reason) => {
+                tracing::warn!(by = reason, "halted: no more moves begin");
+                self.put(Event::Halted { reason })
+            }
+            Request::Resume(reason) => {
+                tracing::warn!(by = reason, "resumed");
+                self.put(Event::Resumed { reason })
+            }
+            Request::Abort { order, by } => {
+                let Some(planned) = self.ledger().of_order(&order) else { return Ok(()) };
+                match planned.stage {
+                    Stage::Waiting { .. } => {
+                        let reason = Why::Asked(by).to_string();
+                        self.end(&order, Outcome::Superseded, reason)
+                    }
+                    Stage::Running { giving_up: None, .. } => self.give_up(&order, Why::Asked(by)),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn show(&self) {
+        self.control.show(Status {
+            at_s: self.clock.now_s(),
+            mode: self.pace.mode,
+            promises: self.executor.as_ref().map(|executor| executor.promises()),
+            seen_at_s: self.seen_at_s,
+            unseen: self.unseen.clone(),
+            notes: self.notes.clone(),
+            snapshot: self.seen.clone(),
+            decision: self.decision.clone(),
+            ledger: self.ledger().clone(),
+        });
+    }
+}
