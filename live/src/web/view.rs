@@ -103,8 +103,8 @@ fn nodes(snapshot: &Snapshot) -> Vec<Node<'_>> {
     let kinds = snapshot.resources.len();
     let mut demand: HashMap<&str, (usize, Vec<f32>)> = HashMap::new();
     for workload in &snapshot.workloads {
-        let (count, sums) =
-            demand.entry(workload.node.as_str()).or_insert_with(|| (0, vec![0.0; kinds]));
+        let Some(node) = workload.node.as_deref() else { continue };
+        let (count, sums) = demand.entry(node).or_insert_with(|| (0, vec![0.0; kinds]));
         *count += 1;
         sums.iter_mut().zip(&workload.demand).for_each(|(sum, demand)| *sum += demand);
     }

@@ -83,9 +83,11 @@ fn a_move_that_takes_too_long_is_given_up_and_its_workload_stays() {
     let (mut driver, _) = driver_with(&fake, folder.path(), moves);
     settle(&mut driver, &fake);
     assert_eq!(count(&driver, Outcome::TimedOut), 1);
-    let timed_out = driver.ledger().ended.iter().find(|ended| {
-        matches!(ended.stage, Stage::Ended { outcome: Outcome::TimedOut, .. })
-    });
+    let timed_out = driver
+        .ledger()
+        .ended
+        .iter()
+        .find(|ended| matches!(ended.stage, Stage::Ended { outcome: Outcome::TimedOut, .. }));
     let order = &timed_out.unwrap().order;
     assert_eq!(lock(&fake).begun.iter().filter(|id| **id == order.id).count(), 1);
 }

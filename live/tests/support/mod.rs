@@ -160,7 +160,7 @@ impl Fake {
         };
         let workload = |(name, demand): &(String, f32)| SnapshotWorkload {
             name: name.clone(),
-            node: self.placement[name].clone(),
+            node: Some(self.placement[name].clone()),
             demand: vec![*demand],
             ..SnapshotWorkload::default()
         };
