@@ -89,6 +89,7 @@ fn config(hosts: &Hosts) -> String {
         state_gib: None,
         dirty_gib_s: 0.0,
         priority: 1.0,
+        hosts: Vec::new(),
         anti_affinity: None,
         disruption_group: None,
     };
@@ -98,6 +99,7 @@ fn config(hosts: &Hosts) -> String {
         memory_gib,
         cpu_cores: 2.0,
         bandwidth_gib_s: 0.25,
+        max_guests: None,
         zone: String::new(),
     };
     let qemu = Settings {

@@ -132,6 +132,7 @@ fn host(name: &str) -> Host {
         memory_gib: 1.0,
         cpu_cores: 2.0,
         bandwidth_gib_s: 1.0,
+        max_guests: None,
         zone: String::new(),
     }
 }

@@ -4,6 +4,7 @@
 //! What the policy of the log did is not part of it. Where workloads stand after the first tick, and
 //! where arrivals go, is up to whoever plays the scenario.
 
+mod let_off;
 mod node_health;
 mod read;
 mod stays;
@@ -151,13 +152,21 @@ pub fn decision_log(
             (StartPlacement::Listed, Some(Perturb { moves, replace_share: None }))
         }
     };
+    let mut node_groups: Vec<NodeGroup> =
+        nodes.iter().map(|node| node_group(node, &resources)).collect();
+    let raised = let_off::raise_limits(&mut node_groups, &workloads);
+    if raised > 0 {
+        report.notes.push(format!(
+            "{raised} nodes had more workloads than their max_workloads at the start, which is that number here"
+        ));
+    }
     let scenario = Scenario {
         name: "decision-log".into(),
         description: "A live cluster as its decision log shows it: demand, arrivals and departures as recorded.".into(),
         rules,
         start: Start { placement, perturb, windows },
         snapshot: None,
-        nodes: nodes.iter().map(|node| node_group(node, &resources)).collect(),
+        nodes: node_groups,
         workloads,
         events: Vec::new(),
         train: Some(super::openb_churn::learner_settings()),
@@ -212,6 +221,7 @@ fn node_group(node: &SnapshotNode, resources: &[String]) -> NodeGroup {
         zone: node.zone.clone(),
         supply: supply.filter(|(_, amount)| *amount > 0.0).collect(),
         bandwidth_gib_s: node.bandwidth_gib_s,
+        max_workloads: node.max_workloads,
     }
 }
 
@@ -247,43 +257,13 @@ fn workloads(
             100.0 * most
         ));
     }
-    let off = let_off(&mut groups, nodes);
+    let off = let_off::let_off(&mut groups, nodes);
     if off > 0 {
         report.notes.push(format!(
-            "{off} workloads are let off a constraint that they broke from the start (class, anti-affinity)"
+            "{off} workloads are let off a constraint that they broke from the start (class, nodes, anti-affinity, zones)"
         ));
     }
     groups
-}
-
-/// Scenarios list no placement that breaks a constraint, and clusters do: who breaks one is let off
-/// it. Returns how many are.
-fn let_off(groups: &mut [WorkloadGroup], nodes: &[&SnapshotNode]) -> usize {
-    let class: HashMap<&str, &str> =
-        nodes.iter().map(|node| (node.name.as_str(), node.class.as_str())).collect();
-    let known: HashSet<&str> = class.values().copied().collect();
-    let mut spread = HashSet::new();
-    let mut off = 0;
-    for group in groups {
-        let asked = !group.classes.is_empty();
-        group.classes.retain(|class| known.contains(class.as_str()));
-        let runs_on = group.node.as_deref().and_then(|node| class.get(node)).copied();
-        let allowed = |classes: &[String]| {
-            runs_on.is_none_or(|class| classes.iter().any(|other| other == class))
-        };
-        let mut broken = asked && !allowed(&group.classes);
-        if let Some(class) = runs_on.filter(|_| broken) {
-            group.classes.push(class.to_owned());
-        }
-        if let Some((node, name)) = group.node.clone().zip(group.anti_affinity.clone())
-            && !spread.insert((node, name))
-        {
-            group.anti_affinity = None;
-            broken = true;
-        }
-        off += usize::from(broken);
-    }
-    off
 }
 
 /// Makes rules those of a cluster whose clock runs, with what the log shows and they do not know.

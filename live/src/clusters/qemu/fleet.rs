@@ -83,7 +83,13 @@ impl Fleet {
             amount(at("cpu_cores"), guest.cpu_cores.unwrap_or(0.0))?;
             amount(at("state_gib"), guest.state_gib.unwrap_or(0.0))?;
             amount(at("dirty_gib_s"), guest.dirty_gib_s)?;
-            amount(at("priority"), guest.priority)
+            amount(at("priority"), guest.priority)?;
+            match guest.hosts.iter().find(|name| fleet.host(name).is_none()) {
+                Some(name) => {
+                    Err(OpenError::new(at("hosts"), "names of hosts", format!("{name:?}")))
+                }
+                None => Ok(()),
+            }
         };
         settings.guests.iter().enumerate().try_for_each(numbers)?;
         // What is left are ranges that every snapshot has to keep.
@@ -98,6 +104,7 @@ impl Fleet {
             zone: host.zone.clone(),
             supply: vec![host.cpu_cores, host.memory_gib],
             bandwidth_gib_s: host.bandwidth_gib_s,
+            max_workloads: host.max_guests,
             ..SnapshotNode::default()
         };
         Snapshot {

@@ -77,6 +77,7 @@ mod tests {
             memory_gib: 1.0,
             cpu_cores: 1.0,
             bandwidth_gib_s: 1.0,
+            max_guests: None,
             zone: String::new(),
         };
         place(&["a", "b", "c"].map(host), &places)

@@ -60,6 +60,9 @@ pub struct Host {
     pub cpu_cores: f32,
     /// What a move may take of its link, GiB/s. A move takes the smaller one of both hosts.
     pub bandwidth_gib_s: f32,
+    /// Most guests at a time; no limit where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_guests: Option<u32>,
     /// Zone or rack.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
@@ -88,6 +91,10 @@ pub struct Guest {
     /// Weight of its downtime.
     #[serde(default = "one")]
     pub priority: f32,
+    /// Names of the hosts that it may run on, for example those that see its disks; all where left
+    /// out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// Guests that name the same group never share a host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_affinity: Option<String>,

@@ -91,7 +91,8 @@ impl Monitors {
         let copied = settings.state_gib.or_else(|| self.copied.of(guest));
         SnapshotWorkload {
             name: settings.name.clone(),
-            node: self.fleet.settings.hosts[host].name.clone(),
+            node: Some(self.fleet.settings.hosts[host].name.clone()),
+            nodes: settings.hosts.clone(),
             demand: vec![measured.cores.or(stated).unwrap_or(0.0), memory_gib],
             state_gib: copied.unwrap_or(memory_gib),
             dirty_gib_s: measured.dirty_gib_s.unwrap_or(settings.dirty_gib_s),

@@ -82,6 +82,10 @@ fn each_setting_that_cannot_be_is_refused_with_its_name() {
             "[qemu]: guests[0].state_gib: expected a number from 0 to 1e12, got -1",
         ),
         (
+            refusal(|settings| settings.guests[0].hosts = vec!["c".to_owned()]),
+            "[qemu]: guests[0].hosts: expected names of hosts, got \"c\"",
+        ),
+        (
             refusal(|settings| settings.downtime_limit_ms = 2_000_001),
             "[qemu]: downtime_limit_ms: expected at most 2000000, got 2000001",
         ),
@@ -92,7 +96,7 @@ fn each_setting_that_cannot_be_is_refused_with_its_name() {
         ),
         (
             refusal(|settings| settings.hosts.clear()),
-            "[qemu]: as a snapshot: nodes: expected 1 to 65535 nodes, got 0",
+            "[qemu]: as a snapshot: nodes: expected 1 to 4000000 nodes, got 0",
         ),
     ] {
         assert_eq!(told, expected);
