@@ -2,6 +2,7 @@
 //!
 //! The cluster is fakepve, a stand-in for the real one; the head of `live/tests/python/proxmox.py` says
 //! which parts are played there instead. Without it, these tests are skipped and say so.
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 mod faults;
 mod moves;

@@ -1,4 +1,5 @@
 //! A real server, with three days of a daily pattern in it.
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
