@@ -37,7 +37,7 @@ pub struct OpenError {
 
 /// A service that answers over HTTP.
 pub(crate) struct Client {
-    agent: ureq::Agent,
+    inner: ureq::Agent,
     base: String,
     authorization: Option<String>,
 }
@@ -87,29 +87,29 @@ impl Client {
             .user_agent("godwit")
             .build();
         let tcp = ().chain(TcpConnector::default());
-        let agent = if encrypted {
+        let inner = if encrypted {
             let tls = tls::Connector::new(opening.ca_file.as_deref(), opening.fingerprint)?;
             ureq::Agent::with_parts(config, tcp.chain(tls), DefaultResolver::default())
         } else {
             ureq::Agent::with_parts(config, tcp, DefaultResolver::default())
         };
-        Ok(Self { agent, base, authorization: opening.authorization })
+        Ok(Self { inner, base, authorization: opening.authorization })
     }
 
     /// Asks for `path`, which begins with `/`.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, NoAnswer> {
-        answer(self.shown(self.agent.get(self.base.clone() + path)).call())
+        answer(self.shown(self.inner.get(self.base.clone() + path)).call())
     }
 
     /// Sends a form.
     pub(crate) fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer, NoAnswer> {
-        let request = self.shown(self.agent.post(self.base.clone() + path));
+        let request = self.shown(self.inner.post(self.base.clone() + path));
         answer(request.send_form(form.iter().copied()))
     }
 
     /// Deletes what `path` names.
     pub(crate) fn delete(&self, path: &str) -> Result<Answer, NoAnswer> {
-        answer(self.shown(self.agent.delete(self.base.clone() + path)).call())
+        answer(self.shown(self.inner.delete(self.base.clone() + path)).call())
     }
 
     fn shown<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {

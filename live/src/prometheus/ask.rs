@@ -4,7 +4,7 @@ use std::path::Path;
 
 use godwit_envs::importers::{RecordedUse, Series};
 
-use super::{OpenError, Query, Settings};
+use super::settings::{OpenError, Query, Settings, client};
 use crate::cluster::CallError;
 use crate::http::{Client, NoAnswer};
 
@@ -39,7 +39,7 @@ pub(super) struct All {
 
 impl Prometheus {
     pub(super) fn new(settings: &Settings, folder: &Path) -> Result<Self, OpenError> {
-        super::client(settings, folder).map(Self)
+        client(settings, folder).map(Self)
     }
 
     /// The server's time, in seconds since 1970.

@@ -7,8 +7,8 @@ use godwit_envs::importers::{Series, ticks_of};
 use godwit_envs::scenario::ForecastRules;
 use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 
-use super::Settings;
 use super::ask::{All, Found};
+use super::settings::Settings;
 use crate::cluster::{CallError, Seen};
 
 /// Least time that is looked back for a workload that has no value now, seconds.

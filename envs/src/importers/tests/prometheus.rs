@@ -15,8 +15,11 @@ fn snapshot() -> Snapshot {
         demand: vec![3.0, 1.0],
         ..SnapshotWorkload::default()
     };
-    let node =
-        |name: &str| SnapshotNode { name: name.into(), supply: vec![8.0, 8.0], ..SnapshotNode::default() };
+    let node = |name: &str| SnapshotNode {
+        name: name.into(),
+        supply: vec![8.0, 8.0],
+        ..SnapshotNode::default()
+    };
     Snapshot {
         resources: vec!["cpu".into(), "memory".into()],
         nodes: vec![node("n"), node("m")],
@@ -37,8 +40,7 @@ const RANGE: &str = r#"{"status":"success","data":{"resultType":"matrix","result
 
 #[test]
 fn workloads_want_what_was_recorded_and_the_rest_stays_as_in_the_snapshot() {
-    let imported =
-        prometheus(&snapshot(), &cpu(RANGE, 0.5), "vm", &LogOptions::default()).unwrap();
+    let imported = prometheus(&snapshot(), &cpu(RANGE, 0.5), "vm", &LogOptions::default()).unwrap();
     let [web, db] = imported.scenario.workloads.as_slice() else { panic!() };
     // Half of 2, 4, 4 and 8: the most is the base, and cpu alone follows.
     assert_eq!(web.demand["cpu"], Amount::Fixed(4.0));
@@ -94,7 +96,8 @@ fn points_fall_into_ticks_from_their_beginning_to_before_their_end() {
         labels: BTreeMap::from([("vm".to_owned(), "a".to_owned())]),
         points: points.to_vec(),
     };
-    let all = [series(&[(9.9, 1.0), (10.0, 2.0), (19.9, 4.0)]), series(&[(30.0, 8.0), (40.0, 9.0)])];
+    let all =
+        [series(&[(9.9, 1.0), (10.0, 2.0), (19.9, 4.0)]), series(&[(30.0, 8.0), (40.0, 9.0)])];
     let ticks = ticks_of(&all, "vm", 10.0, 10.0, 3);
     assert_eq!(ticks["a"], [Some(3.0), None, Some(8.0)]);
     assert!(ticks_of(&all, "pod", 10.0, 10.0, 3).is_empty());

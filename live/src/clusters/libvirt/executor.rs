@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use godwit_models::plan::Method;
 
-use super::Host;
 use super::parse::{self, Job, State};
+use super::settings::Host;
 use super::virsh::{Virsh, complained, failed};
 use crate::cluster::{
     CallError, Executor, Figures, Handle, Order, Progress, Promises, Whereabouts,

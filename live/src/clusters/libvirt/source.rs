@@ -7,8 +7,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};
 
 use super::parse::{self, Domain, State};
+use super::settings::{Demand, Host};
 use super::virsh::Virsh;
-use super::{Demand, Host};
 use crate::cluster::{CallError, Seen, Source};
 
 /// Sees hosts one after another. What a host said last stands, with its age, while it does not answer.

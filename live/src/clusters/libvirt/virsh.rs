@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Host, Settings};
+use super::settings::{Host, Settings};
 use crate::cluster::CallError;
 use crate::program::{self, Output, RunError};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use godwit_models::plan::Method;
 use serde::Deserialize;
 
-use super::Settings;
 use super::api::{Api, later};
 use super::guest::{Guest, Kind, node};
 use super::resources::Resource;
+use super::settings::Settings;
 use super::task::{Line, Listed, Status, Told, Upid, is_well};
 use crate::cluster::{
     CallError, Executor, Figures, Handle, Order, Progress, Promises, Whereabouts,

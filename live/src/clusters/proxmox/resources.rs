@@ -6,7 +6,7 @@ use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};
 use godwit_envs::state::cluster::Health;
 use serde::Deserialize;
 
-use super::{Demand, Settings};
+use super::settings::{Demand, Settings};
 use crate::cluster::{CallError, Seen};
 
 const GIB: f64 = 1_073_741_824.0;

@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::Settings;
 use super::api::Api;
 use super::guest;
 use super::resources::{Config, Resource, Use, View};
+use super::settings::Settings;
 use crate::cluster::{CallError, Seen, Source};
 
 /// Sees nodes and guests over the REST interface.
