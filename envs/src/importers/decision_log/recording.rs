@@ -210,7 +210,7 @@ fn adapt(
 }
 
 /// The rules of an import without an artifact: weights as for `openb --churn`.
-fn default_rules(resources: &[String], options: &LogOptions) -> Rules {
+pub(super) fn default_rules(resources: &[String], options: &LogOptions) -> Rules {
     let weights = [
         (options.objective.term(), 1.0),
         (Term::Unplaced, 2.0),

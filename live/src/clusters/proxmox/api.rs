@@ -91,7 +91,7 @@ fn failure(verb: &str, path: &str, status: u16, body: &str) -> CallError {
     let text = format!("{verb} {path}: got {status}: {message}{fields}");
     match status {
         500 if passes(message) => later(text),
-        400..=500 | 501 => CallError::Refused(text),
+        400..=501 => CallError::Refused(text),
         595 => later(text),
         _ => CallError::Unknown(text),
     }

@@ -98,10 +98,10 @@ impl ProxmoxExecutor {
     /// The migration that the HA manager began after it was asked to.
     fn begun_for(&self, asked: &Upid, guest: Guest) -> Result<Option<(Upid, Listed)>, CallError> {
         let moves = self.moves(&asked.node, guest)?;
-        let later_ones = moves
+        let mut later_ones = moves
             .into_iter()
             .filter(|(upid, _)| !upid.is_handed_over() && upid.began() >= asked.began());
-        Ok(later_ones.last())
+        Ok(later_ones.next_back())
     }
 
     /// Whether the HA manager may still begin with what it was asked for.

@@ -190,8 +190,7 @@ impl View<'_> {
         let Some(config) = config else {
             return Some("its configuration could not be read".to_owned());
         };
-        let devices: Vec<&str> =
-            config.iter().filter(|entry| is_device(entry)).map(|(key, _)| &**key).collect();
+        let devices: Vec<&str> = config.iter().filter(is_device).map(|(key, _)| &**key).collect();
         if !devices.is_empty() {
             return Some(format!("it uses devices of its node ({})", devices.join(", ")));
         }
