@@ -105,9 +105,20 @@ fn points_fall_into_ticks_from_their_beginning_to_before_their_end() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_again(points in proptest::collection::vec((0.0..1e10_f64, -1e10..1e10_f64), 0..20), name in "[a-z\"\\\\]{0,8}") {
-        let series = vec![Series { labels: BTreeMap::from([("vm".to_owned(), name)]), points }];
-        prop_assert_eq!(Series::read(&Series::write(&series), "x").unwrap(), series);
+    fn what_is_written_is_read_again(
+        points in proptest::collection::vec((0.0..1e10_f64, -1e10..1e10_f64), 0..20),
+        name in "[a-z\"\\\\]{0,8}",
+    ) {
+        let series = Series { labels: BTreeMap::from([("vm".to_owned(), name)]), points };
+        let read = Series::read(&Series::write(std::slice::from_ref(&series)), "x").unwrap();
+        prop_assert_eq!(read.len(), 1);
+        prop_assert_eq!(&read[0].labels, &series.labels);
+        prop_assert_eq!(read[0].points.len(), series.points.len());
+        for (read, written) in read[0].points.iter().zip(&series.points) {
+            // Times are of milliseconds.
+            prop_assert!((read.0 - written.0).abs() < 1e-4);
+            prop_assert_eq!(read.1, written.1);
+        }
     }
 
     #[test]
