@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Provide the clients and checkers that some tests of the service use, under `.clients`.
+"""Provide the clients and checkers that some tests use, under `.clients`.
 
-Packages of scorer/tests/python/requirements.txt, fetched with pip for the
-python3 that runs this script. Nothing is done when they are there. Where they
+Packages of the requirements.txt in scorer/tests/python and live/tests/python,
+fetched with pip for the python3 that runs this script. Nothing is done when they are there. Where they
 cannot be had (no pip, no network), says so and ends well: the tests that need
 them are skipped, and say so, too.
 """
@@ -15,12 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".clients"
-REQUIREMENTS = ROOT / "scorer/tests/python/requirements.txt"
+REQUIREMENTS = [ROOT / crate / "tests/python/requirements.txt" for crate in ("scorer", "live")]
 LONGEST_S = 300
 
 
 def main():
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in REQUIREMENTS) + sys.version.encode()).hexdigest()
     mark = FOLDER / "requirements.sha256"
     if mark.is_file() and mark.read_text() == wanted:
         return
@@ -29,7 +29,9 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-input", "--timeout", "10", "--retries", "1", "--only-binary", ":all:"]
-    command += ["--target", str(fresh), "--requirement", str(REQUIREMENTS)]
+    command += ["--target", str(fresh)]
+    for file in REQUIREMENTS:
+        command += ["--requirement", str(file)]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S)
         lines = answer.stderr.strip().splitlines()

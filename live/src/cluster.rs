@@ -73,7 +73,7 @@ pub trait Executor: Send + Sync {
 }
 
 /// What a move promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Promises {
     /// The workload goes on from where it was: its state is copied. Otherwise it starts anew.
     pub state_is_kept: bool,

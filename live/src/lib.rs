@@ -7,7 +7,9 @@
 //! - `cluster`: what every kind of cluster has to offer
 //! - `ledger`: what is known of decisions and moves, and the records that it follows from
 //! - `journal`: those records on disk
+//! - `http`, `program`: services over HTTP, and other programs, called with a time-out
 //! - `clusters`: the kinds of clusters
+//! - `prometheus`: what was measured in place of what a cluster says of its workloads
 //! - `config`: `live.toml`
 //! - `control`: what others ask of the loop, and what it shows
 //! - `desk`: where decisions are made
@@ -26,7 +28,10 @@ pub mod config;
 pub mod control;
 pub mod desk;
 pub mod driver;
+pub mod http;
 pub mod journal;
 pub mod ledger;
+mod program;
+pub mod prometheus;
 pub mod running;
 pub mod web;

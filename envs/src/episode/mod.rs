@@ -3,4 +3,5 @@
 pub mod churn;
 pub mod demand;
 pub mod faults;
+pub mod history;
 pub mod placement;

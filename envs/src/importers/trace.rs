@@ -7,6 +7,7 @@
 
 use super::imported::ImportedOnline;
 use super::table::Table;
+use crate::episode::history::filled;
 use crate::input::InputError;
 use crate::scenario::{DemandProcess, Mode, Scenario, ScenarioError, Windows};
 use std::collections::{BTreeMap, HashSet};
@@ -297,7 +298,7 @@ fn read(file: &Path, options: &TraceOptions) -> Result<(Vec<Row>, BadRows), Inpu
 }
 
 /// Each id's mean value in each tick, in the order of the ids.
-fn by_tick(
+pub(super) fn by_tick(
     rows: &[(f64, String, f64)],
     begin: f64,
     tick_s: f64,
@@ -312,18 +313,6 @@ fn by_tick(
     }
     let mean = |&(sum, count): &(f64, u32)| (count > 0).then(|| sum / f64::from(count));
     sums.into_iter().map(|(id, sums)| (id, sums.iter().map(mean).collect())).collect()
-}
-
-/// Gaps keep the value before them; the first gap has the first value.
-fn filled(values: &[Option<f64>]) -> Vec<f64> {
-    let mut last = values.iter().flatten().next().copied().unwrap_or_default();
-    values
-        .iter()
-        .map(|value| {
-            last = value.unwrap_or(last);
-            last
-        })
-        .collect()
 }
 
 /// The parts of a trace of so many ticks, of which training plays a share, and the ticks of an

@@ -7,23 +7,21 @@
 mod let_off;
 mod node_health;
 mod read;
+mod recording;
 mod stays;
 
 use super::imported::{ImportObjective, ImportedOnline};
 use super::report::names;
-use crate::resources::ResourceKind;
-use crate::scenario::{
-    CandidateRules, EpisodeRules, ForecastRules, Limits, Mode, NodeGroup, ObjectiveRules, Perturb,
-    Rules, Scenario, ScenarioError, Scheduler, SlotRules, Start, StartPlacement, WorkloadGroup,
-};
+use crate::scenario::{Rules, ScenarioError, SlotRules};
 use crate::snapshot::{Snapshot, SnapshotNode};
-use crate::state::migration::MigrationRules;
-use crate::state::term::Term;
 use node_health::Faults;
 use read::Log;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
+
+pub(super) use recording::Recording;
+pub(super) use stays::Stay;
 
 /// What the user may choose about an imported log.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,64 +118,25 @@ pub fn decision_log(
         ticks: (ticks, log.ticks.len() as u32, log.tick_s.map_or(stated_s, |s| s as f32)),
         ..LogReport::default()
     };
-    let nodes = nodes(&rows, &mut report);
-    let workloads = workloads(&rows, &resources, &nodes, &mut report);
-    let faults = Faults::count(&rows);
-    let mut rules = options.rules.clone().unwrap_or_else(|| default_rules(&resources, options));
-    let comes_and_goes = workloads.iter().any(|group| group.arrivals.is_some());
-    adapt(&mut rules, &faults, comes_and_goes, &mut report);
-    let windows = match options.split {
-        Some(split) => {
-            let (windows, episode) =
-                super::trace::windows(&label, ticks, split, rules.episode.ticks, options.ticks)?;
-            rules.episode.ticks = episode;
-            report.notes.push(format!(
-                "training plays ticks {} to {}, evaluation {} to {}, both from random placements",
-                windows.train[0], windows.train[1], windows.evaluate[0], windows.evaluate[1]
-            ));
-            Some(windows)
-        }
-        None => {
-            rules.episode.ticks = options.ticks.unwrap_or(ticks - 1).min(ticks - 1);
-            report.notes.push(
-                "training and evaluation play the same ticks; training starts from disturbed placements".into(),
-            );
-            None
-        }
+    let recording = Recording {
+        nodes: nodes(&rows, &mut report.notes),
+        stays: stays::stays(&rows),
+        full: stays::overfull(rows[0]),
+        faults: Faults::count(&rows),
+        ticks,
     };
-    let (placement, perturb) = match windows {
-        Some(_) => (StartPlacement::Random, None),
-        None => {
-            let moves = Some([1, (workloads.len() as u32 / 4).max(2)]);
-            (StartPlacement::Listed, Some(Perturb { moves, replace_share: None }))
-        }
-    };
-    let mut node_groups: Vec<NodeGroup> =
-        nodes.iter().map(|node| node_group(node, &resources)).collect();
-    let raised = let_off::raise_limits(&mut node_groups, &workloads);
-    if raised > 0 {
-        report.notes.push(format!(
-            "{raised} nodes had more workloads than their max_workloads at the start, which is that number here"
-        ));
-    }
-    let scenario = Scenario {
-        name: "decision-log".into(),
-        description: "A live cluster as its decision log shows it: demand, arrivals and departures as recorded.".into(),
-        rules,
-        start: Start { placement, perturb, windows },
-        snapshot: None,
-        nodes: node_groups,
-        workloads,
-        events: Vec::new(),
-        train: Some(super::openb_churn::learner_settings()),
-        cluster: None,
-    };
-    scenario.validate(&format!("{label} (imported)"))?;
+    report.size = recording.size();
+    report.passing = recording.stays.iter().filter(|stay| !stay.lasts(ticks)).count();
+    let description =
+        "A live cluster as its decision log shows it: demand, arrivals and departures as recorded.";
+    let names = ("decision-log", description, label.as_str());
+    let scenario =
+        recording.scenario(names, &resources, report.ticks.2, options, &mut report.notes)?;
     Ok(ImportedOnline { scenario, report })
 }
 
 /// All nodes that were ever there, as they were first seen.
-fn nodes<'a>(rows: &[&'a Snapshot], report: &mut LogReport) -> Vec<&'a SnapshotNode> {
+fn nodes<'a>(rows: &[&'a Snapshot], notes: &mut Vec<String>) -> Vec<&'a SnapshotNode> {
     let mut index: HashMap<&str, usize> = HashMap::new();
     let mut nodes: Vec<&SnapshotNode> = Vec::new();
     let (mut missing, mut changed) = (HashSet::new(), HashSet::new());
@@ -205,121 +164,10 @@ fn nodes<'a>(rows: &[&'a Snapshot], report: &mut LogReport) -> Vec<&'a SnapshotN
         (changed.len(), "nodes changed their supply; the scenario keeps the first"),
     ] {
         if found > 0 {
-            report.notes.push(format!("{found} {what}"));
+            notes.push(format!("{found} {what}"));
         }
     }
-    report.size.0 = nodes.len();
     nodes
-}
-
-fn node_group(node: &SnapshotNode, resources: &[String]) -> NodeGroup {
-    let supply = resources.iter().cloned().zip(node.supply.iter().copied());
-    NodeGroup {
-        name: node.name.clone(),
-        count: 1,
-        class: node.class.clone(),
-        zone: node.zone.clone(),
-        supply: supply.filter(|(_, amount)| *amount > 0.0).collect(),
-        bandwidth_gib_s: node.bandwidth_gib_s,
-        max_workloads: node.max_workloads,
-    }
-}
-
-/// A group for each workload and, where it was gone in between, for each time that it was there.
-fn workloads(
-    rows: &[&Snapshot],
-    resources: &[String],
-    nodes: &[&SnapshotNode],
-    report: &mut LogReport,
-) -> Vec<WorkloadGroup> {
-    let ticks = rows.len() as u32;
-    let supply: Vec<f32> = (0..resources.len())
-        .map(|j| nodes.iter().map(|node| node.supply[j]).sum::<f32>() / nodes.len() as f32)
-        .collect();
-    let full = stays::overfull(rows[0]);
-    let stays = stays::stays(rows);
-    report.size.1 = stays.len();
-    report.passing = stays.iter().filter(|stay| !stay.lasts(ticks)).count();
-    let (mut missed, mut most) = (0, 0.0_f32);
-    let mut groups = Vec::with_capacity(stays.len());
-    for stay in &stays {
-        let (group, error) = stay.group(resources, &supply, ticks, |node| full.contains(&node));
-        groups.push(group);
-        // Less is rounding.
-        if error > 1e-5 {
-            missed += 1;
-            most = most.max(error);
-        }
-    }
-    if missed > 0 {
-        report.notes.push(format!(
-            "the resources of {missed} workloads change apart from each other, and a scenario has one factor for all: one is exact, others are off by up to {:.2} % of a node",
-            100.0 * most
-        ));
-    }
-    let off = let_off::let_off(&mut groups, nodes);
-    if off > 0 {
-        report.notes.push(format!(
-            "{off} workloads are let off a constraint that they broke from the start (class, nodes, anti-affinity, zones)"
-        ));
-    }
-    groups
-}
-
-/// Makes rules those of a cluster whose clock runs, with what the log shows and they do not know.
-fn adapt(rules: &mut Rules, faults: &Faults, comes_and_goes: bool, report: &mut LogReport) {
-    let known = (rules.has_queue(), rules.faults.is_some());
-    rules.episode.mode = Mode::Online;
-    rules.episode.tick_s = report.ticks.2;
-    if comes_and_goes {
-        rules.objective.weights.entry(Term::Unplaced.name().to_owned()).or_insert(0.0);
-    }
-    if rules.faults.is_some() || faults.unhealthy > 0 {
-        rules.faults = Some(faults.rules(rules.faults.clone().unwrap_or_default()));
-        report.notes.push(format!(
-            "nodes were not healthy in {} ticks of a node; nodes fail as often as that, at other times",
-            faults.unhealthy
-        ));
-    }
-    if known != (rules.has_queue(), rules.faults.is_some()) {
-        report.notes.push(
-            "the rules know no arrivals or no faults, and the log has some: policies observe more features here".into(),
-        );
-    }
-}
-
-/// The rules of an import without an artifact: weights as for `openb --churn`.
-fn default_rules(resources: &[String], options: &LogOptions) -> Rules {
-    let weights = [
-        (options.objective.term(), 1.0),
-        (Term::Unplaced, 2.0),
-        (Term::MovedGib, 0.005),
-        (Term::DowntimeS, 0.05),
-    ];
-    let kind = |name: &String| ResourceKind { name: name.clone(), unit: String::new() };
-    Rules {
-        resources: resources.iter().map(kind).collect(),
-        episode: EpisodeRules {
-            mode: Mode::Online,
-            tick_s: 60.0,
-            ticks: 144,
-            moves_per_tick: 2,
-            move_budget: 10,
-        },
-        objective: ObjectiveRules {
-            weights: weights.map(|(term, weight)| (term.name().to_owned(), weight)).into(),
-            terms: BTreeMap::new(),
-            unit: None,
-            slot: options.slot.clone(),
-        },
-        migration: MigrationRules::default(),
-        limits: Limits { cooldown_ticks: 3, ..Limits::default() },
-        candidates: CandidateRules::default(),
-        forecast: ForecastRules::default(),
-        faults: None,
-        scheduler: Scheduler::default(),
-        observation: None,
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// A workload from when it comes until it is gone.
 #[derive(Debug)]
-pub(super) struct Stay {
+pub(in crate::importers) struct Stay {
     /// As the first snapshot of the stay has it.
     workload: SnapshotWorkload,
     /// How many stays of the same workload came before.
@@ -98,6 +98,15 @@ pub(super) fn fit(demand: &[f32], supply: &[f32]) -> Fit {
 }
 
 impl Stay {
+    /// A workload that is there for all of these ticks, with its demand in each, `[ticks][m]`.
+    pub(in crate::importers) fn throughout(
+        workload: SnapshotWorkload,
+        ticks: u32,
+        demand: Vec<f32>,
+    ) -> Self {
+        Self { workload, again: 0, from: 0, to: ticks, demand }
+    }
+
     /// The stay as a group of one, with the share of a node's supply by which demand is missed.
     /// `full` says whether its node holds more than it has at the start.
     pub(super) fn group(

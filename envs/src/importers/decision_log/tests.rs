@@ -1,10 +1,13 @@
 //! Hand-written logs, and what episodes of their scenarios do.
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+use super::recording::default_rules;
 use super::*;
 use crate::env::Env;
 use crate::env::cluster_env::ClusterEnv;
-use crate::scenario::{Amount, DemandProcess, Phase, Windows, WorldTemplate};
+use crate::scenario::{
+    Amount, DemandProcess, ForecastRules, Phase, Scenario, Windows, WorldTemplate,
+};
 use crate::state::{Action, ClusterState, Life};
 use serde_json::{Value, json};
 use std::sync::Arc;

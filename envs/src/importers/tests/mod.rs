@@ -5,6 +5,7 @@ use crate::scenario::*;
 use std::path::{Path, PathBuf};
 
 mod churn;
+mod prometheus;
 mod real_data;
 mod trace;
 
