@@ -21,7 +21,7 @@ pub(super) use neighbours::{Apart, HOST, Neighbours, Spread};
 pub(super) use node::Node;
 pub(super) use pod::{Owner, Pod};
 pub(super) use reading::{Kind, ListMeta};
-pub(super) use selector::{LabelSelector, Labels, NodeRules, Taint};
+pub(super) use selector::{LabelSelector, Labels, Taint};
 pub(super) use time::seconds;
 
 use pool::Pool;
@@ -147,16 +147,24 @@ impl Objects {
         Ok(Heard::UpTo(version.unwrap_or_default()))
     }
 
-    /// Forgets all objects of a kind: a list of them follows.
-    pub(super) fn clear(&mut self, kind: Kind) {
+    /// Takes the objects of a kind from a new list of them.
+    pub(super) fn replace(&mut self, kind: Kind, listed: Self) {
         match kind {
-            Kind::Node => self.nodes.clear(),
-            Kind::Pod => self.pods.clear(),
-            Kind::Budget => self.budgets.clear(),
-            Kind::Machine => self.machines.clear(),
-            Kind::PodUse => self.uses.clear(),
+            Kind::Node => self.nodes = listed.nodes,
+            Kind::Pod => {
+                self.pods = listed.pods;
+                // Pods that come later share with these.
+                self.pool = listed.pool;
+            }
+            Kind::Budget => self.budgets = listed.budgets,
+            Kind::Machine => self.machines = listed.machines,
+            Kind::PodUse => self.uses = listed.uses,
             Kind::Status => {}
         }
+    }
+
+    /// Forgets texts that no object has any more.
+    pub(super) fn sweep(&mut self) {
         self.pool.sweep();
     }
 
@@ -199,7 +207,7 @@ impl Objects {
                 let node = raw.status.node_name.as_deref();
                 let machine = Machine {
                     node: node.filter(|name| !name.is_empty()).map(Box::from),
-                    can_migrate: raw::holds(conditions, "LiveMigratable") == Some(true),
+                    can_migrate: raw::holds(conditions, "LiveMigratable").is_some(),
                 };
                 self.machines.insert(name(pool, &raw.metadata), machine);
             }

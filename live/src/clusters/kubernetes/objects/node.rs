@@ -35,7 +35,7 @@ impl Node {
             labels: pool.labels(raw.metadata.labels)?,
             taints: parse_or_default(raw.spec.taints.map(|taints| taints.get()))?,
             cordoned: raw.spec.unschedulable,
-            ready: raw::holds(raw.status.conditions.as_deref(), "Ready") == Some(true),
+            ready: raw::holds(raw.status.conditions.as_deref(), "Ready").is_some(),
             supply: kinds.read(&raw.status.allocatable, "status.allocatable")?,
             most_pods: pods.and_then(|(_, most)| most.parse().ok()),
         })

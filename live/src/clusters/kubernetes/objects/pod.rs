@@ -28,6 +28,8 @@ pub(in super::super) struct Pod {
     /// It is on its way out.
     pub leaving: bool,
     pub ready: bool,
+    /// Seconds since 1970.
+    pub ready_since_s: Option<i64>,
     /// What it requests, `[m]`.
     pub requests: Box<[f64]>,
     pub priority: i32,
@@ -67,6 +69,7 @@ impl Pod {
     ) -> Result<Self, BadAmount> {
         let (meta, spec) = (&raw.metadata, &raw.spec);
         let labels = pool.labels(meta.labels)?;
+        let ready = raw::holds(raw.status.conditions.as_deref(), "Ready");
         let annotations = meta.annotations.as_ref();
         let kept = annotations.is_some_and(|all| all.prefer_no_eviction.is_some());
         let said = annotations.and_then(|all| all.safe_to_evict.as_deref()).map(|it| it == "true");
@@ -79,7 +82,8 @@ impl Pod {
             node: spec.node_name.as_deref().filter(|name| !name.is_empty()).map(Box::from),
             ended: matches!(&*raw.status.phase, "Succeeded" | "Failed"),
             leaving: meta.deletion_timestamp.is_some(),
-            ready: raw::holds(raw.status.conditions.as_deref(), "Ready") == Some(true),
+            ready: ready.is_some(),
+            ready_since_s: ready.and_then(|it| seconds(it.last_transition_time.as_deref()?)),
             requests: kinds.requests(spec)?,
             priority: spec.priority,
             node_rules: pool.node_rules(spec)?,

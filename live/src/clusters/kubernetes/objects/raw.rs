@@ -121,18 +121,23 @@ pub(super) struct NodeStatus<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Condition<'a> {
     #[serde(borrow, rename = "type")]
     pub name: Text<'a>,
     #[serde(borrow)]
     pub status: Text<'a>,
+    #[serde(borrow)]
+    pub last_transition_time: Option<Text<'a>>,
 }
 
-/// Whether a condition holds; `None` where nothing is said of it.
-pub(super) fn holds(conditions: Option<&[Condition<'_>]>, name: &str) -> Option<bool> {
+/// A condition that holds; `None` where it does not, or nothing is said of it.
+pub(super) fn holds<'c, 'a>(
+    conditions: Option<&'c [Condition<'a>]>,
+    name: &str,
+) -> Option<&'c Condition<'a>> {
     let found = conditions?.iter().find(|condition| &*condition.name == name)?;
-    Some(&*found.status == "True")
+    (&*found.status == "True").then_some(found)
 }
 
 #[derive(Debug, Default, Deserialize)]

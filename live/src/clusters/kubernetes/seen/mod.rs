@@ -21,12 +21,12 @@ use crate::cluster::Seen;
 use beyond::Beyond;
 use groups::{Groups, Places, groups};
 use holds::{Hold, is_machine, own_hold};
-use names::{by_owner, shortened};
+use names::shortened;
 use notes::Notes;
 use rules::{Place, reaches};
 use templates::Templates;
 
-pub(super) use names::{MACHINE, Ordinals};
+pub(super) use names::{MACHINE, Ordinals, by_owner};
 
 /// When objects were seen.
 #[derive(Debug, Clone, Copy)]

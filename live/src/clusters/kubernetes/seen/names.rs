@@ -26,35 +26,47 @@ impl Ordinals {
     /// `pods` are all pods that have not ended, in order of [`by_owner`].
     pub(in super::super) fn name(&mut self, pods: &[&Pod]) -> Vec<String> {
         let mut names = Vec::with_capacity(pods.len());
-        let mut known = HashMap::new();
+        let mut before = std::mem::take(&mut self.0);
         for pods in pods.chunk_by(|a, b| (&a.namespace, &a.owner) == (&b.namespace, &b.owner)) {
-            let first = pods[0];
-            let Some(owner) = &first.owner else {
-                names.extend(pods.iter().map(|pod| own_name(pod)));
-                continue;
-            };
-            let base = base_name(&first.namespace, owner);
-            if &*owner.kind == MACHINE {
-                names.extend(pods.iter().map(|_| shortened(base.clone())));
-            } else if &*owner.kind == "StatefulSet" {
-                names.extend(pods.iter().map(|pod| match pod.name.rsplit_once('-') {
+            if let Some(owner) = &pods[0].owner {
+                let base = base_name(&pods[0].namespace, owner);
+                self.0.extend(before.remove_entry(&base));
+            }
+            names.extend(self.name_owner(pods));
+        }
+        names
+    }
+
+    /// The same for all pods of one owner, or for pods without one.
+    pub(in super::super) fn name_owner(&mut self, pods: &[&Pod]) -> Vec<String> {
+        let Some((first, owner)) = pods.first().and_then(|pod| Some((pod, pod.owner.as_ref()?)))
+        else {
+            return pods.iter().map(|pod| own_name(pod)).collect();
+        };
+        let base = base_name(&first.namespace, owner);
+        match &*owner.kind {
+            MACHINE => pods.iter().map(|_| shortened(base.clone())).collect(),
+            "StatefulSet" => {
+                let name = |pod: &&Pod| match pod.name.rsplit_once('-') {
                     Some((_, ordinal)) => shortened(format!("{base}/{ordinal}")),
                     None => own_name(pod),
-                }));
-            } else {
-                let before = self.0.remove(&base).unwrap_or_default();
-                let numbers = number(pods, &before);
-                names.extend(pods.iter().zip(&numbers).map(|(pod, number)| match number {
+                };
+                pods.iter().map(name).collect()
+            }
+            _ => {
+                let numbers = number(pods, self.0.get(&base));
+                let numbered = pods.iter().zip(&numbers);
+                let held = numbered.filter_map(|(pod, n)| Some((Arc::clone(&pod.uid), (*n)?)));
+                let held = held.collect();
+                let name = |(pod, number): (&&Pod, &Option<u32>)| match number {
                     Some(number) => shortened(format!("{base}/{number}")),
                     None => own_name(pod),
-                }));
-                let numbered = pods.iter().zip(numbers);
-                let now = numbered.filter_map(|(pod, number)| Some((Arc::clone(&pod.uid), number?)));
-                known.insert(base, now.collect());
+                };
+                let names = pods.iter().zip(&numbers).map(name).collect();
+                self.0.insert(base, held);
+                names
             }
         }
-        self.0 = known;
-        names
     }
 
     /// The numbers of the pods of an owner, by uid.
@@ -83,8 +95,8 @@ pub(in super::super) fn by_owner(a: &Pod, b: &Pod) -> std::cmp::Ordering {
 }
 
 /// Numbers for the pods of one owner, from those that they had.
-fn number(pods: &[&Pod], before: &HashMap<Arc<str>, u32>) -> Vec<Option<u32>> {
-    let held = |pod: &Pod| before.get(&pod.uid).copied();
+fn number(pods: &[&Pod], before: Option<&HashMap<Arc<str>, u32>>) -> Vec<Option<u32>> {
+    let held = |pod: &Pod| before.and_then(|before| before.get(&pod.uid)).copied();
     let living = pods.iter().filter(|pod| !pod.leaving);
     let mut taken: BTreeSet<u32> = living.filter_map(|pod| held(pod)).collect();
     let mut numbers = vec![None; pods.len()];
