@@ -236,7 +236,7 @@ fn told(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn is_refused_connection(error: &dyn std::error::Error) -> bool {
+fn is_refused_connection(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let io = error.downcast_ref::<io::Error>();

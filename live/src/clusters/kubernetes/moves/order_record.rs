@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::api::Api;
 use super::super::rights::CONFIG_MAPS;
-use crate::cluster::{CallError, Order};
+use crate::cluster::CallError;
 
 /// The label of everything that is created here.
 const LABELS: (&str, &str) = ("app.kubernetes.io/managed-by", "godwit-live");
