@@ -212,6 +212,7 @@ fn node_group(node: &SnapshotNode, resources: &[String]) -> NodeGroup {
         zone: node.zone.clone(),
         supply: supply.filter(|(_, amount)| *amount > 0.0).collect(),
         bandwidth_gib_s: node.bandwidth_gib_s,
+        max_workloads: node.max_workloads,
     }
 }
 
