@@ -8,7 +8,6 @@ mod controllers;
 mod faults;
 mod store;
 
-use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +18,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
 
+pub use controllers::is_healthy;
 pub use faults::Faults;
 pub use store::Store;
 
@@ -85,5 +85,3 @@ async fn accept(listener: tokio::net::TcpListener, store: Arc<Mutex<Store>>) {
 /// What a fault does to a request.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// Never: for bodies that cannot fail.
-pub type Never = Infallible;

@@ -25,14 +25,14 @@ pub(super) struct Groups {
 }
 
 /// What the nodes are to rules about places.
-pub(super) struct Places<'a> {
+pub(super) struct Around<'a> {
     /// The label that names a node's zone.
     pub zone_label: &'a str,
     /// Each node's labels.
     pub nodes: Vec<&'a super::super::objects::Labels>,
 }
 
-impl Places<'_> {
+impl Around<'_> {
     /// All nodes that are in one place with one of `nodes`.
     fn around(&self, key: &str, nodes: &[usize]) -> Vec<usize> {
         if key == HOST {
@@ -49,7 +49,7 @@ impl Places<'_> {
 pub(super) fn groups(
     templates: &Templates<'_>,
     budgets: &[&Budget],
-    places: &Places<'_>,
+    places: &Around<'_>,
 ) -> Vec<Groups> {
     let mut groups: Vec<Groups> =
         templates.all.iter().map(|one| own_groups(one, templates, places)).collect();
@@ -62,7 +62,7 @@ pub(super) fn groups(
     groups
 }
 
-fn own_groups(one: &Template<'_>, templates: &Templates<'_>, places: &Places<'_>) -> Groups {
+fn own_groups(one: &Template<'_>, templates: &Templates<'_>, places: &Around<'_>) -> Groups {
     let mut groups = Groups::default();
     for apart in one.neighbours.apart.iter().filter(|apart| is_own(one, apart)) {
         let name = Some(group_name(one.namespace, apart));
@@ -99,7 +99,7 @@ fn own_spread(
     one: &Template<'_>,
     spread: &Spread,
     templates: &Templates<'_>,
-    places: &Places<'_>,
+    places: &Around<'_>,
     groups: &mut Groups,
 ) -> Result<(), Hold> {
     let Some(selector) = spread.label_selector.as_ref().filter(|it| it.matches(one.labels)) else {
@@ -132,7 +132,7 @@ fn own_spread(
 }
 
 /// Rules between pods that are in no common group: each keeps away from where the others are now.
-fn exclude(templates: &Templates<'_>, places: &Places<'_>, groups: &mut [Groups]) {
+fn exclude(templates: &Templates<'_>, places: &Around<'_>, groups: &mut [Groups]) {
     let everywhere: Vec<usize> = (0..templates.all.len()).collect();
     for (t, one) in templates.all.iter().enumerate() {
         for apart in &one.neighbours.apart {

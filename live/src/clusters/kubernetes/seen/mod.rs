@@ -1,11 +1,11 @@
 //! Makes a snapshot of a cluster's objects.
 
-mod beyond;
 mod classes;
 mod groups;
 mod holds;
 mod names;
 mod notes;
+mod places;
 mod rules;
 mod templates;
 
@@ -18,11 +18,11 @@ use godwit_envs::state::cluster::Health;
 use super::objects::{Budget, Labels, Node, Objects, Pod, PodUse};
 use super::settings::{Claims, Cordoned, Demand, Settings};
 use crate::cluster::Seen;
-use beyond::Beyond;
-use groups::{Groups, Places, groups};
+use groups::{Around, Groups, groups};
 use holds::{Hold, is_machine, own_hold};
 use names::shortened;
 use notes::Notes;
+use places::{Counts, finish, place};
 use rules::{Place, reaches};
 use templates::Templates;
 
@@ -67,7 +67,7 @@ pub(super) fn snapshot_of(
     let mut budgets: Vec<&Budget> = objects.budgets.values().collect();
     budgets.sort_unstable_by_key(|budget| (&budget.namespace, &budget.name));
     let labels = places.iter().map(|place| &*place.node.labels).collect();
-    let around = Places { zone_label: &settings.zone_label, nodes: labels };
+    let around = Around { zone_label: &settings.zone_label, nodes: labels };
     let groups = groups(&templates, &budgets, &around);
 
     let mut holds: Vec<Option<Hold>> = (0..pods.len())
@@ -92,7 +92,7 @@ pub(super) fn snapshot_of(
             .collect(),
         ..Snapshot::default()
     };
-    let mut beyond = Beyond::new(&places, settings);
+    let mut counts = Counts::new(places.len());
     let mut together: Vec<Option<SnapshotWorkload>> = vec![None; places.len()];
     let memory = resources.iter().position(|name| name == "memory");
     for (k, pod) in pods.iter().enumerate() {
@@ -103,54 +103,54 @@ pub(super) fn snapshot_of(
             let node = &mut snapshot.nodes[n];
             node.metrics_age_s = node.metrics_age_s.max(age);
         }
-        let Some(n) = nodes[k] else {
-            match &pod.node {
-                Some(gone) => notes.gone(&names[k], gone),
-                None => beyond.waits(pod, &names[k], &mut notes),
-            }
+        if let Some(gone) = pod.node.as_deref().filter(|_| nodes[k].is_none()) {
+            notes.gone(&names[k], gone);
             continue;
-        };
-        beyond.holds_a_place(n);
-        if holds[k].is_some_and(Hold::is_counted_by_node) {
+        }
+        if let Some(n) = nodes[k] {
+            counts.add(n);
+        }
+        if let (Some(n), Some(true)) = (nodes[k], holds[k].map(Hold::is_counted_by_node)) {
             notes.stays(holds[k], &names[k]);
             match &mut together[n] {
                 Some(sum) => {
                     sum.demand.iter_mut().zip(&demand).for_each(|(sum, more)| *sum += more);
-                    beyond.shares_a_place(n);
+                    counts.share(n);
                 }
                 empty => *empty = Some(node_workload(places[n].name, demand)),
             }
             continue;
         }
+        if reaches.of_pod[k].is_some_and(|rule| !reaches.met[rule]) {
+            holds[k] = Some(Hold::NoNode);
+        }
+        match nodes[k] {
+            Some(_) => notes.stays(holds[k], &names[k]),
+            None => notes.waits(&names[k]),
+        }
         let own = &groups[template_of[k]];
         let mut workload = SnapshotWorkload {
             name: names[k].clone(),
+            node: nodes[k].map(|n| places[n].name.to_owned()),
             state_gib: match memory {
                 Some(j) if is_machine(pod) => pod.requests[j] as f32,
                 _ => 0.0,
             },
             demand,
             priority: weight(pod.priority),
-            anti_affinity: own.host.clone(),
             tenant: Some(pod.namespace.to_string()),
             // A live migration is no disruption, and KubeVirt keeps its own budgets.
             disruption_group: own.disruption.clone().filter(|_| !is_machine(pod)),
-            ..node_default(places[n].name)
+            movable: holds[k].is_none(),
+            ..SnapshotWorkload::default()
         };
-        if let Some(rule) = reaches.of_pod[k] {
-            match reaches.met[rule] {
-                true => beyond.reach(&mut workload, &reaches.classes.reach[rule], &mut holds[k]),
-                false => holds[k] = Some(Hold::NoNode),
-            }
-        }
-        beyond.groups(&mut workload, own, &mut holds[k]);
-        workload.movable = holds[k].is_none();
-        notes.stays(holds[k], &names[k]);
+        let rule = reaches.of_pod[k].filter(|_| holds[k].is_none());
+        place(&mut workload, rule.map(|rule| &reaches.classes.reach[rule]), own, &places);
         snapshot.workloads.push(workload);
     }
     snapshot.workloads.extend(together.into_iter().flatten());
     notes.soft_taints(places.iter().flat_map(|place| &place.node.taints));
-    beyond.finish(&mut snapshot, &budgets);
+    finish(&mut snapshot, &places, &counts, &budgets, settings);
     snapshot.validate(label)?;
     Ok(Seen { snapshot, notes: notes.sentences() })
 }
@@ -240,12 +240,14 @@ fn snapshot_node(place: &Place<'_>, class: &str, settings: &Settings, time: Time
     }
 }
 
-fn node_default(node: &str) -> SnapshotWorkload {
-    SnapshotWorkload { node: node.to_owned(), ..SnapshotWorkload::default() }
-}
-
 /// All pods of a node that stay with it, as one workload.
 fn node_workload(node: &str, demand: Vec<f32>) -> SnapshotWorkload {
-    let name = shortened(format!("node/{node}"));
-    SnapshotWorkload { name, demand, state_gib: 0.0, movable: false, ..node_default(node) }
+    SnapshotWorkload {
+        name: shortened(format!("node/{node}")),
+        node: Some(node.to_owned()),
+        demand,
+        state_gib: 0.0,
+        movable: false,
+        ..SnapshotWorkload::default()
+    }
 }
