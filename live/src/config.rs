@@ -6,7 +6,8 @@ use godwit_envs::input::{InputError, parse_toml, read_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clusters::simulated;
+use crate::clusters::{command, kubernetes, libvirt, proxmox, qemu, simulated};
+use crate::prometheus;
 
 /// What is done with decisions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +65,27 @@ pub struct Settings {
     /// The page to look at.
     #[serde(default)]
     pub web: Web,
+    /// Programs of the user's that see and move.
+    #[serde(default)]
+    pub command: Option<command::Settings>,
+    /// A Kubernetes cluster.
+    #[serde(default)]
+    pub kubernetes: Option<kubernetes::Settings>,
+    /// Hosts with libvirt.
+    #[serde(default)]
+    pub libvirt: Option<libvirt::Settings>,
+    /// A Proxmox VE cluster.
+    #[serde(default)]
+    pub proxmox: Option<proxmox::Settings>,
+    /// Guests of QEMU, spoken to directly.
+    #[serde(default)]
+    pub qemu: Option<qemu::Settings>,
+    /// Use that Prometheus has measured, in place of what the cluster says of it.
+    #[serde(default)]
+    pub prometheus: Option<prometheus::Settings>,
+    /// Folder that relative paths begin in: the file's own.
+    #[serde(skip)]
+    pub folder: PathBuf,
     /// A scenario that is played.
     #[serde(default)]
     pub simulated: Option<simulated::Settings>,
@@ -150,6 +172,7 @@ impl Settings {
         if settings.model.components().count() > 1 || settings.model.extension().is_some() {
             settings.model = folder.join(&settings.model);
         }
+        settings.folder = folder.to_owned();
         if let Some(simulated) = &mut settings.simulated {
             let file = folder.join(&simulated.scenario);
             if file.is_file() {

@@ -74,6 +74,10 @@ pub struct SnapshotArgs {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Read what `kubectl get nodes,pods,poddisruptionbudgets -A -o json` wrote in place of a cluster; `-`
+    /// for standard input. Goes by the table [kubernetes] of the configuration, where there is one
+    #[arg(long, value_name = "DUMP.json|-")]
+    pub from: Option<PathBuf>,
     /// Print what no snapshot can say, on standard error
     #[arg(long)]
     pub notes: bool,

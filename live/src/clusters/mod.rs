@@ -1,6 +1,7 @@
 //! The kinds of clusters, each with what it can promise and what it cannot.
 
 pub mod command;
+pub mod kubernetes;
 pub mod libvirt;
 pub mod proxmox;
 pub mod qemu;
@@ -8,9 +9,12 @@ pub mod simulated;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clock::Clock;
+use godwit_envs::scenario::Rules;
+
+use crate::clock::{Clock, WallClock};
 use crate::cluster::Cluster;
 use crate::config::Settings;
+use crate::prometheus;
 use simulated::{Standing, World};
 
 /// A cluster that was opened.
@@ -32,30 +36,84 @@ pub enum OpenError {
         /// What was found.
         got: String,
     },
+    /// A program of the user's cannot be used.
+    #[error(transparent)]
+    Command(#[from] command::OpenError),
+    /// Kubernetes cannot be used.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::OpenError),
+    /// libvirt cannot be used.
+    #[error(transparent)]
+    Libvirt(#[from] libvirt::OpenError),
+    /// Proxmox VE cannot be used.
+    #[error(transparent)]
+    Proxmox(#[from] proxmox::OpenError),
+    /// QEMU cannot be used.
+    #[error(transparent)]
+    Qemu(#[from] qemu::OpenError),
     /// A scenario cannot be played.
     #[error(transparent)]
     Simulated(#[from] simulated::OpenError),
+    /// Prometheus cannot be used.
+    #[error(transparent)]
+    Prometheus(#[from] prometheus::OpenError),
 }
 
 /// The tables that name a cluster.
-const KINDS: [&str; 1] = ["simulated"];
+const KINDS: [&str; 6] = ["command", "kubernetes", "libvirt", "proxmox", "qemu", "simulated"];
 
-/// Opens the cluster that the settings name.
+/// Resource kinds that are told of where the rules name none.
+const USUAL: [&str; 2] = ["cpu", "memory"];
+
+/// Opens the cluster that the settings name, for a policy with these rules.
 ///
 /// # Errors
 /// When they name none or several, or it cannot be opened.
-pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
-    let named = [settings.simulated.is_some()];
+pub fn open(settings: &Settings, rules: &Rules) -> Result<Opened, OpenError> {
+    let named = [
+        settings.command.is_some(),
+        settings.kubernetes.is_some(),
+        settings.libvirt.is_some(),
+        settings.proxmox.is_some(),
+        settings.qemu.is_some(),
+        settings.simulated.is_some(),
+    ];
     let named: Vec<&str> = KINDS.into_iter().zip(named).filter(|n| n.1).map(|n| n.0).collect();
-    if named.len() != 1 {
-        let got = if named.is_empty() { "none".to_owned() } else { named.join(" and ") };
-        return Err(OpenError::Kinds { got });
+    if named.len() > 1 {
+        return Err(OpenError::Kinds { got: named.join(" and ") });
     }
-    if let Some(simulated) = &settings.simulated {
-        let (cluster, world, clock) = simulated::open(simulated)?;
-        return Ok(Opened { cluster, clock, world: Some(world) });
+    let folder = &settings.folder;
+    let mut clock: Arc<dyn Clock> = Arc::new(WallClock);
+    let mut world = None;
+    let mut cluster = if let Some(of) = &settings.command {
+        command::open(of, folder)?
+    } else if let Some(of) = &settings.kubernetes {
+        kubernetes::open(of, &resources(rules))?
+    } else if let Some(of) = &settings.libvirt {
+        libvirt::open(of, folder)?
+    } else if let Some(of) = &settings.proxmox {
+        proxmox::open(of, folder)?
+    } else if let Some(of) = &settings.qemu {
+        qemu::open(of)?
+    } else if let Some(of) = &settings.simulated {
+        let (cluster, played, played_clock) = simulated::open(of)?;
+        (world, clock) = (Some(played), played_clock);
+        cluster
+    } else {
+        return Err(OpenError::Kinds { got: "none".to_owned() });
+    };
+    if let Some(of) = &settings.prometheus {
+        cluster.source = prometheus::measured(cluster.source, of, rules, folder)?;
     }
-    Err(OpenError::Kinds { got: "none".to_owned() })
+    Ok(Opened { cluster, clock, world })
+}
+
+/// Names of the resource kinds that a policy with these rules decides about.
+pub fn resources(rules: &Rules) -> Vec<String> {
+    match rules.resources.is_empty() {
+        true => USUAL.map(str::to_owned).into(),
+        false => rules.resources.iter().map(|kind| kind.name.clone()).collect(),
+    }
 }
 
 /// How a simulated episode stands.

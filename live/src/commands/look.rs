@@ -1,11 +1,17 @@
 //! `snapshot` and `plan`: one look at the cluster; nothing is moved or remembered.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::Context;
+use godwit_decide::loaded::Loaded;
+use godwit_envs::input::read_text;
+use godwit_models::pretrained::GENERALIST;
 
 use crate::cli::{ConfigArgs, SnapshotArgs};
-use crate::clusters;
+use crate::clock::now_s;
+use crate::cluster::Seen;
+use crate::clusters::{self, kubernetes};
 use crate::config::Settings;
 use crate::desk::Desk;
 use crate::journal;
@@ -16,14 +22,38 @@ use crate::ledger::Ledger;
 /// # Errors
 /// When the cluster cannot be seen.
 pub fn snapshot(args: &SnapshotArgs) -> anyhow::Result<()> {
-    let settings = Settings::load(&args.config.config)?;
-    let mut opened = clusters::open(&settings)?;
-    let seen = opened.cluster.source.look().context("the cluster cannot be seen")?;
+    let seen = match &args.from {
+        Some(dump) => of_dump(dump, &args.config.config)?,
+        None => {
+            let settings = Settings::load(&args.config.config)?;
+            let loaded = Loaded::open(&settings.model)?;
+            let mut opened = clusters::open(&settings, &loaded.rules)?;
+            opened.cluster.source.look().context("the cluster cannot be seen")?
+        }
+    };
     if args.notes {
         seen.notes.iter().try_for_each(|note| writeln!(io::stderr(), "{note}"))?;
     }
     writeln!(io::stdout(), "{}", seen.snapshot.to_json())?;
     Ok(())
+}
+
+fn of_dump(dump: &Path, config: &Path) -> anyhow::Result<Seen> {
+    let (model, table) = match config.exists() {
+        true => {
+            let settings = Settings::load(config)?;
+            (settings.model, settings.kubernetes)
+        }
+        false => (GENERALIST.into(), None),
+    };
+    let rules = Loaded::open(&model)?.rules;
+    let (text, label) = if dump == Path::new("-") {
+        (io::read_to_string(io::stdin())?, "standard input".to_owned())
+    } else {
+        (read_text(dump)?, dump.display().to_string())
+    };
+    let (resources, table) = (clusters::resources(&rules), table.unwrap_or_default());
+    Ok(kubernetes::snapshot_of_dump(&text, &resources, &table, now_s(), &label)?)
 }
 
 /// `godwit-live plan`.
@@ -32,10 +62,10 @@ pub fn snapshot(args: &SnapshotArgs) -> anyhow::Result<()> {
 /// When the cluster cannot be seen, or there is no decision about it.
 pub fn plan(args: &ConfigArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config)?;
-    let mut opened = clusters::open(&settings)?;
     // What a running one knows is read, and left to it.
     let known = journal::ledger(&settings.state).unwrap_or_else(|_| Ledger::default());
     let mut desk = Desk::aside(&settings, known.demoted)?;
+    let mut opened = clusters::open(&settings, &desk.loaded().rules)?;
     let seen = opened.cluster.source.look().context("the cluster cannot be seen")?;
     let mut snapshot = seen.snapshot;
     snapshot.taken_at_s = snapshot.taken_at_s.or(Some(opened.clock.now_s()));

@@ -24,9 +24,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt().with_max_level(Level::INFO).with_target(false);
     lines.with_writer(io::stderr).log_internal_errors(false).init();
     let settings = Settings::load(&args.config.config)?;
-    let Opened { cluster, clock, world } = clusters::open(&settings)?;
     let journal = Journal::open(&settings.state)?;
     let desk = Desk::open(&settings, journal.ledger().demoted)?;
+    let Opened { cluster, clock, world } = clusters::open(&settings, &desk.loaded().rules)?;
     let control = Arc::new(Control::default());
     if !settings.web.listen.is_empty() {
         let address = web::serve(&settings.web, Arc::clone(&control))?;

@@ -1,0 +1,14 @@
+//! Kubernetes clusters, from their API's answers to what is done to them.
+
+#[path = "../support/kubernetes/mod.rs"]
+mod support;
+
+mod constructs;
+mod demand;
+mod identity;
+mod objects;
+mod refusals;
+mod rights;
+mod sequences;
+mod source;
+mod speed;
