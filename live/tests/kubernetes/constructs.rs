@@ -52,11 +52,19 @@ fn a_plain_pod_is_a_workload_of_its_deployment() {
 fn nodes_have_the_health_that_their_conditions_taints_and_cordons_say() {
     let objects = [
         node("n1", "a"),
-        with(node("n2", "a"), "/status/conditions", json!([{ "type": "Ready", "status": "Unknown" }])),
+        with(
+            node("n2", "a"),
+            "/status/conditions",
+            json!([{ "type": "Ready", "status": "Unknown" }]),
+        ),
         with(node("n3", "a"), "/spec/unschedulable", json!(true)),
-        with(node("n4", "a"), "/spec/taints", json!([
-            { "key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoSchedule" },
-        ])),
+        with(
+            node("n4", "a"),
+            "/spec/taints",
+            json!([
+                { "key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoSchedule" },
+            ]),
+        ),
         pod("web", 1, "n3"),
     ];
     let health = |settings: &Settings| -> Vec<Health> {
@@ -88,7 +96,11 @@ fn selectors_affinity_and_taints_become_classes_of_nodes() {
         pod("plain", 1, "n1"),
         with(pod("tolerant", 1, "n2"), "/spec/tolerations", tolerant.clone()),
         with(with(pod("near", 1, "n1"), "/spec/affinity", affinity), "/spec/tolerations", tolerant),
-        with(pod("picky", 1, "n3"), "/spec/nodeSelector", json!({ "topology.kubernetes.io/zone": "b" })),
+        with(
+            pod("picky", 1, "n3"),
+            "/spec/nodeSelector",
+            json!({ "topology.kubernetes.io/zone": "b" }),
+        ),
         with(pod("lost", 1, "n3"), "/spec/nodeSelector", json!({ "no": "such" })),
     ];
     let seen = seen(&objects, &evicting());
@@ -107,7 +119,9 @@ fn selectors_affinity_and_taints_become_classes_of_nodes() {
     assert!(!workload(snapshot, "shop/Deployment/lost/0").movable);
     assert_eq!(
         seen.notes,
-        ["1 pod (shop/Deployment/lost/0) stays: no node meets its rules".replace("stays", "stay").replace("its rules", "their rules")]
+        ["1 pod (shop/Deployment/lost/0) stays: no node meets its rules"
+            .replace("stays", "stay")
+            .replace("its rules", "their rules")]
     );
 }
 
@@ -127,7 +141,11 @@ fn pods_that_must_stay_are_counted_and_not_movable() {
     for (pod, reason) in [
         (with(pod("d", 1, "n1"), owners, owner("DaemonSet")), "belong to their node"),
         (
-            with(pod("s", 1, "n1"), "/metadata/annotations", annotated("kubernetes.io/config.mirror", "x")),
+            with(
+                pod("s", 1, "n1"),
+                "/metadata/annotations",
+                annotated("kubernetes.io/config.mirror", "x"),
+            ),
             "belong to their node",
         ),
         (with(pod("s", 1, "n1"), owners, owner("Node")), "belong to their node"),
@@ -159,21 +177,33 @@ fn pods_that_must_stay_are_counted_and_not_movable() {
             "data on their node",
         ),
         (
-            with(pod("v", 1, "n1"), "/spec/volumes", volume(json!({ "hostPath": { "path": "/x" } }))),
+            with(
+                pod("v", 1, "n1"),
+                "/spec/volumes",
+                volume(json!({ "hostPath": { "path": "/x" } })),
+            ),
             "data on their node",
         ),
         (
-            with(pod("f", 1, "n1"), "/spec/affinity", json!({ "podAffinity": {
+            with(
+                pod("f", 1, "n1"),
+                "/spec/affinity",
+                json!({ "podAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [{ "topologyKey": "x" }],
-            } })),
+            } }),
+            ),
             "beside other pods",
         ),
         (
-            with(pod("r", 1, "n1"), "/spec/affinity", json!({ "podAntiAffinity": {
+            with(
+                pod("r", 1, "n1"),
+                "/spec/affinity",
+                json!({ "podAntiAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [
                     { "topologyKey": "rack", "labelSelector": { "matchLabels": { "app": "r" } } },
                 ],
-            } })),
+            } }),
+            ),
             "neither nodes nor zones",
         ),
     ] {
@@ -182,7 +212,11 @@ fn pods_that_must_stay_are_counted_and_not_movable() {
     }
     for pod in [
         pod("plain", 1, "n1"),
-        with(pod("m", 1, "n1"), "/spec/volumes", volume(json!({ "emptyDir": { "medium": "Memory" } }))),
+        with(
+            pod("m", 1, "n1"),
+            "/spec/volumes",
+            volume(json!({ "emptyDir": { "medium": "Memory" } })),
+        ),
         with(pod("c", 1, "n1"), "/spec/volumes", volume(json!({ "configMap": { "name": "x" } }))),
     ] {
         assert!(movable_of(pod.clone(), &evicting).0, "{pod}");
@@ -199,8 +233,10 @@ fn pods_that_must_stay_are_counted_and_not_movable() {
 #[test]
 fn pods_that_belong_to_their_node_are_one_workload_of_it_and_leave_room_for_others() {
     let owner = json!([{ "kind": "DaemonSet", "name": "log", "controller": true }]);
-    let daemon = |n: u32, node: &str| with(pod("log", n, node), "/metadata/ownerReferences", owner.clone());
-    let objects = and(nodes(), [daemon(1, "n1"), daemon(2, "n1"), daemon(3, "n2"), pod("web", 1, "n1")]);
+    let daemon =
+        |n: u32, node: &str| with(pod("log", n, node), "/metadata/ownerReferences", owner.clone());
+    let objects =
+        and(nodes(), [daemon(1, "n1"), daemon(2, "n1"), daemon(3, "n2"), pod("web", 1, "n1")]);
     let snapshot = seen(&objects, &evicting()).snapshot;
     let names: Vec<&str> = snapshot.workloads.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["shop/Deployment/web/0", "node/n1", "node/n2"]);
@@ -235,15 +271,23 @@ fn apart(key: &str, app: &str) -> Value {
 
 #[test]
 fn anti_affinity_among_a_workload_s_own_pods_is_a_group() {
-    let by = |key: &str, app: &str, node: &str| with(pod(app, 1, node), "/spec/affinity", apart(key, app));
-    let objects = and(nodes(), [
-        by("kubernetes.io/hostname", "web", "n1"),
-        by("topology.kubernetes.io/zone", "db", "n1"),
-        pod("other", 1, "n1"),
-    ]);
+    let by = |key: &str, app: &str, node: &str| {
+        with(pod(app, 1, node), "/spec/affinity", apart(key, app))
+    };
+    let objects = and(
+        nodes(),
+        [
+            by("kubernetes.io/hostname", "web", "n1"),
+            by("topology.kubernetes.io/zone", "db", "n1"),
+            pod("other", 1, "n1"),
+        ],
+    );
     let snapshot = seen(&objects, &evicting()).snapshot;
     let web = workload(&snapshot, "shop/Deployment/web/0");
-    assert_eq!((web.anti_affinity.as_deref(), &web.zone_anti_affinity), (Some("shop/app=web"), &None));
+    assert_eq!(
+        (web.anti_affinity.as_deref(), &web.zone_anti_affinity),
+        (Some("shop/app=web"), &None)
+    );
     let db = workload(&snapshot, "shop/Deployment/db/0");
     assert_eq!((&db.anti_affinity, db.zone_anti_affinity.as_deref()), (&None, Some("shop/app=db")));
     assert_eq!(workload(&snapshot, "shop/Deployment/other/0").anti_affinity, None);
@@ -252,7 +296,8 @@ fn anti_affinity_among_a_workload_s_own_pods_is_a_group() {
 #[test]
 fn anti_affinity_to_others_keeps_both_away_from_where_the_other_is() {
     let shy = with(pod("shy", 1, "n1"), "/spec/affinity", apart("kubernetes.io/hostname", "loud"));
-    let far = with(pod("far", 1, "n3"), "/spec/affinity", apart("topology.kubernetes.io/zone", "loud"));
+    let far =
+        with(pod("far", 1, "n3"), "/spec/affinity", apart("topology.kubernetes.io/zone", "loud"));
     let objects = and(nodes(), [shy, far, pod("loud", 1, "n2"), pod("any", 1, "n1")]);
     let snapshot = seen(&objects, &evicting()).snapshot;
     let allowed = |app: &str| -> Vec<bool> {
@@ -270,18 +315,23 @@ fn anti_affinity_to_others_keeps_both_away_from_where_the_other_is() {
 
 #[test]
 fn spread_constraints_that_must_hold_become_groups() {
-    let spread = |key: &str, app: &str, skew: u32, then: &str| json!([{
-        "topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": then,
-        "labelSelector": { "matchLabels": { "app": app } },
-    }]);
+    let spread = |key: &str, app: &str, skew: u32, then: &str| {
+        json!([{
+            "topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": then,
+            "labelSelector": { "matchLabels": { "app": app } },
+        }])
+    };
     let field = "/spec/topologySpreadConstraints";
     let (zone, host) = ("topology.kubernetes.io/zone", "kubernetes.io/hostname");
-    let objects = and(nodes(), [
-        with(pod("zoned", 1, "n1"), field, spread(zone, "zoned", 2, "DoNotSchedule")),
-        with(pod("soft", 1, "n1"), field, spread(zone, "soft", 1, "ScheduleAnyway")),
-        with(pod("hosted", 1, "n1"), field, spread(host, "hosted", 1, "DoNotSchedule")),
-        with(pod("loose", 1, "n1"), field, spread(host, "loose", 2, "DoNotSchedule")),
-    ]);
+    let objects = and(
+        nodes(),
+        [
+            with(pod("zoned", 1, "n1"), field, spread(zone, "zoned", 2, "DoNotSchedule")),
+            with(pod("soft", 1, "n1"), field, spread(zone, "soft", 1, "ScheduleAnyway")),
+            with(pod("hosted", 1, "n1"), field, spread(host, "hosted", 1, "DoNotSchedule")),
+            with(pod("loose", 1, "n1"), field, spread(host, "loose", 2, "DoNotSchedule")),
+        ],
+    );
     let seen = seen(&objects, &evicting());
     let of = |app: &str| workload(&seen.snapshot, &format!("shop/Deployment/{app}/0"));
     let spread = of("zoned").spread.as_ref().unwrap();
@@ -298,12 +348,15 @@ fn spread_constraints_that_must_hold_become_groups() {
 
 #[test]
 fn pods_that_ended_are_left_out_and_pods_that_wait_have_no_node() {
-    let objects = and(nodes(), [
-        with(pod("done", 1, "n1"), "/status/phase", json!("Succeeded")),
-        with(pod("bad", 1, "n1"), "/status/phase", json!("Failed")),
-        with(pod("waits", 1, "n1"), "/spec/nodeName", Value::Null),
-        pod("astray", 1, "n9"),
-    ]);
+    let objects = and(
+        nodes(),
+        [
+            with(pod("done", 1, "n1"), "/status/phase", json!("Succeeded")),
+            with(pod("bad", 1, "n1"), "/status/phase", json!("Failed")),
+            with(pod("waits", 1, "n1"), "/spec/nodeName", Value::Null),
+            pod("astray", 1, "n9"),
+        ],
+    );
     let seen = seen(&objects, &evicting());
     assert_eq!(seen.snapshot.workloads.len(), 1);
     assert_eq!(workload(&seen.snapshot, "shop/Deployment/waits/0").node, None);
@@ -323,7 +376,9 @@ fn a_pod_under_two_budgets_stays() {
     second["metadata"]["uid"] = json!("budget-web-2");
     let seen = seen(&and(nodes(), [pod("web", 1, "n1"), budget("web", 1), second]), &evicting());
     assert!(!seen.snapshot.workloads[0].movable);
-    assert!(seen.notes[0].ends_with("several disruption budgets protect them, and none can be asked"));
+    assert!(
+        seen.notes[0].ends_with("several disruption budgets protect them, and none can be asked")
+    );
 }
 
 #[test]
@@ -346,14 +401,16 @@ fn a_virtual_machine_moves_where_it_can_and_is_seen_where_it_runs() {
         seen_moving.notes,
         ["1 pod (shop/vm-7d9f-0) left out: their virtual machine runs in another pod"]
     );
-    let fixed = with(vmi, "/status/conditions", json!([{ "type": "LiveMigratable", "status": "False" }]));
+    let fixed =
+        with(vmi, "/status/conditions", json!([{ "type": "LiveMigratable", "status": "False" }]));
     assert!(!seen(&and(nodes(), [pod, fixed]), &settings).snapshot.workloads[0].movable);
 }
 
 #[test]
 fn taints_that_only_ask_are_told() {
     let soft = json!([{ "key": "slow", "effect": "PreferNoSchedule" }]);
-    let objects = [node("n1", "a"), with(node("n2", "a"), "/spec/taints", soft), pod("web", 1, "n1")];
+    let objects =
+        [node("n1", "a"), with(node("n2", "a"), "/spec/taints", soft), pod("web", 1, "n1")];
     let seen = seen(&objects, &evicting());
     assert!(seen.snapshot.workloads[0].classes.is_empty());
     let expected = "1 nodes would rather take no pods (PreferNoSchedule, slow): not heeded";

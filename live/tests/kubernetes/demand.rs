@@ -20,7 +20,9 @@ fn a_pod_requests_what_the_scheduler_counts() {
     let sidecar = |resources: Value| json!({ "resources": resources, "restartPolicy": "Always" });
     // Containers add up.
     assert_eq!(
-        demand(json!({ "containers": [container(asks("250m", "512Mi")), container(asks("1", "1Gi"))] })),
+        demand(
+            json!({ "containers": [container(asks("250m", "512Mi")), container(asks("1", "1Gi"))] })
+        ),
         [1.25, 1.5]
     );
     // 1 and a half cores run at once; the second of those that run before needs 2 beside the side-car
@@ -64,7 +66,8 @@ fn used(cpu: &str, memory: &str, at: &str) -> Value {
 #[test]
 fn demand_is_what_is_requested_used_or_the_larger_of_the_two() {
     let use_at = used("1500000000n", "512Mi", "2026-01-01T00:59:30Z");
-    let objects = [node("n1", "a"), node("n2", "a"), pod("web", 1, "n1"), pod("new", 1, "n2"), use_at];
+    let objects =
+        [node("n1", "a"), node("n2", "a"), pod("web", 1, "n1"), pod("new", 1, "n2"), use_at];
     let of = |demand: Demand| {
         let snapshot = seen(&objects, &Settings { demand, ..evicting() }).snapshot;
         let web = snapshot.workloads.iter().find(|one| one.name.contains("web")).unwrap();

@@ -30,7 +30,8 @@ fn pods_of_a_stateful_set_have_their_own_numbers_and_a_roll_out_changes_no_name(
     rolled["metadata"]["ownerReferences"][0]["name"] = json!("web-abcd");
     let mut bare = pod("job", 1, "n1");
     bare["metadata"]["labels"] = json!({});
-    let named: Vec<String> = names(vec![db, rolled, bare]).into_iter().map(|(name, _)| name).collect();
+    let named: Vec<String> =
+        names(vec![db, rolled, bare]).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         named,
         ["shop/Deployment/web/0", "shop/ReplicaSet/job-7d9f/0", "shop/StatefulSet/db/7"]

@@ -29,7 +29,7 @@ fn text_that_is_no_list_is_told_with_its_line() {
         ("[]", "a list of objects"),
         (
             "{\"items\": [{\"spec\": {}}]}",
-            "expected apiVersion and kind before other fields, got spec",
+            "expected the kind before the other fields, got spec",
         ),
     ] {
         let refusal = refusal(text);
@@ -39,7 +39,7 @@ fn text_that_is_no_list_is_told_with_its_line() {
 
 #[test]
 fn a_cluster_without_nodes_is_no_snapshot() {
-    assert_eq!(refusal(&dump(&[])), "dump.json: nodes: expected 1 to 4194304 nodes, got 0");
+    assert_eq!(refusal(&dump(&[])), "dump.json: nodes: expected 1 to 4000000 nodes, got 0");
 }
 
 #[test]
@@ -61,7 +61,10 @@ fn settings_out_of_range_are_refused_by_name() {
     );
     let file = Settings { kubeconfig: Some("/no/such".into()), ..Settings::default() };
     let error = open(&file, &["cpu".to_owned()]).err().unwrap().to_string();
-    assert!(error.starts_with("kubernetes.kubeconfig: /no/such: expected a kubeconfig file, got"), "{error}");
+    assert!(
+        error.starts_with("kubernetes.kubeconfig: /no/such: expected a kubeconfig file, got"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -55,7 +55,9 @@ fn dump() -> String {
         pod(&mut text, p);
     }
     text.truncate(text.len() - 2);
-    text.push_str("\n    ],\n    \"kind\": \"List\", \"metadata\": {\"resourceVersion\": \"\"}\n}\n");
+    text.push_str(
+        "\n    ],\n    \"kind\": \"List\", \"metadata\": {\"resourceVersion\": \"\"}\n}\n",
+    );
     text
 }
 

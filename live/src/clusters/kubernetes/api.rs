@@ -56,9 +56,8 @@ impl Api {
         let client = runtime.block_on(async {
             let mut config = match &settings.kubeconfig {
                 Some(path) => from_file(path, settings.context.clone()).await?,
-                None => kube::Config::incluster().map_err(|error| OpenError::NotInCluster {
-                    got: error.to_string(),
-                })?,
+                None => kube::Config::incluster()
+                    .map_err(|error| OpenError::NotInCluster { got: error.to_string() })?,
             };
             // A call that is made twice behind our back may be carried out twice.
             config.default_retry = false;
@@ -105,8 +104,9 @@ impl Api {
             Err(answer) if answer.status() == StatusCode::NOT_FOUND => return Ok(None),
             Err(answer) => return Err(answer.unread(doing)),
         };
-        let later = |error: serde_json::Error| {
-            CallError::Later { reason: format!("{doing}: {error}"), after: None }
+        let later = |error: serde_json::Error| CallError::Later {
+            reason: format!("{doing}: {error}"),
+            after: None,
         };
         serde_json::from_str(&text).map(Some).map_err(later)
     }
@@ -206,10 +206,10 @@ impl Client {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(bytes))
             .map_err(|error| Silence { what: error.to_string(), unsent: true })?;
-        self.client.send(request).await.map_err(|error| Silence {
-            unsent: is_refused_connection(&error),
-            what: told(&error),
-        })
+        self.client
+            .send(request)
+            .await
+            .map_err(|error| Silence { unsent: is_refused_connection(&error), what: told(&error) })
     }
 }
 

@@ -60,7 +60,9 @@ pub enum OpenError {
     #[error("kubernetes: expected to start two threads, got {0}")]
     Runtime(io::Error),
     /// The orders of before cannot be read.
-    #[error("kubernetes.orders_namespace: {namespace}: {failure}; create it, and grant deploy/kubernetes/rbac.yaml")]
+    #[error(
+        "kubernetes.orders_namespace: {namespace}: {failure}; create it, and grant deploy/kubernetes/rbac.yaml"
+    )]
     Orders {
         /// The namespace.
         namespace: String,
@@ -97,12 +99,8 @@ pub fn open(settings: &Settings, resources: &[String]) -> Result<Cluster, OpenEr
         by: settings.move_by,
         deadline_s: settings.restart_deadline_s,
     };
-    let source = KubernetesSource {
-        settings: settings.clone(),
-        resources: resources.to_vec(),
-        world,
-        api,
-    };
+    let source =
+        KubernetesSource { settings: settings.clone(), resources: resources.to_vec(), world, api };
     Ok(Cluster { source: Box::new(source), executor: Some(Arc::new(Moves::new(restart))) })
 }
 

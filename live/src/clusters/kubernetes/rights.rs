@@ -47,11 +47,8 @@ pub const MACHINES: Resource =
 pub const MIGRATIONS: Resource =
     Resource { group: "kubevirt.io", version: "v1", name: "virtualmachineinstancemigrations" };
 /// Koordinator's migrations.
-pub const JOBS: Resource = Resource {
-    group: "scheduling.koordinator.sh",
-    version: "v1alpha1",
-    name: "podmigrationjobs",
-};
+pub const JOBS: Resource =
+    Resource { group: "scheduling.koordinator.sh", version: "v1alpha1", name: "podmigrationjobs" };
 
 /// Every verb that is used. The rights in `deploy/kubernetes/` are these and no others.
 pub const RIGHTS: [(Resource, &[&str]); 9] = [

@@ -20,6 +20,8 @@ const WATCH: Duration = Duration::from_secs(290);
 /// The server says once a minute that nothing has changed; a watch that is silent for longer than this
 /// is dead.
 const SILENCE: Duration = Duration::from_secs(150);
+/// Between a list and its watch, and between two watches, nothing is heard for a moment.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Waits after a failure: the first, and the longest.
 const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(30)];
 /// How often what is not watched is asked for.
@@ -77,7 +79,7 @@ impl World {
                 return Err(state.failure.clone().unwrap_or(waiting));
             }
             let since = state.heard.map_or(Duration::MAX, |heard| heard.elapsed());
-            if !(state.open && since < SILENCE) {
+            if since >= (if state.open { SILENCE } else { PAUSE }) {
                 most = most.max(since);
             }
         }
@@ -190,8 +192,7 @@ fn form(text: &str) -> String {
 
 /// Whether the cluster does not know such objects at all: not every one has KubeVirt or metrics.
 fn is_absent(kind: Kind, answer: &Answer) -> bool {
-    matches!(kind, Kind::Machine | Kind::PodUse)
-        && matches!(answer.status().as_u16(), 404 | 503)
+    matches!(kind, Kind::Machine | Kind::PodUse) && matches!(answer.status().as_u16(), 404 | 503)
 }
 
 /// Watches a kind until all objects have to be listed anew.

@@ -15,9 +15,8 @@ use super::controllers::budgets;
 use super::faults::Fault;
 use super::store::{Event, Store};
 
-type Frames = std::pin::Pin<
-    Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, Broken>> + Send>,
->;
+type Frames =
+    std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, Broken>> + Send>>;
 type Body = Either<Full<Bytes>, StreamBody<Frames>>;
 
 /// What a path names.
@@ -68,7 +67,9 @@ pub(super) async fn answer(
             (_, _, true) => "list",
             _ => "get",
         };
-        *store.asked.entry((verb.to_owned(), target.resource.clone())).or_default() += 1;
+        let below = if target.below.is_empty() { "" } else { "/" };
+        let resource = format!("{}{below}{}", target.resource, target.below);
+        store.asked.insert((verb.to_owned(), resource));
         store.faults.draw(&mut store.rng)
     };
     match fault {
@@ -163,7 +164,6 @@ fn evict(store: &mut Store, target: &Target, body: &Value) -> Response<Body> {
     }
     let spent = budgets(store, &pod).iter().any(|allowed| *allowed == 0);
     if spent {
-        store.denied += 1;
         let mut denied = status(429, "Cannot evict pod as it would violate the pod's budget");
         denied.headers_mut().insert("retry-after", "1".parse().unwrap());
         return denied;
@@ -187,7 +187,8 @@ fn watch(store: &Arc<Mutex<Store>>, resource: &str, query: &str) -> Response<Bod
         let frames: Frames = Box::pin(stream::iter([Ok::<_, Broken>(frame)]));
         return Response::new(Either::Right(StreamBody::new(frames)));
     }
-    let ours = move |event: &Event, resource: &str| event.version > from && event.resource == resource;
+    let ours =
+        move |event: &Event, resource: &str| event.version > from && event.resource == resource;
     let past: Vec<Event> =
         locked.events.iter().filter(|event| ours(event, resource)).cloned().collect();
     let news = locked.news.subscribe();

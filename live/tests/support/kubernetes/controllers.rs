@@ -56,7 +56,11 @@ impl Store {
             // A ReplicaSet does not wait for the end, a StatefulSet does.
             let set = pod["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet";
             if set && pod["replaced"].is_null() && self.rng.random_bool(0.5) {
-                let name = format!("{}-{}", pod["metadata"]["generateName"].as_str().unwrap(), self.version);
+                let name = format!(
+                    "{}-{}",
+                    pod["metadata"]["generateName"].as_str().unwrap(),
+                    self.version
+                );
                 self.make_anew(&pod, &name);
                 pod["replaced"] = json!(true);
                 self.put("pods", pod);
@@ -77,16 +81,19 @@ impl Store {
         meta["uid"] = Value::Null;
         meta["name"] = json!(name);
         meta["deletionTimestamp"] = Value::Null;
-        meta["creationTimestamp"] = json!(format!("2026-02-01T00:{:02}:{:02}Z", self.version / 60 % 60, self.version % 60));
+        meta["creationTimestamp"] =
+            json!(format!("2026-02-01T00:{:02}:{:02}Z", self.version / 60 % 60, self.version % 60));
         new["replaced"] = Value::Null;
         new["spec"]["nodeName"] = Value::Null;
-        new["status"] = json!({ "phase": "Pending", "conditions": [{ "type": "Ready", "status": "False" }] });
+        new["status"] =
+            json!({ "phase": "Pending", "conditions": [{ "type": "Ready", "status": "False" }] });
         self.put("pods", new);
     }
 
     /// Pods that wait come to some node, and pods on a node become ready.
     fn bind_pods(&mut self) {
-        let nodes: Vec<Value> = self.all("nodes").map(|node| node["metadata"]["name"].clone()).collect();
+        let nodes: Vec<Value> =
+            self.all("nodes").map(|node| node["metadata"]["name"].clone()).collect();
         let pods: Vec<Value> = self.all("pods").cloned().collect();
         for mut pod in pods {
             if !pod["metadata"]["deletionTimestamp"].is_null() {
@@ -109,7 +116,8 @@ impl Store {
 
     /// KubeVirt: migrations go through their phases; one in ten fails.
     fn step_migrations(&mut self) {
-        let migrations: Vec<Value> = self.all("virtualmachineinstancemigrations").cloned().collect();
+        let migrations: Vec<Value> =
+            self.all("virtualmachineinstancemigrations").cloned().collect();
         for mut migration in migrations {
             let next = match migration["status"]["phase"].as_str() {
                 None => "Pending",
@@ -124,7 +132,8 @@ impl Store {
             }
             migration["status"]["phase"] = json!(next);
             if next == "Failed" {
-                migration["status"]["migrationState"]["failureReason"] = json!("it did not converge");
+                migration["status"]["migrationState"]["failureReason"] =
+                    json!("it did not converge");
             }
             if next == "Succeeded" {
                 let namespace = migration["metadata"]["namespace"].as_str().unwrap().to_owned();

@@ -9,7 +9,6 @@ mod faults;
 mod store;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hyper::service::service_fn;
@@ -24,7 +23,6 @@ pub use store::Store;
 
 /// A running server.
 pub struct Server {
-    pub address: SocketAddr,
     store: Arc<Mutex<Store>>,
     runtime: tokio::runtime::Runtime,
     kubeconfig: tempfile::NamedTempFile,
@@ -51,7 +49,7 @@ impl Server {
             "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
         });
         kubeconfig.write_all(config.to_string().as_bytes()).unwrap();
-        Self { address, store, runtime, kubeconfig }
+        Self { store, runtime, kubeconfig }
     }
 
     /// A kubeconfig file that leads here.
@@ -84,4 +82,3 @@ async fn accept(listener: tokio::net::TcpListener, store: Arc<Mutex<Store>>) {
 
 /// What a fault does to a request.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
-

@@ -1,6 +1,6 @@
 //! The objects, and what has happened to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
@@ -33,10 +33,8 @@ pub struct Store {
     pub absent: Vec<&'static str>,
     /// Uids of pods whose eviction was granted, in order.
     pub evicted: Vec<String>,
-    /// Evictions that were denied for want of budget.
-    pub denied: usize,
-    /// Requests by verb and resource.
-    pub asked: BTreeMap<(String, String), usize>,
+    /// Verbs and resources that were asked for.
+    pub asked: BTreeSet<(String, String)>,
     pub(super) uids: u64,
 }
 
@@ -52,8 +50,7 @@ impl Store {
             faults,
             absent: vec!["virtualmachineinstances"],
             evicted: Vec::new(),
-            denied: 0,
-            asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
             uids: 0,
         }
     }
@@ -75,7 +72,13 @@ impl Store {
     }
 
     /// Changes an object.
-    pub fn change(&mut self, resource: &str, namespace: &str, name: &str, by: impl FnOnce(&mut Value)) {
+    pub fn change(
+        &mut self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        by: impl FnOnce(&mut Value),
+    ) {
         let mut object = self.get(resource, namespace, name).unwrap().clone();
         by(&mut object);
         self.put(resource, object);

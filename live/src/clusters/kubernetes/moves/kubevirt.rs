@@ -47,7 +47,8 @@ impl KubeVirt {
             "metadata": metadata(&order.id),
             "spec": { "vmiName": machine.name, "addedNodeSelector": { HOST: host } },
         });
-        let answer = self.api.call("create", MIGRATIONS, Some(machine.namespace), None, Some(&body));
+        let answer =
+            self.api.call("create", MIGRATIONS, Some(machine.namespace), None, Some(&body));
         match answer.map_err(|silence| silence.failure(&doing))?.ok() {
             Ok(_) => Ok(Handle(object_name(&order.id))),
             // KubeVirt's webhook: the machine is in another migration.
@@ -91,11 +92,7 @@ impl KubeVirt {
         })
     }
 
-    pub(super) fn cancel(
-        &self,
-        machine: MachineName<'_>,
-        order: &Order,
-    ) -> Result<(), CallError> {
+    pub(super) fn cancel(&self, machine: MachineName<'_>, order: &Order) -> Result<(), CallError> {
         let name = object_name(&order.id);
         self.api.delete(MIGRATIONS, Some(machine.namespace), &name, "give the migration up")
     }
@@ -129,7 +126,8 @@ impl KubeVirt {
         let namespace = Some(machine.namespace);
         let machine = self.api.get(MACHINES, namespace, machine.name, "look at the machine")?;
         let status = machine.as_ref().map(|machine| &machine["status"]);
-        let runs = |status: &&Value| !matches!(status["phase"].as_str(), Some("Succeeded" | "Failed"));
+        let runs =
+            |status: &&Value| !matches!(status["phase"].as_str(), Some("Succeeded" | "Failed"));
         let node = status.filter(runs).and_then(|status| status["nodeName"].as_str());
         Ok(node.filter(|node| !node.is_empty()).map(str::to_owned))
     }

@@ -6,9 +6,7 @@ mod restart;
 mod workload;
 
 use super::settings::MoveBy;
-use crate::cluster::{
-    CallError, Executor, Handle, Order, Progress, Promises, Whereabouts,
-};
+use crate::cluster::{CallError, Executor, Handle, Order, Progress, Promises, Whereabouts};
 use kubevirt::{KubeVirt, MachineName};
 use workload::Workload;
 

@@ -40,7 +40,9 @@ pub(super) fn object_name(order: &str) -> String {
     let whole = |part: &str| {
         let ends = [part.bytes().next(), part.bytes().last()];
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        part.bytes().all(inner) && ends.iter().flatten().all(|&end| end != b'-') && ends[0].is_some()
+        part.bytes().all(inner)
+            && ends.iter().flatten().all(|&end| end != b'-')
+            && ends[0].is_some()
     };
     match name.len() <= 63 && name.split('.').all(whole) {
         true => name,

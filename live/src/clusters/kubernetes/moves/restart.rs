@@ -201,7 +201,8 @@ impl Restart {
         if node != order.destination {
             return Ok(Progress::Elsewhere(node.to_owned()));
         }
-        let ready_s = pod.ready_since_s.map(|since| (since as f64 - record.began_s).max(0.0) as f32);
+        let ready_s =
+            pod.ready_since_s.map(|since| (since as f64 - record.began_s).max(0.0) as f32);
         Ok(Progress::Done(Figures { transfer_s: ready_s, ..Figures::default() }))
     }
 
@@ -259,8 +260,8 @@ fn eviction(record: &Record) -> Value {
 fn pin(spec: &mut Value, node: &str) {
     let test = json!({ "key": "metadata.name", "operator": "In", "values": [node] });
     spec["nodeName"] = Value::Null;
-    let required = &mut spec["affinity"]["nodeAffinity"]
-        ["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+    let required = &mut spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        ["nodeSelectorTerms"];
     match required.as_array_mut() {
         Some(terms) if !terms.is_empty() => {
             for term in terms {

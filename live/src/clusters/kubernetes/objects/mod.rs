@@ -128,13 +128,12 @@ impl Objects {
     /// # Errors
     /// When it cannot be read.
     pub(super) fn hear(&mut self, line: &str, label: &str) -> Result<Heard, InputError> {
-        let event: Event<'_> =
-            serde_json::from_str(line).map_err(|error| InputError::Syntax {
-                file: label.to_owned(),
-                line: 1,
-                format: "watch event",
-                message: error.to_string(),
-            })?;
+        let event: Event<'_> = serde_json::from_str(line).map_err(|error| InputError::Syntax {
+            file: label.to_owned(),
+            line: 1,
+            format: "watch event",
+            message: error.to_string(),
+        })?;
         if let Raw::Status(status) = &event.object {
             return Ok(Heard::Ended(status.code));
         }
@@ -191,9 +190,9 @@ impl Objects {
             Raw::Budget(raw) => {
                 let meta = &raw.metadata;
                 let selector = raw.spec.selector.map(|json| serde_json::from_str(json.get()));
-                let selector = selector.transpose().map_err(|error| {
-                    within("poddisruptionbudget", meta)(BadAmount::from(error))
-                })?;
+                let selector = selector
+                    .transpose()
+                    .map_err(|error| within("poddisruptionbudget", meta)(BadAmount::from(error)))?;
                 let budget = Budget {
                     namespace: pool.word(&meta.namespace),
                     name: Box::from(&*meta.name),

@@ -54,7 +54,8 @@ impl Pool {
         spec: &raw::PodSpec<'_>,
     ) -> Result<Arc<NodeRules>, serde_json::Error> {
         let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity);
-        let texts = [spec.node_selector, affinity, spec.tolerations].map(|it| it.map(RawValue::get));
+        let texts =
+            [spec.node_selector, affinity, spec.tolerations].map(|it| it.map(RawValue::get));
         let [selector, affinity, tolerations] = texts;
         let text = texts.map(Option::unwrap_or_default).join("\n");
         let read = || NodeRules::parse(selector, affinity, tolerations);

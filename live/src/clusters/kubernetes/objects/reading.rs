@@ -6,7 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::raw::{Budget, Machine, Node, Pod, PodUse, Status, Text};
+use super::raw::{Budget, ContainerUse, Machine, Node, Pod, PodUse, Status, Text};
 
 /// The kinds that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// An object that says itself of what kind it is, before anything else of weight.
+/// An object that says itself of what kind it is, before what depends on it.
 impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct KindFirst;
@@ -78,18 +78,25 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw<'de>, A::Error> {
+                let mut used = Vec::new();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match &*key {
                         "kind" => {
                             let kind = Kind::named(&map.next_value::<Text<'de>>()?);
-                            return Raw::read(kind, MapAccessDeserializer::new(map));
+                            let mut raw = Raw::read(kind, MapAccessDeserializer::new(map))?;
+                            if let Raw::PodUse(raw) = &mut raw {
+                                raw.containers.append(&mut used);
+                            }
+                            return Ok(raw);
                         }
-                        "apiVersion" => {
+                        // kubectl sorts by name: what a pod uses stands before the kind.
+                        "containers" => used = map.next_value::<Vec<ContainerUse<'de>>>()?,
+                        "metadata" | "spec" | "status" => {
+                            let expected = "expected the kind before the other fields";
+                            return Err(A::Error::custom(format_args!("{expected}, got {}", &*key)));
+                        }
+                        _ => {
                             map.next_value::<IgnoredAny>()?;
-                        }
-                        other => {
-                            let expected = "expected apiVersion and kind before other fields";
-                            return Err(A::Error::custom(format_args!("{expected}, got {other}")));
                         }
                     }
                 }

@@ -1,7 +1,6 @@
 //! The groups of a snapshot, from what pods' rules say of other pods: who never shares a node or a
 //! zone, who is spread evenly, who may not be unavailable together.
 
-
 use super::super::objects::{Apart, Budget, HOST, LabelSelector, Spread};
 use super::holds::Hold;
 use super::names::shortened;

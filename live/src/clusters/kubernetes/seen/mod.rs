@@ -157,11 +157,8 @@ pub(super) fn snapshot_of(
 
 fn places<'a>(objects: &'a Objects, settings: &Settings) -> Vec<Place<'a>> {
     let zone = |labels: &'a Labels| labels.get(&settings.zone_label).map_or("", String::as_str);
-    let place = |(name, node): (&'a Box<str>, &'a Node)| Place {
-        name,
-        zone: zone(&node.labels),
-        node,
-    };
+    let place =
+        |(name, node): (&'a Box<str>, &'a Node)| Place { name, zone: zone(&node.labels), node };
     objects.nodes.iter().map(place).collect()
 }
 
@@ -198,12 +195,7 @@ fn hold(pod: &Pod, groups: &Groups, objects: &Objects, settings: &Settings) -> O
     own_hold(pod, can_migrate, settings).or(said)
 }
 
-fn demand(
-    pod: &Pod,
-    used: Option<&PodUse>,
-    objects: &Objects,
-    settings: &Settings,
-) -> Vec<f32> {
+fn demand(pod: &Pod, used: Option<&PodUse>, objects: &Objects, settings: &Settings) -> Vec<f32> {
     let Some(used) = used.filter(|_| settings.demand != Demand::Requests) else {
         return pod.requests.iter().map(|&amount| amount as f32).collect();
     };

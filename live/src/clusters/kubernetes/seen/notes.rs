@@ -72,10 +72,12 @@ impl Notes {
 
     /// The sentences.
     pub(super) fn sentences(self) -> Vec<String> {
-        let stays = self.stays.iter().map(|(hold, some)| {
-            format!("{} stay: {}", some.pods(), hold.reason())
-        });
-        let waits = (self.waits.count > 0).then(|| format!("{} wait for a node", self.waits.pods()));
+        let stays = self
+            .stays
+            .iter()
+            .map(|(hold, some)| format!("{} stay: {}", some.pods(), hold.reason()));
+        let waits =
+            (self.waits.count > 0).then(|| format!("{} wait for a node", self.waits.pods()));
         let gone = self.gone.iter().map(|(node, some)| {
             format!("{} left out: their node {node} is not there", some.pods())
         });

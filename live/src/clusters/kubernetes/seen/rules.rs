@@ -42,11 +42,8 @@ pub(super) fn reaches<'a>(
         };
         let zone = node.filter(|_| in_zone).map(|n| places[n].zone);
         let excluded = &groups[template].excluded;
-        let key = (
-            Arc::as_ptr(&pod.node_rules).addr(),
-            zone,
-            (!excluded.is_empty()).then_some(template),
-        );
+        let key =
+            (Arc::as_ptr(&pod.node_rules).addr(), zone, (!excluded.is_empty()).then_some(template));
         let rule = *known.entry(key).or_insert_with(|| {
             let allowed = |place: &Place<'_>| {
                 pod.node_rules.allow(place.name, &place.node.labels, &place.node.taints)
@@ -68,7 +65,8 @@ pub(super) fn reaches<'a>(
     for (at, &rule) in order.iter().enumerate() {
         rank[rule] = at;
     }
-    let sorted: Vec<Vec<bool>> = order.iter().map(|&rule| std::mem::take(&mut rules[rule])).collect();
+    let sorted: Vec<Vec<bool>> =
+        order.iter().map(|&rule| std::mem::take(&mut rules[rule])).collect();
     let met = sorted.iter().map(|rule| rule.contains(&true)).collect();
     let of_pod = of_pod.into_iter().map(|rule| rule.map(|rule| rank[rule])).collect();
     Reaches { classes: classes(base, &sorted), of_pod, met }
