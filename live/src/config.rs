@@ -6,7 +6,7 @@ use godwit_envs::input::{InputError, parse_toml, read_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clusters::simulated;
+use crate::clusters::{qemu, simulated};
 
 /// What is done with decisions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +64,9 @@ pub struct Settings {
     /// The page to look at.
     #[serde(default)]
     pub web: Web,
+    /// Guests of QEMU, seen and moved through their monitors.
+    #[serde(default)]
+    pub qemu: Option<qemu::Settings>,
     /// A scenario that is played.
     #[serde(default)]
     pub simulated: Option<simulated::Settings>,

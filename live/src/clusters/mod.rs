@@ -5,7 +5,7 @@ pub mod simulated;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::cluster::Cluster;
 use crate::config::Settings;
 use simulated::{Standing, World};
@@ -29,24 +29,31 @@ pub enum OpenError {
         /// What was found.
         got: String,
     },
+    /// Guests of QEMU cannot be watched.
+    #[error(transparent)]
+    Qemu(#[from] qemu::OpenError),
     /// A scenario cannot be played.
     #[error(transparent)]
     Simulated(#[from] simulated::OpenError),
 }
 
 /// The tables that name a cluster.
-const KINDS: [&str; 1] = ["simulated"];
+const KINDS: [&str; 2] = ["qemu", "simulated"];
 
 /// Opens the cluster that the settings name.
 ///
 /// # Errors
 /// When they name none or several, or it cannot be opened.
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
-    let named = [settings.simulated.is_some()];
+    let named = [settings.qemu.is_some(), settings.simulated.is_some()];
     let named: Vec<&str> = KINDS.into_iter().zip(named).filter(|n| n.1).map(|n| n.0).collect();
     if named.len() != 1 {
         let got = if named.is_empty() { "none".to_owned() } else { named.join(" and ") };
         return Err(OpenError::Kinds { got });
+    }
+    if let Some(qemu) = &settings.qemu {
+        let cluster = qemu::open(qemu)?;
+        return Ok(Opened { cluster, clock: Arc::new(WallClock), world: None });
     }
     if let Some(simulated) = &settings.simulated {
         let (cluster, world, clock) = simulated::open(simulated)?;
