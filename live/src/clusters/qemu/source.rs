@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use godwit_envs::snapshot::SnapshotWorkload;
 use godwit_envs::state::cluster::Health;
@@ -11,6 +11,7 @@ use super::fleet::Fleet;
 use super::measure::{Copied, Reading, Taken, read};
 use super::placing::{Place, place};
 use super::presence::{Presence, look};
+use crate::clock::now_s;
 use crate::cluster::{CallError, Seen, Source};
 
 /// Looks at all guests on all hosts.
@@ -126,8 +127,7 @@ impl Source for Monitors {
                 snapshot.workloads.push(self.workload(guest, host, seen));
             }
         }
-        snapshot.taken_at_s =
-            SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64());
+        snapshot.taken_at_s = Some(now_s());
         snapshot.validate("[qemu]").map_err(|error| CallError::Refused(error.to_string()))?;
         Ok(Seen { snapshot, notes })
     }
