@@ -1,6 +1,6 @@
 # Every target provides libtorch first (`setup`), which does nothing when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-milp setup-clients demo test test-python test-mpi wheel docs reference bench lint clean
+.PHONY: help setup setup-milp setup-clients demo demo-live test test-python test-mpi wheel docs reference bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +19,9 @@ setup-clients: setup
 
 demo: setup ## train, export, verify and evaluate a small policy, then decide a migration with it
 	@scripts/demo.sh
+
+demo-live: ## move running guests of QEMU between three hosts on this machine; needs qemu-system-x86_64
+	@scripts/demo_live.sh
 
 test: setup-milp setup-clients ## run all tests
 	@python3 scripts/check_docs.py

@@ -24,7 +24,7 @@ HTML = re.compile(r"<(?:a|img)\b[^>]*\b(?:href|src)=\"([^\"]+)\"")
 INCLUDE = re.compile(r"\{\{#(?:include|rustdoc_include|playground)\s+([^\s:}]+)")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$", re.MULTILINE)
 SOURCE = re.compile(
-    r"`((?:baselines|benchmarks|decide|deploy|docs|envs|evaluate|fuzz|models|python|scorer|scripts|src|tests)/[\w./-]+)`"
+    r"`((?:baselines|benchmarks|decide|deploy|docs|envs|evaluate|fuzz|live|models|python|scorer|scripts|src|tests)/[\w./-]+)`"
 )
 STANDS_FOR = re.compile(r"[A-Z]{4,}")
 README_BYTES = 12_000

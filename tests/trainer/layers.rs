@@ -30,6 +30,7 @@ fn only_the_trainer_depends_on_libtorch() {
         "godwit-evaluate",
         "godwit-decide",
         "godwit-scorer",
+        "godwit-live",
         "godwit-python",
     ] {
         let names = dependencies(package);
@@ -59,6 +60,8 @@ fn the_world_knows_nothing_of_those_above_it() {
         ("godwit-decide", "godwit-scorer"),
         ("godwit-decide", "godwit-evaluate"),
         ("godwit-scorer", "godwit-evaluate"),
+        ("godwit-scorer", "godwit-live"),
+        ("godwit-live", "godwit-evaluate"),
     ] {
         assert!(!dependencies(package).iter().any(|name| name == above), "{package}: {above}");
     }

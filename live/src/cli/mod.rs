@@ -106,6 +106,10 @@ pub struct JournalArgs {
     /// Print one JSON document per line
     #[arg(long)]
     pub json: bool,
+    /// Print what was predicted and what was measured of each move, and by how much predictions were
+    /// off, in place of the records
+    #[arg(long, conflicts_with = "json")]
+    pub moves: bool,
 }
 
 /// `abort`.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cli::{JournalArgs, TellArgs};
 use crate::config::Settings;
+use crate::ledger::measurements::Measurements;
 use crate::{journal, running};
 
 /// `godwit-live status`.
@@ -68,6 +69,10 @@ pub fn journal(args: &JournalArgs) -> anyhow::Result<()> {
     let records = journal::records(&settings.state);
     let records = records.with_context(|| format!("state {state}: the journal cannot be read"))?;
     let mut out = io::stdout().lock();
+    if args.moves {
+        write!(out, "{}", Measurements::of(&records))?;
+        return Ok(());
+    }
     for record in &records[records.len().saturating_sub(args.last)..] {
         let mut document = serde_json::to_value(record)?;
         if args.json {

@@ -1,6 +1,7 @@
 //! What is known of decisions and moves: the sum of the journal's records.
 
 pub mod calibration;
+pub mod measurements;
 pub mod moves;
 pub mod record;
 
