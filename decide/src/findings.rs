@@ -58,7 +58,8 @@ impl Findings {
     /// What there is to say. Without circumstances nothing is said that depends on them.
     pub fn of(case: &Case, plan: &Plan, made: Option<Circumstances<'_>>) -> Self {
         let Case { state, snapshot } = case;
-        let Violations { counts, listed } = Violations::of(snapshot, made.map(|made| made.limits));
+        let Violations { counts, listed } =
+            Violations::of(snapshot, state, made.map(|made| made.limits));
         let mut warnings = Warnings::default();
         if let Some(made) = made {
             // First, as others may fill the list.
@@ -70,6 +71,7 @@ impl Findings {
             warnings.about_health(state, sees_health);
             warnings.about_plan(state, plan);
         }
+        warnings.about_pending(state);
         // Last, as there may be one for each workload.
         warnings.about_amounts(snapshot, state);
         let count = |reason| plan.moves.iter().filter(|m| m.reason == reason).count() as u32;

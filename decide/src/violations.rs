@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use godwit_envs::snapshot::Snapshot;
+use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
+use godwit_envs::state::ClusterState;
 use godwit_envs::state::outlook::fits;
 use godwit_models::shell::ShellRules;
 use schemars::JsonSchema;
@@ -12,7 +13,16 @@ use serde::Serialize;
 pub const MOST_LISTED: usize = 20;
 
 /// Kinds of violations.
-pub const KINDS: [&str; 4] = ["capacity", "class", "anti_affinity", "disruption_budget"];
+pub const KINDS: [&str; 8] = [
+    "capacity",
+    "class",
+    "node_set",
+    "workloads_per_node",
+    "anti_affinity",
+    "zone_anti_affinity",
+    "zone_spread",
+    "disruption_budget",
+];
 
 /// A rule that the cluster breaks as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -40,6 +50,24 @@ pub enum InputViolation {
         /// Classes that it may have; at most 20 of them.
         allowed: Vec<String>,
     },
+    /// A workload is on a node that is not among those it may run on.
+    NodeSet {
+        /// The workload.
+        workload: String,
+        /// Its node.
+        node: String,
+        /// Nodes that it may run on; at most 20 of them.
+        allowed: Vec<String>,
+    },
+    /// A node has more workloads than it may.
+    WorkloadsPerNode {
+        /// The node.
+        node: String,
+        /// Its workloads, those on their way to it included.
+        workloads: u32,
+        /// How many it may have.
+        most: u32,
+    },
     /// Members of an anti-affinity group are on one node.
     AntiAffinity {
         /// The group.
@@ -50,6 +78,30 @@ pub enum InputViolation {
         members: usize,
         /// Their names; at most 20 of them.
         workloads: Vec<String>,
+    },
+    /// Members of a group that shares no zone are in one zone.
+    ZoneAntiAffinity {
+        /// The group.
+        group: String,
+        /// The zone.
+        zone: String,
+        /// How many are there.
+        members: usize,
+        /// Their names; at most 20 of them.
+        workloads: Vec<String>,
+    },
+    /// A zone has too many more members of a spread group than another.
+    ZoneSpread {
+        /// The group.
+        group: String,
+        /// The zone.
+        zone: String,
+        /// Members in it, those on their way to it included.
+        members: u32,
+        /// Fewest members in a zone that counts for the group.
+        fewest: u32,
+        /// How many more a zone may have.
+        max_skew: u32,
     },
     /// More of a disruption group are in transfer than its budget allows.
     DisruptionBudget {
@@ -72,12 +124,15 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// Those of a valid snapshot; of budgets those in `rules`.
-    pub fn of(snapshot: &Snapshot, rules: Option<&ShellRules>) -> Self {
+    /// Those of a valid snapshot, whose state is `state`; of budgets those in `rules`.
+    pub fn of(snapshot: &Snapshot, state: &ClusterState, rules: Option<&ShellRules>) -> Self {
         let mut found = Self::default();
         found.capacity(snapshot);
         found.classes(snapshot);
+        found.node_sets(snapshot);
+        found.workloads_per_node(snapshot);
         found.anti_affinity(snapshot);
+        found.zones(snapshot, state);
         if let Some(rules) = rules.filter(|rules| !rules.disruption_budgets.is_empty()) {
             found.budgets(snapshot, rules);
         }
@@ -96,8 +151,8 @@ impl Violations {
         let m = snapshot.resources.len();
         let index = node_index(snapshot);
         let mut demand = vec![0.0_f64; snapshot.nodes.len() * m];
-        for workload in &snapshot.workloads {
-            let at = index[workload.node.as_str()] * m;
+        for (workload, node) in placed(snapshot) {
+            let at = index[node] * m;
             for (sum, &d) in demand[at..at + m].iter_mut().zip(&workload.demand) {
                 *sum += f64::from(d);
             }
@@ -121,12 +176,12 @@ impl Violations {
             return;
         }
         let index = node_index(snapshot);
-        for workload in snapshot.workloads.iter().filter(|workload| !workload.classes.is_empty()) {
-            let class = &snapshot.nodes[index[workload.node.as_str()]].class;
+        for (workload, node) in placed(snapshot).filter(|(k, _)| !k.classes.is_empty()) {
+            let class = &snapshot.nodes[index[node]].class;
             if !workload.classes.contains(class) {
                 self.add("class", || InputViolation::Class {
                     workload: workload.name.clone(),
-                    node: workload.node.clone(),
+                    node: node.to_owned(),
                     class: class.clone(),
                     allowed: workload.classes.iter().take(MOST_LISTED).cloned().collect(),
                 });
@@ -134,11 +189,96 @@ impl Violations {
         }
     }
 
+    fn node_sets(&mut self, snapshot: &Snapshot) {
+        for (workload, node) in placed(snapshot).filter(|(k, _)| !k.nodes.is_empty()) {
+            if !workload.nodes.iter().any(|allowed| allowed == node) {
+                self.add("node_set", || InputViolation::NodeSet {
+                    workload: workload.name.clone(),
+                    node: node.to_owned(),
+                    allowed: workload.nodes.iter().take(MOST_LISTED).cloned().collect(),
+                });
+            }
+        }
+    }
+
+    fn workloads_per_node(&mut self, snapshot: &Snapshot) {
+        if snapshot.nodes.iter().all(|node| node.max_workloads.is_none()) {
+            return;
+        }
+        let mut counts: HashMap<&str, u32> = HashMap::new();
+        placed(snapshot).for_each(|(_, node)| *counts.entry(node).or_default() += 1);
+        for node in &snapshot.nodes {
+            let workloads = counts.get(node.name.as_str()).copied().unwrap_or(0);
+            if let Some(most) = node.max_workloads.filter(|most| workloads > *most) {
+                let node = node.name.clone();
+                self.add("workloads_per_node", || InputViolation::WorkloadsPerNode {
+                    node,
+                    workloads,
+                    most,
+                });
+            }
+        }
+    }
+
+    /// The rules about zones; which zones count for a group, the state knows.
+    fn zones(&mut self, snapshot: &Snapshot, state: &ClusterState) {
+        let Some(places) = &state.spec.places else { return };
+        let zone_of: HashMap<&str, &str> =
+            snapshot.nodes.iter().map(|node| (node.name.as_str(), node.zone.as_str())).collect();
+        let mut together: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        let mut spread: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+        for (k, workload) in snapshot.workloads.iter().enumerate() {
+            if let Some(of) = &workload.spread {
+                // Zones that count have an entry, be it 0.
+                let members = spread.entry(&of.group).or_insert_with(|| {
+                    let zones = &places.spread_groups[places.spread[k] as usize].zones;
+                    let zones = zones.iter().map(|&zone| &state.spec.zone_names[zone as usize]);
+                    zones.map(|zone| (zone.as_str(), 0)).collect()
+                });
+                let zone = workload.node.as_deref().map(|node| zone_of[node]);
+                if let Some(count) = zone.and_then(|zone| members.get_mut(zone)) {
+                    *count += 1;
+                }
+            }
+            if let Some((group, node)) =
+                workload.zone_anti_affinity.as_ref().zip(workload.node.as_ref())
+            {
+                together.entry((group, zone_of[node.as_str()])).or_default().push(&workload.name);
+            }
+        }
+        for ((group, zone), names) in together.iter().filter(|(_, names)| names.len() > 1) {
+            self.add("zone_anti_affinity", || InputViolation::ZoneAntiAffinity {
+                group: (*group).to_owned(),
+                zone: (*zone).to_owned(),
+                members: names.len(),
+                workloads: names.iter().take(MOST_LISTED).map(|&name| name.to_owned()).collect(),
+            });
+        }
+        let skews = snapshot.workloads.iter().zip(&places.spread).filter_map(|(workload, &at)| {
+            let max_skew = places.spread_groups.get(at as usize)?.max_skew;
+            Some((workload.spread.as_ref()?.group.as_str(), max_skew))
+        });
+        let skews: HashMap<&str, u32> = skews.collect();
+        for (group, members) in spread {
+            let fewest = members.values().copied().min().unwrap_or(0);
+            let max_skew = skews[group];
+            for (zone, members) in members.into_iter().filter(|at| at.1 - fewest > max_skew) {
+                self.add("zone_spread", || InputViolation::ZoneSpread {
+                    group: group.to_owned(),
+                    zone: zone.to_owned(),
+                    members,
+                    fewest,
+                    max_skew,
+                });
+            }
+        }
+    }
+
     fn anti_affinity(&mut self, snapshot: &Snapshot) {
         let mut together: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-        for workload in &snapshot.workloads {
+        for (workload, node) in placed(snapshot) {
             if let Some(group) = &workload.anti_affinity {
-                together.entry((group, &workload.node)).or_default().push(&workload.name);
+                together.entry((group, node)).or_default().push(&workload.name);
             }
         }
         for ((group, node), names) in together.iter().filter(|(_, names)| names.len() > 1) {
@@ -171,6 +311,11 @@ impl Violations {
             }
         }
     }
+}
+
+/// The workloads that are on a node, with its name.
+fn placed(snapshot: &Snapshot) -> impl Iterator<Item = (&SnapshotWorkload, &str)> {
+    snapshot.workloads.iter().filter_map(|workload| Some((workload, workload.node.as_deref()?)))
 }
 
 /// Position of each node by its name.

@@ -1,12 +1,12 @@
 //! What looks wrong about a snapshot or the limits, or keeps a plan from seeing it: told with every
 //! answer, as nothing else would tell of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use godwit_envs::observe::ranges::Unfamiliar;
 use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
-use godwit_envs::state::cluster::Health;
+use godwit_envs::state::cluster::{Health, NO_GROUP};
 use godwit_envs::state::outlook::fits;
 use godwit_envs::state::term::{LEVEL_TERMS, Term};
 use godwit_models::plan::{Plan, StopReason};
@@ -41,6 +41,8 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningCode {
+    /// Workloads wait for a node. The plan moves others as if these were not there.
+    Pending,
     /// A workload demands more than any node supplies. It stays, and the others are planned for.
     FitsNowhere,
     /// Supplies, or demands, of one kind differ so much that their units may.
@@ -59,7 +61,8 @@ pub enum WarningCode {
 
 impl WarningCode {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
         Self::FitsNowhere,
         Self::UnitsDiffer,
         Self::UnknownName,
@@ -162,6 +165,42 @@ impl Warnings {
                 (message, vec![workload.name.clone()])
             });
         }
+    }
+
+    /// Workloads that wait for a node, and whether there is room for each by itself.
+    pub fn about_pending(&mut self, state: &ClusterState) {
+        let mut waiting: Vec<usize> = state.queue.iter().map(|&k| k as usize).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        self.add(WarningCode::Pending, || {
+            let spec = &*state.spec;
+            let mut known: HashMap<(Vec<u32>, u64, u32), bool> = HashMap::new();
+            let find = |k: usize| (0..spec.nodes()).any(|node| state.could_hold(k, node));
+            let mut has_room = |k: usize| {
+                if spec.group[k] != NO_GROUP || spec.has_zone_group(k) {
+                    return find(k);
+                }
+                // Of those that are alike, many may wait.
+                let demand = state.demand_of(k).iter().map(|demand| demand.to_bits()).collect();
+                let looks = (demand, spec.class_mask[k], spec.set_of(k));
+                *known.entry(looks).or_insert_with(|| find(k))
+            };
+            let with_room = waiting.iter().filter(|&&k| has_room(k)).count();
+            let share = |k: usize| {
+                let shares = state.demand_of(k).iter().zip(&spec.inverse_largest);
+                shares.map(|(demand, inverse)| demand * inverse).fold(0.0, f32::max)
+            };
+            waiting.sort_by(|&a, &b| share(b).total_cmp(&share(a)).then(a.cmp(&b)));
+            let message = format!(
+                "{} workloads wait for a node: for {with_room} of them, each by itself, one has room \
+                 now; {:?} demands the largest share of a node; none of them is moved",
+                waiting.len(),
+                spec.workload_names[waiting[0]]
+            );
+            let names = waiting.iter().take(MOST_LISTED);
+            (message, names.map(|&k| spec.workload_names[k].clone()).collect())
+        });
     }
 
     fn about_units<'a>(

@@ -158,6 +158,7 @@ impl Draw {
             zone: String::new(),
             supply: self.amounts(shape),
             bandwidth_gib_s: self.bandwidth,
+            max_workloads: None,
         };
         shapes.iter().enumerate().map(group).collect()
     }
@@ -196,8 +197,11 @@ impl Draw {
                 dirty_gib_s: self.bandwidth * one_of(rng, &[0.0, 0.05, 0.2]),
                 priority: one_of(rng, &[0.5, 1.0, 1.0, 2.0, 4.0]),
                 classes: if bound { classes } else { Vec::new() },
+                nodes: Vec::new(),
                 anti_affinity: (count * 2 <= self.nodes && rng.random_bool(0.3))
                     .then(|| format!("apart-{at}")),
+                spread: None,
+                zone_anti_affinity: None,
                 movable: true,
                 node: None,
                 process: self.process(rng),

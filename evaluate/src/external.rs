@@ -122,14 +122,16 @@ impl External {
     }
 
     fn ask(&mut self, state: &ClusterState) -> Result<Action, String> {
-        // A snapshot has those that run, and its indices are theirs.
+        // The snapshot has those that run, and its indices are theirs.
+        let mut snapshot = state.to_snapshot();
+        snapshot.workloads.retain(|workload| workload.node.is_some());
         let there: Vec<usize> =
             (0..state.spec.workloads()).filter(|&k| state.node_of(k).is_some()).collect();
         let mut line = json!({
             "seed": self.seed,
             "tick": state.tick,
             "moves_left": state.moves_left,
-            "snapshot": state.to_snapshot(),
+            "snapshot": snapshot,
         });
         if self.candidates {
             line["candidates"] = json!(self.offered(state, &there));

@@ -103,7 +103,7 @@ fn snapshots() -> Result<Vec<(String, Snapshot)>> {
         small.workloads.truncate(6);
         small.transfers.clear();
         for (k, workload) in small.workloads.iter_mut().enumerate() {
-            workload.node = small.nodes[k % 3].name.clone();
+            workload.node = Some(small.nodes[k % 3].name.clone());
         }
         all.push((name.to_owned(), small.clone()));
         small.taken_at_s = Some(1.7e9);
@@ -139,7 +139,7 @@ fn snapshots() -> Result<Vec<(String, Snapshot)>> {
     }
     for (k, workload) in problem.workloads.iter_mut().enumerate() {
         workload.demand = floats(read.requirement(k));
-        workload.node = problem.nodes[read.initial()[k] as usize].name.clone();
+        workload.node = Some(problem.nodes[read.initial()[k] as usize].name.clone());
     }
     problem.machine_reassignment = Some(instance);
     all.push(("reassignment".to_owned(), problem));

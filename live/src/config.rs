@@ -150,6 +150,12 @@ impl Settings {
         if settings.model.components().count() > 1 || settings.model.extension().is_some() {
             settings.model = folder.join(&settings.model);
         }
+        if let Some(simulated) = &mut settings.simulated {
+            let file = folder.join(&simulated.scenario);
+            if file.is_file() {
+                simulated.scenario = file.display().to_string();
+            }
+        }
         Ok(settings)
     }
 

@@ -1,6 +1,5 @@
 //! Where decisions are made: the engine, what it is limited by, and how its policy stands.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,14 +68,24 @@ pub struct Answer {
 }
 
 impl Desk {
-    /// A desk with the artifact and limits of the settings, which remembers in a folder; `demoted` says
-    /// how its policy stood before.
+    /// A desk with the artifact and limits of the settings, which remembers in their folder; `demoted`
+    /// says how its policy stood before.
     ///
     /// # Errors
     /// When anything of it cannot be had.
-    pub fn open(settings: &Settings, state: &Path, demoted: bool) -> Result<Self, DeskError> {
+    pub fn open(settings: &Settings, demoted: bool) -> Result<Self, DeskError> {
+        let memory = Memory::open(&settings.state.join("memory"))?;
+        let mut desk = Self::aside(settings, demoted)?;
+        desk.safety = desk.safety.with_journal(Some(memory));
+        Ok(desk)
+    }
+
+    /// The same, which remembers nothing.
+    ///
+    /// # Errors
+    /// As for [`Desk::open`].
+    pub fn aside(settings: &Settings, demoted: bool) -> Result<Self, DeskError> {
         let loaded = Arc::new(Loaded::open(&settings.model)?);
-        let memory = Memory::open(&state.join("memory"))?;
         let name = &settings.fallback;
         let fallback = find(name).filter(|baseline| baseline.remembers.is_none());
         let fallback = fallback.ok_or_else(|| DeskError::Fallback { got: name.clone() })?;
@@ -90,7 +99,7 @@ impl Desk {
         }
         Ok(Self {
             engine: Engine::new(loaded),
-            safety: Safety::load(settings.limits.as_deref())?.with_journal(Some(memory)),
+            safety: Safety::load(settings.limits.as_deref())?,
             drift,
             fallback,
             limits: PlanLimits {

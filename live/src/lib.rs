@@ -14,10 +14,16 @@
 //! - `control`: what others ask of the loop, and what it shows
 //! - `desk`: where decisions are made
 //! - `driver`: the loop
+//! - `web`: the page to look at, and its routes
+//! - `running`: requests to them
+//! - `cli`: the command line
+//! - `commands`: what each command does
 
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod clusters;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod desk;
@@ -27,3 +33,5 @@ pub mod journal;
 pub mod ledger;
 mod program;
 pub mod prometheus;
+pub mod running;
+pub mod web;

@@ -3,7 +3,9 @@
 use godwit_envs::env::cluster_env::ClusterEnv;
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::{Phase, Rules, Scenario, WorldTemplate};
+use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
+use godwit_envs::state::places::Spread;
 use godwit_envs::state::{ClusterState, Life, NOWHERE, Transfer, full_budget};
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -35,6 +37,7 @@ pub fn node(name: &str, supply: &[f32]) -> NodeSpec {
         zone: String::new(),
         supply: supply.to_vec(),
         bandwidth_gib_s: 1.0,
+        ..NodeSpec::default()
     }
 }
 
@@ -43,11 +46,9 @@ pub fn workload(name: &str, demand: &[f32]) -> WorkloadSpec {
         name: name.into(),
         demand: demand.to_vec(),
         state_gib: 1.0,
-        dirty_gib_s: 0.0,
         priority: 1.0,
-        classes: Vec::new(),
-        anti_affinity: None,
         movable: true,
+        ..WorkloadSpec::default()
     }
 }
 
@@ -68,6 +69,19 @@ pub fn cluster(
 
 fn named(k: usize, demand: &[f32]) -> WorkloadSpec {
     workload(&format!("w{k}"), demand)
+}
+
+/// Nodes of 10: n0 and n1 in zone a, n2 in zone b, n3 in zone c. Workloads of 1 on these nodes; `change`
+/// has the last word on the snapshot.
+pub fn zoned(rules: Arc<Rules>, placed: &[u32], change: impl Fn(&mut Snapshot)) -> ClusterState {
+    let placed: Vec<(f32, u32)> = placed.iter().map(|&node| (1.0, node)).collect();
+    let mut snapshot = cluster(Arc::clone(&rules), (4, 10.0), &placed, |_| {}).to_snapshot();
+    for (node, zone) in snapshot.nodes.iter_mut().zip(["a", "a", "b", "c"]) {
+        node.zone = zone.to_owned();
+    }
+    change(&mut snapshot);
+    snapshot.validate("zoned").unwrap();
+    ClusterState::from_snapshot(rules, &snapshot, "zoned").unwrap()
 }
 
 /// A cluster in an arbitrary condition: classes, groups, pinned workloads, cooldowns, overloaded
@@ -149,6 +163,32 @@ pub fn random_state(seed: u64, online: bool, budget: u32) -> ClusterState {
     state.moves_left = full_budget(&state.rules);
     state.rebuild();
     state
+}
+
+/// The same with sets of nodes, limits of workloads per node and rules about zones, which it may break.
+pub fn random_places(seed: u64, online: bool, budget: u32) -> ClusterState {
+    let state = random_state(seed, online, budget);
+    let rng = &mut stream(seed, "test places");
+    let mut snapshot = state.to_snapshot();
+    let names: Vec<String> = snapshot.nodes.iter().map(|node| node.name.clone()).collect();
+    for node in &mut snapshot.nodes {
+        node.zone = ["", "a", "b", "c"][rng.random_range(0..4)].to_owned();
+        node.max_workloads = (rng.random::<f32>() < 0.4).then(|| rng.random_range(1..5));
+    }
+    for workload in &mut snapshot.workloads {
+        if rng.random::<f32>() < 0.2 {
+            let some = names.iter().filter(|_| rng.random::<f32>() < 0.5);
+            workload.nodes = some.cloned().chain(["gone".to_owned()]).collect();
+        }
+        if rng.random::<f32>() < 0.5 {
+            let group = format!("s{}", rng.random_range(0..2));
+            workload.spread = Some(Spread { group, max_skew: rng.random_range(1..4) });
+        }
+        if rng.random::<f32>() < 0.2 {
+            workload.zone_anti_affinity = Some(format!("z{}", rng.random_range(0..2)));
+        }
+    }
+    ClusterState::from_snapshot(Arc::clone(&state.rules), &snapshot, "random").unwrap()
 }
 
 /// Some nodes degraded, draining or failed, and some workloads on no node.

@@ -4,7 +4,9 @@ use crate::reassignment::{Instance, Solution};
 use crate::rng::Rng;
 use crate::state::NOWHERE;
 use crate::state::cluster::{ClusterSpec, NO_GROUP};
+use crate::state::members::MemberCounts;
 use crate::state::outlook::fits;
+use crate::state::place_counts::PlaceCounts;
 use rand::{RngExt, seq::SliceRandom};
 use std::sync::Arc;
 
@@ -14,7 +16,8 @@ pub struct Packing<'a> {
     spec: &'a ClusterSpec,
     demand: &'a [f32],
     held: Vec<f32>,
-    members: Vec<u16>,
+    members: MemberCounts,
+    place_counts: PlaceCounts,
     /// Node of each workload; [`NOWHERE`] while it has none.
     pub placement: Vec<u32>,
     /// Workloads that are not there and get no node, `[K]`; empty if all are there.
@@ -30,7 +33,8 @@ impl<'a> Packing<'a> {
             spec,
             demand,
             held: vec![0.0; spec.resources * spec.nodes()],
-            members: vec![0; spec.groups * spec.nodes()],
+            members: MemberCounts::new(spec.groups, spec.nodes()),
+            place_counts: PlaceCounts::new(spec),
             placement: vec![NOWHERE; spec.workloads()],
             absent: Vec::new(),
             reassignment: None,
@@ -55,9 +59,12 @@ impl<'a> Packing<'a> {
         let spec = self.spec;
         let group = spec.group[workload];
         let board = self.reassignment.as_ref();
+        let placed = self.placement[workload];
+        let from = (placed != NOWHERE).then_some(placed as usize);
         spec.class_allows(workload, node)
             && board.is_none_or(|board| board.broken_by(workload, node).is_none())
-            && (group == NO_GROUP || self.members[group as usize * spec.nodes() + node] == 0)
+            && (group == NO_GROUP || self.members.of(group, node) == 0)
+            && self.place_counts.allows(spec, workload, from, node).is_ok()
             && self.demand_of(workload).iter().enumerate().all(|(j, &d)| {
                 d <= 0.0 || fits(self.held[node * spec.resources + j], d, spec.supply_of(node, j))
             })
@@ -65,7 +72,12 @@ impl<'a> Packing<'a> {
 
     /// Puts a workload on a node.
     pub fn put(&mut self, workload: usize, node: usize) {
-        self.change(workload, node, 1.0);
+        self.hold(workload, node, 1.0);
+        let group = self.spec.group[workload];
+        if group != NO_GROUP {
+            self.members.add(group, node);
+        }
+        self.place_counts.add(self.spec, workload, node);
         self.placement[workload] = node as u32;
         if let Some(board) = &mut self.reassignment {
             board.apply_shift(workload, node);
@@ -74,7 +86,13 @@ impl<'a> Packing<'a> {
 
     /// Takes a workload from its node.
     pub fn take(&mut self, workload: usize) {
-        self.change(workload, self.placement[workload] as usize, -1.0);
+        let node = self.placement[workload] as usize;
+        self.hold(workload, node, -1.0);
+        let group = self.spec.group[workload];
+        if group != NO_GROUP {
+            self.members.take(group, node);
+        }
+        self.place_counts.take(self.spec, workload, node);
         self.placement[workload] = NOWHERE;
     }
 
@@ -160,14 +178,9 @@ impl<'a> Packing<'a> {
         &self.demand[workload * self.spec.resources..(workload + 1) * self.spec.resources]
     }
 
-    fn change(&mut self, workload: usize, node: usize, sign: f32) {
+    fn hold(&mut self, workload: usize, node: usize, sign: f32) {
         for (j, d) in self.demand_of(workload).iter().enumerate() {
             self.held[node * self.spec.resources + j] += sign * d;
-        }
-        let group = self.spec.group[workload];
-        if group != NO_GROUP {
-            let at = group as usize * self.spec.nodes() + node;
-            self.members[at] = (i32::from(self.members[at]) + sign as i32) as u16;
         }
     }
 }

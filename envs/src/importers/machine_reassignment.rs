@@ -85,7 +85,7 @@ fn snapshot(instance: &Instance) -> Snapshot {
     });
     let workloads = instance.initial().iter().enumerate().map(|(p, machine)| SnapshotWorkload {
         name: format!("p{p}"),
-        node: format!("m{machine}"),
+        node: Some(format!("m{machine}")),
         demand: floats(instance.requirement(p)),
         // What moving costs is in the challenge's own cost.
         state_gib: 0.0,

@@ -128,7 +128,7 @@ fn snapshot_workload(pod: &Pod, node: &Node) -> SnapshotWorkload {
     let memory = pod.memory_mib as f32 / 1024.0;
     SnapshotWorkload {
         name: pod.name.clone(),
-        node: node.name.clone(),
+        node: Some(node.name.clone()),
         demand: vec![
             pod.cpu_milli as f32 / 1000.0,
             memory,

@@ -330,7 +330,10 @@ fn groups(stays: &[Stay], options: &ChurnOptions) -> Vec<WorkloadGroup> {
             dirty_gib_s: 0.1,
             priority: gpus.max(0.5),
             classes: pod.classes.clone(),
+            nodes: Vec::new(),
             anti_affinity: None,
+            spread: None,
+            zone_anti_affinity: None,
             movable: true,
             node: None,
             process: DemandProcess::Constant,
@@ -416,6 +419,7 @@ fn scenario(nodes: &[&Node], workloads: Vec<WorkloadGroup>, options: &ChurnOptio
                     .map(|((name, _), supply)| ((*name).to_owned(), supply as f32))
                     .collect(),
                 bandwidth_gib_s: 1.25,
+                max_workloads: None,
             })
             .collect(),
         workloads,

@@ -92,7 +92,9 @@ impl ImportReport {
                 .map(|node| (node.name.as_str(), f64::from(node.supply[j])))
                 .collect();
             for workload in &snapshot.workloads {
-                *free.entry(&workload.node).or_default() -= f64::from(workload.demand[j]);
+                if let Some(node) = &workload.node {
+                    *free.entry(node).or_default() -= f64::from(workload.demand[j]);
+                }
             }
             // Over-full nodes have nothing free, not less than nothing.
             let free: Vec<f64> =

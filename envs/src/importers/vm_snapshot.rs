@@ -232,7 +232,7 @@ impl Import<'_> {
             let memory = (memory_mb / MIB) as f32;
             workloads.push(SnapshotWorkload {
                 name: if single { name.clone() } else { format!("{name}/{i}") },
-                node: self.nodes[node].name.clone(),
+                node: Some(self.nodes[node].name.clone()),
                 demand: vec![cpu as f32, memory],
                 state_gib: memory,
                 movable: single && instance.allow_migration,

@@ -8,9 +8,10 @@
 
 use crate::observe::ObservationSpace;
 use crate::observe::chains::{Chain, Finder};
-use crate::observe::ranking::{EqualRun, Ranked, Rankings, departure, sort_best_first};
+use crate::observe::ranking::{EqualRun, Ranked, Rankings, best_first, departure, sort_best_first};
 use crate::scenario::CandidateRules;
 use crate::state::{Action, ClusterState};
+use std::cmp::Ordering;
 
 /// The offered actions of one state, apart from `Stay`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,6 +38,24 @@ pub fn action_space(nodes: usize, workloads: usize, rules: &CandidateRules) -> (
     let pairs = 1 + nodes * workloads;
     let fixed = pairs <= rules.max && rules.chains == 0;
     (if fixed { pairs } else { rules.max }, fixed)
+}
+
+/// The workloads whose leaving promises most, of those that may leave their node, ascending: so many by
+/// their score, and as many of the most loaded nodes.
+pub fn promising(state: &ClusterState, most: usize, out: &mut Vec<usize>) {
+    let all = (0..state.spec.workloads()).filter(|&k| state.may_leave(k).is_ok());
+    let mut sources: Vec<Ranked> = all.map(|k| departure(state, k)).collect();
+    let load = |ranked: &Ranked| state.now.load[state.placement[ranked.id as usize] as usize];
+    let by_load = |a: &Ranked, b: &Ranked| load(b).total_cmp(&load(a)).then(best_first(a, b));
+    out.clear();
+    for by in [&best_first as &dyn Fn(&Ranked, &Ranked) -> Ordering, &by_load] {
+        if sources.len() > most {
+            sources.select_nth_unstable_by(most, by);
+        }
+        out.extend(sources.iter().take(most).map(|ranked| ranked.id as usize));
+    }
+    out.sort_unstable();
+    out.dedup();
 }
 
 /// Destinations listed per workload.
@@ -195,6 +214,35 @@ mod tests {
         let scenario = Scenario::parse(&text, "test").expect("a valid scenario");
         let template = Arc::new(WorldTemplate::new(&scenario));
         ClusterEnv::new(template, Phase::Evaluate).expect("a feasible start").state().clone()
+    }
+
+    #[test]
+    fn most_promising_are_the_best_scores_and_the_fullest_nodes() {
+        // Nodes of 10: 6 and 2 on one, 5 and a pinned 4 on another, 4 on the third.
+        let text = r#"
+            name = "test"
+            start = { placement = "listed" }
+            rules.resources = [{ name = "cpu" }]
+            rules.episode = { mode = "rebalance", move_budget = 2 }
+            rules.objective = { weights = { max_load = 1 } }
+            nodes = [{ name = "n", count = 3, supply = { cpu = 10 } }]
+            workloads = [
+                { name = "a", demand = { cpu = 2 }, node = "n-0" },
+                { name = "b", demand = { cpu = 6 }, node = "n-0" },
+                { name = "c", demand = { cpu = 4 }, node = "n-1", movable = false },
+                { name = "d", demand = { cpu = 5 }, node = "n-1" },
+                { name = "e", demand = { cpu = 4 }, node = "n-2" },
+            ]
+        "#;
+        let scenario = Scenario::parse(text, "test").expect("a valid scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let env = ClusterEnv::new(template, Phase::Evaluate).expect("a feasible start");
+        let mut found = Vec::new();
+        promising(env.state(), 9, &mut found);
+        assert_eq!(found, [0, 1, 3, 4]);
+        // The third node would be empty without its workload; the second has the highest load.
+        promising(env.state(), 1, &mut found);
+        assert_eq!(found, [3, 4]);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The replay's form of a state: only what an observation is a function of.
 //!
 //! Fixed length, little endian: tick, moves left, number of candidates and of transfers (u32
-//! each); transfers; placement (u16); cooldowns (u16, where the rules have one); health (u8) and
+//! each); transfers; placement (indices); cooldowns (u16, where the rules have one); health (u8) and
 //! deadlines (u32, where nodes fail); lives (u8, where workloads may wait); the state sizes and
 //! base demands that episodes draw (f32); demand factors now and at the forecast's horizons (f32,
-//! of the workloads whose demand changes); the candidate list (u16 pairs, where the actions are a
-//! list), and of its chains their number (u32) and further moves (u16 pairs). Demands, loads, slots and features are recomputed.
+//! of the workloads whose demand changes); the candidate list (pairs of indices, where the actions are
+//! a list), and of its chains their number (u32) and further moves (pairs of indices). Indices are u16
+//! in clusters of up to 65,535 nodes and workloads, else u32. Demands, loads, slots and features are
+//! recomputed.
 
 use crate::observe::candidates::CandidateList;
 use crate::observe::chains::{Chain, LONGEST};
 use crate::state::cluster::Health;
-use crate::state::{ClusterState, Life, NOWHERE, Transfer, most_transfers};
+use crate::state::{ClusterState, Life, Transfer, most_transfers};
 use std::sync::Arc;
 
 /// Which parts of a state vary in an environment.
@@ -32,11 +34,8 @@ pub struct CompactLayout {
     pub chains: usize,
 }
 
-const TRANSFER_BYTES: usize = 8;
-/// Of the moves of a chain after the first.
-const FURTHER_BYTES: usize = 4 * (LONGEST - 1);
 /// Stands for the workload of a move that a chain does not have.
-const NO_MOVE: u16 = u16::MAX;
+const NO_MOVE: u32 = u32::MAX;
 /// By discriminant.
 const HEALTHS: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Draining, Health::Failed];
 /// By discriminant.
@@ -50,17 +49,19 @@ impl CompactLayout {
 
     /// Bytes of one state.
     pub fn len(&self, state: &ClusterState) -> usize {
-        let k = state.spec.workloads();
+        let (k, index) = (state.spec.workloads(), Index::of(state).bytes());
         let floats = self.base_demand.len()
             + self.state_gib.len()
             + self.factors.len() * (1 + state.forecast.len());
-        16 + TRANSFER_BYTES * most_transfers(&state.rules, state.spec.workloads())
-            + 2 * k * (1 + usize::from(state.rules.limits.cooldown_ticks > 0))
+        16 + (4 + 2 * index) * most_transfers(&state.rules, k)
+            + index * k
+            + 2 * k * usize::from(state.rules.limits.cooldown_ticks > 0)
             + usize::from(self.faults) * 5 * state.spec.nodes()
             + usize::from(self.queue) * k
             + 4 * floats
-            + 4 * self.candidates
-            + if self.chains > 0 { 4 + FURTHER_BYTES * self.chains } else { 0 }
+            + 2 * index * self.candidates
+            // The first move of a chain is among the candidates.
+            + if self.chains > 0 { 4 + 2 * index * (LONGEST - 1) * self.chains } else { 0 }
     }
 
     /// Writes a state, with its demand factors `[1 + H][K]`; `out` has [`CompactLayout::len`] bytes.
@@ -72,6 +73,7 @@ impl CompactLayout {
         out: &mut [u8],
     ) {
         out.fill(0);
+        let index = Index::of(state);
         let mut w = Writer(out);
         w.u32(state.tick);
         w.u32(state.moves_left);
@@ -83,11 +85,11 @@ impl CompactLayout {
                 source: 0,
                 remaining_s: 0.0,
             });
-            w.u16(transfer.workload as u16);
-            w.u16(transfer.source as u16);
+            w.index(index, transfer.workload);
+            w.index(index, transfer.source);
             w.f32(transfer.remaining_s);
         }
-        state.placement.iter().for_each(|&node| w.u16(node as u16));
+        state.placement.iter().for_each(|&node| w.index(index, node));
         if state.rules.limits.cooldown_ticks > 0 {
             state.cooldown.iter().for_each(|&ticks| w.u16(ticks));
         }
@@ -105,19 +107,19 @@ impl CompactLayout {
         }
         if self.candidates > 0 {
             for (&k, &node) in list.workload.iter().zip(&list.destination) {
-                w.u16(k as u16);
-                w.u16(node as u16);
+                w.index(index, k);
+                w.index(index, node);
             }
             let unused = self.candidates - list.workload.len();
-            w.skip(4 * unused);
+            w.skip(2 * index.bytes() * unused);
         }
         if self.chains > 0 {
             w.u32(list.chains.len() as u32);
             for chain in &list.chains {
                 for at in 1..LONGEST {
-                    let (k, node) = chain.moves().get(at).copied().unwrap_or((u32::MAX, 0));
-                    w.u16(k as u16);
-                    w.u16(node as u16);
+                    let (k, node) = chain.moves().get(at).copied().unwrap_or((NO_MOVE, 0));
+                    w.index(index, k);
+                    w.index(index, node);
                 }
             }
         }
@@ -131,6 +133,7 @@ impl CompactLayout {
         factors: &mut [f32],
         list: &mut CandidateList,
     ) {
+        let index = Index::of(state);
         let mut r = Reader(bytes);
         state.tick = r.u32();
         state.moves_left = r.u32();
@@ -138,19 +141,13 @@ impl CompactLayout {
         let transfers = r.u32() as usize;
         state.transfers.clear();
         for at in 0..most_transfers(&state.rules, state.spec.workloads()) {
-            let transfer = Transfer {
-                workload: u32::from(r.u16()),
-                source: u32::from(r.u16()),
-                remaining_s: r.f32(),
-            };
+            let transfer =
+                Transfer { workload: r.index(index), source: r.index(index), remaining_s: r.f32() };
             if at < transfers {
                 state.transfers.push(transfer);
             }
         }
-        for node in &mut state.placement {
-            let read = r.u16();
-            *node = if read == u16::MAX { NOWHERE } else { u32::from(read) };
-        }
+        state.placement.iter_mut().for_each(|node| *node = r.index(index));
         if state.rules.limits.cooldown_ticks > 0 {
             state.cooldown.iter_mut().for_each(|ticks| *ticks = r.u16());
         }
@@ -181,10 +178,10 @@ impl CompactLayout {
         list.destination.clear();
         if self.candidates > 0 {
             for _ in 0..candidates {
-                list.workload.push(u32::from(r.u16()));
-                list.destination.push(u32::from(r.u16()));
+                list.workload.push(r.index(index));
+                list.destination.push(r.index(index));
             }
-            r.skip(4 * (self.candidates - candidates));
+            r.skip(2 * index.bytes() * (self.candidates - candidates));
         }
         list.chains.clear();
         if self.chains > 0 {
@@ -193,14 +190,36 @@ impl CompactLayout {
                 let mut moves = [(list.workload[at], list.destination[at]); LONGEST];
                 let mut count = 1;
                 for _ in 1..LONGEST {
-                    let further = (r.u16(), r.u16());
+                    let further = (r.index(index), r.index(index));
                     if further.0 != NO_MOVE {
-                        moves[count] = (u32::from(further.0), u32::from(further.1));
+                        moves[count] = further;
                         count += 1;
                     }
                 }
                 list.chains.push(Chain::new(&moves[..count]));
             }
+        }
+    }
+}
+
+/// The width of an index of a node or workload. The largest of a width stands for none, as
+/// [`NOWHERE`] does.
+#[derive(Clone, Copy, PartialEq)]
+enum Index {
+    Narrow,
+    Wide,
+}
+
+impl Index {
+    fn of(state: &ClusterState) -> Self {
+        let most = state.spec.nodes().max(state.spec.workloads());
+        if most <= usize::from(u16::MAX) { Self::Narrow } else { Self::Wide }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Narrow => 2,
+            Self::Wide => 4,
         }
     }
 }
@@ -221,6 +240,13 @@ impl Writer<'_> {
     }
     fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
+    }
+    fn index(&mut self, index: Index, value: u32) {
+        match index {
+            // u32::MAX becomes u16::MAX.
+            Index::Narrow => self.u16(value as u16),
+            Index::Wide => self.u32(value),
+        }
     }
     fn f32(&mut self, value: f32) {
         self.bytes(&value.to_le_bytes());
@@ -247,6 +273,15 @@ impl Reader<'_> {
     fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.bytes())
     }
+    fn index(&mut self, index: Index) -> u32 {
+        match index {
+            Index::Narrow => match self.u16() {
+                u16::MAX => u32::MAX,
+                value => value.into(),
+            },
+            Index::Wide => self.u32(),
+        }
+    }
     fn f32(&mut self) -> f32 {
         f32::from_le_bytes(self.bytes())
     }
@@ -260,6 +295,7 @@ mod tests {
     use crate::env::Env as _;
     use crate::env::cluster_env::ClusterEnv;
     use crate::scenario::{Phase, Scenario, WorldTemplate};
+    use crate::state::Action;
     use std::sync::Arc;
 
     /// What a replay keeps beside a state: action, reward, discount and kind.
@@ -272,5 +308,33 @@ mod tests {
             .expect("a feasible start");
         let bytes = env.compact_len() + BESIDE;
         assert!(bytes * 1_000_000 < 2_000_000_000, "{bytes} bytes a transition");
+    }
+
+    #[test]
+    fn indices_beyond_65_535_come_back() {
+        let text = r#"
+            name = "large"
+            rules.resources = [{ name = "cpu" }]
+            rules.episode = { mode = "rebalance", move_budget = 9 }
+            rules.objective = { weights = { max_load = 1 } }
+            rules.candidates = { max = 64 }
+            start = { placement = "packed" }
+            nodes = [{ name = "n", count = 3, supply = { cpu = 100000 } }]
+            workloads = [{ name = "w", count = 65600, demand = { cpu = 1 } }]
+        "#;
+        let scenario = Scenario::parse(text, "large").expect("a valid scenario");
+        let template = Arc::new(WorldTemplate::new(&scenario));
+        let mut env = ClusterEnv::new(template, Phase::Train).expect("a feasible start");
+        let mut other = env.clone();
+        let (workload, source) = (65_599, env.state().placement[65_599]);
+        let destination = (source as usize + 1) % 3;
+        env.apply(Action::Migrate { workload, destination }).expect("a feasible move");
+        let mut bytes = vec![0; env.compact_len()];
+        env.write_compact(&mut bytes);
+        other.read_compact(&bytes);
+        assert_eq!(other.state().placement, env.state().placement);
+        let mut again = vec![1; env.compact_len()];
+        other.write_compact(&mut again);
+        assert!(again == bytes, "other bytes");
     }
 }

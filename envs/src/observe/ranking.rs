@@ -5,6 +5,7 @@ use crate::state::ClusterState;
 use crate::state::outlook::whole_slots;
 use crate::state::slots::MOST_REMOVALS;
 use crate::state::term::Term;
+use std::cmp::Ordering;
 
 /// A workload that could leave, or a node that could take one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -168,13 +169,16 @@ fn arrival(state: &ClusterState, k: usize, node: usize) -> Ranked {
 
 /// Best first; ties go to the tighter fit, then to the smaller size and the lower index.
 pub(super) fn sort_best_first(list: &mut [Ranked]) {
-    list.sort_unstable_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then(a.free.total_cmp(&b.free))
-            .then(a.size.total_cmp(&b.size))
-            .then(a.id.cmp(&b.id))
-    });
+    list.sort_unstable_by(best_first);
+}
+
+/// The order of [`sort_best_first`].
+pub(super) fn best_first(a: &Ranked, b: &Ranked) -> Ordering {
+    b.score
+        .total_cmp(&a.score)
+        .then(a.free.total_cmp(&b.free))
+        .then(a.size.total_cmp(&b.size))
+        .then(a.id.cmp(&b.id))
 }
 
 /// How often what equals the latest of a ranking has been kept.

@@ -8,7 +8,9 @@ use crate::observe::compact::CompactLayout;
 use crate::resources::MAX_RESOURCES;
 use crate::rng::{Rng, child_seed, stream};
 use crate::scenario::script::Script;
-use crate::scenario::{Amount, DemandProcess, Mode, Rules, Scenario, StartPlacement};
+use crate::scenario::{
+    Amount, DemandProcess, Mode, Rules, Scenario, StartPlacement, WorkloadGroup,
+};
 use crate::state::NOWHERE;
 use crate::state::cluster::{ClusterSpec, NodeSpec, WorkloadSpec};
 use crate::state::dynamics::HealthChange;
@@ -74,6 +76,16 @@ fn with_unit(rules: &Rules, spec: &ClusterSpec) -> Arc<Rules> {
 }
 
 impl Scenario {
+    /// Names of the nodes that the workloads of a group may run on; empty for all.
+    pub(super) fn allowed_nodes(&self, group: &WorkloadGroup) -> Vec<String> {
+        let names = group.nodes.iter().flat_map(|name| {
+            let nodes = self.nodes.iter().find(|nodes| nodes.name == *name);
+            let (name, count) = nodes.map_or((name, 1), |nodes| (&nodes.name, nodes.count));
+            (0..count).map(move |copy| copy_name(name, count, copy))
+        });
+        names.collect()
+    }
+
     /// The same with the unit of its objective stated.
     pub fn with_unit(&self) -> Self {
         if self.rules.objective.unit.is_some() {
@@ -119,6 +131,7 @@ impl WorldTemplate {
                     zone: group.zone.clone(),
                     supply: vector(&group.supply),
                     bandwidth_gib_s: group.bandwidth_gib_s,
+                    max_workloads: group.max_workloads,
                 });
             }
         }
@@ -139,6 +152,7 @@ impl WorldTemplate {
                 })
                 .collect();
             let state = group.state_gib.bounds();
+            let allowed = scenario.allowed_nodes(group);
             for copy in 0..group.count {
                 workloads.push(WorkloadSpec {
                     name: copy_name(&group.name, group.count, copy),
@@ -147,7 +161,10 @@ impl WorldTemplate {
                     dirty_gib_s: group.dirty_gib_s,
                     priority: group.priority,
                     classes: group.classes.clone(),
+                    nodes: allowed.clone(),
                     anti_affinity: group.anti_affinity.clone(),
+                    spread: group.spread.clone(),
+                    zone_anti_affinity: group.zone_anti_affinity.clone(),
                     movable: group.movable,
                 });
                 demand_ranges.extend_from_slice(&ranges);
@@ -315,6 +332,13 @@ impl WorldTemplate {
             table.draw(arrivals, *first, *count, self.rules.episode.ticks, Some(0), rng);
         }
         table.finish();
+        if self.scenario.cluster.is_some() {
+            // Who waits for a node in the snapshot is not there.
+            let nodes = self.listed.iter().flatten();
+            for (present, _) in table.present.iter_mut().zip(nodes).filter(|at| *at.1 == NOWHERE) {
+                *present = false;
+            }
+        }
         table
     }
 

@@ -1,6 +1,7 @@
 //! Groups of nodes and workloads, and how demand changes.
 
 use crate::episode::churn::Arrivals;
+use crate::state::places::Spread;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,10 @@ pub struct NodeGroup {
     #[serde(default = "default_bandwidth")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub bandwidth_gib_s: f32,
+    /// Most workloads that each of them may have; no limit if left out. While a migration runs, both
+    /// nodes have the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_workloads: Option<u32>,
 }
 
 /// Workloads drawn alike.
@@ -55,9 +60,19 @@ pub struct WorkloadGroup {
     /// Node classes it may run on; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Nodes, or groups of nodes, that it may run on, by name; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
     /// Workloads that name the same group never share a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_affinity: Option<String>,
+    /// How evenly the workloads of a group have to be spread over the zones. Nodes without a zone are
+    /// one zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// Workloads that name the same group never share a zone. Nodes without a zone are one zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_anti_affinity: Option<String>,
     /// Whether it may be migrated.
     #[serde(default = "yes")]
     pub movable: bool,

@@ -8,8 +8,9 @@ use crate::snapshot::{
 };
 use crate::state::cluster::{ClusterSpec, Health, NO_GROUP};
 use crate::state::objective::{Objective, OwnTermError, own_terms};
+use crate::state::places::{NO_SET, Spread};
 use crate::state::term::Term;
-use crate::state::{ClusterState, Transfer};
+use crate::state::{ClusterState, Life, NOWHERE, Transfer};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ impl ClusterState {
     /// `label` is what errors call the snapshot.
     ///
     /// Resource kinds are matched by name, in any order; rules that name none take those of the
-    /// snapshot. A workload without forecast is expected
-    /// to keep its present demand. Of the tick, only the time within the season counts. A demand
+    /// snapshot. A workload without forecast is expected to keep its present demand, and one without a
+    /// node waits for it. Of the tick, only the time within the season counts. A demand
     /// above every node's supply counts as at most twice what its own node supplies, and demand on a
     /// node that lacks the resource as overload.
     ///
@@ -51,6 +52,10 @@ impl ClusterState {
         };
         let spec: Arc<ClusterSpec> = Arc::new(spec);
         let mut state = Self::unbuilt(rules, spec, placement);
+        for (k, _) in (0..).zip(&state.placement).filter(|(_, node)| **node == NOWHERE) {
+            state.life[k as usize] = Life::Waiting;
+            state.queue.push(k);
+        }
 
         let m = state.spec.resources;
         let width = snapshot.workloads.len() * m;
@@ -89,7 +94,7 @@ impl ClusterState {
         Ok(state)
     }
 
-    /// This state as a live cluster would send it: nodes and the workloads that run.
+    /// This state as a live cluster would send it: nodes and the workloads that run or wait.
     pub fn to_snapshot(&self) -> Snapshot {
         let spec = &*self.spec;
         let node_name = |node: u32| spec.node_names[node as usize].clone();
@@ -101,18 +106,33 @@ impl ClusterState {
             bandwidth_gib_s: spec.bandwidth_gib_s[i],
             health: self.health[i],
             deadline_ticks: self.deadline[i].saturating_sub(self.tick),
+            max_workloads: spec
+                .places
+                .as_ref()
+                .map(|places| places.most_workloads[i])
+                .filter(|most| *most < u32::MAX),
             ..SnapshotNode::default()
         });
-        let running = (0..spec.workloads()).filter_map(|k| Some((k, self.node_of(k)?)));
-        let workloads = running.map(|(k, node)| SnapshotWorkload {
+        let there = (0..spec.workloads()).filter(|&k| self.life[k] != Life::Absent);
+        let workloads = there.map(|k| SnapshotWorkload {
             name: spec.workload_names[k].clone(),
-            node: node_name(node as u32),
+            node: self.node_of(k).map(|node| node_name(node as u32)),
             demand: self.demand_of(k).to_vec(),
             state_gib: spec.state_gib[k],
             dirty_gib_s: spec.dirty_gib_s[k],
             priority: spec.priority[k],
             classes: classes(spec, k),
-            anti_affinity: (spec.group[k] != NO_GROUP).then(|| format!("group-{}", spec.group[k])),
+            nodes: node_set(spec, k),
+            anti_affinity: group_name(spec.group[k]),
+            spread: spec.places.as_ref().and_then(|places| {
+                let group = group_name(places.spread[k])?;
+                let max_skew = places.spread_groups[places.spread[k] as usize].max_skew;
+                Some(Spread { group, max_skew })
+            }),
+            zone_anti_affinity: spec
+                .places
+                .as_ref()
+                .and_then(|places| group_name(places.zone_group[k])),
             movable: spec.movable[k],
             cooldown_ticks: u32::from(self.cooldown[k]),
             forecast: (0..self.forecast.len()).map(|h| self.forecast_of(h, k).to_vec()).collect(),
@@ -145,6 +165,22 @@ fn classes(spec: &ClusterSpec, workload: usize) -> Vec<String> {
     let names: Vec<_> = all.filter(allowed).map(|class| spec.class_names[class].clone()).collect();
     // An empty list would mean all; a state does not keep the name of a class that no node has.
     if names.is_empty() { vec!["(a class that no node has)".to_owned()] } else { names }
+}
+
+/// The nodes that a workload may run on; empty where it may run on all.
+fn node_set(spec: &ClusterSpec, workload: usize) -> Vec<String> {
+    if spec.set_of(workload) == NO_SET {
+        return Vec::new();
+    }
+    let allowed = (0..spec.nodes()).filter(|&node| spec.in_set(workload, node));
+    let names: Vec<String> = allowed.map(|node| spec.node_names[node].clone()).collect();
+    // As for classes.
+    if names.is_empty() { vec!["(a node that is not there)".to_owned()] } else { names }
+}
+
+/// A state does not keep the names of groups.
+fn group_name(group: u32) -> Option<String> {
+    (group != NO_GROUP).then(|| format!("group-{group}"))
 }
 
 /// For each resource kind of the rules its place in the snapshot; `None` where the orders agree.

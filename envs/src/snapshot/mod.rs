@@ -5,7 +5,8 @@
 
 use crate::input::{InputError, parse_json, read_text};
 use crate::reassignment::Instance;
-use crate::state::cluster::{ClusterSpec, Health, NodeSpec, WorkloadSpec};
+use crate::state::cluster::{ClusterSpec, Health, NOWHERE, NodeSpec, WorkloadSpec};
+use crate::state::places::Spread;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -18,8 +19,8 @@ mod validity;
 /// Name and version of the format, the value of every snapshot's `format` field.
 pub const SNAPSHOT_FORMAT: &str = "godwit-snapshot/1";
 
-/// Most nodes, and most workloads: replay stores their indices in 16 bits.
-pub const MAX_ENTITIES: usize = 65_535;
+/// Most nodes, and most workloads: above this, some number in the text is likely to be wrong.
+pub const MAX_ENTITIES: usize = 4_000_000;
 
 /// Most node classes: a workload's allowed classes are a 64-bit mask.
 pub const MAX_CLASSES: usize = 64;
@@ -49,6 +50,10 @@ pub struct Snapshot {
     /// Migrations under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<SnapshotTransfer>,
+    /// How many more members of disruption groups may be unavailable now; groups that are not named
+    /// have no such bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disruption_budgets: Vec<SnapshotBudget>,
     /// Constraints and costs of the machine-reassignment problem, where the cluster has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_reassignment: Option<SnapshotReassignment>,
@@ -93,6 +98,10 @@ pub struct SnapshotNode {
     /// Ticks until a draining node is switched off.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub deadline_ticks: u32,
+    /// Most workloads it may have; no limit where left out. Of a migration under way, both nodes have
+    /// the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_workloads: Option<u32>,
     /// Age of what is said of the node and of the workloads on it when the state was taken, seconds;
     /// 0 where left out.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -106,9 +115,11 @@ pub struct SnapshotWorkload {
     /// Unique name.
     #[schemars(length(max = MAX_NAME_BYTES))]
     pub name: String,
-    /// Name of its node; while it is being transferred, the destination.
+    /// Name of its node; while it is being transferred, the destination. Left out where it waits for a
+    /// node: it is not moved, and no room is kept for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MAX_NAME_BYTES))]
-    pub node: String,
+    pub node: Option<String>,
     /// Present demand per resource kind, `[m]`.
     pub demand: Vec<f32>,
     /// State that a migration copies, GiB; 1 where left out.
@@ -124,10 +135,21 @@ pub struct SnapshotWorkload {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(max = MAX_NAME_BYTES)))]
     pub classes: Vec<String>,
+    /// Names of the nodes it may run on; all where left out. A node that is not there is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(max = MAX_NAME_BYTES)))]
+    pub nodes: Vec<String>,
     /// Workloads that name the same group never share a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MAX_NAME_BYTES))]
     pub anti_affinity: Option<String>,
+    /// How evenly its group has to be spread over the zones. Nodes without a zone are one zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// Workloads that name the same group never share a zone. Nodes without a zone are one zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_NAME_BYTES))]
+    pub zone_anti_affinity: Option<String>,
     /// Whose it is, where migrations are limited per tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MAX_NAME_BYTES))]
@@ -146,6 +168,19 @@ pub struct SnapshotWorkload {
     /// Expected demand at each forecast horizon, `[horizons][m]`; left out where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecast: Vec<Vec<f32>>,
+}
+
+/// How many members of a disruption group a plan may move.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotBudget {
+    /// The `disruption_group` of its members.
+    #[schemars(length(max = MAX_NAME_BYTES))]
+    pub group: String,
+    /// How many more of them may become unavailable; with 0, none is moved. Members that are
+    /// unavailable, or in transfer, have been taken off already, as in `status.disruptionsAllowed` of a
+    /// Kubernetes PodDisruptionBudget. Of this and the operator's own budget the smaller holds.
+    pub disruptions_allowed: u32,
 }
 
 /// A migration under way: source and destination both hold the workload's demand.
@@ -173,6 +208,7 @@ impl Default for Snapshot {
             nodes: Vec::new(),
             workloads: Vec::new(),
             transfers: Vec::new(),
+            disruption_budgets: Vec::new(),
             machine_reassignment: None,
         }
     }
@@ -189,6 +225,7 @@ impl Default for SnapshotNode {
             bandwidth_gib_s: bandwidth(),
             health: Health::Healthy,
             deadline_ticks: 0,
+            max_workloads: None,
             metrics_age_s: 0.0,
         }
     }
@@ -199,13 +236,16 @@ impl Default for SnapshotWorkload {
     fn default() -> Self {
         Self {
             name: String::new(),
-            node: String::new(),
+            node: None,
             demand: Vec::new(),
             state_gib: one(),
             dirty_gib_s: 0.0,
             priority: one(),
             classes: Vec::new(),
+            nodes: Vec::new(),
             anti_affinity: None,
+            spread: None,
+            zone_anti_affinity: None,
             tenant: None,
             disruption_group: None,
             movable: yes(),
@@ -249,7 +289,8 @@ impl Snapshot {
         validity::Check { file: label, kinds: self.resources.len() }.snapshot(self)
     }
 
-    /// The cluster and where its workloads are. The snapshot must be valid.
+    /// The cluster and where its workloads are, [`NOWHERE`] for those that wait. The snapshot must be
+    /// valid.
     pub fn to_spec(&self) -> (ClusterSpec, Vec<u32>) {
         let nodes: Vec<NodeSpec> = self
             .nodes
@@ -260,26 +301,26 @@ impl Snapshot {
                 zone: node.zone.clone(),
                 supply: node.supply.clone(),
                 bandwidth_gib_s: node.bandwidth_gib_s,
+                max_workloads: node.max_workloads,
             })
             .collect();
-        let workloads: Vec<WorkloadSpec> = self
-            .workloads
-            .iter()
-            .map(|workload| WorkloadSpec {
-                name: workload.name.clone(),
-                demand: workload.demand.clone(),
-                state_gib: workload.state_gib,
-                dirty_gib_s: workload.dirty_gib_s,
-                priority: workload.priority,
-                classes: workload.classes.clone(),
-                anti_affinity: workload.anti_affinity.clone(),
-                movable: workload.movable,
-            })
-            .collect();
+        let workloads = self.workloads.iter().map(|workload| WorkloadSpec {
+            name: workload.name.clone(),
+            demand: workload.demand.clone(),
+            state_gib: workload.state_gib,
+            dirty_gib_s: workload.dirty_gib_s,
+            priority: workload.priority,
+            classes: workload.classes.clone(),
+            nodes: workload.nodes.clone(),
+            anti_affinity: workload.anti_affinity.clone(),
+            spread: workload.spread.clone(),
+            zone_anti_affinity: workload.zone_anti_affinity.clone(),
+            movable: workload.movable,
+        });
         let index: HashMap<&str, u32> =
             self.nodes.iter().map(|node| node.name.as_str()).zip(0..).collect();
-        let placement =
-            self.workloads.iter().map(|workload| index[workload.node.as_str()]).collect();
+        let node = |workload: &SnapshotWorkload| workload.node.as_deref().map(|name| index[name]);
+        let placement = self.workloads.iter().map(|k| node(k).unwrap_or(NOWHERE)).collect();
         let mut spec = ClusterSpec::new(self.resources.len(), nodes, workloads);
         // A valid snapshot's instance can be read.
         let instance = |problem: &SnapshotReassignment| problem.instance("snapshot").ok();

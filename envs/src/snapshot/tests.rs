@@ -9,15 +9,19 @@ const BASE: &str = r#"{
   "tick": 7,
   "resources": ["cpu", "memory"],
   "nodes": [
-    {"name": "a", "class": "fast", "zone": "z", "supply": [4, 8], "bandwidth_gib_s": 2.5},
+    {"name": "a", "class": "fast", "zone": "z", "supply": [4, 8], "bandwidth_gib_s": 2.5,
+     "max_workloads": 3},
     {"name": "b", "supply": [4, 0]}
   ],
   "workloads": [
     {"name": "u", "node": "a", "demand": [9, 2], "state_gib": 3, "dirty_gib_s": 0.5, "priority": 2,
      "classes": ["fast", "gone"], "anti_affinity": "g", "movable": false, "cooldown_ticks": 2,
+     "nodes": ["a", "away"], "spread": {"group": "s", "max_skew": 2}, "zone_anti_affinity": "h",
      "forecast": [[1, 2], [3, 4]]},
-    {"name": "v", "node": "b", "demand": [1, 0]}
+    {"name": "v", "node": "b", "demand": [1, 0]},
+    {"name": "waits", "demand": [0, 0]}
   ],
+  "disruption_budgets": [{"group": "d", "disruptions_allowed": 1}, {"group": "e", "disruptions_allowed": 0}],
   "transfers": [{"workload": "v", "source": "a", "remaining_s": 4}]
 }"#;
 
@@ -41,12 +45,12 @@ fn a_snapshot_becomes_a_cluster() {
     // Node "a" is over its supply: that is allowed here.
     let snapshot = Snapshot::from_json(BASE, "s.json").unwrap();
     let (spec, placement) = snapshot.to_spec();
-    assert_eq!((spec.nodes(), spec.workloads(), spec.resources), (2, 2, 2));
-    assert_eq!(placement, [0, 1]);
+    assert_eq!((spec.nodes(), spec.workloads(), spec.resources), (2, 3, 2));
+    assert_eq!(placement, [0, 1, NOWHERE]);
     assert_eq!(spec.supply_of(0, 1), 8.0);
     assert_eq!(spec.class_names, ["fast", "standard"]);
     assert_eq!(spec.bandwidth_gib_s, [2.5, 1.25]);
-    assert_eq!(spec.base_demand, [9.0, 2.0, 1.0, 0.0]);
+    assert_eq!(spec.base_demand, [9.0, 2.0, 1.0, 0.0, 0.0, 0.0]);
     assert_eq!((spec.state_gib[1], spec.priority[1], spec.movable[1]), (1.0, 1.0, true));
     assert!(spec.class_allows(0, 0) && !spec.class_allows(0, 1) && spec.class_allows(1, 0));
 }
@@ -87,22 +91,22 @@ fn numbers_beyond_what_loads_and_costs_can_be_computed_with_are_refused() {
 #[test]
 fn what_is_not_json_is_shown() {
     all(&[
-        ("[4, 0]", "[4, NaN]", "nodes[1].supply[1]: expected JSON (line 7), got NaN"),
-        ("[4, 0]", "[4, Infinity]", "nodes[1].supply[1]: expected JSON (line 7), got Infinity"),
-        ("[4, 0]", "[4, -Infinity]", "nodes[1].supply[1]: expected JSON (line 7), got -Infinity"),
-        ("[4, 0]", "[4, 01]", "nodes[1].supply[1]: expected JSON (line 7), got 01"),
-        ("[4, 0]", "[4, 1e999]", "nodes[1].supply[1]: expected JSON (line 7), got 1e999"),
-        ("[4, 0]", "[4, 0,]", "nodes[1].supply: expected JSON (line 7), got ']'"),
+        ("[4, 0]", "[4, NaN]", "nodes[1].supply[1]: expected JSON (line 8), got NaN"),
+        ("[4, 0]", "[4, Infinity]", "nodes[1].supply[1]: expected JSON (line 8), got Infinity"),
+        ("[4, 0]", "[4, -Infinity]", "nodes[1].supply[1]: expected JSON (line 8), got -Infinity"),
+        ("[4, 0]", "[4, 01]", "nodes[1].supply[1]: expected JSON (line 8), got 01"),
+        ("[4, 0]", "[4, 1e999]", "nodes[1].supply[1]: expected JSON (line 8), got 1e999"),
+        ("[4, 0]", "[4, 0,]", "nodes[1].supply: expected JSON (line 8), got ']'"),
         ("{\n", "nonsense\n", "line 1: expected valid JSON, got nonsense"),
         (
             "\"remaining_s\": 4}]\n}",
             "\"remaining_s\": 4}]\n} x",
-            "line 16: expected valid JSON, got x",
+            "line 20: expected valid JSON, got x",
         ),
         (
             "\"remaining_s\": 4}]\n}",
             "\"remaining_s\": 4}]",
-            "line 15: expected valid JSON, got the end of the input",
+            "line 19: expected valid JSON, got the end of the input",
         ),
         (
             "[3, 4]",
@@ -136,7 +140,11 @@ fn fields_are_checked() {
             "\"zoen\"",
             "nodes[0].zoen: expected a known field (nearest: zone, name, class), got unknown field `zoen`",
         ),
-        ("\"node\": \"b\", ", "", "workloads[1].node: expected a value, got none"),
+        (
+            "\"node\": \"b\", ",
+            "",
+            "transfers[0].workload: expected the name of a workload on a node, got \"v\"",
+        ),
         ("\"tick\": 7", "\"tick\": 7, \"tick\": 8", "tick: expected it once, got `tick` twice"),
         (
             "snapshot/1",
@@ -184,7 +192,23 @@ fn fields_are_checked() {
         (
             "\"workload\": \"v\"",
             "\"workload\": \"x\"",
-            "transfers[0].workload: expected the name of a workload, got \"x\"",
+            "transfers[0].workload: expected the name of a workload on a node, got \"x\"",
+        ),
+        (
+            "\"max_skew\": 2",
+            "\"max_skew\": 0",
+            "workloads[0].spread.max_skew: expected a whole number, 1 or more, got 0",
+        ),
+        (
+            "\"group\": \"e\"",
+            "\"group\": \"d\"",
+            "disruption_budgets[1].group: expected a name of its own, got \"d\" again",
+        ),
+        (
+            "\"disruptions_allowed\": 0",
+            "\"disruptions_allowed\": -1",
+            "disruption_budgets[1].disruptions_allowed: expected a whole number, 0 or more, got \
+             integer -1",
         ),
         (
             "\"source\": \"a\"",
@@ -222,6 +246,15 @@ fn names_are_bounded_and_long_ones_are_not_repeated() {
         (r#""node": "a""#, r#""node": ""#, r#"""#, "workloads[0].node"),
         (r#""gone"]"#, r#"""#, r#""]"#, "workloads[0].classes[1]"),
         (r#""anti_affinity": "g""#, r#""anti_affinity": ""#, r#"""#, "workloads[0].anti_affinity"),
+        (r#""away"]"#, r#"""#, r#""]"#, "workloads[0].nodes[1]"),
+        (r#""group": "s""#, r#""group": ""#, r#"""#, "workloads[0].spread.group"),
+        (
+            r#""zone_anti_affinity": "h""#,
+            r#""zone_anti_affinity": ""#,
+            r#"""#,
+            "workloads[0].zone_anti_affinity",
+        ),
+        (r#""group": "d""#, r#""group": ""#, r#"""#, "disruption_budgets[0].group"),
         (r#""movable": false"#, r#""tenant": ""#, r#"""#, "workloads[0].tenant"),
         (
             r#""movable": false"#,
@@ -249,8 +282,11 @@ fn the_schema_states_the_length_of_names() {
     assert_eq!(schema["properties"]["resources"]["items"]["maxLength"], 253);
     for (part, fields) in [
         ("SnapshotNode", &["name", "class", "zone"][..]),
-        ("SnapshotWorkload", &["name", "node", "anti_affinity", "tenant", "disruption_group"]),
+        ("SnapshotWorkload", &["name", "node", "anti_affinity", "zone_anti_affinity", "tenant"]),
+        ("SnapshotWorkload", &["disruption_group"]),
         ("SnapshotTransfer", &["workload", "source"]),
+        ("SnapshotBudget", &["group"]),
+        ("Spread", &["group"]),
     ] {
         for field in fields {
             let field = &schema["$defs"][part]["properties"][field];
@@ -303,7 +339,7 @@ prop_compose! {
     ) -> SnapshotWorkload {
         let [state_gib, dirty_gib_s, priority] = numbers;
         SnapshotWorkload {
-            name: format!("w{k}"), node: format!("n{node}"), demand, state_gib, dirty_gib_s, priority,
+            name: format!("w{k}"), node: Some(format!("n{node}")), demand, state_gib, dirty_gib_s, priority,
             anti_affinity, movable, cooldown_ticks, forecast, ..SnapshotWorkload::default() }
     }
 }
@@ -316,7 +352,7 @@ proptest! {
         tick in proptest::option::of(any::<u64>()),
         remaining_s in proptest::option::of(0.0f32..100.0),
     ) {
-        let source = if workloads[0].node == "n0" { "n1" } else { "n0" };
+        let source = if workloads[0].node.as_deref() == Some("n0") { "n1" } else { "n0" };
         let transfers = remaining_s
             .map(|remaining_s| SnapshotTransfer { workload: "w0".into(), source: source.into(), remaining_s });
         let snapshot = Snapshot {

@@ -133,6 +133,7 @@ impl Check<'_> {
         self.workloads(snapshot, &nodes)?;
         self.loads(snapshot)?;
         self.transfers(snapshot, &nodes)?;
+        self.budgets(snapshot)?;
         self.reassignment(snapshot)
     }
 
@@ -143,25 +144,32 @@ impl Check<'_> {
         for (k, workload) in snapshot.workloads.iter().enumerate() {
             let at = format_args!("workloads[{k}]");
             self.name(format_args!("{at}.name"), &workload.name, &mut names)?;
-            self.short(format_args!("{at}.node"), &workload.node)?;
             for (c, class) in workload.classes.iter().enumerate() {
                 self.short(format_args!("{at}.classes[{c}]"), class)?;
             }
-            for (field, name) in [
-                ("anti_affinity", &workload.anti_affinity),
-                ("tenant", &workload.tenant),
-                ("disruption_group", &workload.disruption_group),
-            ] {
-                let name = name.as_deref().unwrap_or_default();
-                self.short(format_args!("{at}.{field}"), name)?;
+            for (i, node) in workload.nodes.iter().enumerate() {
+                self.short(format_args!("{at}.nodes[{i}]"), node)?;
             }
-            let known = nodes.contains(workload.node.as_str());
-            self.require(
-                known,
-                format_args!("{at}.node"),
-                "the name of a node",
-                format_args!("{:?}", workload.node),
-            )?;
+            let spread = workload.spread.as_ref();
+            let max_skew = spread.map_or(1, |spread| spread.max_skew);
+            let field = format_args!("{at}.spread.max_skew");
+            self.require(max_skew >= 1, field, "a whole number, 1 or more", max_skew)?;
+            let spread = spread.map(|spread| spread.group.as_str());
+            for (field, name) in [
+                ("anti_affinity", workload.anti_affinity.as_deref()),
+                ("spread.group", spread),
+                ("zone_anti_affinity", workload.zone_anti_affinity.as_deref()),
+                ("tenant", workload.tenant.as_deref()),
+                ("disruption_group", workload.disruption_group.as_deref()),
+            ] {
+                self.short(format_args!("{at}.{field}"), name.unwrap_or_default())?;
+            }
+            if let Some(node) = workload.node.as_deref() {
+                let field = format_args!("{at}.node");
+                self.short(field, node)?;
+                let known = nodes.contains(node);
+                self.require(known, field, "the name of a node", format_args!("{node:?}"))?;
+            }
             self.vector(format_args!("{at}.demand"), &workload.demand)?;
             self.number(format_args!("{at}.state_gib"), workload.state_gib)?;
             self.number(format_args!("{at}.dirty_gib_s"), workload.dirty_gib_s)?;
@@ -223,6 +231,8 @@ impl Check<'_> {
             }
         }
         for (k, workload) in snapshot.workloads.iter().enumerate() {
+            let field = format_args!("workloads[{k}].node");
+            self.require(workload.node.is_some(), field, "a node, as in the model", "none")?;
             if let Some(j) = same(&workload.demand, instance.requirement(k)) {
                 let field = format_args!("workloads[{k}].demand[{j}]");
                 let expected = format_args!("{}, as in the model", instance.requirement(k)[j]);
@@ -232,11 +242,22 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn budgets(&self, snapshot: &Snapshot) -> Result<(), InputError> {
+        let mut seen = HashSet::new();
+        for (at, budget) in snapshot.disruption_budgets.iter().enumerate() {
+            self.name(format_args!("disruption_budgets[{at}].group"), &budget.group, &mut seen)?;
+        }
+        Ok(())
+    }
+
     fn transfers(&self, snapshot: &Snapshot, nodes: &HashSet<&str>) -> Result<(), InputError> {
+        if snapshot.transfers.is_empty() {
+            return Ok(());
+        }
         let destination: HashMap<&str, &str> = snapshot
             .workloads
             .iter()
-            .map(|workload| (workload.name.as_str(), workload.node.as_str()))
+            .filter_map(|workload| Some((workload.name.as_str(), workload.node.as_deref()?)))
             .collect();
         let mut seen = HashSet::new();
         for (t, transfer) in snapshot.transfers.iter().enumerate() {
@@ -246,7 +267,7 @@ impl Check<'_> {
             let (field, name) =
                 (format_args!("{at}.workload"), format_args!("{:?}", transfer.workload));
             let to = destination.get(transfer.workload.as_str());
-            self.require(to.is_some(), field, "the name of a workload", name)?;
+            self.require(to.is_some(), field, "the name of a workload on a node", name)?;
             self.require(
                 seen.insert(&transfer.workload),
                 field,

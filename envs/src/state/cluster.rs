@@ -3,16 +3,16 @@
 
 use crate::lanes::LANES;
 use crate::reassignment::Instance;
+use crate::state::names::Index;
+use crate::state::places::{NO_SET, Nodes, PlaceRules, PlaceRulesBuilder, Spread, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Placement of a workload that runs on no node.
 pub const NOWHERE: u32 = u32::MAX;
 
-/// Group index of a workload without an anti-affinity group.
-pub const NO_GROUP: u32 = u32::MAX;
+pub use crate::state::members::NO_GROUP;
 
 /// Whether a node can be relied on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,13 +75,15 @@ pub struct ClusterSpec {
     pub groups: usize,
     /// Whether the workload may be migrated, `[K]`.
     pub movable: Vec<bool>,
+    /// Sets of nodes, limits of workloads per node and rules about zones; `None` where there are none.
+    pub places: Option<Arc<PlaceRules>>,
     /// Constraints and costs of the machine-reassignment problem, where the cluster has them: node i
     /// is its machine i, workload k its process k.
     pub reassignment: Option<Arc<Instance>>,
 }
 
 /// One node, as handed to [`ClusterSpec::new`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NodeSpec {
     /// Unique name.
     pub name: String,
@@ -93,10 +95,12 @@ pub struct NodeSpec {
     pub supply: Vec<f32>,
     /// Link bandwidth in GiB/s.
     pub bandwidth_gib_s: f32,
+    /// Most workloads it may have.
+    pub max_workloads: Option<u32>,
 }
 
 /// One workload, as handed to [`ClusterSpec::new`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct WorkloadSpec {
     /// Unique name.
     pub name: String,
@@ -110,8 +114,14 @@ pub struct WorkloadSpec {
     pub priority: f32,
     /// Allowed node classes; empty for all.
     pub classes: Vec<String>,
+    /// Names of allowed nodes; empty for all.
+    pub nodes: Vec<String>,
     /// Anti-affinity group.
     pub anti_affinity: Option<String>,
+    /// Group that is spread over zones.
+    pub spread: Option<Spread>,
+    /// Group whose members never share a zone.
+    pub zone_anti_affinity: Option<String>,
     /// Whether it may be migrated.
     pub movable: bool,
 }
@@ -119,8 +129,13 @@ pub struct WorkloadSpec {
 impl ClusterSpec {
     /// Lays nodes and workloads out as arrays. Callers have validated them: at most 64 node
     /// classes, vectors of length `resources`, finite and non-negative numbers. An allowed class
-    /// that no node has is dropped; a workload all of whose classes are unknown fits nowhere.
-    pub fn new(resources: usize, nodes: Vec<NodeSpec>, workloads: Vec<WorkloadSpec>) -> Self {
+    /// or node that is not there is dropped; a workload all of whose classes, or nodes, are unknown
+    /// fits nowhere.
+    pub fn new(
+        resources: usize,
+        nodes: Vec<NodeSpec>,
+        workloads: impl IntoIterator<Item = WorkloadSpec>,
+    ) -> Self {
         let padded = nodes.len().next_multiple_of(LANES);
         let mut spec = Self {
             resources,
@@ -130,11 +145,13 @@ impl ClusterSpec {
         };
         let (mut classes, mut zones, mut groups) =
             (Index::default(), Index::default(), Index::default());
+        let mut places = PlaceRulesBuilder::default();
         for (i, node) in nodes.into_iter().enumerate() {
             spec.node_names.push(node.name);
-            spec.node_class.push(classes.of(node.class) as u16);
-            spec.node_zone.push(zones.of(node.zone));
+            spec.node_class.push(classes.of(&node.class) as u16);
+            spec.node_zone.push(zones.of(&node.zone));
             spec.bandwidth_gib_s.push(node.bandwidth_gib_s);
+            places.add_node(node.max_workloads);
             for (j, &supply) in node.supply.iter().enumerate() {
                 spec.supply[j * padded + i] = supply;
                 spec.inverse_supply[j * padded + i] = if supply > 0.0 { 1.0 / supply } else { 0.0 };
@@ -148,12 +165,7 @@ impl ClusterSpec {
             .collect();
         (spec.class_names, spec.zone_names) = (classes.names(), zones.names());
         for workload in workloads {
-            spec.workload_names.push(workload.name);
-            spec.base_demand.extend_from_slice(&workload.demand);
-            spec.state_gib.push(workload.state_gib);
-            spec.dirty_gib_s.push(workload.dirty_gib_s);
-            spec.priority.push(workload.priority);
-            spec.class_mask.push(match workload.classes.as_slice() {
+            let classes = match workload.classes.as_slice() {
                 [] => u64::MAX,
                 allowed => spec
                     .class_names
@@ -161,11 +173,30 @@ impl ClusterSpec {
                     .enumerate()
                     .filter(|(_, class)| allowed.contains(class))
                     .fold(0, |mask, (c, _)| mask | 1 << c),
-            });
-            spec.group.push(workload.anti_affinity.map_or(NO_GROUP, |group| groups.of(group)));
+            };
+            let wish = Wish {
+                classes,
+                nodes: &workload.nodes,
+                spread: workload.spread.as_ref(),
+                zone_anti_affinity: workload.zone_anti_affinity.as_deref(),
+            };
+            places.add_workload(&spec.node_names, &wish);
+            spec.workload_names.push(workload.name);
+            spec.base_demand.extend_from_slice(&workload.demand);
+            spec.state_gib.push(workload.state_gib);
+            spec.dirty_gib_s.push(workload.dirty_gib_s);
+            spec.priority.push(workload.priority);
+            spec.class_mask.push(classes);
+            let group = workload.anti_affinity.as_ref();
+            spec.group.push(group.map_or(NO_GROUP, |group| groups.of(group)));
             spec.movable.push(workload.movable);
         }
-        spec.groups = groups.0.len();
+        spec.groups = groups.len();
+        spec.places = places.finish(&Nodes {
+            classes: &spec.node_class,
+            zones: &spec.node_zone,
+            zone_count: spec.zone_names.len(),
+        });
         spec
     }
 
@@ -193,22 +224,24 @@ impl ClusterSpec {
     pub fn class_allows(&self, workload: usize, node: usize) -> bool {
         self.class_mask[workload] >> self.node_class[node] & 1 == 1
     }
-}
 
-/// Numbers names in the order in which they first occur.
-#[derive(Default)]
-struct Index(HashMap<String, u32>);
-
-impl Index {
-    fn of(&mut self, name: String) -> u32 {
-        let next = self.0.len() as u32;
-        *self.0.entry(name).or_insert(next)
+    /// Whether the node is among those that the workload may run on, and its class allows it.
+    pub fn may_run_on(&self, workload: usize, node: usize) -> bool {
+        self.class_allows(workload, node) && self.in_set(workload, node)
     }
 
-    /// The names by their numbers.
-    fn names(self) -> Vec<String> {
-        let mut names = vec![String::new(); self.0.len()];
-        self.0.into_iter().for_each(|(name, at)| names[at as usize] = name);
-        names
+    /// Whether the node is among those that the workload may run on.
+    pub fn in_set(&self, workload: usize, node: usize) -> bool {
+        self.places.as_ref().is_none_or(|places| places.in_set(workload, node))
+    }
+
+    /// Index of the workload's set of nodes, or [`NO_SET`]: equal for workloads with equal sets.
+    pub fn set_of(&self, workload: usize) -> u32 {
+        self.places.as_ref().map_or(NO_SET, |places| places.set_of(workload))
+    }
+
+    /// Whether the workload is a member of a group that is bound to zones.
+    pub fn has_zone_group(&self, workload: usize) -> bool {
+        self.places.as_ref().is_some_and(|places| places.has_zone_group(workload))
     }
 }

@@ -9,9 +9,11 @@ use crate::scenario::{FaultRules, Mode, Rules};
 use crate::state::Infeasible;
 use crate::state::cluster::{ClusterSpec, Health, NO_GROUP, NOWHERE};
 use crate::state::fences::Fences;
+use crate::state::members::MemberCounts;
 use crate::state::migration::{MigrationCost, MigrationCostLanes};
 use crate::state::objective::Objective;
 use crate::state::outlook::{Outlook, Tile};
+use crate::state::place_counts::PlaceCounts;
 use crate::state::slots::SlotView;
 use crate::state::term::{LEVEL_TERMS, LOAD_TERMS, TERMS, Term, Terms};
 use std::sync::Arc;
@@ -101,11 +103,13 @@ pub struct ClusterState {
     /// What may not be moved beyond that; none in training.
     pub fences: Fences,
     /// Transfers that each node takes part in, `[P]`.
-    pub(crate) node_transfers: Vec<u16>,
+    pub(crate) node_transfers: Vec<u32>,
     /// Bandwidth that one more transfer would get on each node's link, `[N]`.
     link_share: Vec<f32>,
-    /// Members of each anti-affinity group per node, `[G][P]`.
-    pub(crate) group_count: Vec<u16>,
+    /// Members of each anti-affinity group on each node.
+    pub(crate) group_count: MemberCounts,
+    /// What is counted by node and zone.
+    pub(crate) place_counts: PlaceCounts,
     pub(crate) in_transfer: Vec<bool>,
     /// Workloads that demand more of a resource than any node supplies, `[K]`; empty for none.
     pub(crate) misfits: Vec<bool>,
@@ -114,7 +118,7 @@ pub struct ClusterState {
     /// Waiting workloads by cause, weighted by priority: displaced, unplaced.
     waiting: [f32; 2],
     /// Workloads on each node, `[P]`.
-    pub(crate) workload_count: Vec<u16>,
+    pub(crate) workload_count: Vec<u32>,
 }
 
 impl ClusterState {
@@ -148,7 +152,8 @@ impl ClusterState {
             fences: Fences::default(),
             node_transfers: vec![0; spec.padded_nodes()],
             link_share: vec![0.0; spec.nodes()],
-            group_count: vec![0; spec.groups * spec.padded_nodes()],
+            group_count: MemberCounts::new(spec.groups, spec.nodes()),
+            place_counts: PlaceCounts::new(&spec),
             in_transfer: vec![false; spec.workloads()],
             misfits: Vec::new(),
             closed_nodes: 0,
@@ -227,21 +232,27 @@ impl ClusterState {
     }
 
     /// Transfers that a node takes part in.
-    pub fn transfers_of(&self, node: usize) -> u16 {
+    pub fn transfers_of(&self, node: usize) -> u32 {
         self.node_transfers[node]
     }
 
     /// Members of the workload's anti-affinity group on a node, those that are being transferred away
     /// included; 0 without a group.
-    pub fn members_on(&self, workload: usize, node: usize) -> u16 {
+    #[inline(always)]
+    pub fn members_on(&self, workload: usize, node: usize) -> u32 {
         match self.spec.group[workload] {
             NO_GROUP => 0,
-            group => self.group_count[group as usize * self.spec.padded_nodes() + node],
+            group => self.group_count.of(group, node),
         }
     }
 
+    /// What is counted by node and zone, for whoever tries out what may come next.
+    pub fn place_counts(&self) -> &PlaceCounts {
+        &self.place_counts
+    }
+
     /// Workloads on a node.
-    pub fn workloads_on(&self, node: usize) -> u16 {
+    pub fn workloads_on(&self, node: usize) -> u32 {
         self.workload_count[node]
     }
 
@@ -255,7 +266,7 @@ impl ClusterState {
         let spec = &*self.spec;
         let (m, padded) = (spec.resources, spec.padded_nodes());
         self.node_transfers.fill(0);
-        self.group_count.fill(0);
+        self.group_count.clear();
         self.in_transfer.fill(false);
         self.workload_count.fill(0);
         self.refresh_health();
@@ -266,7 +277,7 @@ impl ClusterState {
             }
             self.workload_count[node as usize] += 1;
             if spec.group[k] != NO_GROUP {
-                self.group_count[spec.group[k] as usize * padded + node as usize] += 1;
+                self.group_count.add(spec.group[k], node as usize);
             }
         }
         self.now.held.fill(0.0);
@@ -282,12 +293,14 @@ impl ClusterState {
             self.node_transfers[self.placement[k] as usize] += 1;
             self.in_transfer[k] = true;
             if spec.group[k] != NO_GROUP {
-                self.group_count[spec.group[k] as usize * padded + source] += 1;
+                self.group_count.add(spec.group[k], source);
             }
             for j in 0..m {
                 self.now.held[j * padded + source] += self.demand[k * m + j];
             }
         }
+        let leaving = self.transfers.iter().map(|t| (t.workload as usize, t.source as usize));
+        self.place_counts.rebuild(spec, &self.placement, leaving);
         for (i, share) in self.link_share.iter_mut().enumerate() {
             *share = link_share(spec, &self.node_transfers, i);
         }
@@ -446,7 +459,7 @@ impl ClusterState {
         self.check(workload, destination)?;
         let cost = self.migration_cost(workload, destination);
         let source = self.placement[workload] as usize;
-        let (padded, group) = (self.spec.padded_nodes(), self.spec.group[workload]);
+        let group = self.spec.group[workload];
         self.placement[workload] = destination as u32;
         self.workload_count[source] -= 1;
         self.workload_count[destination] += 1;
@@ -454,9 +467,13 @@ impl ClusterState {
         if group != NO_GROUP {
             // In transit the workload is on both nodes: no other member may take the source yet.
             if !transfers {
-                self.group_count[group as usize * padded + source] -= 1;
+                self.group_count.take(group, source);
             }
-            self.group_count[group as usize * padded + destination] += 1;
+            self.group_count.add(group, destination);
+        }
+        self.place_counts.start(&self.spec, workload, source, destination);
+        if !transfers {
+            self.place_counts.finish(&self.spec, workload, source, destination);
         }
         self.cooldown[workload] = self.rules.limits.cooldown_ticks.min(u32::from(u16::MAX)) as u16;
         self.moves_left -= 1;
@@ -511,8 +528,8 @@ impl ClusterState {
 }
 
 /// Bandwidth that one more transfer would get on a node's link.
-fn link_share(spec: &ClusterSpec, node_transfers: &[u16], node: usize) -> f32 {
-    spec.bandwidth_gib_s[node] / f32::from(node_transfers[node] + 1)
+fn link_share(spec: &ClusterSpec, node_transfers: &[u32], node: usize) -> f32 {
+    spec.bandwidth_gib_s[node] / (node_transfers[node] + 1) as f32
 }
 
 /// Transfers that can be in flight at once: one for each workload at most.

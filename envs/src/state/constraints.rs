@@ -69,16 +69,17 @@ impl ClusterState {
         if !spec.class_allows(workload, destination) {
             return Err(Infeasible::Class);
         }
-        let (padded, group) = (spec.padded_nodes(), spec.group[workload]);
-        if group != NO_GROUP && self.group_count[group as usize * padded + destination] > 0 {
+        if self.members_on(workload, destination) > 0 {
             return Err(Infeasible::AntiAffinity);
         }
+        self.place_counts.allows(spec, workload, self.node_of(workload), destination)?;
         if !self.has_free_transfer(destination) {
             return Err(Infeasible::NodeTransfers);
         }
         if self.fences.keeps_out(workload, destination) {
             return Err(Infeasible::Fenced);
         }
+        let padded = spec.padded_nodes();
         let room = self.demand_of(workload).iter().enumerate().all(|(j, &d)| {
             let at = j * padded + destination;
             d <= 0.0 || fits(self.now.held[at], d, spec.supply[at])
@@ -111,17 +112,18 @@ impl ClusterState {
             || !self.transfers.is_empty()
             || mask != u64::MAX
             || group != NO_GROUP
+            || spec.places.is_some()
             || !self.fences.is_empty()
         {
-            let padded = spec.padded_nodes();
+            let from = self.node_of(workload);
             for l in 0..LANES {
                 if open[l] {
                     let node = tile.node[l] as usize;
                     open[l] = self.now.accepting[node] > 0.0
-                        && u32::from(self.node_transfers[node]) < limit
+                        && self.node_transfers[node] < limit
                         && spec.class_allows(workload, node)
-                        && (group == NO_GROUP
-                            || self.group_count[group as usize * padded + node] == 0)
+                        && (group == NO_GROUP || self.group_count.of(group, node) == 0)
+                        && self.place_counts.allows(spec, workload, from, node).is_ok()
                         && !self.fences.keeps_out(workload, node);
                 }
             }
@@ -135,8 +137,8 @@ impl ClusterState {
     }
 
     /// Whether moving one of these workloads to a node comes to the same as moving the other, had
-    /// they the same source. Members of anti-affinity groups are never alike, and neither are the
-    /// processes of a machine-reassignment problem.
+    /// they the same source. Members of groups that share no node or zone, or are spread over zones, are
+    /// never alike, and neither are the processes of a machine-reassignment problem.
     pub fn look_alike(&self, a: usize, b: usize) -> bool {
         let spec = &*self.spec;
         spec.state_gib[a] == spec.state_gib[b]
@@ -147,20 +149,23 @@ impl ClusterState {
     }
 
     /// Whether the same nodes would take these workloads now, with the same loads after it. Not told
-    /// of members of anti-affinity groups, processes of a machine-reassignment problem and whoever
+    /// of members of such groups, processes of a machine-reassignment problem and whoever
     /// is fenced off a node.
     pub fn fit_alike(&self, a: usize, b: usize) -> bool {
         let spec = &*self.spec;
         spec.reassignment.is_none()
             && spec.group[a] == NO_GROUP
             && spec.group[b] == NO_GROUP
+            && !spec.has_zone_group(a)
+            && !spec.has_zone_group(b)
             && spec.class_mask[a] == spec.class_mask[b]
+            && spec.set_of(a) == spec.set_of(b)
             && !self.fences.has_pair(a)
             && !self.fences.has_pair(b)
             && self.demand_of(a) == self.demand_of(b)
     }
 
     fn has_free_transfer(&self, node: usize) -> bool {
-        u32::from(self.node_transfers[node]) < self.rules.limits.transfers_per_node
+        self.node_transfers[node] < self.rules.limits.transfers_per_node
     }
 }

@@ -136,8 +136,9 @@ impl ClusterState {
         self.in_transfer[k] = false;
         let group = self.spec.group[k];
         if group != NO_GROUP {
-            self.group_count[group as usize * self.spec.padded_nodes() + source] -= 1;
+            self.group_count.take(group, source);
         }
+        self.place_counts.finish(&self.spec, k, source, destination);
         self.refresh_pair(source, destination, false);
         Some(transfer)
     }
@@ -231,14 +232,15 @@ impl ClusterState {
         None
     }
 
-    /// Whether a node that is open has room for a workload that is not on it, by class, group and
-    /// supply.
+    /// Whether a node that is open has room for a workload that is not on it, by class, group, places
+    /// and supply.
     pub fn could_hold(&self, workload: usize, node: usize) -> bool {
         let spec = &*self.spec;
-        let (padded, group) = (spec.padded_nodes(), spec.group[workload]);
+        let padded = spec.padded_nodes();
         self.is_open(node)
             && spec.class_allows(workload, node)
-            && (group == NO_GROUP || self.group_count[group as usize * padded + node] == 0)
+            && self.members_on(workload, node) == 0
+            && self.place_counts.allows(spec, workload, self.node_of(workload), node).is_ok()
             && self.demand_of(workload).iter().enumerate().all(|(j, &d)| {
                 let at = j * padded + node;
                 d <= 0.0 || fits(self.now.held[at], d, spec.supply[at])
@@ -252,8 +254,9 @@ impl ClusterState {
         self.workload_count[node] += 1;
         let group = self.spec.group[workload];
         if group != NO_GROUP {
-            self.group_count[group as usize * self.spec.padded_nodes() + node] += 1;
+            self.group_count.add(group, node);
         }
+        self.place_counts.add(&self.spec, workload, node);
         self.refresh_pair(node, node, true);
         self.refresh_waiting();
     }

@@ -24,6 +24,10 @@ impl ClusterState {
             hash.add(spec.group[k].into());
             hash.add(spec.movable[k].into());
         }
+        if let Some(places) = &spec.places {
+            places.words().for_each(|word| hash.add(word));
+            spec.node_zone.iter().for_each(|&zone| hash.add(zone.into()));
+        }
         hash.0.max(1)
     }
 }

@@ -21,6 +21,18 @@ pub enum Infeasible {
     /// The node's class is not among the workload's.
     #[error("the node's class is not allowed")]
     Class,
+    /// The node is not among those that the workload may run on.
+    #[error("the node is not among those that the workload may run on")]
+    NodeSet,
+    /// The node has all the workloads it may have.
+    #[error("the node has as many workloads as it may have")]
+    WorkloadsPerNode,
+    /// A member of the workload's group is in that zone.
+    #[error("a member of the same zone anti-affinity group is in that zone")]
+    ZoneAntiAffinity,
+    /// The zone would have too many members of the workload's group, compared with others.
+    #[error("the group would be spread too unevenly over the zones")]
+    ZoneSpread,
     /// A member of the workload's anti-affinity group is there.
     #[error("a member of the same anti-affinity group is there")]
     AntiAffinity,

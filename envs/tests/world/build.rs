@@ -26,6 +26,8 @@ pub struct Shape {
     pub waves: bool,
     pub horizons: bool,
     pub constraints: bool,
+    /// Sets of nodes, numbers of workloads per node, and zones.
+    pub places: bool,
     pub draws: bool,
     pub one_term: bool,
     /// Terms of its own, see [`OWN_TERMS`].
@@ -63,6 +65,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
         any::<bool>(),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.3),
+        any::<bool>(),
     );
     let limits = (0..4_u32, 1..6_u32, prop::sample::select(vec![2, 9, 40, 2000]));
     (sizes, switches, limits, any::<u64>()).prop_map(|(sizes, switches, limits, seed)| Shape {
@@ -77,6 +80,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
         draws: switches.5,
         one_term: switches.6,
         own_terms: switches.7,
+        places: switches.8,
         cooldown: limits.0,
         moves: limits.1,
         max_candidates: limits.2,
@@ -95,6 +99,9 @@ fn quarters(least: u32, most: u32, rng: &mut Rng) -> f32 {
 /// sums are exact and a naive recomputation meets the same slot boundaries.
 pub fn scenario(shape: &Shape) -> Scenario {
     let mut scenario = without_events(shape);
+    if shape.places {
+        crate::places::add_rules(&mut scenario, &mut stream(shape.seed, "places"));
+    }
     if shape.dynamics && shape.events {
         crate::scripted::add_events(&mut scenario, &mut stream(shape.seed, "events"));
     }
@@ -120,6 +127,7 @@ fn without_events(shape: &Shape) -> Scenario {
                 })
                 .collect(),
             bandwidth_gib_s: [0.5, 1.25, 2.0][rng.random_range(0..3)],
+            max_workloads: None,
         })
         .collect();
     let most = ((16 * shape.nodes / shape.workloads) as u32).clamp(1, 16);
@@ -145,6 +153,9 @@ fn without_events(shape: &Shape) -> Scenario {
                 dirty_gib_s: [0.0, 0.1, 0.4, 3.0][rng.random_range(0..4)],
                 priority: [0.5, 1.0, 2.0][rng.random_range(0..3)],
                 classes: if rare(rng) { vec!["a".into(), "b".into()] } else { Vec::new() },
+                nodes: Vec::new(),
+                spread: None,
+                zone_anti_affinity: None,
                 anti_affinity: match rare(rng) {
                     true => Some(format!("g{}", rng.random_range(0..3))),
                     false => None,

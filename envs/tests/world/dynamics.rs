@@ -57,6 +57,7 @@ fn takes(state: &ClusterState, workload: usize, node: usize) -> bool {
             .all(|k| k == workload || spec.group[k] != spec.group[workload] || !here(k));
     matches!(state.health[node], Health::Healthy | Health::Degraded)
         && spec.class_allows(workload, node)
+        && crate::places::places_allow(state, workload, node)
         && room
         && apart
 }

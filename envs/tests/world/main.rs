@@ -11,6 +11,7 @@ mod features;
 mod misfits;
 mod naive;
 mod own_terms;
+mod places;
 mod replay;
 mod rules;
 mod scripted;

@@ -56,7 +56,7 @@ proptest! {
         for (workload, kind) in picks {
             let (k, j) = (workload.index(snapshot.workloads.len()), kind.index(shape.resources));
             let name = snapshot.workloads[k].node.clone();
-            let node = snapshot.nodes.iter_mut().find(|node| node.name == name).unwrap();
+            let node = snapshot.nodes.iter_mut().find(|node| Some(&node.name) == name.as_ref()).unwrap();
             node.supply[j] = 0.0;
         }
         let state = state_of(&start, &snapshot);

@@ -271,7 +271,7 @@ impl<'a> Naive<'a> {
                     d <= 0.0 || held + d <= supply * (1.0 + 1e-5)
                 });
                 let able = is_left && open && fits && rest[k] as usize != node;
-                if able && spec.class_allows(k, node) && !(0..rest.len()).any(rival) {
+                if able && spec.may_run_on(k, node) && !(0..rest.len()).any(rival) {
                     let mut placement = rest.clone();
                     placement[k] = node as u32;
                     best = best.min(level(&placement) - without);

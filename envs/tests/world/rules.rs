@@ -2,6 +2,7 @@
 
 use crate::build::*;
 use crate::naive::point;
+use crate::places::{broken_places, places_allow};
 use godwit_envs::env::{ActionError, Env};
 use godwit_envs::rng::stream;
 use godwit_envs::state::cluster::NO_GROUP;
@@ -42,6 +43,7 @@ fn allowed(state: &ClusterState, k: usize, destination: usize) -> bool {
         && transfers_of(source) < limits.transfers_per_node
         && transfers_of(destination) < limits.transfers_per_node
         && spec.class_allows(k, destination)
+        && places_allow(state, k, destination)
         && group_apart
         && fits
 }
@@ -57,7 +59,7 @@ proptest! {
         for _ in 0..24 {
             let state = env.state();
             let (n, m) = (state.spec.nodes(), state.spec.resources);
-            let on_nodes: u32 = (0..n).map(|i| u32::from(state.workloads_on(i))).sum();
+            let on_nodes: u32 = (0..n).map(|i| state.workloads_on(i)).sum();
             prop_assert_eq!(on_nodes as usize, state.spec.workloads());
             prop_assert!(state.placement.iter().all(|&node| (node as usize) < n));
             let now = point(state, &state.demand, &state.placement, &state.transfers);
@@ -67,7 +69,7 @@ proptest! {
                 }
             }
             for k in 0..state.spec.workloads() {
-                prop_assert!(state.spec.class_allows(k, state.placement[k] as usize));
+                prop_assert!(state.spec.may_run_on(k, state.placement[k] as usize));
                 for other in 0..k {
                     let group = state.spec.group[k];
                     prop_assert!(
@@ -77,6 +79,7 @@ proptest! {
                     );
                 }
             }
+            prop_assert_eq!(broken_places(state), None);
             let action = random_action(&observe(&env), rng);
             if env.step(action).unwrap().end.is_some() {
                 env.reset(rand::RngExt::random(rng)).map_err(|e| TestCaseError::reject(e.to_string()))?;

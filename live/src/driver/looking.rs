@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use godwit_envs::snapshot::Snapshot;
+use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
 use godwit_envs::state::cluster::Health;
 use godwit_models::plan::Method;
 
@@ -77,7 +77,7 @@ impl Driver {
         };
         let mut foreign = Vec::new();
         for workload in &snapshot.workloads {
-            let (name, to) = (&workload.name, &workload.node);
+            let (name, Some(to)) = (&workload.name, &workload.node) else { continue };
             let from = self.placement.get(name).filter(|from| *from != to);
             if let Some(from) = from.filter(|_| !mine(name)) {
                 foreign.push(Event::Foreign {
@@ -196,8 +196,6 @@ impl Driver {
 
 /// Node of each workload.
 fn placement(snapshot: &Snapshot) -> HashMap<String, String> {
-    let of = |workload: &godwit_envs::snapshot::SnapshotWorkload| {
-        (workload.name.clone(), workload.node.clone())
-    };
-    snapshot.workloads.iter().map(of).collect()
+    let of = |workload: &SnapshotWorkload| Some((workload.name.clone(), workload.node.clone()?));
+    snapshot.workloads.iter().filter_map(of).collect()
 }

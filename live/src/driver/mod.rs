@@ -142,19 +142,10 @@ impl Driver {
         self.journal.ledger()
     }
 
-    /// When the cluster was last seen, seconds since 1970.
-    pub fn seen_at_s(&self) -> Option<f64> {
-        self.seen_at_s
-    }
-
-    /// Why the cluster cannot be seen, if it cannot.
-    pub fn unseen(&self) -> Option<&str> {
-        self.unseen.as_deref()
-    }
-
-    /// The last decision.
-    pub fn decision(&self) -> Option<&Decision> {
-        self.decision.as_deref()
+    /// Whether nothing is left to be done: the last decision moves nothing, and no plan is open.
+    pub fn is_settled(&self) -> bool {
+        self.ledger().decided.is_none()
+            && self.decision.as_ref().is_some_and(|decision| decision.plan.moves.is_empty())
     }
 
     fn put(&mut self, event: Event) -> Result<(), NotKept> {

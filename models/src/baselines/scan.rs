@@ -5,6 +5,7 @@
 //! one tick: the value is then exactly the reward.
 
 use godwit_envs::lanes::{LANES, Lanes};
+use godwit_envs::observe::candidates::promising;
 use godwit_envs::reassignment::{Instance, Solution};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
@@ -50,6 +51,14 @@ pub struct Scan {
     some: Vec<usize>,
 }
 
+/// Most pairs of a workload and a node that are all looked at. Above it, only of [`PROMISING`] workloads:
+/// a scan of all takes seconds.
+const MOST_PAIRS: usize = 100_000_000;
+
+/// Workloads that are looked at in clusters of more than [`MOST_PAIRS`]: so many whose leaving scores
+/// best, and as many of the most loaded nodes.
+const PROMISING: usize = 128;
+
 /// Workloads that are looked at between two looks at their bounds.
 const AT_ONCE: usize = 32;
 
@@ -71,13 +80,20 @@ impl Scan {
     }
 
     /// The most valuable feasible move, if its value exceeds `min_gain`. Ties go to the lower
-    /// workload, then the lower node. Call [`Scan::prepare`] first.
+    /// workload, then the lower node. In clusters of more than 100 million pairs of workload and node,
+    /// of the at most 256 workloads whose leaving promises most. Call [`Scan::prepare`] first.
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
         match &state.reassignment {
             Some(board) if only_reassigns(state) => {
                 self.best_bounded(state, board, min_gain, &mut best);
+            }
+            _ if state.spec.workloads().saturating_mul(state.spec.nodes()) > MOST_PAIRS => {
+                let mut some = std::mem::take(&mut self.some);
+                promising(state, PROMISING, &mut some);
+                best_simd(self, state, min_gain, Some(&some), &mut best, None);
+                self.some = some;
             }
             _ => best_simd(self, state, min_gain, None, &mut best, None),
         }

@@ -1,5 +1,6 @@
 //! Which migrations have to be made whatever they cost, and why.
 
+use crate::duties::places::{Trouble, breaks};
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::cluster::{Health, NO_GROUP};
 use godwit_envs::state::outlook::fits;
@@ -28,10 +29,13 @@ pub fn purpose(state: &ClusterState, workload: usize, destination: usize) -> Opt
     if state.health[source] != Health::Healthy && state.health[destination] == Health::Healthy {
         return Some(Duty::Evacuates);
     }
-    let mends = breaks_placement(state, workload, source)
+    // Within a zone nothing changes for a spread group.
+    let zones = [source, destination].map(|node| state.spec.node_zone[node]);
+    let counts = |trouble: &Trouble| zones[0] != zones[1] || !trouble.is_uneven();
+    let mends = is_broken(state, workload, source, counts)
         || (0..state.spec.resources).any(|j| excess_of(state, workload, source, j) > 0.0);
     let breaks =
-        breaks_placement(state, workload, destination) || lacks_room(state, workload, destination);
+        is_broken(state, workload, destination, counts) || lacks_room(state, workload, destination);
     (mends && !breaks).then_some(Duty::Repairs)
 }
 
@@ -53,18 +57,30 @@ pub(crate) fn ends_in_time(
     state.migration_cost(workload, destination).transfer_s <= left_s
 }
 
-/// Whether the workload must not be on this node, for its class or its anti-affinity group, or as the
-/// node lacks a resource altogether.
+/// Whether the workload must not be on this node, for its class, its set of nodes or one of its groups,
+/// or as the node has too many workloads or lacks a resource altogether.
 pub fn breaks_placement(state: &ClusterState, workload: usize, node: usize) -> bool {
+    is_broken(state, workload, node, |_| true)
+}
+
+/// The same, where of what is counted by node and zone only some counts.
+fn is_broken(
+    state: &ClusterState,
+    workload: usize,
+    node: usize,
+    counts: impl Fn(&Trouble) -> bool,
+) -> bool {
     let demand = state.demand_of(workload).iter().enumerate();
     let mut lacking = demand.filter(|&(j, &d)| d > 0.0 && state.spec.supply_of(node, j) == 0.0);
     breaks_class(state, workload, node)
         || has_company(state, workload, node)
+        || Trouble::all(state, workload, node)
+            .any(|trouble| counts(&trouble) && breaks(state, trouble, workload, node))
         || lacking.next().is_some()
 }
 
 pub(super) fn breaks_class(state: &ClusterState, workload: usize, node: usize) -> bool {
-    !state.spec.class_allows(workload, node)
+    !state.spec.may_run_on(workload, node)
 }
 
 /// Whether another member of its anti-affinity group is placed on the node. Who is on the way to

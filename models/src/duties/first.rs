@@ -3,9 +3,10 @@
 //! 1. Workloads leave failed nodes, and draining ones where the other policy does not see health: by
 //!    deadline, priority and size to the healthy node of the lowest load, as the baseline
 //!    [`evacuate`](crate::baselines::greedy::evacuate) orders them, whatever that costs.
-//! 2. Whoever runs on a node of a class that it may not have, or beside a member of its
-//!    anti-affinity group, leaves it. Of the members on one node that one goes whose best move is
-//!    worth most.
+//! 2. Whoever runs on a node of a class that it may not have or that is not in its set, beside a member
+//!    of its anti-affinity group, in the zone of another that it must not share one with, in a zone that
+//!    has too many of its spread group, or on a node that has too many workloads, leaves it. Of the
+//!    members on one node, or in one zone, that one goes whose best move is worth most.
 //! 3. Demand leaves nodes over their supply: where the objective weighs no overload, until they are
 //!    not, and in any case where they lack the resource. Where it weighs overload, the policy
 //!    knows what an excess costs, and how long it may last.
@@ -17,12 +18,17 @@ use crate::baselines::greedy::best_single_move::BestSingleMoveRules;
 use crate::baselines::greedy::evacuate::refuge;
 use crate::baselines::scan::Scan;
 use crate::duties::duty::{breaks_class, ends_in_time, excess_of, has_company};
+use crate::duties::places::{Trouble, breaks};
 use crate::policy::{Policy, Thought};
 use godwit_envs::state::cluster::Health;
 use godwit_envs::state::outlook::fits;
 use godwit_envs::state::term::Term;
 use godwit_envs::state::{Action, ClusterState};
+use std::collections::HashSet;
 use std::time::Duration;
+
+/// Members of a zone that has too many whose moves are compared.
+const LOOKED_AT: usize = 64;
 
 /// The duties, and then the other policy. One value plans for one state.
 pub struct DutiesFirst<'a> {
@@ -33,6 +39,10 @@ pub struct DutiesFirst<'a> {
     start: Option<u32>,
     /// Workloads below this break no rule of class or company that a move could mend.
     workloads_done: usize,
+    /// Workloads below this are in no trouble that a move could mend.
+    placed_done: usize,
+    /// What no move could mend.
+    hopeless: HashSet<Trouble>,
     /// Nodes below this have no excess that a move could mend.
     nodes_done: usize,
     done: bool,
@@ -47,6 +57,8 @@ impl<'a> DutiesFirst<'a> {
             sees_health,
             start: None,
             workloads_done: 0,
+            placed_done: 0,
+            hopeless: HashSet::new(),
             nodes_done: 0,
             done: false,
             scan: Scan::default(),
@@ -58,7 +70,8 @@ impl<'a> DutiesFirst<'a> {
             return None;
         }
         let found = self.evacuation(state);
-        let found = found.or_else(|| self.parting(state)).or_else(|| self.relief(state));
+        let found = found.or_else(|| self.parting(state)).or_else(|| self.placing(state));
+        let found = found.or_else(|| self.relief(state));
         found.map(|(workload, destination)| Action::Migrate { workload, destination })
     }
 
@@ -115,6 +128,36 @@ impl<'a> DutiesFirst<'a> {
         None
     }
 
+    /// Leaves what has too many: a node of workloads, a zone of members of a group.
+    fn placing(&mut self, state: &ClusterState) -> Option<(usize, usize)> {
+        state.spec.places.as_ref()?;
+        while self.placed_done < state.spec.workloads() {
+            let k = self.placed_done;
+            if let Some(node) = state.node_of(k) {
+                for trouble in Trouble::all(state, k, node) {
+                    if self.hopeless.contains(&trouble) || !breaks(state, trouble, k, node) {
+                        continue;
+                    }
+                    let involved = (0..state.spec.workloads())
+                        .filter(|&other| trouble.involves(state, other))
+                        .collect::<Vec<usize>>();
+                    let found = match trouble {
+                        Trouble::Uneven { zone, .. } => self.best_outside(state, &involved, zone),
+                        Trouble::Crowded { .. } | Trouble::Together { .. } => {
+                            self.best(state, &involved)
+                        }
+                    };
+                    if found.is_some() {
+                        return found;
+                    }
+                    self.hopeless.insert(trouble);
+                }
+            }
+            self.placed_done += 1;
+        }
+        None
+    }
+
     fn relief(&mut self, state: &ClusterState) -> Option<(usize, usize)> {
         let (spec, padded) = (&*state.spec, state.spec.padded_nodes());
         let all = !state.objective.uses(Term::Overload);
@@ -143,6 +186,27 @@ impl<'a> DutiesFirst<'a> {
         None
     }
 
+    /// The feasible move of these workloads out of a zone that is worth most; of many workloads that
+    /// have one, the first are looked at.
+    fn best_outside(
+        &mut self,
+        state: &ClusterState,
+        workloads: &[usize],
+        zone: u32,
+    ) -> Option<(usize, usize)> {
+        self.scan.prepare(state, BestSingleMoveRules::default().persistence);
+        let outside = |&node: &usize| state.spec.node_zone[node] != zone;
+        let nodes: Vec<usize> = (0..state.spec.nodes()).filter(outside).collect();
+        let best_of = |&k: &usize| {
+            let open = nodes.iter().filter(|&&node| state.check(k, node).is_ok());
+            let valued = open.map(|&node| (self.scan.value(state, k, node), k, node));
+            valued.max_by(|a, b| a.0.total_cmp(&b.0).then(b.2.cmp(&a.2)))
+        };
+        let some = workloads.iter().filter_map(best_of).take(LOOKED_AT);
+        let best = some.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        best.map(|(_, k, node)| (k, node))
+    }
+
     /// The feasible move of these workloads, ascending, that is worth most; it may well cost.
     fn best(&mut self, state: &ClusterState, workloads: &[usize]) -> Option<(usize, usize)> {
         if workloads.is_empty() {
@@ -161,7 +225,8 @@ impl Policy for DutiesFirst<'_> {
 
     fn reset(&mut self, seed: u64) {
         (self.start, self.done) = (None, false);
-        (self.workloads_done, self.nodes_done) = (0, 0);
+        (self.workloads_done, self.placed_done, self.nodes_done) = (0, 0, 0);
+        self.hopeless.clear();
         self.policy.reset(seed);
     }
 

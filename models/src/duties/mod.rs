@@ -3,6 +3,7 @@
 
 mod duty;
 mod first;
+mod places;
 #[cfg(test)]
 mod tests;
 

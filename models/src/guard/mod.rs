@@ -4,6 +4,7 @@
 //! planner: it starts from the cluster's state, plays the waves one after the other with every
 //! moved workload held on both of its nodes, and recounts everything in the plainest way.
 
+mod places;
 mod violation;
 
 pub use violation::Violation;
@@ -143,6 +144,7 @@ impl Replay<'_> {
         }
         self.check_cooldown(at, workload, found);
         self.check_group(at, workload, node, found);
+        self.check_places(at, planned, found);
         self.check_capacity(at, workload, node, found);
         self.check_transfers(at, source, node, found);
     }
@@ -174,6 +176,19 @@ impl Replay<'_> {
                 found.push(Violation::AntiAffinity { at, workload, node, other });
             }
         }
+    }
+
+    /// Node sets, numbers of workloads and zones, in the plainest way; see [`places`].
+    fn check_places(&self, at: usize, planned: &PlannedMove, found: &mut Vec<Violation>) {
+        if self.state.spec.places.is_none() {
+            return;
+        }
+        let transfers = self.state.transfers.iter().map(|transfer| {
+            let workload = transfer.workload as usize;
+            (workload, transfer.source as usize, self.placement[workload])
+        });
+        let moving: Vec<_> = transfers.chain(self.under_way.iter().copied()).collect();
+        found.extend(places::broken(&self.state.spec, &self.placement, &moving, at, planned));
     }
 
     fn check_capacity(&self, at: usize, workload: usize, node: usize, found: &mut Vec<Violation>) {

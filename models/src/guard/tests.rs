@@ -1,7 +1,8 @@
 use super::*;
 use crate::plan::{LevelChange, Method, ReasonCode};
-use crate::testing::{cluster, rules};
+use crate::testing::{cluster, rules, zoned};
 use godwit_envs::state::Transfer;
+use godwit_envs::state::places::Spread;
 use serde_json::json;
 
 fn planned(state: &ClusterState, workload: usize, destination: usize, wave: u32) -> PlannedMove {
@@ -192,4 +193,54 @@ fn a_node_that_is_closed_takes_nobody() {
         let found = violations(&state, &[planned(&state, 0, 2, 0)]);
         assert_eq!(found, [Violation::NodeClosed { at: 0, node: 2 }]);
     }
+}
+
+#[test]
+fn a_node_outside_of_the_set_and_a_full_one_are_found() {
+    let state = zoned(rules(json!({})), &[0, 0, 2], |snapshot| {
+        snapshot.workloads[0].nodes = vec!["n0".to_owned(), "n2".to_owned()];
+        snapshot.nodes[2].max_workloads = Some(1);
+    });
+    let found = violations(&state, &[planned(&state, 0, 1, 0)]);
+    assert_eq!(found, [Violation::NodeSet { at: 0, workload: 0, node: 1 }]);
+    // The one that is there leaves in the same wave, and counts until it is gone.
+    let moves = [planned(&state, 2, 3, 0), planned(&state, 0, 2, 0)];
+    let full = Violation::WorkloadsPerNode { at: 1, node: 2, limit: 1, count: 2 };
+    assert_eq!(violations(&state, &moves), [full]);
+    let apart = [planned(&state, 2, 3, 0), planned(&state, 0, 2, 1)];
+    assert_eq!(violations(&state, &apart), []);
+}
+
+#[test]
+fn a_zone_with_another_member_is_found() {
+    let state = zoned(rules(json!({})), &[0, 2], |snapshot| {
+        for workload in &mut snapshot.workloads {
+            workload.zone_anti_affinity = Some("g".to_owned());
+        }
+    });
+    let found = violations(&state, &[planned(&state, 0, 2, 0)]);
+    assert_eq!(found, [Violation::ZoneAntiAffinity { at: 0, workload: 0, node: 2, other: 1 }]);
+    assert_eq!(violations(&state, &[planned(&state, 0, 1, 0)]), []);
+    // Whoever leaves the zone in the same wave is still in it.
+    let moves = [planned(&state, 1, 3, 0), planned(&state, 0, 2, 0)];
+    assert_eq!(violations(&state, &moves).len(), 1);
+}
+
+#[test]
+fn a_group_that_would_be_spread_too_unevenly_is_found() {
+    // a 3, b 1, c 0.
+    let state = zoned(rules(json!({})), &[0, 0, 1, 2], |snapshot| {
+        for workload in &mut snapshot.workloads {
+            workload.spread = Some(Spread { group: "g".to_owned(), max_skew: 1 });
+        }
+    });
+    let uneven = |at, workload| Violation::ZoneSpread { at, workload, max_skew: 1, skew: 2 };
+    assert_eq!(violations(&state, &[planned(&state, 0, 2, 0)]), [uneven(0, 0)]);
+    assert_eq!(violations(&state, &[planned(&state, 0, 3, 0)]), []);
+    // Once c has one, b may have two; as long as that one is under way, it may come to nothing.
+    let at_once = [planned(&state, 0, 3, 0), planned(&state, 1, 2, 0)];
+    assert_eq!(violations(&state, &at_once), [uneven(1, 1)]);
+    let apart = [planned(&state, 0, 3, 0), planned(&state, 1, 2, 1)];
+    assert_eq!(violations(&state, &apart), []);
+    assert_eq!(violations(&state, &[planned(&state, 0, 1, 0)]), []);
 }

@@ -138,6 +138,58 @@ pub enum Violation {
         /// The destination.
         node: usize,
     },
+    /// The destination is not among the nodes that the workload may run on.
+    #[error("move {at}: expected a node that workload {workload} may run on, got node {node}")]
+    NodeSet {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// The destination.
+        node: usize,
+    },
+    /// The destination would have more workloads than it may.
+    #[error("move {at}: expected at most {limit} workloads on node {node}, got {count}")]
+    WorkloadsPerNode {
+        /// Position in the plan.
+        at: usize,
+        /// The destination.
+        node: usize,
+        /// The limit.
+        limit: u32,
+        /// How many it would have in transit.
+        count: usize,
+    },
+    /// A zone would have too many members of the workload's spread group, compared with another.
+    #[error(
+        "move {at}: expected a zone with at most {max_skew} more members of the spread group of \
+         workload {workload} than another, got {skew}"
+    )]
+    ZoneSpread {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// The limit.
+        max_skew: u32,
+        /// How many more there could be in transit.
+        skew: usize,
+    },
+    /// A member of the workload's group that shares no zone is in the destination's.
+    #[error(
+        "move {at}: expected no group member of workload {workload} in the zone of node {node}, got \
+         {other}"
+    )]
+    ZoneAntiAffinity {
+        /// Position in the plan.
+        at: usize,
+        /// The workload.
+        workload: usize,
+        /// The destination.
+        node: usize,
+        /// The other member.
+        other: usize,
+    },
     /// A member of the workload's anti-affinity group is on the destination.
     #[error(
         "move {at}: expected no group member of workload {workload} on node {node}, got {other}"

@@ -1,7 +1,7 @@
 //! Interchangeable workloads, counted instead of named.
 //!
 //! Two workloads are of one kind when the same nodes would take them with the same effect: equal
-//! demand and allowed classes, and equal price of a migration where the objective has one. A
+//! demand, allowed classes and nodes, and equal price of a migration where the objective has one. A
 //! member of an anti-affinity group is a kind of its own. A program over kinds has one integer
 //! count where a program over workloads has many binaries, and none of their symmetry, which is
 //! what makes branch and bound slow.
@@ -57,7 +57,7 @@ pub fn kinds(state: &ClusterState) -> Vec<Kind> {
     let mut index: HashMap<Vec<u64>, usize> = HashMap::new();
     let mut kinds: Vec<Kind> = Vec::new();
     for k in (0..spec.workloads()).filter(|&k| thawed.may_leave(k).is_ok()) {
-        let mut key = vec![spec.class_mask[k]];
+        let mut key = vec![spec.class_mask[k], spec.set_of(k).into()];
         key.extend(state.demand_of(k).iter().map(|d| u64::from(d.to_bits())));
         if priced {
             let traits = [spec.state_gib[k], spec.dirty_gib_s[k], spec.priority[k]];

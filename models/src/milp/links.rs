@@ -13,7 +13,7 @@ pub struct Links {
 impl Links {
     /// The bandwidths of a state.
     pub fn new(state: &ClusterState) -> Self {
-        let share = |i: usize| state.spec.bandwidth_gib_s[i] / f32::from(state.transfers_of(i) + 1);
+        let share = |i: usize| state.spec.bandwidth_gib_s[i] / (state.transfers_of(i) + 1) as f32;
         let shares: Vec<f32> = (0..state.spec.nodes()).map(share).collect();
         let mut kinds = shares.clone();
         kinds.sort_by(f32::total_cmp);

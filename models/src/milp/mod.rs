@@ -17,6 +17,9 @@
 //! each is feasible in its turn, or says that there is none. [`Options::transient`] asks only for
 //! placements that every order of moves leads to. No solution moves a workload twice.
 //!
+//! Sets of allowed nodes are kept. Limits of workloads per node and rules about zones are not in the
+//! program: there is none for clusters that have them.
+//!
 //! Solver: HiGHS (Huangfu and Hall, "Parallelizing the dual revised simplex method",
 //! Mathematical Programming Computation 2018), branch and bound on one thread.
 
@@ -69,6 +72,9 @@ pub fn solve(state: &ClusterState, options: &Options) -> Result<Solution, MilpEr
     }
     if state.spec.reassignment.is_some() {
         return Err(MilpError::Reassignment);
+    }
+    if state.spec.places.as_ref().is_some_and(|places| places.counts_anything()) {
+        return Err(MilpError::Places);
     }
     if let Some(own) = state.objective.own.iter().find(|own| own.weight != 0.0) {
         return Err(MilpError::OwnTerm { term: own.name.clone() });

@@ -67,6 +67,12 @@ pub enum MilpError {
     /// Spread, dependencies and balance costs are not in the program.
     #[error("milp: expected a cluster without machine_reassignment, got one with it")]
     Reassignment,
+    /// What is counted by node and zone is not in the program.
+    #[error(
+        "milp: expected nodes without max_workloads and workloads without spread and \
+         zone_anti_affinity, got some with them"
+    )]
+    Places,
     /// A term of the scenario's own need not have a linear form.
     #[error(
         "milp: expected an objective of linear terms, got one with rules.objective.terms.{term}"

@@ -50,9 +50,9 @@ pub fn fixed(state: &ClusterState, held: &[f64], kinds: &[Kind]) -> Vec<f64> {
 pub fn may_arrive(state: &ClusterState, fixed: &[f64], k: usize, d: usize) -> bool {
     let spec = &*state.spec;
     let padded = spec.padded_nodes();
-    spec.class_allows(k, d)
+    spec.may_run_on(k, d)
         && state.is_open(d)
-        && u32::from(state.transfers_of(d)) < state.rules.limits.transfers_per_node
+        && state.transfers_of(d) < state.rules.limits.transfers_per_node
         && state.demand_of(k).iter().enumerate().all(|(j, &demand)| {
             let at = j * padded + d;
             // The small share is for rounding: the program itself is exact.

@@ -172,9 +172,10 @@ pub fn make(state: &mut ClusterState, (workload, destination): Move) -> bool {
     true
 }
 
-/// Whether the move is feasible and leaves its destination room for all others that go there.
+/// Whether the move is feasible and leaves its destination room for all others that go there. Where
+/// workloads are counted by node or zone, each move may be in the way of another.
 fn harmless(state: &ClusterState, waiting: &[Move], (workload, destination): Move) -> bool {
-    if state.check(workload, destination).is_err() {
+    if state.check(workload, destination).is_err() || state.spec.places.is_some() {
         return false;
     }
     let padded = state.spec.padded_nodes();

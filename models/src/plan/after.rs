@@ -8,6 +8,7 @@
 //! - earlier departures from its destination, the first ones first, until there is room for it
 //!   beside everything that was there at the start and all that arrives there earlier in the plan;
 //! - earlier departures of members of its anti-affinity group from its destination;
+//! - earlier moves of members of its groups that are spread over zones, or share none;
 //! - everything before it, in a machine-reassignment problem: spread and dependencies hold after each
 //!   move of the given order, not of any other.
 //!
@@ -42,6 +43,7 @@ fn waits_for(state: &ClusterState, moves: &[PlannedMove], at: usize) -> BTreeSet
                 || group != NO_GROUP
                     && spec.group[other.workload] == group
                     && other.source == destination
+                || share_zones(state, other.workload, workload)
         })
         .map(|(_, position)| position)
         .collect();
@@ -54,11 +56,26 @@ fn waits_for(state: &ClusterState, moves: &[PlannedMove], at: usize) -> BTreeSet
     waits
 }
 
+/// Whether both are members of a group that is counted by zones.
+fn share_zones(state: &ClusterState, a: usize, b: usize) -> bool {
+    let Some(places) = &state.spec.places else { return false };
+    let share = |groups: &[u32]| groups[a] != NO_GROUP && groups[a] == groups[b];
+    share(&places.spread) || share(&places.zone_group)
+}
+
 /// Whether the move fits beside what was on its destination at the start and every earlier arrival,
 /// once those that it waits for have left.
 fn has_room(state: &ClusterState, moves: &[PlannedMove], at: usize, waits: &BTreeSet<u32>) -> bool {
     let (spec, padded) = (&*state.spec, state.spec.padded_nodes());
     let node = moves[at].destination;
+    if let Some(places) = &state.spec.places {
+        let arrived = moves[..at].iter().filter(|m| m.destination == node).count();
+        let left = waits.iter().filter(|&&w| moves[w as usize].source == node).count();
+        let there = state.place_counts().workloads_on(node) as usize;
+        if there + arrived + 1 > places.most_workloads[node] as usize + left {
+            return false;
+        }
+    }
     state.demand_of(moves[at].workload).iter().enumerate().all(|(j, &demand)| {
         let of = |planned: &PlannedMove| state.demand_of(planned.workload)[j];
         let arrived: f32 = moves[..at].iter().filter(|m| m.destination == node).map(of).sum();

@@ -2,6 +2,7 @@
 
 use godwit_envs::state::cluster::NO_GROUP;
 use godwit_envs::state::outlook::fits;
+use godwit_envs::state::place_counts::PlaceCounts;
 use godwit_envs::state::{ClusterState, NOWHERE};
 
 /// Groups moves into waves: a move joins the current wave unless it depends on room, or on
@@ -18,6 +19,8 @@ pub(super) struct Waves {
     /// Demand that each node holds, the wave's arrivals included and its departures not taken
     /// off, `[m][P]`.
     held: Vec<f32>,
+    /// What is counted by node and zone, with the wave's moves under way.
+    place_counts: PlaceCounts,
     /// Workload and destination of the wave's moves.
     arrived: Vec<(usize, usize)>,
     /// Transfers of each node that were in flight before the plan, `[N]`.
@@ -41,13 +44,14 @@ impl Waves {
     /// No wave yet.
     pub fn new(state: &ClusterState) -> Self {
         let nodes = state.spec.nodes();
-        let in_flight: Vec<u32> = (0..nodes).map(|i| u32::from(state.transfers_of(i))).collect();
+        let in_flight: Vec<u32> = (0..nodes).map(|i| state.transfers_of(i)).collect();
         Self {
             wave: 0,
             start_s: 0.0,
             longest_s: 0.0,
             placement: state.placement.clone(),
             held: state.now.held.clone(),
+            place_counts: state.place_counts().clone(),
             arrived: Vec::new(),
             transfers: in_flight.clone(),
             in_flight,
@@ -71,6 +75,7 @@ impl Waves {
         for (j, d) in state.demand_of(k).iter().enumerate() {
             self.held[j * padded + destination] += d;
         }
+        self.place_counts.start(&state.spec, k, source, destination);
         self.arrived.push((k, destination));
         if !state.restarts_from(source) {
             self.transfers[source] += 1;
@@ -99,6 +104,7 @@ impl Waves {
                 && self.transfers[source] < limits.transfers_per_node
                 && self.transfers[destination] < limits.transfers_per_node;
         room && may_start
+            && self.place_counts.allows(spec, k, Some(source), destination).is_ok()
             && self.arrived.iter().all(|&(other, node)| {
                 other != k
                     && (group == NO_GROUP || node != destination || spec.group[other] != group)
@@ -114,6 +120,8 @@ impl Waves {
         self.start_s += self.longest_s;
         self.longest_s = 0.0;
         for &(k, destination) in &self.arrived {
+            let source = self.placement[k] as usize;
+            self.place_counts.finish(&state.spec, k, source, destination);
             self.placement[k] = destination as u32;
         }
         self.arrived.clear();

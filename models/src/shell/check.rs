@@ -101,7 +101,9 @@ pub fn broken(
     moves: &[PlannedMove],
 ) -> Vec<Broken> {
     let mut found = Vec::new();
-    let counted = rules.max_moves_per_tenant.is_some() || !rules.disruption_budgets.is_empty();
+    let counted = rules.max_moves_per_tenant.is_some()
+        || !rules.disruption_budgets.is_empty()
+        || !snapshot.disruption_budgets.is_empty();
     let workloads = snapshot.workloads.iter().filter(|_| counted);
     let index: HashMap<&str, &SnapshotWorkload> =
         workloads.map(|workload| (workload.name.as_str(), workload)).collect();
@@ -147,6 +149,18 @@ pub fn broken(
             let moved = shares(|workload| &workload.disruption_group, group);
             if moving.iter().filter(in_group).count() + moved > most as usize {
                 found.push(Broken::Disruption { at, group: group.to_owned(), most });
+            }
+        }
+        let group = of.and_then(|workload| workload.disruption_group.as_deref());
+        for budget in snapshot.disruption_budgets.iter().filter(|b| Some(&*b.group) == group) {
+            // Those in transfer have been taken off it; those that the snapshot does not show have not.
+            let in_group =
+                |name: &&str| workload(name).and_then(|w| w.disruption_group.as_deref()) == group;
+            let others: BTreeSet<&str> = hidden.iter().map(|h| h.0).filter(in_group).collect();
+            let moved = shares(|workload| &workload.disruption_group, &budget.group);
+            if others.len() + moved > budget.disruptions_allowed as usize {
+                let (group, most) = (budget.group.clone(), budget.disruptions_allowed);
+                found.push(Broken::Disruption { at, group, most });
             }
         }
         for node in [&planned.source_name, &planned.destination_name] {

@@ -379,7 +379,7 @@ impl<'a> Look<'a> {
         }
         let mut waiting = None;
         for (departure, not_begun) in departures.iter().zip(&mut begun) {
-            if departure.plan <= self.arrived && departure.source == workload.node {
+            if departure.plan <= self.arrived && Some(&departure.source) == workload.node.as_ref() {
                 waiting = Some((departure.plan, departure.tick));
             }
             *not_begun = waiting == Some((departure.plan, departure.tick));

@@ -1,4 +1,4 @@
-//! Limits that count moves: of tenants and of disruption groups.
+//! Limits that count moves: of tenants and of disruption groups, the operator's and the snapshot's.
 
 use crate::plan::PlannedMove;
 use crate::shell::memory::Memory;
@@ -10,33 +10,45 @@ use std::collections::{HashMap, HashSet};
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
     pub left: Vec<u32>,
-    /// Each workload's quotas: of its tenant, and of its group. Empty where no rule counts.
-    pub of: Vec<[Option<usize>; 2]>,
+    /// Each workload's quotas: of its tenant, and of its group by the operator and by the snapshot.
+    /// Empty where no rule counts.
+    pub of: Vec<[Option<usize>; 3]>,
 }
 
 impl Quotas {
-    /// The quotas of a snapshot, less what is in transfer of each disruption group, or planned to be
-    /// by plans that left after the snapshot came.
+    /// The quotas of a snapshot, less what is planned to be moved of each disruption group by plans that
+    /// left after the snapshot came; the operator's less what is in transfer, too, which the snapshot
+    /// has taken off its own.
     pub(super) fn new(rules: &ShellRules, memory: &Memory, snapshot: &Snapshot) -> Self {
         let mut quotas = Self::default();
-        if rules.max_moves_per_tenant.is_none() && rules.disruption_budgets.is_empty() {
+        let live = &snapshot.disruption_budgets;
+        if rules.max_moves_per_tenant.is_none()
+            && rules.disruption_budgets.is_empty()
+            && live.is_empty()
+        {
             return quotas;
         }
+        let live: HashMap<&str, u32> =
+            live.iter().map(|budget| (budget.group.as_str(), budget.disruptions_allowed)).collect();
         let in_transfer: HashSet<&str> =
             snapshot.transfers.iter().map(|transfer| transfer.workload.as_str()).collect();
-        let [mut tenants, mut groups] = [HashMap::new(), HashMap::new()];
+        let [mut tenants, mut groups, mut lives] = [HashMap::new(), HashMap::new(), HashMap::new()];
         for workload in &snapshot.workloads {
             let group = workload.disruption_group.as_deref();
             let budget = group.and_then(|group| rules.disruption_budgets.get(group)).copied();
+            let allowed = group.and_then(|group| live.get(group)).copied();
             let tenant = workload.tenant.as_deref();
             let tenant = quotas.named(&mut tenants, tenant, rules.max_moves_per_tenant);
+            let allowed = quotas.named(&mut lives, group, allowed);
             let group = quotas.named(&mut groups, group, budget);
-            let moves = in_transfer.contains(workload.name.as_str())
-                || memory.hidden(&workload.name).next().is_some();
-            if let Some(group) = group.filter(|_| moves) {
-                quotas.left[group] = quotas.left[group].saturating_sub(1);
+            let is_hidden = memory.hidden(&workload.name).next().is_some();
+            let moves = is_hidden || in_transfer.contains(workload.name.as_str());
+            for (quota, counts) in [(group, moves), (allowed, is_hidden)] {
+                if let Some(quota) = quota.filter(|_| counts) {
+                    quotas.left[quota] = quotas.left[quota].saturating_sub(1);
+                }
             }
-            quotas.of.push([tenant, group]);
+            quotas.of.push([tenant, group, allowed]);
         }
         quotas
     }

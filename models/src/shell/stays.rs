@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum StayReason {
-    /// It runs on no node.
+    /// It runs on no node: it waits for one.
     NotRunning,
     /// The snapshot says that it must not be moved.
     Pinned,
@@ -50,7 +50,8 @@ pub enum StayReason {
     HeldDown,
     /// Its node drains, and no transfer to a node that could take it would end before the deadline.
     TooLate,
-    /// No node could take it: capacity, class, anti-affinity, health or transfers in flight.
+    /// No node could take it: capacity, class, set of nodes, workloads per node, anti-affinity, zones,
+    /// health or transfers in flight.
     NoFeasibleDestination,
     /// It could move, and the policy prefers to move nothing more.
     PolicyStays,
@@ -183,7 +184,7 @@ impl<'a> Judge<'a> {
         } else if let Some(reason) = self.limit(k, node) {
             reason
         } else if self.end.transfers.len() >= limits.transfers_in_flight as usize
-            || u32::from(self.end.transfers_of(node)) >= limits.transfers_per_node
+            || self.end.transfers_of(node) >= limits.transfers_per_node
         {
             StayReason::TransferLimit
         } else {
@@ -195,7 +196,7 @@ impl<'a> Judge<'a> {
     fn limit(&self, k: usize, node: usize) -> Option<StayReason> {
         let shell = self.shell?;
         let quotas = shell.quotas.of.get(k).copied().unwrap_or_default();
-        let [no_tenant, no_group] =
+        let [no_tenant, by_operator, by_cluster] =
             quotas.map(|quota| quota.is_some_and(|quota| self.quotas[quota] == 0));
         if self.settled.binary_search(&k).is_ok() {
             Some(StayReason::Settled)
@@ -207,7 +208,7 @@ impl<'a> Judge<'a> {
             Some(StayReason::StaleNode)
         } else if no_tenant {
             Some(StayReason::TenantLimit)
-        } else if no_group {
+        } else if by_operator || by_cluster {
             Some(StayReason::DisruptionBudget)
         } else if self.fences.closes(node) {
             Some(StayReason::NodeLimit)

@@ -71,7 +71,7 @@ pub fn reassignment_snapshot(scenario: &Scenario) -> Value {
     }
     for (k, workload) in snapshot.workloads.iter_mut().enumerate() {
         workload.demand = floats(instance.requirement(k));
-        workload.node = snapshot.nodes[problem.initial[k] as usize].name.clone();
+        workload.node = Some(snapshot.nodes[problem.initial[k] as usize].name.clone());
     }
     snapshot.machine_reassignment = Some(problem);
     serde_json::to_value(snapshot).unwrap()

@@ -4,6 +4,7 @@
 //! What the policy of the log did is not part of it. Where workloads stand after the first tick, and
 //! where arrivals go, is up to whoever plays the scenario.
 
+mod let_off;
 mod node_health;
 mod read;
 mod recording;

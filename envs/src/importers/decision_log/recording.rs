@@ -1,6 +1,7 @@
 //! A cluster as it was for some ticks, whoever recorded it, as an online scenario.
 
 use super::LogOptions;
+use super::let_off::{let_off, raise_limits};
 use super::node_health::Faults;
 use super::stays::{self, Stay};
 use crate::importers::openb_churn::learner_settings;
@@ -13,7 +14,7 @@ use crate::scenario::{
 use crate::snapshot::{Snapshot, SnapshotNode};
 use crate::state::migration::MigrationRules;
 use crate::state::term::Term;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Who was there, and what happened to it.
 pub(in crate::importers) struct Recording<'a> {
@@ -86,13 +87,21 @@ impl<'a> Recording<'a> {
                 (StartPlacement::Listed, Some(Perturb { moves, replace_share: None }))
             }
         };
+        let mut nodes: Vec<NodeGroup> =
+            self.nodes.iter().map(|node| node_group(node, resources)).collect();
+        let raised = raise_limits(&mut nodes, &workloads);
+        if raised > 0 {
+            notes.push(format!(
+                "{raised} nodes had more workloads than their max_workloads at the start, which is that number here"
+            ));
+        }
         let scenario = Scenario {
             name: name.into(),
             description: description.into(),
             rules,
             start: Start { placement, perturb, windows },
             snapshot: None,
-            nodes: self.nodes.iter().map(|node| node_group(node, resources)).collect(),
+            nodes,
             workloads,
             events: Vec::new(),
             train: Some(learner_settings()),
@@ -112,6 +121,7 @@ fn node_group(node: &SnapshotNode, resources: &[String]) -> NodeGroup {
         zone: node.zone.clone(),
         supply: supply.filter(|(_, amount)| *amount > 0.0).collect(),
         bandwidth_gib_s: node.bandwidth_gib_s,
+        max_workloads: node.max_workloads,
     }
 }
 
@@ -145,40 +155,10 @@ fn workloads(
     let off = let_off(&mut groups, nodes);
     if off > 0 {
         notes.push(format!(
-            "{off} workloads are let off a constraint that they broke from the start (class, anti-affinity)"
+            "{off} workloads are let off a constraint that they broke from the start (class, nodes, anti-affinity, zones)"
         ));
     }
     groups
-}
-
-/// Scenarios list no placement that breaks a constraint, and clusters do: who breaks one is let off
-/// it. Returns how many are.
-fn let_off(groups: &mut [WorkloadGroup], nodes: &[&SnapshotNode]) -> usize {
-    let class: HashMap<&str, &str> =
-        nodes.iter().map(|node| (node.name.as_str(), node.class.as_str())).collect();
-    let known: HashSet<&str> = class.values().copied().collect();
-    let mut spread = HashSet::new();
-    let mut off = 0;
-    for group in groups {
-        let asked = !group.classes.is_empty();
-        group.classes.retain(|class| known.contains(class.as_str()));
-        let runs_on = group.node.as_deref().and_then(|node| class.get(node)).copied();
-        let allowed = |classes: &[String]| {
-            runs_on.is_none_or(|class| classes.iter().any(|other| other == class))
-        };
-        let mut broken = asked && !allowed(&group.classes);
-        if let Some(class) = runs_on.filter(|_| broken) {
-            group.classes.push(class.to_owned());
-        }
-        if let Some((node, name)) = group.node.clone().zip(group.anti_affinity.clone())
-            && !spread.insert((node, name))
-        {
-            group.anti_affinity = None;
-            broken = true;
-        }
-        off += usize::from(broken);
-    }
-    off
 }
 
 /// Makes rules those of a cluster whose clock runs, with what the log shows and they do not know.

@@ -25,7 +25,8 @@ pub(super) fn stays(ticks: &[&Snapshot]) -> Vec<Stay> {
     let mut stays: Vec<Stay> = Vec::new();
     let mut last: HashMap<&str, usize> = HashMap::new();
     for (tick, snapshot) in (0..).zip(ticks) {
-        for workload in &snapshot.workloads {
+        // Who waits for a node has not come yet.
+        for workload in snapshot.workloads.iter().filter(|workload| workload.node.is_some()) {
             let before = last.get(workload.name.as_str()).copied();
             if let Some(at) = before.filter(|&at| stays[at].to == tick) {
                 stays[at].demand.extend_from_slice(&workload.demand);
@@ -123,7 +124,7 @@ impl Stay {
             .map(|(name, _)| name.clone())
             .collect();
         // A scenario lists no constant demand that exceeds a supply, and clusters do.
-        let full = self.from == 0 && full(&self.workload.node);
+        let full = self.from == 0 && self.workload.node.as_deref().is_some_and(full);
         let process = if follow.is_empty() && !full {
             DemandProcess::Constant
         } else {
@@ -152,9 +153,12 @@ impl Stay {
             dirty_gib_s: workload.dirty_gib_s,
             priority: workload.priority,
             classes: workload.classes.clone(),
+            nodes: workload.nodes.clone(),
             anti_affinity: workload.anti_affinity.clone(),
+            spread: workload.spread.clone(),
+            zone_anti_affinity: workload.zone_anti_affinity.clone(),
             movable: workload.movable,
-            node: (self.from == 0).then(|| workload.node.clone()),
+            node: workload.node.clone().filter(|_| self.from == 0),
             process,
             arrivals: (!self.lasts(ticks)).then(|| Arrivals::Trace {
                 arrives: vec![self.from],
@@ -175,7 +179,8 @@ impl Stay {
 pub(super) fn overfull(snapshot: &Snapshot) -> Vec<&str> {
     let exceeds = |node: &&crate::snapshot::SnapshotNode| {
         (0..node.supply.len()).any(|j| {
-            let on = snapshot.workloads.iter().filter(|workload| workload.node == node.name);
+            let is_here = |name: Option<&str>| name == Some(node.name.as_str());
+            let on = snapshot.workloads.iter().filter(|workload| is_here(workload.node.as_deref()));
             on.map(|workload| workload.demand[j]).sum::<f32>() > node.supply[j]
         })
     };

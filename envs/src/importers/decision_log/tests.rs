@@ -209,7 +209,8 @@ fn the_resource_that_swings_most_is_exact_and_others_follow_if_that_is_closer() 
 
 #[test]
 fn clusters_that_break_their_own_rules_can_be_played() {
-    // n0 holds 10 of 8 cores; `p` runs on a class that it does not allow; `q` and `r` share a node.
+    // n0 holds 10 of 8 cores, and three workloads, though it may have two; `p` runs on a class that it
+    // does not allow, and `r` on a node; `q` and `r` share a node, and all three a zone of two.
     let values: Vec<Value> = [0, 1]
         .map(|tick| {
             let mut value = decision(
@@ -220,6 +221,13 @@ fn clusters_that_break_their_own_rules_can_be_played() {
             workloads[0]["classes"] = json!(["standard", "gone"]);
             workloads[1]["anti_affinity"] = "apart".into();
             workloads[2]["anti_affinity"] = "apart".into();
+            workloads[2]["nodes"] = json!(["n1", "gone"]);
+            for k in 0..3 {
+                workloads[k]["spread"] = json!({"group": "all", "max_skew": 1});
+            }
+            let nodes = &mut value["snapshot"]["nodes"];
+            nodes[0]["max_workloads"] = 2.into();
+            nodes[1]["zone"] = "east".into();
             value
         })
         .into();
@@ -228,7 +236,12 @@ fn clusters_that_break_their_own_rules_can_be_played() {
     assert_eq!(groups[0].classes, ["standard", "fast"]);
     assert_eq!(groups[1].anti_affinity.as_deref(), Some("apart"));
     assert_eq!(groups[2].anti_affinity, None);
-    assert!(imported.report.to_string().contains("2 workloads are let off a constraint"));
+    assert_eq!(groups[2].nodes, ["n1", "n0"]);
+    assert!(groups.iter().all(|group| group.spread.is_none()));
+    assert_eq!(imported.scenario.nodes[0].max_workloads, Some(3));
+    let told = imported.report.to_string();
+    assert!(told.contains("3 workloads are let off a constraint"), "{told}");
+    assert!(told.contains("1 nodes had more workloads than their max_workloads"), "{told}");
     let states = played(&imported.scenario);
     assert_eq!(states[0].now.held[0], 10.0);
 }

@@ -6,6 +6,7 @@ use crate::lanes::{LANES, Lanes};
 use crate::state::ClusterState;
 use crate::state::cluster::NO_GROUP;
 use crate::state::outlook::{Departure, Room};
+use crate::state::places::NO_SET;
 
 /// Gains by follow-up moves, for the views of a state: now, and each forecast horizon. A gain is a
 /// change of the weighted objective, at most 0: nobody has to make the move.
@@ -138,25 +139,27 @@ fn best_gains(
     }
 }
 
-/// Whether workload `k` could be in each lane's room: capacity, class and anti-affinity. Limits of
-/// transfers are left out, since those under way may have ended by then.
+/// Whether workload `k` could be in each lane's room: capacity, class, set of nodes and anti-affinity.
+/// Limits of transfers and what is counted by node and zone are left out, since that may have changed
+/// by then.
 #[inline(always)]
 fn open_lanes(state: &ClusterState, k: usize, now: &Room, left_by: &[u32]) -> [bool; LANES] {
     let spec = &*state.spec;
-    let (group, padded) = (spec.group[k], spec.padded_nodes());
+    let group = spec.group[k];
     let mut open = now.tile.has_room(state.demand_of(k));
     for l in 0..LANES {
         open[l] &= now.tile.node[l] != state.placement[k];
     }
     let fenced = !state.fences.is_empty();
-    if state.closed_nodes > 0 || spec.class_mask[k] != u64::MAX || group != NO_GROUP || fenced {
+    let bound = spec.class_mask[k] != u64::MAX || spec.set_of(k) != NO_SET;
+    if state.closed_nodes > 0 || bound || group != NO_GROUP || fenced {
         for l in (0..LANES).filter(|&l| now.tile.node[l] != u32::MAX) {
             let node = now.tile.node[l] as usize;
-            open[l] &= state.is_open(node) && spec.class_allows(k, node);
+            open[l] &= state.is_open(node) && spec.may_run_on(k, node);
             open[l] &= !state.fences.keeps_out(k, node);
             if group != NO_GROUP {
-                let left = u16::from(left_by.get(l) == Some(&group));
-                open[l] &= state.group_count[group as usize * padded + node] <= left;
+                let left = u32::from(left_by.get(l) == Some(&group));
+                open[l] &= state.group_count.of(group, node) <= left;
             }
         }
     }

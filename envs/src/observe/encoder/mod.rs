@@ -200,8 +200,8 @@ fn encode_nodes(state: &ClusterState, shown: Sections, out: &mut [f32]) {
         w.put(share * inverse_m);
         w.put(now.load[i] * inverse_m);
         w.put((now.load[i] - now.mean_load) * inverse_m);
-        w.put(log2_approx(1.0 + f32::from(state.workloads_on(i))) * std::f32::consts::LN_2 / 4.0);
-        w.put(f32::from(state.transfers_of(i)) / 4.0);
+        w.put(log2_approx(1.0 + state.workloads_on(i) as f32) * std::f32::consts::LN_2 / 4.0);
+        w.put(state.transfers_of(i) as f32 / 4.0);
         if shown.health {
             for feature in health_features(state, i) {
                 w.put(feature);

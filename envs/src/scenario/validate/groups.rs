@@ -16,6 +16,14 @@ fn member_name(group: &str, count: u32, index: u32) -> String {
     if count == 1 { group.to_owned() } else { format!("{group}-{index}") }
 }
 
+/// Whether a workload of this group may run on one of these nodes, as far as their names say.
+fn allows_some(group: &WorkloadGroup, nodes: &NodeGroup) -> bool {
+    let is_named = |name: &String| group.nodes.contains(name);
+    group.nodes.is_empty()
+        || is_named(&nodes.name)
+        || (0..nodes.count).any(|copy| is_named(&member_name(&nodes.name, nodes.count, copy)))
+}
+
 /// Most that a workload of this group may want of a resource, noise aside (noise has no bound), while
 /// events multiply its demand by `burst`.
 fn peak_demand(group: &WorkloadGroup, resource: &str, burst: f32) -> f32 {
@@ -39,6 +47,7 @@ fn peak_demand(group: &WorkloadGroup, resource: &str, burst: f32) -> f32 {
 pub(super) fn misfit(scenario: &Scenario, group: &WorkloadGroup, burst: f32) -> Option<String> {
     let holds = |node: &NodeGroup| {
         (group.classes.is_empty() || group.classes.contains(&node.class))
+            && allows_some(group, node)
             && group.demand.keys().all(|resource| {
                 fits(
                     0.0,
@@ -101,12 +110,15 @@ impl Check<'_> {
                 let expected = format!("the class of a node{hint}");
                 self.require(known, &field, &expected, format!("{class:?}"))?;
             }
+            self.places(scenario, g, &node_of)?;
             if let Some(got) = misfit(scenario, group, 1.0) {
                 return self.fail(&format!("workloads[{g}]"), "a node that can hold it", got);
             }
         }
         self.anti_affinity(scenario)?;
-        self.listed(scenario, &node_of)
+        self.zone_anti_affinity(scenario)?;
+        self.listed(scenario, &node_of)?;
+        self.listed_places(scenario, &node_of)
     }
 
     /// Index of the group of each member name; names are unique.
@@ -148,6 +160,9 @@ impl Check<'_> {
             "a supply above 0 of at least one resource",
             "none",
         )?;
+        if let Some(most) = group.max_workloads {
+            self.at_least_one(&format!("{at}.max_workloads"), most)?;
+        }
         self.positive(&format!("{at}.bandwidth_gib_s"), group.bandwidth_gib_s)
     }
 

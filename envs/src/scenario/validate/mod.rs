@@ -2,6 +2,7 @@
 
 mod events;
 mod groups;
+mod places;
 mod terms;
 
 use crate::episode::churn::Arrivals;

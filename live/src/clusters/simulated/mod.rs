@@ -7,7 +7,6 @@
 
 mod world;
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use godwit_envs::env::ResetError;
@@ -56,24 +55,17 @@ pub enum OpenError {
     Speed(f64),
 }
 
-/// A played cluster, the world behind it, and the clock that it runs by. A scenario file is looked for
-/// in `folder`.
+/// A played cluster, the world behind it, and the clock that it runs by.
 ///
 /// # Errors
 /// When the scenario cannot be played.
 pub fn open(
     settings: &Settings,
-    folder: &Path,
 ) -> Result<(Cluster, Arc<Mutex<World>>, Arc<dyn Clock>), OpenError> {
     if settings.speed.is_nan() || settings.speed <= 0.0 {
         return Err(OpenError::Speed(settings.speed));
     }
-    let file: PathBuf = folder.join(&settings.scenario);
-    let scenario = if file.is_file() {
-        Scenario::load(&file)?
-    } else {
-        Scenario::resolve(&settings.scenario)?
-    };
+    let scenario = Scenario::resolve(&settings.scenario)?;
     let template = Arc::new(WorldTemplate::new(&scenario));
     if template.rules.episode.mode == Mode::Rebalance {
         return Err(OpenError::StandsStill(settings.scenario.clone()));

@@ -123,7 +123,7 @@ impl Source for Window {
         for transfer in std::mem::take(&mut snapshot.transfers) {
             let mut all = snapshot.workloads.iter_mut();
             if let Some(workload) = all.find(|workload| workload.name == transfer.workload) {
-                workload.node = transfer.source;
+                workload.node = Some(transfer.source);
             }
         }
         Ok(Seen { snapshot, notes: Vec::new() })

@@ -391,6 +391,8 @@ fn is_repeated(state: &ClusterState, earlier: &[u32], k: usize) -> bool {
             && spec.priority[k] == spec.priority[other]
             && spec.class_mask[k] == spec.class_mask[other]
             && spec.group[k] == spec.group[other]
+            && spec.set_of(k) == spec.set_of(other)
+            && !spec.has_zone_group(k)
             && (1..=state.forecast.len())
                 .all(|at| demand_at(state, at, k) == demand_at(state, at, other))
     })

@@ -10,8 +10,9 @@
 //!    ([`crate::order`]) as far as the moves that are left allow that. It is then also solved for
 //!    with the demand of moving workloads kept on their sources too, and the better plan counts.
 //! 3. Of the ordered moves the start of the lowest objective is played move by move.
-//! 4. Otherwise, and always in online scenarios and where a scenario's own terms have a weight, stay:
-//!    the program knows one placement, not what comes after it, and linear terms alone.
+//! 4. Otherwise, and always in online scenarios, where a scenario's own terms have a weight and where
+//!    workloads are counted by node or zone, stay: the program knows one placement, not what comes
+//!    after it, and linear terms alone.
 //!
 //! Parameters: limits of a solve on time and size of the search tree, gap that counts as none.
 //!

@@ -110,7 +110,7 @@ fn list_moves(rules: &ParticleSwarmRules, trial: &mut Trial) -> Vec<(usize, usiz
         own.clear();
         trial.mark();
         for node in 0..trial.state.spec.nodes() {
-            if trial.state.spec.class_allows(k, node) && node != trial.home(k) {
+            if trial.state.spec.may_run_on(k, node) && node != trial.home(k) {
                 trial.put(k, node);
                 own.push((trial.cost(), k, node));
             }

@@ -13,7 +13,9 @@ use godwit_envs::rng::Rng;
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
 use godwit_envs::state::cluster::NO_GROUP;
+use godwit_envs::state::members::MemberCounts;
 use godwit_envs::state::outlook::{Outlook, fits};
+use godwit_envs::state::place_counts::PlaceCounts;
 use godwit_envs::state::term::Term;
 use rand::RngExt;
 use std::sync::Arc;
@@ -75,8 +77,10 @@ pub struct Trial<'a> {
     totals: Vec<Totals>,
     /// What nodes hold, `[1 + H][m][P]`: f64, so that adding and subtracting leaves no trace.
     held: Vec<f64>,
-    /// Members of each anti-affinity group per node, `[G][P]`.
-    group_count: Vec<u16>,
+    /// Members of each anti-affinity group on each node.
+    group_count: MemberCounts,
+    /// What is counted by node and zone.
+    place_counts: PlaceCounts,
     /// Under the machine-reassignment problem: the placement, with lifted workloads where they were.
     board: Option<Solution<Arc<Instance>>>,
     /// Weighted cost of the migrations; f64 for the same reason.
@@ -112,7 +116,8 @@ impl<'a> Trial<'a> {
             },
             held: vec![0.0; ticks.len() * spec.resources * spec.padded_nodes()],
             ticks,
-            group_count: vec![0; spec.groups * spec.padded_nodes()],
+            group_count: MemberCounts::new(spec.groups, spec.nodes()),
+            place_counts: PlaceCounts::new(spec),
             board: state.reassignment.clone(),
             flow: 0.0,
             stale: true,
@@ -216,7 +221,7 @@ impl<'a> Trial<'a> {
         self.state.placement[workload] as usize
     }
 
-    /// Whether a workload that has been lifted may be put on a node: class, group, room and the
+    /// Whether a workload may be put on another node than it is on: class, group, places, room and the
     /// constraints of the machine-reassignment problem.
     pub fn takes(&self, node: usize, workload: usize) -> bool {
         let board = self.board.as_ref();
@@ -231,9 +236,12 @@ impl<'a> Trial<'a> {
             let at = j * padded + node;
             d <= 0.0 || fits(self.loads[0].held[at], d, spec.supply[at])
         });
+        let from = self.placement[workload];
+        let from = (from != LIFTED).then_some(from as usize);
         room && self.state.is_open(node)
             && spec.class_allows(workload, node)
-            && (group == NO_GROUP || self.group_count[group as usize * padded + node] == 0)
+            && (group == NO_GROUP || self.group_count.of(group, node) == 0)
+            && self.place_counts.allows(spec, workload, from, node).is_ok()
     }
 
     /// Takes a workload off its node.
@@ -448,9 +456,15 @@ impl<'a> Trial<'a> {
                 self.held[(outlook * m + j) * padded + node] += sign * f64::from(d);
             }
         }
-        if group != NO_GROUP {
-            let count = &mut self.group_count[group as usize * padded + node];
-            *count = if sign > 0.0 { *count + 1 } else { *count - 1 };
+        if sign > 0.0 {
+            self.place_counts.add(spec, workload, node);
+        } else {
+            self.place_counts.take(spec, workload, node);
+        }
+        match group {
+            NO_GROUP => {}
+            group if sign > 0.0 => self.group_count.add(group, node),
+            group => self.group_count.take(group, node),
         }
     }
 

@@ -313,7 +313,7 @@ fn watcher_stabilization_sums_over_the_nodes_that_have_a_resource() {
     let workloads =
         [workload("x", &[3.0, 0.0]), workload("y", &[3.0, 5.0]), workload("z", &[2.0, 5.0])];
     let kinds = rules(json!({"resources": [{"name": "cpu"}, {"name": "gpu"}]}));
-    let spec = Arc::new(ClusterSpec::new(2, nodes.into(), workloads.into()));
+    let spec = Arc::new(ClusterSpec::new(2, nodes.into(), workloads));
     let state = ClusterState::new(kinds, spec, vec![0, 0, 1]);
     assert_eq!(play("watcher-stabilization", state, 10), [(0, 2)]);
 }

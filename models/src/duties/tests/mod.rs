@@ -1,4 +1,5 @@
 mod first;
+mod places;
 
 use crate::duties::{Duty, purpose};
 use crate::testing::{cluster, rules};

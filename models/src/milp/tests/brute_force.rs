@@ -140,7 +140,7 @@ impl<'a> BruteForce<'a> {
         }
         let from = self.placement[k];
         let demand: Vec<f64> = self.state.demand_of(k).iter().map(|&d| f64::from(d)).collect();
-        for to in (0..spec.nodes()).filter(|&to| to != from && spec.class_allows(k, to)) {
+        for to in (0..spec.nodes()).filter(|&to| to != from && spec.may_run_on(k, to)) {
             let price = self.state.migration_cost(k, to);
             let price = self.state.objective.value(&self.state.flow_terms(k, &price));
             self.placement[k] = to;

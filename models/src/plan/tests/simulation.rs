@@ -6,7 +6,7 @@ use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
 use crate::plan::draft::Draft;
 use crate::plan::{Plan, PlannedMove, Reach, StopReason, finish, plan, plan_within, routes};
-use crate::testing::random_state;
+use crate::testing::{random_places, random_state};
 use godwit_envs::rng::{Rng, stream};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::cluster::{Health, NO_GROUP};
@@ -49,13 +49,17 @@ impl<'a> Site<'a> {
         require(source != to && self.holds[source].contains(&k), "it runs elsewhere")?;
         require(self.in_flight.iter().all(|transfer| transfer.0 != k), "it is in transfer")?;
         require(spec.movable[k], "it is pinned")?;
-        require(spec.class_allows(k, to), "class")?;
+        require(spec.may_run_on(k, to), "class or set")?;
         require(!matches!(state.health[to], Health::Draining | Health::Failed), "closed")?;
         let group = spec.group[k];
         let is_member = |other: &usize| group != NO_GROUP && spec.group[*other] == group;
         require(!self.holds[to].iter().any(is_member), "anti-affinity")?;
+        require(self.zone_is_free(k, to), "zone anti-affinity")?;
         self.holds[to].push(k);
         self.in_flight.push((k, [source, to]));
+        require(self.is_spread(k, source, to), "spread")?;
+        let most = spec.places.as_ref().map_or(u32::MAX, |places| places.most_workloads[to]);
+        require(self.holds[to].len() <= most as usize, "workloads of the node")?;
         let limits = &state.rules.limits;
         require(self.in_flight.len() <= limits.transfers_in_flight as usize, "all transfers")?;
         for node in [source, to] {
@@ -69,6 +73,43 @@ impl<'a> Site<'a> {
             require(held <= supply * (1.0 + 2e-5), "supply")?;
         }
         Ok(())
+    }
+
+    /// Whether no member of the workload's group that shares no zone is in the node's.
+    fn zone_is_free(&self, k: usize, to: usize) -> bool {
+        let spec = &*self.state.spec;
+        let Some(places) = &spec.places else { return true };
+        let is_member = |other: usize| {
+            other != k
+                && places.zone_group[k] != NO_GROUP
+                && places.zone_group[other] == places.zone_group[k]
+        };
+        let here = (0..spec.nodes()).filter(|&node| spec.node_zone[node] == spec.node_zone[to]);
+        here.flat_map(|node| &self.holds[node]).all(|&other| !is_member(other))
+    }
+
+    /// Whether the destination's zone, all who are coming included, is not too far above another one
+    /// without all who are leaving or have not arrived.
+    fn is_spread(&self, k: usize, source: usize, to: usize) -> bool {
+        let spec = &*self.state.spec;
+        let zone_of = |node: usize| spec.node_zone[node];
+        let Some(places) = &spec.places else { return true };
+        let spread = places.spread[k];
+        if spread == NO_GROUP || zone_of(source) == zone_of(to) {
+            return true;
+        }
+        let group = &places.spread_groups[spread as usize];
+        let zones_of = |member: usize| -> Vec<u32> {
+            let on = (0..spec.nodes()).filter(|&node| self.holds[node].contains(&member));
+            on.map(zone_of).collect()
+        };
+        let members = (0..spec.workloads()).filter(|&other| places.spread[other] == spread);
+        let zones: Vec<Vec<u32>> = members.map(zones_of).collect();
+        let most = zones.iter().filter(|at| at.contains(&zone_of(to))).count();
+        group.zones.iter().filter(|zone| **zone != zone_of(to)).all(|zone| {
+            let stays = |at: &&Vec<u32>| !at.is_empty() && at.iter().all(|other| other == zone);
+            most <= zones.iter().filter(stays).count() + group.max_skew as usize
+        })
     }
 
     fn end(&mut self, at: usize) {
@@ -231,9 +272,11 @@ proptest! {
     fn every_plan_passes_guard_and_simulation_and_ends_as_announced(
         seed: u64,
         online: bool,
+        places: bool,
         expires_s in prop::option::of(0.0_f32..8.0),
     ) {
-        let state = random_state(seed, online, 8);
+        let random = if places { random_places } else { random_state };
+        let state = random(seed, online, 8);
         let mut rng = stream(seed, "order of transfers");
         for name in NAMES {
             let mut policy = baseline(name).unwrap();
@@ -287,7 +330,8 @@ fn straight_routes_keep_every_constraint_and_end_no_worse_in_fewer_moves() {
 fn the_simulation_finds_what_waves_are_for() {
     let (mut plans, mut rejected) = (0, 0);
     for seed in 0..400 {
-        let state = random_state(seed, false, 8);
+        let random = if seed % 2 == 0 { random_places } else { random_state };
+        let state = random(seed, false, 8);
         let mut plan = finish(&state, random_draft(&state, seed), StopReason::PolicyStays);
         let mut rng = stream(seed, "order of transfers");
         assert_eq!(simulate(&state, &plan, &mut rng), Ok(()), "{seed}: {plan:?}");
@@ -309,7 +353,8 @@ fn the_simulation_finds_what_waves_are_for() {
 fn moves_that_wait_only_for_those_that_they_name_keep_every_constraint() {
     let (mut waiting, mut rejected, mut fewer) = (0, 0, 0);
     for seed in 0..400 {
-        let state = random_state(seed, false, 8);
+        let random = if seed % 2 == 0 { random_places } else { random_state };
+        let state = random(seed, false, 8);
         let mut plan = finish(&state, random_draft(&state, seed), StopReason::PolicyStays);
         let mut rng = stream(seed, "order of transfers");
         for _ in 0..4 {

@@ -178,7 +178,7 @@ fn a_chain_that_was_begun_is_finished_while_nothing_has_changed() {
     // The policy itself has changed its mind.
     let mut next = |change: fn(&mut ClusterState)| {
         snapshot.tick = Some(2);
-        snapshot.workloads[0].node = "n2".to_owned();
+        snapshot.workloads[0].node = Some("n2".to_owned());
         let rules_of_world = std::sync::Arc::clone(&state.rules);
         let mut state = ClusterState::from_snapshot(rules_of_world, &snapshot, "test").unwrap();
         change(&mut state);

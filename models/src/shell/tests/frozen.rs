@@ -54,7 +54,7 @@ fn world(rules: &Rules, seed: u64) -> Snapshot {
     let node = |(i, supply)| SnapshotNode { name: format!("n{i}"), supply, ..Default::default() };
     let mut workload = |(k, demand)| SnapshotWorkload {
         name: format!("w{k}"),
-        node: format!("n{}", if even { k % spread } else { rng.random_range(0..spread) }),
+        node: Some(format!("n{}", if even { k % spread } else { rng.random_range(0..spread) })),
         demand,
         state_gib,
         dirty_gib_s: 0.1,
@@ -99,7 +99,7 @@ fn play(
             memory.apply(&change);
         }
         for planned in &plan.moves {
-            snapshot.workloads[planned.workload].node = planned.destination_name.clone();
+            snapshot.workloads[planned.workload].node = Some(planned.destination_name.clone());
         }
         plans.push(plan);
     }

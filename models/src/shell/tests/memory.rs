@@ -14,7 +14,7 @@ fn snapshot(tick: u64, node: &str) -> Snapshot {
         nodes: ["a", "b", "c"].iter().map(named).collect(),
         workloads: vec![SnapshotWorkload {
             name: "x".to_owned(),
-            node: node.to_owned(),
+            node: Some(node.to_owned()),
             ..Default::default()
         }],
         ..Default::default()
@@ -23,7 +23,7 @@ fn snapshot(tick: u64, node: &str) -> Snapshot {
 
 /// Remembers a plan for a snapshot with one move of `x`, from where it is; gives the change.
 fn plan(memory: &mut Memory, snapshot: &Snapshot, arrived: u64, destination: &str) -> Change {
-    let mut planned = moved("x", &snapshot.workloads[0].node);
+    let mut planned = moved("x", snapshot.workloads[0].node.as_ref().unwrap());
     planned.destination_name = destination.to_owned();
     let change = memory.planned(HORIZON, snapshot, arrived, Carried::of(&[planned])).unwrap();
     memory.apply(&change);

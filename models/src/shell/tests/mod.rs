@@ -8,9 +8,9 @@ use crate::baselines::{NAMES, baseline};
 use crate::guard::violations;
 use crate::plan::tests::simulation::simulate;
 use crate::plan::{Plan, PlannedMove, StopReason, plan};
-use crate::testing::{cluster, random_state, rules};
+use crate::testing::{cluster, random_places, random_state, rules};
 use godwit_envs::rng::stream;
-use godwit_envs::snapshot::Snapshot;
+use godwit_envs::snapshot::{Snapshot, SnapshotBudget, SnapshotTransfer};
 use godwit_envs::state::ClusterState;
 use proptest::prelude::*;
 use rand::RngExt;
@@ -83,12 +83,48 @@ fn a_disruption_budget_counts_transfers_under_way() {
         }
     });
     assert_eq!(planned(&rules, &Memory::default(), &snapshot).moves.len(), 1);
-    snapshot.transfers.push(godwit_envs::snapshot::SnapshotTransfer {
+    snapshot.transfers.push(SnapshotTransfer {
         workload: "w5".to_owned(),
         source: "n2".to_owned(),
         remaining_s: 9.0,
     });
     assert!(planned(&rules, &Memory::default(), &snapshot).moves.is_empty());
+}
+
+#[test]
+fn of_the_snapshots_budget_transfers_under_way_have_been_taken_off_and_the_smaller_one_holds() {
+    let with = |disruptions_allowed, operator: Option<u32>| {
+        let mut snapshot = snapshot(|snapshot| {
+            for workload in &mut snapshot.workloads {
+                workload.disruption_group = Some("web".to_owned());
+            }
+            let group = "web".to_owned();
+            snapshot.disruption_budgets = vec![SnapshotBudget { group, disruptions_allowed }];
+        });
+        snapshot.transfers.push(SnapshotTransfer {
+            workload: "w5".to_owned(),
+            source: "n2".to_owned(),
+            remaining_s: 9.0,
+        });
+        let disruption_budgets =
+            operator.map(|most| ("web".to_owned(), most)).into_iter().collect();
+        let rules = ShellRules { disruption_budgets, ..ShellRules::default() };
+        planned(&rules, &Memory::default(), &snapshot).moves.len()
+    };
+    // There are two moves to make, and one transfer runs.
+    assert_eq!([with(0, None), with(1, None), with(9, None)], [0, 1, 2]);
+    assert_eq!([with(9, Some(2)), with(1, Some(9)), with(9, Some(1))], [1, 1, 0]);
+}
+
+#[test]
+fn a_plan_beyond_the_snapshots_budget_is_found() {
+    let snapshot = snapshot(|snapshot| {
+        snapshot.workloads[0].disruption_group = Some("web".to_owned());
+        let group = "web".to_owned();
+        snapshot.disruption_budgets = vec![SnapshotBudget { group, disruptions_allowed: 0 }];
+    });
+    let found = broken(&ShellRules::default(), &Memory::default(), &snapshot, &[moved("w0", "n0")]);
+    assert_eq!(found, [Broken::Disruption { at: 0, group: "web".to_owned(), most: 0 }]);
 }
 
 #[test]
@@ -351,12 +387,18 @@ pub(super) fn moved(workload: &str, source: &str) -> PlannedMove {
 
 /// The limits that plans break without a shell, and with one.
 fn broken_plans(seed: u64, online: bool, name: &str) -> [Vec<Broken>; 2] {
-    let state = random_state(seed, online, 6);
+    let random = if seed % 2 == 0 { random_places } else { random_state };
+    let state = random(seed, online, 6);
     let mut snapshot = state.to_snapshot();
     let mut rng = stream(seed, "labels");
     for workload in &mut snapshot.workloads {
         workload.tenant = rng.random_bool(0.7).then(|| format!("t{}", rng.random_range(0..3)));
         workload.disruption_group = rng.random_bool(0.5).then(|| "g".to_owned());
+    }
+    if rng.random_bool(0.3) {
+        let disruptions_allowed = rng.random_range(0..4);
+        snapshot.disruption_budgets =
+            vec![SnapshotBudget { group: "g".to_owned(), disruptions_allowed }];
     }
     for node in &mut snapshot.nodes {
         node.metrics_age_s = rng.random_range(0.0..14.0);

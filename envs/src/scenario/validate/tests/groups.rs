@@ -23,8 +23,8 @@ fn nodes_are_checked() {
         ),
         (
             "name = \"a\"\ncount = 2",
-            "name = \"a\"\ncount = 65536",
-            "nodes: expected 1 to 65535 nodes, got 65537",
+            "name = \"a\"\ncount = 4000000",
+            "nodes: expected 1 to 4000000 nodes, got 4000001",
         ),
         ("class = \"fast\"", "class = \"\"", "nodes[1].class: expected a name, got an empty one"),
         (
@@ -68,7 +68,7 @@ fn workloads_are_checked() {
         (
             "name = \"steady\"\ncount = 2",
             "name = \"steady\"\ncount = 4294967295",
-            "workloads: expected 1 to 65535 workloads, got 4294967296",
+            "workloads: expected 1 to 4000000 workloads, got 4294967296",
         ),
         (
             "cpu = [1, 2]",

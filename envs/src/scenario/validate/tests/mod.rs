@@ -4,6 +4,7 @@ use crate::scenario::Scenario;
 
 mod events;
 mod groups;
+mod places;
 
 /// A scenario that uses every part of the format and loads.
 const BASE: &str = r#"

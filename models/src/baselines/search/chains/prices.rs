@@ -73,9 +73,11 @@ impl Prices {
             key.extend([
                 spec.class_mask[workload] as u32,
                 (spec.class_mask[workload] >> 32) as u32,
+                spec.set_of(workload),
             ]);
             // With this one the same nodes have room for it; a group tells workloads apart.
             let apart = spec.group[workload] != NO_GROUP
+                || spec.has_zone_group(workload)
                 || spec.reassignment.is_some()
                 || state.fences.has_pair(workload);
             if apart {
@@ -221,7 +223,7 @@ impl Prices {
         let (comes, leaves) = (self.want(k), self.want(victim));
         let room = self.gauge.room(node).zip(comes.iter().zip(leaves));
         trial.state.is_open(node)
-            && spec.class_allows(k, node)
+            && spec.may_run_on(k, node)
             && !trial.state.fences.keeps_out(k, node)
             && room.into_iter().all(|((held, supply), (&comes, &leaves))| {
                 comes <= 0.0 || fits((held - leaves).max(0.0), comes, supply)
