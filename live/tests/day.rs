@@ -27,16 +27,14 @@ fn settings(folder: &Path) -> Settings {
 
 /// Return of the loop.
 fn lived(seed: u64, folder: &Path) -> f64 {
-    let played =
-        simulated::Settings { scenario: SCENARIO.to_owned(), seed, speed: f64::INFINITY };
+    let played = simulated::Settings { scenario: SCENARIO.to_owned(), seed, speed: f64::INFINITY };
     let (cluster, world, clock) = simulated::open(&played).unwrap();
     let settings = settings(folder);
     let journal = Journal::open(folder).unwrap();
     let desk = Desk::open(&settings, false).unwrap();
     let tick_s = desk.tick_s();
     let moves = Moves { in_all: 64, per_node: 64, calibrate: false, ..Moves::default() };
-    let pace =
-        Pace { mode: Mode::Active, interval_s: tick_s, poll_s: tick_s / 10.0, moves };
+    let pace = Pace { mode: Mode::Active, interval_s: tick_s, poll_s: tick_s / 10.0, moves };
     let mut driver = Driver::new(cluster, desk, journal, clock, Arc::new(Control::default()), pace);
     driver.run(|_| standing(&world).over).unwrap();
     standing(&world).return_so_far
@@ -96,7 +94,9 @@ fn days_gain_what_the_policy_gains_tick_by_tick_within_bounded_journal_and_memor
         resident.push(resident_mib());
     }
     let mean = |gains: &[f64]| gains.iter().sum::<f64>() / gains.len() as f64;
-    println!("gain over staying: loop {by_loop:.2?}, tick by tick {by_tick:.2?}, MiB {resident:.0?}");
+    println!(
+        "gain over staying: loop {by_loop:.2?}, tick by tick {by_tick:.2?}, MiB {resident:.0?}"
+    );
     assert!(mean(&by_tick) > 0.0);
     // Moves of a plan begin one after the other here, and a plan is seen through before the next.
     assert!(mean(&by_loop) > 0.8 * mean(&by_tick), "{} of {}", mean(&by_loop), mean(&by_tick));

@@ -216,11 +216,10 @@ pub fn prometheus(
             }
         }
     }
-    let stays = snapshot
-        .workloads
-        .iter()
-        .zip(demand)
-        .map(|(workload, demand)| Stay::throughout(workload.clone(), ticks, demand));
+    // Who waits for a node has not come yet.
+    let placed =
+        snapshot.workloads.iter().zip(demand).filter(|(workload, _)| workload.node.is_some());
+    let stays = placed.map(|(workload, demand)| Stay::throughout(workload.clone(), ticks, demand));
     let recording = Recording::of(snapshot, stays.collect(), ticks);
     report.size = recording.size();
     let description = "A live cluster, with the demand that Prometheus recorded of its workloads.";

@@ -15,9 +15,10 @@ use crate::ledger::moves::{Move, Outcome, Stage, Why};
 use crate::ledger::record::Event;
 
 impl Driver {
-    /// Looks, and decides where no plan is being carried out.
+    /// Looks, assesses a plan that is over, and decides where none is and a decision is due.
     pub(super) fn look(&mut self) -> Result<(), NotKept> {
         let now_s = self.clock.now_s();
+        let is_due = now_s >= self.next_look_s;
         // In step with the interval, however long turns take.
         let late = ((now_s - self.next_look_s) / self.pace.interval_s).floor().max(0.0);
         self.next_look_s = match self.next_look_s {
@@ -44,26 +45,29 @@ impl Driver {
             return Ok(());
         }
         self.assess()?;
-        if self.ledger().decided.is_none() { self.decide() } else { Ok(()) }
+        // A cluster that refuses everything is not asked without a pause.
+        if is_due && self.ledger().decided.is_none() { self.decide() } else { Ok(()) }
     }
 
     /// Workloads that have moved since the last look without our doing.
     fn notice_foreign(&mut self, snapshot: &Snapshot) -> Result<(), NotKept> {
         let ledger = self.ledger();
-        let since_s =
-            self.seen_at_s.unwrap_or(0.0).min(self.next_look_s - 2.0 * self.pace.interval_s);
+        // Where it comes to by a move that did not go as it should is our own doing, too.
+        let since_s = self.clock.now_s() - 2.0 * self.pace.interval_s;
         let mine = |name: &str| {
-            let is_recent = |planned: &&Move| match planned.stage {
-                Stage::Ended { at_s, .. } => at_s >= since_s,
-                _ => true,
+            let is_ours = |planned: &&Move| match planned.stage {
+                Stage::Ended { outcome, at_s, begun, .. } => {
+                    begun && outcome != Outcome::Succeeded && at_s >= since_s
+                }
+                _ => planned.is_under_way(),
             };
-            let mut recent = ledger.ended.iter().chain(&ledger.moves).filter(is_recent);
-            recent.any(|planned| planned.order.workload == name)
+            let mut ours = ledger.ended.iter().chain(&ledger.moves).filter(is_ours);
+            ours.any(|planned| planned.order.workload == name)
         };
         let now_s = self.clock.now_s();
         let window_s = self.pace.moves.fight_window_s;
         let undoes = |name: &str, from: &str, to: &str| {
-            ledger.ended.iter().any(|ended| {
+            ledger.ended.iter().chain(&ledger.moves).any(|ended| {
                 let at_s = match ended.stage {
                     Stage::Ended { at_s, .. } => at_s,
                     _ => 0.0,

@@ -95,8 +95,8 @@ impl Driver {
         }
     }
 
-    /// A move that was asked for and did not begin is asked for again later, or has failed.
-    pub(super) fn put_off(
+    /// A move that the cluster said would not begin now is asked for again later, or has failed.
+    fn put_off(
         &mut self,
         order: &Order,
         tries: u32,
@@ -190,6 +190,7 @@ impl Driver {
         })?;
         let Order { id, workload, source, destination, .. } = order;
         tracing::info!(id, workload, source, destination, ?measured, "a move is complete");
+        self.placement.insert(workload.clone(), destination.clone());
         self.calibrate(order, measured)
     }
 

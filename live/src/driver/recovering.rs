@@ -20,7 +20,7 @@ impl Driver {
                     let reason = "it had not begun when the process ended".to_owned();
                     self.end(&order.id, Outcome::Superseded, reason)?;
                 }
-                Stage::Intended { .. } => self.resolve(executor, &order, true)?,
+                Stage::Intended { .. } => self.resolve(executor, &order)?,
                 // Its handle is known: watching it tells.
                 Stage::Running { .. } | Stage::Ended { .. } => {}
             }
@@ -37,40 +37,16 @@ impl Driver {
             })
             .map(|planned| planned.order.clone())
             .collect();
-        intended.iter().try_for_each(|order| self.resolve(executor, order, false))
+        intended.iter().try_for_each(|order| self.resolve(executor, order))
     }
 
-    /// Settles a move that was asked for; `restarted` says that another process asked.
-    fn resolve(
-        &mut self,
-        executor: &dyn Executor,
-        order: &Order,
-        restarted: bool,
-    ) -> Result<(), NotKept> {
-        let tries = match self.ledger().of_order(&order.id).map(|planned| &planned.stage) {
-            Some(Stage::Intended { tries, .. }) => *tries,
-            _ => return Ok(()),
-        };
-        match executor.find(order) {
-            Err(error) => {
-                tracing::warn!(order = order.id, %error, "a move cannot be looked for now");
-                Ok(())
-            }
-            Ok(Whereabouts::UnderWay(handle)) => {
-                self.put(Event::Started { order: order.id.clone(), handle })
-            }
-            Ok(Whereabouts::At(node)) if node == order.source => {
-                let reason = "it was asked for, and did not begin".to_owned();
-                match restarted {
-                    true => self.end(&order.id, Outcome::Superseded, reason),
-                    false => self.put_off(order, tries, reason, None),
-                }
-            }
-            Ok(place) => self.found(order, place),
-        }
+    /// Settles a move that was asked for without an answer. One that is not under way is over: whether
+    /// it ever began cannot be told, and the same order must not begin twice.
+    fn resolve(&mut self, executor: &dyn Executor, order: &Order) -> Result<(), NotKept> {
+        self.find_again(executor, order, "it was asked for without an answer, and is not under way")
     }
 
-    /// A running move that the cluster does not know any more.
+    /// A move that the cluster does not know by its handle, or whose handle is not known.
     pub(super) fn find_again(
         &mut self,
         executor: &dyn Executor,
@@ -110,6 +86,9 @@ impl Driver {
             }
         };
         tracing::warn!(order = order.id, outcome = outcome.name(), reason, "a move was found");
+        if outcome == Outcome::Succeeded {
+            self.placement.insert(order.workload.clone(), order.destination.clone());
+        }
         let measured = Figures::default();
         self.put(Event::Ended { order: order.id.clone(), outcome, reason, measured })
     }

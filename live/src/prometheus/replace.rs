@@ -70,8 +70,10 @@ pub(super) fn replace(
     for (&j, of_all) in kinds.iter().zip(&known) {
         for (workload, known) in snapshot.workloads.iter_mut().zip(of_all) {
             let age = known.as_ref().map_or(all.ticks as f64 * all.tick_s, |known| known.age);
-            let oldest = ages.entry(workload.node.clone()).or_default();
-            *oldest = oldest.max(age);
+            if let Some(node) = &workload.node {
+                let oldest = ages.entry(node.clone()).or_default();
+                *oldest = oldest.max(age);
+            }
             if let Some(known) = known {
                 workload.demand[j] = known.now as f32;
             }
@@ -164,7 +166,8 @@ fn here(
     resource: &str,
 ) -> Result<Option<f64>, CallError> {
     let all = of.get(workload.name.as_str()).into_iter().flatten();
-    let on_its_node = all.filter(|(node, _)| node.is_none_or(|node| node == workload.node));
+    let on_its_node =
+        all.filter(|(node, _)| node.is_none_or(|node| Some(node) == workload.node.as_deref()));
     let values: Vec<f64> = on_its_node.map(|(_, value)| *value).collect();
     match values.as_slice() {
         [] => Ok(None),

@@ -21,7 +21,7 @@ use crate::cluster::{CallError, Seen, Source};
 fn seen() -> Seen {
     let workload = |name: &str, node: &str| SnapshotWorkload {
         name: name.to_owned(),
-        node: node.to_owned(),
+        node: Some(node.to_owned()),
         demand: vec![1.0, 2.0],
         ..SnapshotWorkload::default()
     };

@@ -68,11 +68,11 @@ fn a_cluster_that_puts_off_for_ever_is_given_up() {
     let moves = Moves { tries: 3, back_off_s: 1.0, ..Moves::default() };
     let (mut driver, _) = driver_with(&fake, folder.path(), moves);
     let clock = std::sync::Arc::clone(&lock(&fake).clock);
-    let until_s = clock.now_s() + 25.0;
+    let until_s = clock.now_s() + 100.0;
     driver.run(|_| clock.now_s() > until_s).unwrap();
     assert!(count(&driver, Outcome::Failed) >= 1);
     let asked = 1000 - lock(&fake).starts.len() as u64;
-    assert_eq!(asked, 3 * count(&driver, Outcome::Failed));
+    assert_eq!(asked / 3, count(&driver, Outcome::Failed));
 }
 
 #[test]

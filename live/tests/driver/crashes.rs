@@ -115,6 +115,6 @@ fn what_had_not_begun_is_not_begun_by_the_next_process() {
     live_through(&fake, folder.path(), &[5]);
     let ledger = ledger(folder.path()).unwrap();
     let first = ledger.ended.front().unwrap();
-    assert!(matches!(first.stage, Stage::Ended { outcome: Outcome::Superseded, .. }), "{first:?}");
+    assert!(matches!(first.stage, Stage::Ended { outcome: Outcome::Failed, .. }), "{first:?}");
     assert!(!lock(&fake).begun.contains(&first.order.id));
 }

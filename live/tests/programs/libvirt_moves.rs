@@ -27,7 +27,7 @@ fn a_migration_ends_on_its_destination_with_what_was_measured() {
     assert!((0.0..=0.5).contains(&share), "{share}");
     let seen = cluster.source.look().unwrap();
     let [web] = seen.snapshot.workloads.as_slice() else { panic!("{seen:?}") };
-    assert_eq!((web.node.as_str(), web.movable), ("n1", false));
+    assert_eq!((web.node.as_deref(), web.movable), (Some("n1"), false));
     assert!(matches!(executor.start(&order), Err(CallError::Later { .. })));
     play.remove("hold");
     let (ended, shares) = outcome(&*executor, &order, &handle);

@@ -25,7 +25,7 @@ fn a_snapshot_has_nodes_and_running_guests_with_what_they_use() {
     assert_eq!(seen.snapshot.nodes[0].supply, [4.0, 8.0]);
     let [first, second] = seen.snapshot.workloads.as_slice() else { panic!("{seen:?}") };
     // A quarter of two cores; all memory that it may use; 1 GiB in use is what a move copies.
-    assert_eq!((first.name.as_str(), first.node.as_str()), ("qemu/100", "pve1"));
+    assert_eq!((first.name.as_str(), first.node.as_deref()), ("qemu/100", Some("pve1")));
     assert_eq!((first.demand.as_slice(), first.state_gib), ([0.5, 4.0].as_slice(), 1.0));
     assert_eq!(
         (first.tenant.as_deref(), first.anti_affinity.as_deref()),

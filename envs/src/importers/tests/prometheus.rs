@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 fn snapshot() -> Snapshot {
     let workload = |name: &str| SnapshotWorkload {
         name: name.into(),
-        node: "n".into(),
+        node: Some("n".into()),
         demand: vec![3.0, 1.0],
         ..SnapshotWorkload::default()
     };

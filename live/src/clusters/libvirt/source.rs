@@ -150,7 +150,7 @@ impl LibvirtSource {
             let alone = places.len() == 1 && domain.state == State::Running;
             workloads.push(SnapshotWorkload {
                 name: name.to_owned(),
-                node: node.to_owned(),
+                node: Some(node.to_owned()),
                 demand: vec![cpu as f32, memory_gib],
                 state_gib: memory_gib,
                 movable: alone && !settings.fixed.contains(name),

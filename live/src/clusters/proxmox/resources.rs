@@ -149,7 +149,7 @@ impl View<'_> {
         let copied = if guest.r#type == "qemu" { guest.mem / GIB } else { 0.0 };
         SnapshotWorkload {
             name: guest.id.clone(),
-            node: guest.node.clone(),
+            node: Some(guest.node.clone()),
             demand: vec![cpu as f32, (memory / GIB) as f32],
             state_gib: (copied + disks.iter().map(|disk| disk.gib).sum::<f64>()) as f32,
             tenant: self

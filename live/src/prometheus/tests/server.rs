@@ -144,7 +144,7 @@ fn seen(names: &[&str]) -> Seen {
     });
     let workloads = names.iter().enumerate().map(|(at, name)| SnapshotWorkload {
         name: (*name).to_owned(),
-        node: format!("n{at}"),
+        node: Some(format!("n{at}")),
         demand: vec![1.0],
         ..SnapshotWorkload::default()
     });

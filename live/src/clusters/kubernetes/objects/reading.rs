@@ -93,7 +93,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
                         "containers" => used = map.next_value::<Vec<ContainerUse<'de>>>()?,
                         "metadata" | "spec" | "status" => {
                             let expected = "expected the kind before the other fields";
-                            return Err(A::Error::custom(format_args!("{expected}, got {}", &*key)));
+                            return Err(A::Error::custom(format_args!(
+                                "{expected}, got {}",
+                                &*key
+                            )));
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
