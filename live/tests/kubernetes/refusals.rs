@@ -27,10 +27,7 @@ fn text_that_is_no_list_is_told_with_its_line() {
         ("", "line 1: expected valid Kubernetes list"),
         ("{\n  \"kind\": \"List\"\n}", "missing field `items`"),
         ("[]", "a list of objects"),
-        (
-            "{\"items\": [{\"spec\": {}}]}",
-            "expected the kind before the other fields, got spec",
-        ),
+        ("{\"items\": [{\"spec\": {}}]}", "expected the kind before the other fields, got spec"),
     ] {
         let refusal = refusal(text);
         assert!(refusal.starts_with("dump.json: ") && refusal.contains(said), "{text}: {refusal}");

@@ -253,11 +253,7 @@ impl Before {
     fn of(server: &Server) -> Self {
         let store = server.store();
         let uids = store.all("pods").map(|pod| pod["metadata"]["uid"].to_string());
-        Self {
-            evicted: store.evicted.len(),
-            uids: uids.collect(),
-            machine: machine_node(&store),
-        }
+        Self { evicted: store.evicted.len(), uids: uids.collect(), machine: machine_node(&store) }
     }
 }
 
