@@ -107,7 +107,7 @@ impl World {
 fn resource(kind: Kind) -> Resource {
     match kind {
         Kind::Node => NODES,
-        Kind::Pod | Kind::Status => PODS,
+        Kind::Pod => PODS,
         Kind::Budget => BUDGETS,
         Kind::Machine => MACHINES,
         Kind::PodUse => POD_USE,
@@ -266,10 +266,9 @@ async fn watch(
                 *version = heard;
                 world.heard(kind, true);
             }
-            Ok(Heard::Ended(code)) => {
+            Ok(Heard::Ended) => {
                 world.state(kind).open = false;
-                let old = matches!(code, 410 | 404 | 400);
-                return Ok(if old { Ended::TooOld } else { Ended::Dropped });
+                return Ok(Ended::TooOld);
             }
             // A line that was cut off, most likely. The list brings what it said.
             Err(error) => {

@@ -77,8 +77,8 @@ pub(super) struct Objects {
 pub(super) enum Heard {
     /// Up to here all is known: the resource version.
     UpTo(String),
-    /// The watch has ended: the status code.
-    Ended(u16),
+    /// The server cannot go on, most often as it does not remember that far back.
+    Ended,
 }
 
 impl Objects {
@@ -134,13 +134,11 @@ impl Objects {
             format: "watch event",
             message: error.to_string(),
         })?;
-        if let Raw::Status(status) = &event.object {
-            return Ok(Heard::Ended(status.code));
-        }
         let version = event.object.meta().map(|meta| meta.resource_version.to_string());
         match &*event.what {
             "DELETED" => self.remove(&event.object),
             "BOOKMARK" => {}
+            "ERROR" => return Ok(Heard::Ended),
             _ => self.add(&event.object).map_err(|bad| bad.within(label))?,
         }
         Ok(Heard::UpTo(version.unwrap_or_default()))
@@ -158,7 +156,6 @@ impl Objects {
             Kind::Budget => self.budgets = listed.budgets,
             Kind::Machine => self.machines = listed.machines,
             Kind::PodUse => self.uses = listed.uses,
-            Kind::Status => {}
         }
     }
 
@@ -221,7 +218,7 @@ impl Objects {
                 let used = PodUse { amounts: amounts.into(), at_s };
                 self.uses.insert(name(pool, &raw.metadata), used);
             }
-            Raw::Status(_) | Raw::Other => {}
+            Raw::Other => {}
         }
         Ok(())
     }
@@ -233,7 +230,7 @@ impl Objects {
             Raw::Pod(_) => drop(self.pods.remove(&*meta.uid)),
             Raw::Budget(_) => drop(self.budgets.remove(&*meta.uid)),
             Raw::Machine(_) => drop(self.machines.remove(&name(&mut self.pool, meta))),
-            Raw::PodUse(_) | Raw::Status(_) | Raw::Other => {}
+            Raw::PodUse(_) | Raw::Other => {}
         }
     }
 }
@@ -250,7 +247,7 @@ impl<'a> Raw<'a> {
             Raw::Budget(raw) => Some(&raw.metadata),
             Raw::Machine(raw) => Some(&raw.metadata),
             Raw::PodUse(raw) => Some(&raw.metadata),
-            Raw::Status(_) | Raw::Other => None,
+            Raw::Other => None,
         }
     }
 }

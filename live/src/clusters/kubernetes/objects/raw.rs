@@ -297,11 +297,3 @@ pub(super) struct ContainerUse<'a> {
     #[serde(borrow)]
     pub usage: Amounts<'a>,
 }
-
-/// What the API server says of a call that it refused, or of a watch that has ended.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Status {
-    pub code: u16,
-    pub message: String,
-}

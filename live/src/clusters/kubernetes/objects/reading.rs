@@ -6,7 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::raw::{Budget, ContainerUse, Machine, Node, Pod, PodUse, Status, Text};
+use super::raw::{Budget, ContainerUse, Machine, Node, Pod, PodUse, Text};
 
 /// The kinds that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,6 @@ pub(in super::super) enum Kind {
     Machine,
     /// What a pod uses.
     PodUse,
-    /// An answer of the API server about itself.
-    Status,
 }
 
 impl Kind {
@@ -33,7 +31,6 @@ impl Kind {
             "PodDisruptionBudget" => Self::Budget,
             "VirtualMachineInstance" => Self::Machine,
             "PodMetrics" => Self::PodUse,
-            "Status" => Self::Status,
             _ => return None,
         })
     }
@@ -47,7 +44,6 @@ pub(super) enum Raw<'a> {
     Budget(Budget<'a>),
     Machine(Machine<'a>),
     PodUse(PodUse<'a>),
-    Status(Status),
     /// Of a kind that is of no use here.
     Other,
 }
@@ -60,7 +56,6 @@ impl<'a> Raw<'a> {
             Some(Kind::Budget) => Self::Budget(Budget::deserialize(from)?),
             Some(Kind::Machine) => Self::Machine(Machine::deserialize(from)?),
             Some(Kind::PodUse) => Self::PodUse(PodUse::deserialize(from)?),
-            Some(Kind::Status) => Self::Status(Status::deserialize(from)?),
             None => IgnoredAny::deserialize(from).map(|_| Self::Other)?,
         })
     }
