@@ -206,7 +206,7 @@ impl PlaceCounts {
     ///
     /// # Errors
     /// The first constraint that forbids it.
-    #[inline]
+    #[inline(always)]
     pub fn allows(
         &self,
         spec: &ClusterSpec,
@@ -214,7 +214,22 @@ impl PlaceCounts {
         from: Option<usize>,
         to: usize,
     ) -> Result<(), Infeasible> {
-        let Some(rules) = spec.places.as_deref() else { return Ok(()) };
+        match spec.places.as_deref() {
+            None => Ok(()),
+            Some(rules) => self.allowed_by(rules, spec, workload, from, to),
+        }
+    }
+
+    /// Apart from [`PlaceCounts::allows`], so that clusters without such rules have a small loop.
+    #[inline(never)]
+    fn allowed_by(
+        &self,
+        rules: &PlaceRules,
+        spec: &ClusterSpec,
+        workload: usize,
+        from: Option<usize>,
+        to: usize,
+    ) -> Result<(), Infeasible> {
         if !rules.in_set(workload, to) {
             return Err(Infeasible::NodeSet);
         }

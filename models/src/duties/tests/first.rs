@@ -137,7 +137,7 @@ proptest! {
     fn duties_end_keep_every_constraint_and_leave_nothing_that_could_be_mended(
         seed in any::<u64>(), online in any::<bool>(), sees_health in any::<bool>()
     ) {
-        let random = if seed % 2 == 0 { random_places } else { random_state };
+        let random = if seed.is_multiple_of(2) { random_places } else { random_state };
         let mut state = random(seed, online, 64);
         // Live clusters show workloads on nodes that have failed.
         for k in 0..state.spec.workloads() {

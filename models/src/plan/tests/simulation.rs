@@ -329,8 +329,8 @@ fn straight_routes_keep_every_constraint_and_end_no_worse_in_fewer_moves() {
 #[test]
 fn the_simulation_finds_what_waves_are_for() {
     let (mut plans, mut rejected) = (0, 0);
-    for seed in 0..400 {
-        let random = if seed % 2 == 0 { random_places } else { random_state };
+    for seed in 0..400_u64 {
+        let random = if seed.is_multiple_of(2) { random_places } else { random_state };
         let state = random(seed, false, 8);
         let mut plan = finish(&state, random_draft(&state, seed), StopReason::PolicyStays);
         let mut rng = stream(seed, "order of transfers");

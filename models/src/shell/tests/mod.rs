@@ -387,7 +387,7 @@ pub(super) fn moved(workload: &str, source: &str) -> PlannedMove {
 
 /// The limits that plans break without a shell, and with one.
 fn broken_plans(seed: u64, online: bool, name: &str) -> [Vec<Broken>; 2] {
-    let random = if seed % 2 == 0 { random_places } else { random_state };
+    let random = if seed.is_multiple_of(2) { random_places } else { random_state };
     let state = random(seed, online, 6);
     let mut snapshot = state.to_snapshot();
     let mut rng = stream(seed, "labels");
