@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Eight guests of QEMU on three hosts, all on this machine: godwit moves them while they run.
-# Needs qemu-system-x86_64. SECONDS_TO_RUN is how long godwit decides; 90 where it is not set.
+# Eight guests of QEMU on three hosts, all on this machine: godwit levels the hosts by moving guests
+# while they run, three times, as the hosts' limits of memory change. Needs qemu-system-x86_64.
+# BIN is a folder with the programs, where they are built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${SECONDS_TO_RUN:-90}
-bin=${CARGO_TARGET_DIR:-target}/release
 # Sockets are in it, and their paths have to be short.
 folder=$(mktemp -d /tmp/godwit-XXXXXX)
 
@@ -21,14 +20,23 @@ step() {
     "$@"
 }
 
-step "Build the loop, and the program that starts hosts and guests" \
-    cargo build --release --package godwit-live --bins --example qemu_hosts
+if [ -z "${BIN:-}" ]; then
+    step "Build the loop, and the program that starts hosts and guests" \
+        cargo build --release --package godwit-live --bins --example qemu_hosts
+fi
+bin=${BIN:-${CARGO_TARGET_DIR:-target}/release}
 trap cleanup EXIT
 step "Start eight guests, six of them on one host" \
     "$bin/examples/qemu_hosts" begin "$folder"
 step "Each counts the ticks of its clock" \
     "$bin/examples/qemu_hosts" table "$folder"
-step "Let godwit watch, decide and move them for $seconds s" \
-    timeout --preserve-status --signal INT "$seconds" "$bin/godwit-live" run --config "$folder/live.toml"
-step "Each went on counting, on one host alone" \
+for round in 1 2 3 4; do
+    step "Limits of memory, round $round" \
+        "$bin/examples/qemu_hosts" "round$round" "$folder"
+    step "Let godwit watch, decide and move guests until nothing is left to be done" \
+        timeout --signal INT 120 "$bin/godwit-live" run --until-settled --config "$folder/live.toml"
+done
+step "Each went on counting, at one place alone" \
     "$bin/examples/qemu_hosts" table "$folder"
+step "What was predicted of each move, and what was measured" \
+    "$bin/godwit-live" journal --moves --config "$folder/live.toml"

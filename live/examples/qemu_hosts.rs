@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p godwit-live --example qemu_hosts -- begin /tmp/hosts    # starts them, writes live.toml
+//! cargo run -p godwit-live --example qemu_hosts -- round2 /tmp/hosts   # other limits of memory in live.toml
 //! cargo run -p godwit-live --example qemu_hosts -- table /tmp/hosts    # where they are, and whether they go on
 //! cargo run -p godwit-live --example qemu_hosts -- end /tmp/hosts      # ends them
 //! ```
@@ -25,8 +26,12 @@ use godwit_live::clusters::qemu::{Guest, Host, Settings};
 use guests::boot_sector::Record;
 use guests::hosts::{Hosts, qemu_is_there};
 
-/// Name and memory limit, GiB. Together they hold twice what there is.
-const HOSTS: [(&str, f32); 3] = [("left", 0.75), ("middle", 0.625), ("right", 0.625)];
+/// The hosts' names.
+const HOSTS: [&str; 3] = ["left", "middle", "right"];
+
+/// Their memory limits in each round, GiB. Together they hold nearly twice what there is.
+const ROUNDS: [[f32; 3]; 4] =
+    [[0.75, 0.625, 0.625], [1.0, 0.375, 0.375], [0.375, 1.0, 0.5], [0.5, 0.375, 1.0]];
 
 /// Name, host at the beginning, MiB that are dirtied, and at how many MiB/s.
 const GUESTS: [(&str, &str, u32, f32); 8] = [
@@ -43,21 +48,28 @@ const GUESTS: [(&str, &str, u32, f32); 8] = [
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [command, folder] = &arguments[..] else {
-        eprintln!("expected: qemu_hosts begin|table|end FOLDER");
+        eprintln!("expected: qemu_hosts begin|roundN|table|end FOLDER");
         return ExitCode::from(2);
     };
     if !qemu_is_there() {
         return ExitCode::FAILURE;
     }
     let folder = Path::new(folder);
-    let hosts = Hosts::new(folder, &HOSTS.map(|(name, _)| name));
+    let hosts = Hosts::new(folder, &HOSTS);
     match &**command {
         "begin" => begin(&hosts),
         "table" => return table(&hosts),
         "end" => hosts.end(),
         _ => {
-            eprintln!("expected begin, table or end, got {command:?}");
-            return ExitCode::from(2);
+            let round = command.strip_prefix("round").and_then(|round| round.parse::<usize>().ok());
+            let Some(limits) = round.and_then(|round| ROUNDS.get(round.wrapping_sub(1))) else {
+                eprintln!("expected begin, round1 to round4, table or end, got {command:?}");
+                return ExitCode::from(2);
+            };
+            configure(&hosts, limits);
+            for (host, limit) in HOSTS.iter().zip(limits) {
+                println!("{host:8} {limit:5} GiB");
+            }
         }
     }
     ExitCode::SUCCESS
@@ -74,14 +86,18 @@ fn begin(hosts: &Hosts) {
         let Record { boots, nonce, counter, .. } = hosts.record_from(guest, host, 1);
         began += &format!("{guest} {host} {boots} {nonce} {counter}\n");
     }
-    let written = fs::write(folder.join("began"), began)
-        .and_then(|()| fs::write(folder.join("live.toml"), config(hosts)));
-    written.expect("the folder can be written");
+    fs::write(folder.join("began"), began).expect("the folder can be written");
+    configure(hosts, &ROUNDS[0]);
     println!("{} guests run; settings: {}", GUESTS.len(), folder.join("live.toml").display());
 }
 
+fn configure(hosts: &Hosts, limits: &[f32; 3]) {
+    let written = fs::write(hosts.folder().join("live.toml"), config(hosts, limits));
+    written.expect("the folder can be written");
+}
+
 /// What `godwit-live run --config` reads.
-fn config(hosts: &Hosts) -> String {
+fn config(hosts: &Hosts, limits: &[f32; 3]) -> String {
     let guest = |(name, ..): (&str, &str, u32, f32)| Guest {
         name: name.to_owned(),
         port: None,
@@ -93,17 +109,17 @@ fn config(hosts: &Hosts) -> String {
         anti_affinity: None,
         disruption_group: None,
     };
-    let host = |(name, memory_gib): (&str, f32)| Host {
-        name: name.to_owned(),
+    let host = |(name, memory_gib): (&&str, &f32)| Host {
+        name: (*name).to_owned(),
         address: "127.0.0.1".to_owned(),
-        memory_gib,
+        memory_gib: *memory_gib,
         cpu_cores: 2.0,
         bandwidth_gib_s: 0.25,
         max_guests: None,
         zone: String::new(),
     };
     let qemu = Settings {
-        hosts: HOSTS.map(host).to_vec(),
+        hosts: HOSTS.iter().zip(limits).map(host).collect(),
         guests: GUESTS.map(guest).to_vec(),
         dirty_rate_every_s: 30.0,
         ..hosts.settings()
@@ -143,8 +159,8 @@ fn table(hosts: &Hosts) -> ExitCode {
         };
         let places: Vec<(&str, Record)> = HOSTS
             .iter()
-            .filter(|(host, _)| hosts.state(guest, host).as_deref() == Some("running"))
-            .filter_map(|(host, _)| Some((*host, hosts.record(guest, host).ok()?)))
+            .filter(|host| hosts.state(guest, host).as_deref() == Some("running"))
+            .filter_map(|host| Some((*host, hosts.record(guest, host).ok()?)))
             .collect();
         let now = places.iter().map(|(host, _)| *host).collect::<Vec<_>>().join("+");
         let (count, goes_on) = match &places[..] {
