@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_envs::snapshot::Snapshot;
-use godwit_models::plan::Method;
+use godwit_models::plan::{Method, PlannedMove};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,24 @@ pub struct Order {
     pub method: Method,
     /// What is expected of it.
     pub predicted: Figures,
+}
+
+impl Order {
+    /// The order of a decision's move at this position of its plan.
+    pub fn of(decision: &str, at: usize, planned: &PlannedMove) -> Self {
+        Self {
+            id: format!("{decision}.{at}"),
+            workload: planned.workload_name.clone(),
+            source: planned.source_name.clone(),
+            destination: planned.destination_name.clone(),
+            method: planned.method,
+            predicted: Figures {
+                transfer_s: Some(planned.transfer_s),
+                moved_gib: Some(planned.moved_gib),
+                downtime_s: Some(planned.downtime_s),
+            },
+        }
+    }
 }
 
 /// What a move takes: expected, or measured.

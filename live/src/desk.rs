@@ -22,7 +22,7 @@ use godwit_models::policy::Policy;
 
 use crate::config::Settings;
 use crate::ledger::moves::{Move, Stage};
-use crate::ledger::record::{Assessed, Decided};
+use crate::ledger::plans::{Assessed, Decided};
 
 /// Who planned, where the artifact's policy did.
 const POLICY: &str = "policy";

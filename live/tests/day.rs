@@ -1,6 +1,8 @@
 //! A day of a played scenario through the loop: it gains what the same policy gains tick by tick, its
 //! journal stays bounded, and so does its memory.
 
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! The demonstration, as a user would run it: real guests of QEMU are moved while they run, and go on.
 
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
 use std::path::Path;
 use std::process::Command;
 

@@ -240,6 +240,7 @@ fn no_files_import_from_each_other_in_a_circle() {
         ("models/src", 150),
         ("evaluate/src", 15),
         ("scorer/src", 150),
+        ("live/src", 150),
         ("src", 150),
     ] {
         let arrows = Sources::read(&root.join(src)).arrows();

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::moves::Outcome;
-use super::order;
 use super::record::{Event, Record};
 use crate::cluster::{Figures, Order};
 
@@ -33,7 +32,7 @@ impl Measurements {
             match &record.event {
                 Event::Decided(decided) => {
                     let planned = decided.plan.moves.iter().enumerate();
-                    let of_plan = planned.map(|(at, planned)| order(&decided.id, at, planned));
+                    let of_plan = planned.map(|(at, planned)| Order::of(&decided.id, at, planned));
                     orders.extend(of_plan.map(|order| (order.id.clone(), order)));
                 }
                 Event::Ended { order, outcome, measured, .. } => {

@@ -56,12 +56,13 @@ pub enum OpenError {
 }
 
 /// A played cluster, the world behind it, and the clock that it runs by.
+pub type Played = (Cluster, Arc<Mutex<World>>, Arc<dyn Clock>);
+
+/// A scenario as a cluster.
 ///
 /// # Errors
 /// When the scenario cannot be played.
-pub fn open(
-    settings: &Settings,
-) -> Result<(Cluster, Arc<Mutex<World>>, Arc<dyn Clock>), OpenError> {
+pub fn open(settings: &Settings) -> Result<Played, OpenError> {
     if settings.speed.is_nan() || settings.speed <= 0.0 {
         return Err(OpenError::Speed(settings.speed));
     }
