@@ -10,14 +10,14 @@ use godwit_live::cluster::{
     CallError, Cluster, Executor, Figures, Handle, Order, Progress, Whereabouts,
 };
 use godwit_live::clusters::kubernetes::rights::RIGHTS;
-use godwit_live::clusters::kubernetes::{MoveBy, Settings, open};
+use godwit_live::clusters::kubernetes::{MoveBy, OpenError, Settings, open};
 use godwit_models::plan::Method;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
 use crate::objects::{budget, evicting, machine, node, pod};
-use crate::support::{Faults, Server, Store};
+use crate::support::{Faults, Server, Store, is_healthy};
 
 const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 /// Longest that a call may take here.
@@ -75,7 +75,7 @@ impl Run {
                 });
             }
         }
-        let cluster = connect(&server, by).unwrap();
+        let cluster = connected(&server, by, || ());
         server.store().faults = Faults::some();
         let until = Instant::now() + Duration::from_secs(50);
         Self { server, by, rng, cluster, until, seed }
@@ -90,7 +90,7 @@ impl Run {
         let mut store = self.server.store();
         store.step();
         let healthy = store.all("pods").filter(|pod| pod["metadata"]["labels"]["app"] == "web");
-        let healthy = healthy.filter(|pod| crate::support::is_healthy(pod)).count();
+        let healthy = healthy.filter(|pod| is_healthy(pod)).count();
         assert!(healthy >= 2, "seed {}: the budget is broken", self.seed);
         drop(store);
         assert!(Instant::now() < self.until, "seed {}: no end", self.seed);
@@ -99,15 +99,7 @@ impl Run {
 
     /// The process ends, and another begins.
     fn crash(&mut self) {
-        loop {
-            match connect(&self.server, self.by) {
-                Ok(cluster) => {
-                    self.cluster = cluster;
-                    return;
-                }
-                Err(_) => self.step(),
-            }
-        }
+        self.cluster = connected(&self.server, self.by, || self.step());
     }
 
     /// Where the workloads are, as they are seen.
@@ -222,9 +214,7 @@ impl Run {
         }
         let owner = order.workload.split('/').nth(2).unwrap();
         let is_on = |pod: &Value, node: &str| {
-            pod["metadata"]["labels"]["app"] == owner
-                && pod["spec"]["nodeName"] == json!(node)
-                && crate::support::is_healthy(pod)
+            pod["metadata"]["labels"]["app"] == owner && pod["spec"]["nodeName"] == json!(node)
         };
         let is_new = |pod: &Value| !before.uids.contains(&pod["metadata"]["uid"].to_string());
         match end {
@@ -234,7 +224,10 @@ impl Run {
             }
             End::Found(node) | End::At(node) => {
                 assert_eq!(new, 1, "{what}");
-                assert!(store.all("pods").any(|pod| is_on(pod, node) && is_new(pod)), "{what}");
+                assert!(
+                    store.all("pods").any(|pod| is_on(pod, node) && is_new(pod) && is_healthy(pod)),
+                    "{what}"
+                );
             }
         }
     }
@@ -270,17 +263,21 @@ fn stateful(node: &str) -> Value {
     db
 }
 
-fn connect(
-    server: &Server,
-    by: MoveBy,
-) -> Result<Cluster, godwit_live::clusters::kubernetes::OpenError> {
+/// A new client; `wait` comes between two tries.
+fn connected(server: &Server, by: MoveBy, wait: impl Fn()) -> Cluster {
     let settings = Settings {
         kubeconfig: Some(server.kubeconfig()),
         call_timeout_s: CALL_S,
         move_by: by,
         ..evicting()
     };
-    open(&settings, &["cpu".to_owned(), "memory".to_owned()])
+    loop {
+        match open(&settings, &["cpu".to_owned(), "memory".to_owned()]) {
+            Ok(cluster) => return cluster,
+            Err(OpenError::Orders { .. }) => wait(),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// Plays sequences on many threads, as they mostly wait; what was asked of the servers.

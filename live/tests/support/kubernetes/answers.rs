@@ -162,8 +162,7 @@ fn evict(store: &mut Store, target: &Target, body: &Value) -> Response<Body> {
     if asked != uid {
         return status(409, "Precondition failed: UID in precondition does not match");
     }
-    let spent = budgets(store, &pod).iter().any(|allowed| *allowed == 0);
-    if spent {
+    if budgets(store, &pod).contains(&0) {
         let mut denied = status(429, "Cannot evict pod as it would violate the pod's budget");
         denied.headers_mut().insert("retry-after", "1".parse().unwrap());
         return denied;

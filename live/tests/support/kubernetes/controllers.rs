@@ -170,8 +170,12 @@ impl Store {
                 /requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
             let node = job.pointer(terms).unwrap().clone();
             if phase == "Succeeded" {
-                let there = self.get("pods", &namespace, &name);
-                if there.is_some_and(|pod| pod["metadata"]["uid"] == json!(uid)) {
+                let there = self.get("pods", &namespace, &name).cloned();
+                let there = there.filter(|pod| pod["metadata"]["uid"] == json!(uid));
+                if there.as_ref().is_some_and(|pod| budgets(self, pod).contains(&0)) {
+                    continue;
+                }
+                if there.is_some() {
                     self.evicted.push(uid);
                     self.change("pods", &namespace, &name, |pod| {
                         pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
