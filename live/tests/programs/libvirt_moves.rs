@@ -102,6 +102,7 @@ fn a_call_that_breaks_off_is_told_as_unknown_and_the_domain_is_found() {
     let error = executor.start(&order).unwrap_err();
     assert!(matches!(error, CallError::Unknown(_)), "{error:?}");
     play.remove("hang-domjobinfo");
+    let executor = libvirt::open(&play.settings(), Path::new("")).unwrap().executor.unwrap();
     assert!(matches!(executor.find(&order), Ok(Whereabouts::At(_) | Whereabouts::UnderWay(_))));
 }
 

@@ -16,6 +16,8 @@ use crate::cluster::{
 
 /// Lines at the end of a log that are read: more than a migration writes after its last transfer.
 const LINES: u64 = 50;
+/// How often a guest is looked for that moves on meanwhile.
+const LOOKS: u32 = 3;
 
 /// Begins migrations and watches their tasks.
 pub(super) struct ProxmoxExecutor {
@@ -58,6 +60,17 @@ impl ProxmoxExecutor {
     }
 
     fn place(&self, guest: Guest) -> Result<Place, CallError> {
+        for _ in 0..LOOKS {
+            match self.place_now(guest) {
+                // It has moved on between the two questions.
+                Err(CallError::Refused(why)) if why.contains("does not exist") => {}
+                place => return place,
+            }
+        }
+        Err(later(format!("{guest} is shown on nodes that do not have it")))
+    }
+
+    fn place_now(&self, guest: Guest) -> Result<Place, CallError> {
         let rows: Vec<Resource> = self.api.get("/cluster/resources")?;
         let name = guest.to_string();
         let Some(row) = rows.iter().find(|row| row.id == name) else {
