@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::cluster::Order;
+
 use super::known::Ledger;
 use super::moves::{Move, Outcome, Stage};
 use super::plans::Decided;

@@ -10,7 +10,7 @@ use crate::cluster::Promises;
 use crate::config::Mode;
 use crate::control::Status;
 use crate::ledger::moves::{Move, Outcome};
-use crate::ledger::record::Assessed;
+use crate::ledger::plans::Assessed;
 
 /// Most nodes that are listed, those with the highest loads.
 const MOST_NODES: usize = 200;
