@@ -1,5 +1,7 @@
 //! Kubernetes clusters, from their API's answers to what is done to them.
 
+#![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
+
 #[path = "../support/kubernetes/mod.rs"]
 mod support;
 

@@ -12,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::OpenError;
+use super::open_error::OpenError;
 use super::rights::{RIGHTS, Resource};
 use super::settings::Settings;
 use crate::cluster::CallError;

@@ -157,9 +157,8 @@ pub(super) fn snapshot_of(
 
 fn places<'a>(objects: &'a Objects, settings: &Settings) -> Vec<Place<'a>> {
     let zone = |labels: &'a Labels| labels.get(&settings.zone_label).map_or("", String::as_str);
-    let place =
-        |(name, node): (&'a Box<str>, &'a Node)| Place { name, zone: zone(&node.labels), node };
-    objects.nodes.iter().map(place).collect()
+    let place = |name: &'a str, node: &'a Node| Place { name, zone: zone(&node.labels), node };
+    objects.nodes.iter().map(|(name, node)| place(name, node)).collect()
 }
 
 /// Of the pods of a virtual machine only the one that it runs in: into the others it may be migrating.
