@@ -8,8 +8,8 @@
 //! - `ledger`: what is known of decisions and moves, and the records that it follows from
 //! - `journal`: those records on disk
 //! - `http`, `program`: services over HTTP, and other programs, called with a time-out
-//! - `clusters`: the kinds of clusters
 //! - `prometheus`: what was measured in place of what a cluster says of its workloads
+//! - `clusters`: the kinds of clusters
 //! - `config`: `live.toml`
 //! - `control`: what others ask of the loop, and what it shows
 //! - `desk`: where decisions are made

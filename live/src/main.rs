@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Snapshot(args) => look::snapshot(&args),
         Command::Plan(args) => look::plan(&args),
+        Command::History(args) => look::history(&args),
         Command::Status(args) => tell::status(&args),
         Command::Journal(args) => tell::journal(&args),
         Command::Abort(args) => ask::abort(&args),

@@ -3,8 +3,8 @@
 use super::{OrBadInput, output};
 use clap::Subcommand;
 use godwit_envs::importers::{
-    self, ChurnOptions, ImportObjective, ImportOptions, Imported, ImportedOnline, LogOptions,
-    TraceOptions,
+    self, ChurnOptions, History, ImportObjective, ImportOptions, Imported, ImportedOnline,
+    LogOptions, TraceOptions,
 };
 use godwit_envs::scenario::SlotRules;
 use godwit_models::artifact::Artifact;
@@ -25,10 +25,50 @@ Examples:
   godwit import openb nodes.csv pods.csv --churn --out gpu-churn.toml
   godwit import machine-reassignment model_a1_2.txt assignment_a1_2.txt --out a1_2.toml
   godwit import trace usage.csv.gz --scenario founding-10x50 --out usage.toml
-  godwit import decision-log decisions --model policy.pt --out live.toml")]
+  godwit import decision-log decisions --model policy.pt --out live.toml
+  godwit import prometheus history.json --model policy.pt --out live.toml")]
 pub struct Args {
     #[command(subcommand)]
     source: Source,
+}
+
+/// What a recorded live cluster is made into.
+#[derive(Debug, clap::Args)]
+struct LiveOptions {
+    /// Where to write the scenario
+    #[arg(long, value_name = "SCENARIO.toml")]
+    out: PathBuf,
+    /// Artifact, or the name of a policy that comes with the program, whose rules (objective, costs,
+    /// limits, forecast) the scenario takes over
+    #[arg(long, value_name = "FILE.pt", conflicts_with_all = ["objective", "slot"])]
+    model: Option<PathBuf>,
+    /// What to minimise: max-load, imbalance or fragmentation
+    #[arg(long, default_value = "max-load")]
+    objective: ImportObjective,
+    /// Unit in which free supply is useful, for fragmentation
+    #[arg(long, value_name = "RESOURCE=SIZE")]
+    slot: Option<SlotRules>,
+    /// Share of the record that training plays; evaluation plays the rest [default: both play all,
+    /// and training starts from disturbed placements]
+    #[arg(long, value_name = "SHARE")]
+    split: Option<f64>,
+    /// Ticks of an episode [default: the whole record or, with --split, as in the rules, but at
+    /// most half of the shorter part]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    ticks: Option<u32>,
+}
+
+impl LiveOptions {
+    fn to_import(&self) -> anyhow::Result<LogOptions> {
+        let artifact = self.model.as_deref().map(Artifact::open).transpose()?;
+        Ok(LogOptions {
+            rules: artifact.map(|artifact| artifact.rules()).transpose()?,
+            objective: self.objective,
+            slot: self.slot.clone(),
+            split: self.split,
+            ticks: self.ticks,
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,27 +86,8 @@ Examples:
         /// Folder of the log
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
-        /// Where to write the scenario
-        #[arg(long, value_name = "SCENARIO.toml")]
-        out: PathBuf,
-        /// Artifact, or the name of a policy that comes with the program, whose rules (objective, costs,
-        /// limits, forecast) the scenario takes over
-        #[arg(long, value_name = "FILE.pt", conflicts_with_all = ["objective", "slot"])]
-        model: Option<PathBuf>,
-        /// What to minimise: max-load, imbalance or fragmentation
-        #[arg(long, default_value = "max-load")]
-        objective: ImportObjective,
-        /// Unit in which free supply is useful, for fragmentation
-        #[arg(long, value_name = "RESOURCE=SIZE")]
-        slot: Option<SlotRules>,
-        /// Share of the log that training plays; evaluation plays the rest [default: both play all,
-        /// and training starts from disturbed placements]
-        #[arg(long, value_name = "SHARE")]
-        split: Option<f64>,
-        /// Ticks of an episode [default: the whole log or, with --split, as in the rules, but at
-        /// most half of the shorter part]
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-        ticks: Option<u32>,
+        #[command(flatten)]
+        options: LiveOptions,
     },
     /// Node and pod lists of a GPU cluster (Alibaba openb): pods placed best fit, or as churn
     #[command(after_help = "\
@@ -114,6 +135,21 @@ Example:
         /// Moves that an episode allows
         #[arg(long, default_value_t = 50, value_name = "MOVES")]
         budget: u32,
+    },
+    /// What `godwit-live history` wrote: a live cluster, with the use that Prometheus recorded
+    ///
+    /// Nodes and workloads are those of the snapshot in it, for all of the time; demand follows what was
+    /// recorded. Gaps keep the value before them.
+    #[command(after_help = "\
+Examples:
+  godwit-live history --config live.toml --days 14 --out history.json
+  godwit import prometheus history.json --model policy.pt --split 0.7 --out live.toml")]
+    Prometheus {
+        /// The history
+        #[arg(value_name = "HISTORY.json")]
+        file: PathBuf,
+        #[command(flatten)]
+        options: LiveOptions,
     },
     /// A utilisation trace (time, id, value), laid over the requests of an online scenario
     ///
@@ -275,16 +311,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let imported = || importers::openb(nodes, pods, &settings);
             write(&options.out, imported)
         }
-        Source::DecisionLog { folder, out, model, objective, slot, split, ticks } => {
-            let artifact = model.as_deref().map(Artifact::open).transpose()?;
-            let options = LogOptions {
-                rules: artifact.map(|artifact| artifact.rules()).transpose()?,
-                objective: *objective,
-                slot: slot.clone(),
-                split: *split,
-                ticks: *ticks,
-            };
-            write_online(out, || importers::decision_log(folder, &options))
+        Source::DecisionLog { folder, options } => {
+            let settings = options.to_import()?;
+            write_online(&options.out, || importers::decision_log(folder, &settings))
+        }
+        Source::Prometheus { file, options } => {
+            let settings = options.to_import()?;
+            write_online(&options.out, || History::load(file)?.import(&settings))
         }
         Source::MachineReassignment { model, assignment, out, budget } => {
             write(out, || importers::machine_reassignment(model, assignment, *budget))

@@ -21,7 +21,9 @@ pub use imported::{ImportObjective, ImportOptions, Imported, ImportedOnline};
 pub use machine_reassignment::{machine_reassignment, machine_reassignment_of};
 pub use openb::openb;
 pub use openb_churn::{ChurnOptions, ChurnReport, openb_churn};
-pub use prometheus::{PrometheusReport, RecordedUse, Series, prometheus, ticks_of};
+pub use prometheus::{
+    HISTORY_FORMAT, History, PrometheusReport, RecordedUse, Series, prometheus, ticks_of,
+};
 pub use report::{ImportReport, ResourceSummary, SlotSummary};
 pub use trace::{BadRows, TraceOptions, TraceReport, trace};
 pub use vm_snapshot::vm_snapshot;

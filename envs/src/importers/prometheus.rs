@@ -6,12 +6,13 @@ use super::imported::ImportedOnline;
 use super::report::names;
 use super::trace::by_tick;
 use crate::episode::history::filled;
-use crate::input::{InputError, parse_json};
+use crate::input::{InputError, parse_json, read_text};
 use crate::scenario::ScenarioError;
 use crate::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 
 /// Most ticks x workloads: the scenario file holds a number for each.
 const MOST_FACTORS: usize = 10_000_000;
@@ -121,8 +122,53 @@ pub fn ticks_of(
     by_tick.into_iter().map(|(workload, values)| (workload.to_owned(), values)).collect()
 }
 
+/// The value of a history's `format`.
+pub const HISTORY_FORMAT: &str = "godwit-history/1";
+
+/// A live cluster and what was recorded of it: one file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Always `godwit-history/1`.
+    pub format: String,
+    /// The cluster when it was asked for.
+    pub snapshot: Snapshot,
+    /// Label of the series that holds the workload's name.
+    pub workload_label: String,
+    /// What was recorded.
+    pub recorded: Vec<RecordedUse>,
+}
+
+impl History {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no history.
+    pub fn load(path: &Path) -> Result<Self, InputError> {
+        let label = path.display().to_string();
+        let history: Self = parse_json(&read_text(path)?, &label)?;
+        if history.format != HISTORY_FORMAT {
+            let got = format!("{:?}", history.format);
+            return Err(InputError::field(label, "format", HISTORY_FORMAT, got));
+        }
+        Ok(history)
+    }
+
+    /// [`prometheus`] of it.
+    ///
+    /// # Errors
+    /// As for [`prometheus`].
+    pub fn import(
+        &self,
+        options: &LogOptions,
+    ) -> Result<ImportedOnline<PrometheusReport>, ScenarioError> {
+        prometheus(&self.snapshot, &self.recorded, &self.workload_label, options)
+    }
+}
+
 /// The recorded use of one resource.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RecordedUse {
     /// Name of the resource, as in the snapshot.
     pub resource: String,

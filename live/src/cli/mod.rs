@@ -34,6 +34,9 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Print the plan for the cluster as it is now; moves nothing and remembers nothing
     Plan(ConfigArgs),
+    /// Write down what Prometheus recorded of the cluster, to train on: `godwit import prometheus` makes
+    /// a scenario of it
+    History(HistoryArgs),
     /// Print what the running one does
     Status(TellArgs),
     /// Print what was done, the latest last; reads the journal, whether or not one is running
@@ -81,6 +84,20 @@ pub struct SnapshotArgs {
     /// Print what no snapshot can say, on standard error
     #[arg(long)]
     pub notes: bool,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Where the configuration is; its table [prometheus] says what to ask.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How far back, days
+    #[arg(long, value_name = "DAYS", default_value_t = 14.0)]
+    pub days: f64,
+    /// Where to write it
+    #[arg(long, value_name = "HISTORY.json")]
+    pub out: PathBuf,
 }
 
 /// `status`.

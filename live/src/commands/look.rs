@@ -1,14 +1,16 @@
 //! `snapshot` and `plan`: one look at the cluster; nothing is moved or remembered.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use godwit_decide::loaded::Loaded;
-use godwit_envs::input::read_text;
+use godwit_envs::importers::{HISTORY_FORMAT, History};
+use godwit_envs::input::{InputError, read_text};
 use godwit_models::pretrained::GENERALIST;
 
-use crate::cli::{ConfigArgs, SnapshotArgs};
+use crate::cli::{ConfigArgs, HistoryArgs, SnapshotArgs};
 use crate::clock::now_s;
 use crate::cluster::Seen;
 use crate::clusters::{self, kubernetes};
@@ -16,6 +18,7 @@ use crate::config::Settings;
 use crate::desk::Desk;
 use crate::journal;
 use crate::ledger::Ledger;
+use crate::prometheus;
 
 /// `godwit-live snapshot`.
 ///
@@ -75,4 +78,38 @@ pub fn plan(args: &ConfigArgs) -> anyhow::Result<()> {
     let answer = desk.decide(snapshot, "aside".to_owned())?;
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&answer.document)?)?;
     Ok(())
+}
+
+/// `godwit-live history`.
+///
+/// # Errors
+/// When the cluster or Prometheus cannot be asked, or the file cannot be written.
+pub fn history(args: &HistoryArgs) -> anyhow::Result<()> {
+    let settings = Settings::load(&args.config.config)?;
+    let label = args.config.config.display().to_string();
+    let Some(asked) = &settings.prometheus else {
+        let expected = "a table that says what to ask Prometheus";
+        return Err(InputError::field(label, "prometheus", expected, "none").into());
+    };
+    let loaded = Loaded::open(&settings.model)?;
+    let tick_s = f64::from(loaded.rules.episode.tick_s);
+    let ticks = args.days * 86_400.0 / tick_s;
+    if !(2.0..=1e7).contains(&ticks) {
+        let expected = format!("between 2 and 10000000 ticks of {tick_s} s");
+        let got = format!("{} days", args.days);
+        return Err(InputError::field("the command line", "--days", expected, got).into());
+    }
+    let mut opened = clusters::open(&settings, &loaded.rules)?;
+    let seen = opened.cluster.source.look().context("the cluster cannot be seen")?;
+    let history = History {
+        format: HISTORY_FORMAT.to_owned(),
+        snapshot: seen.snapshot,
+        workload_label: asked.workload_label.clone(),
+        recorded: prometheus::history(asked, &settings.folder, tick_s, ticks as usize)?,
+    };
+    // Whole or not at all.
+    let new = args.out.with_extension("new");
+    let written = fs::write(&new, serde_json::to_string(&history)?)
+        .and_then(|()| fs::rename(&new, &args.out));
+    written.with_context(|| format!("{}: cannot be written", args.out.display()))
 }
