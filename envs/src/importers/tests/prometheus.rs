@@ -1,7 +1,9 @@
 //! Scenarios of what Prometheus recorded.
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
-use crate::importers::{LogOptions, RecordedUse, Series, prometheus, ticks_of};
+use crate::importers::{
+    HISTORY_FORMAT, History, LogOptions, RecordedUse, Series, prometheus, ticks_of,
+};
 use crate::scenario::{Amount, DemandProcess};
 use crate::snapshot::{Snapshot, SnapshotNode, SnapshotWorkload};
 use proptest::prelude::*;
@@ -53,6 +55,27 @@ fn workloads_want_what_was_recorded_and_the_rest_stays_as_in_the_snapshot() {
     let expected = "use recorded by Prometheus\n2 series; 4 ticks of 60 s\n2 nodes, 2 workloads\n\
                     as in the snapshot all the time: 1 (db cpu)\n";
     assert!(report.starts_with(expected), "{report}");
+}
+
+#[test]
+fn a_history_file_says_the_same_and_any_other_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.json");
+    let history = History {
+        format: HISTORY_FORMAT.to_owned(),
+        snapshot: snapshot(),
+        workload_label: "vm".into(),
+        recorded: cpu(RANGE, 0.5),
+    };
+    std::fs::write(&path, serde_json::to_string(&history).unwrap()).unwrap();
+    let options = LogOptions::default();
+    let read = History::load(&path).unwrap().import(&options).unwrap();
+    let expected = prometheus(&snapshot(), &cpu(RANGE, 0.5), "vm", &options).unwrap();
+    assert_eq!((read.scenario, read.report), (expected.scenario, expected.report));
+    let other = serde_json::to_string(&History { format: "other".into(), ..history }).unwrap();
+    std::fs::write(&path, other).unwrap();
+    let error = History::load(&path).unwrap_err().to_string();
+    assert!(error.ends_with("format: expected godwit-history/1, got \"other\""), "{error}");
 }
 
 #[test]
