@@ -7,7 +7,7 @@
 //! earlier plans, on disk, in [`checked_line`]s and a folder of its [own](own_folder); [`removed_file`]
 //! notices that a file was removed while it is written to. [`outcomes`] is what became of plans, and how
 //! the policy stands by that. [`secret_file`]s hold [`bearer_token`]s and keys, and a name is this
-//! machine's own where it is [`loopback`].
+//! machine's own where it is [`loopback`]. Errors are [`told`] on one line.
 
 pub mod bearer_token;
 pub mod case;
@@ -27,5 +27,6 @@ pub mod safety;
 pub mod secret_file;
 pub mod state_journal;
 pub mod timing;
+pub mod told;
 pub mod violations;
 pub mod warnings;

@@ -7,7 +7,7 @@
 //! cargo run -p godwit-live --example qemu_hosts -- end /tmp/hosts      # ends them
 //! ```
 //!
-//! Each host is a folder with a stated limit of memory; each guest has 128 MiB, counts the ticks of
+//! GODWIT_LISTEN is the address of godwit's page. Each host is a folder with a stated limit of memory; each guest has 128 MiB, counts the ticks of
 //! its clock and dirties memory at a rate of its own. `table` compares with how they began, and ends
 //! with status 1 unless every guest goes on from there, at exactly one place.
 
@@ -135,9 +135,10 @@ fn config(hosts: &Hosts, limits: &[f32; 3]) -> String {
          per_node = 1\n\
          deadline_factor = 4\n\n\
          [web]\n\
-         listen = \"127.0.0.1:8981\"\n\n\
+         listen = {:?}\n\n\
          {}",
         hosts.folder().join("state"),
+        env::var("GODWIT_LISTEN").unwrap_or("127.0.0.1:8981".to_owned()),
         table.expect("settings can be written as TOML"),
     )
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use godwit_decide::own_folder::FolderError;
+use godwit_decide::told::told;
 use godwit_envs::input::InputError;
 use godwit_live::cli::{Cli, Command};
 use godwit_live::clusters::OpenError;
@@ -30,10 +31,8 @@ fn main() -> ExitCode {
     if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    // One line, whatever the parts of the message hold.
-    let message = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     // Nothing is left to be done when standard error is closed.
-    let _ = writeln!(io::stderr(), "error: {message}");
+    let _ = writeln!(io::stderr(), "error: {}", told(error.as_ref()));
     let bad_input = error.is::<InputError>()
         || error.is::<FolderError>()
         || error.is::<DeskError>()

@@ -35,7 +35,11 @@ fn guests_of_qemu_are_levelled_by_live_migrations_and_go_on_from_where_they_were
         return;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/demo_live.sh");
-    let ran = Command::new("bash").arg(script).env("BIN", bin()).output().unwrap();
+    let ran = Command::new("bash")
+        .arg(script)
+        .envs([("BIN", bin().as_os_str()), ("GODWIT_LISTEN", "127.0.0.1:0".as_ref())])
+        .output()
+        .unwrap();
     let told = text(&ran);
     println!("{told}");
     assert!(ran.status.success(), "{told}");
@@ -55,7 +59,9 @@ struct Hosts(tempfile::TempDir);
 impl Hosts {
     fn tell(&self, command: &str) -> Output {
         let program = bin().join("examples/qemu_hosts");
-        Command::new(program).arg(command).arg(self.0.path()).output().unwrap()
+        let mut hosts = Command::new(program);
+        hosts.arg(command).arg(self.0.path()).env("GODWIT_LISTEN", "");
+        hosts.output().unwrap()
     }
 
     fn live(&self) -> Command {

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use godwit_decide::engine::EngineError;
 use godwit_decide::own_folder::FolderError;
+use godwit_decide::told::told;
 use godwit_envs::input::InputError;
 use godwit_models::artifact::ArtifactError;
 
@@ -54,10 +55,8 @@ fn main() -> ExitCode {
     if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    // One line, whatever the parts of the message hold.
-    let message = told(&error).split_whitespace().collect::<Vec<_>>().join(" ");
     // Nothing is left to be done when standard error is closed.
-    let _ = writeln!(io::stderr(), "error: {message}");
+    let _ = writeln!(io::stderr(), "error: {}", told(error.as_ref()));
     let bad_input = error.is::<InputError>()
         || error.is::<ArtifactError>()
         || error.is::<SettingsError>()
@@ -66,32 +65,4 @@ fn main() -> ExitCode {
         || matches!(error.downcast_ref(), Some(EngineError::Input(_)))
         || matches!(error.downcast_ref(), Some(ReplayError::Incomplete(_)));
     ExitCode::from(if bad_input { 2 } else { 1 })
-}
-
-/// The error and its causes, each said once: some messages end in their cause already.
-fn told(error: &anyhow::Error) -> String {
-    let mut causes = error.chain().map(ToString::to_string);
-    let first = causes.next().unwrap_or_default();
-    causes.fold(first, |told, cause| match told.ends_with(&cause) {
-        true => told,
-        false => format!("{told}: {cause}"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::Context;
-
-    use super::*;
-
-    #[test]
-    fn an_error_tells_each_cause_once() {
-        let missing = || io::Error::from_raw_os_error(2);
-        let os = missing().to_string();
-        let refused = InputError::Unreadable { file: "a.json".to_owned(), source: missing() };
-        let unreadable = format!("a.json: expected a readable file, got {os}");
-        assert_eq!(told(&refused.into()), unreadable);
-        let bare = Err::<(), _>(missing()).context("cannot listen");
-        assert_eq!(told(&bare.unwrap_err()), format!("cannot listen: {os}"));
-    }
 }

@@ -3,6 +3,7 @@
 use super::Driver;
 use crate::cluster::{Figures, Order};
 use crate::journal::NotKept;
+use crate::ledger::OpenPlan;
 use crate::ledger::calibration::Measured;
 use crate::ledger::record::Event;
 
@@ -37,13 +38,16 @@ impl Driver {
         finding.map_or(Ok(()), |finding| self.put(Event::Calibrated(finding)))
     }
 
-    /// What the plan came to whose moves are all over.
+    /// What the plans came to whose moves are all over.
     pub(super) fn assess(&mut self) -> Result<(), NotKept> {
-        let (Some(decided), Some(seen)) = (self.ledger().decided.clone(), self.seen.clone()) else {
-            return Ok(());
-        };
-        let moves = self.ledger().moves.clone();
-        match self.desk.assess((*seen).clone(), &decided, &moves) {
+        let over: Vec<OpenPlan> =
+            self.ledger().plans.iter().filter(|plan| plan.is_over()).cloned().collect();
+        over.iter().try_for_each(|plan| self.assess_one(plan))
+    }
+
+    fn assess_one(&mut self, OpenPlan { decided, moves }: &OpenPlan) -> Result<(), NotKept> {
+        let Some(seen) = self.seen.clone() else { return Ok(()) };
+        match self.desk.assess((*seen).clone(), decided, moves) {
             Ok(assessed) => {
                 if assessed.demoted && !self.ledger().demoted {
                     self.alert(format!(

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use godwit_envs::snapshot::{Snapshot, SnapshotWorkload};
+use godwit_envs::snapshot::{Snapshot, SnapshotTransfer, SnapshotWorkload};
 use godwit_envs::state::cluster::Health;
 use godwit_models::plan::Method;
 
@@ -15,7 +15,7 @@ use crate::ledger::moves::{Move, Outcome, Stage, Why};
 use crate::ledger::record::Event;
 
 impl Driver {
-    /// Looks, assesses a plan that is over, and decides where none is and a decision is due.
+    /// Looks, assesses plans that are over, and decides where that is due and no move waits.
     pub(super) fn look(&mut self) -> Result<(), NotKept> {
         let now_s = self.clock.now_s();
         let is_due = now_s >= self.next_look_s;
@@ -41,12 +41,10 @@ impl Driver {
         self.placement = placement(&snapshot);
         self.seen = Some(Arc::new(snapshot));
         self.check_world()?;
-        if self.ledger().open().next().is_some() {
-            return Ok(());
-        }
         self.assess()?;
         // A cluster that refuses everything is not asked without a pause.
-        if is_due && self.ledger().decided.is_none() { self.decide() } else { Ok(()) }
+        let all_begun = !self.ledger().moves().any(Move::is_waiting);
+        if is_due && all_begun { self.decide() } else { Ok(()) }
     }
 
     /// Workloads that have moved since the last look without our doing.
@@ -61,13 +59,13 @@ impl Driver {
                 }
                 _ => planned.is_under_way(),
             };
-            let mut ours = ledger.ended.iter().chain(&ledger.moves).filter(is_ours);
+            let mut ours = ledger.ended.iter().chain(ledger.moves()).filter(is_ours);
             ours.any(|planned| planned.order.workload == name)
         };
         let now_s = self.clock.now_s();
         let window_s = self.pace.moves.fight_window_s;
         let undoes = |name: &str, from: &str, to: &str| {
-            ledger.ended.iter().chain(&ledger.moves).any(|ended| {
+            ledger.ended.iter().chain(ledger.moves()).any(|ended| {
                 let at_s = match ended.stage {
                     Stage::Ended { at_s, .. } => at_s,
                     _ => 0.0,
@@ -151,15 +149,39 @@ impl Driver {
     fn is_elsewhere(&self, planned: &Move) -> Option<String> {
         let order = &planned.order;
         // It is still to come there.
-        let moves = &self.ledger().moves;
-        let earlier = planned.planned.after.iter().filter_map(|at| moves.get(*at as usize));
-        if earlier.into_iter().any(|other| other.order.workload == order.workload) {
+        let mut earlier = self.ledger().before(&order.id);
+        if earlier.any(|other| other.order.workload == order.workload) {
             return None;
         }
         match self.placement.get(&order.workload) {
             Some(node) if *node == order.source => None,
             Some(node) => Some(format!("the workload is on {node} by now")),
             None => Some("the workload is gone".to_owned()),
+        }
+    }
+
+    /// Moves under way become transfers of the snapshot: both ends hold the demand.
+    fn show_under_way(&self, snapshot: &mut Snapshot) {
+        let now_s = self.clock.now_s();
+        for planned in self.ledger().under_way() {
+            let order = &planned.order;
+            let (Stage::Running { since_s, .. } | Stage::Intended { since_s, .. }) = planned.stage
+            else {
+                continue;
+            };
+            let mut all = snapshot.workloads.iter_mut();
+            let workload = all.find(|workload| workload.name == order.workload);
+            let both = [&order.source, &order.destination];
+            let known = both.iter().all(|name| snapshot.nodes.iter().any(|n| n.name == **name));
+            let Some(workload) = workload.filter(|_| known) else { continue };
+            // One that has arrived since it was last asked about is on its way for the plan.
+            workload.node = Some(order.destination.clone());
+            let length_s = order.predicted.transfer_s.unwrap_or(0.0);
+            snapshot.transfers.push(SnapshotTransfer {
+                workload: order.workload.clone(),
+                source: order.source.clone(),
+                remaining_s: (length_s - (now_s - since_s) as f32).max(1.0),
+            });
         }
     }
 
@@ -172,6 +194,7 @@ impl Driver {
         if self.pace.moves.calibrate {
             self.ledger().calibration.correct(&mut snapshot);
         }
+        self.show_under_way(&mut snapshot);
         let started_s = seen.taken_at_s.unwrap_or_default() as u64;
         let id = format!("d{}-{started_s:x}", self.ledger().decisions + 1);
         let answer = match self.desk.decide(snapshot, id) {

@@ -1,9 +1,9 @@
 //! The loop: look, decide, carry out, watch, assess; for ever.
 //!
 //! One thread writes the journal and takes every step; calls to the cluster that may take long are
-//! made side by side, but what they say is written down in one order. A plan is seen through before
-//! another is made: its moves begin as soon as those that they wait for are complete, and are given up
-//! when the world changes under them. Whatever happens to this process, the journal says what may be
+//! made side by side, but what they say is written down in one order. All moves of a plan have begun
+//! before another is made: each begins as soon as those that it waits for are complete, and they are
+//! given up when the world changes under them. The next plan sees moves under way as transfers. Whatever happens to this process, the journal says what may be
 //! under way, and the cluster is asked before anything else is done.
 
 mod assessing;
@@ -23,9 +23,9 @@ use crate::config::{Mode, Moves};
 use crate::control::{Control, Request, Status};
 use crate::desk::Desk;
 use crate::journal::{Journal, NotKept};
-use crate::ledger::Ledger;
 use crate::ledger::moves::{Outcome, Stage, Why};
 use crate::ledger::record::Event;
+use crate::ledger::{Ledger, OpenPlan};
 
 /// How the loop goes about it.
 #[derive(Debug, Clone)]
@@ -129,8 +129,8 @@ impl Driver {
             self.watch(&*executor)?;
             self.start_ready(&*executor)?;
         }
-        let all_over = self.ledger().decided.is_some() && self.ledger().open().next().is_none();
-        if self.clock.now_s() >= self.next_look_s || all_over {
+        let is_over = self.ledger().plans.iter().any(OpenPlan::is_over);
+        if self.clock.now_s() >= self.next_look_s || is_over {
             self.look()?;
         }
         self.show();
@@ -144,7 +144,7 @@ impl Driver {
 
     /// Whether nothing is left to be done: the last decision moves nothing, and no plan is open.
     pub fn is_settled(&self) -> bool {
-        self.ledger().decided.is_none()
+        self.ledger().plans.is_empty()
             && self.decision.as_ref().is_some_and(|decision| decision.plan.moves.is_empty())
     }
 

@@ -24,11 +24,14 @@ enum Turn {
 impl Driver {
     /// Begins every move whose turn it is, as far as the limits allow.
     pub(super) fn start_ready(&mut self, executor: &dyn Executor) -> Result<(), NotKept> {
-        for at in 0..self.ledger().moves.len() {
-            let Move { order, stage, .. } = &self.ledger().moves[at];
-            let &Stage::Waiting { tries, .. } = stage else { continue };
-            let order = order.clone();
-            match self.turn_of(at) {
+        let waiting: Vec<Move> =
+            self.ledger().moves().filter(|planned| planned.is_waiting()).cloned().collect();
+        for planned in waiting {
+            let Move { order, stage: Stage::Waiting { tries, .. }, .. } = &planned else {
+                continue;
+            };
+            let (tries, order) = (*tries, order.clone());
+            match self.turn_of(&planned) {
                 Turn::NotYet => {}
                 Turn::Never(reason) => self.end(&order.id, Outcome::Superseded, reason)?,
                 Turn::Ready => self.start(executor, &order, tries)?,
@@ -37,14 +40,13 @@ impl Driver {
         Ok(())
     }
 
-    fn turn_of(&self, at: usize) -> Turn {
-        let moves = &self.ledger().moves;
-        let Move { order, planned, expires_at_s, stage } = &moves[at];
+    fn turn_of(&self, of: &Move) -> Turn {
+        let Move { order, expires_at_s, stage, .. } = of;
         let now_s = self.clock.now_s();
         if let Some(expires_at_s) = expires_at_s.filter(|expires_at_s| now_s >= *expires_at_s) {
             return Turn::Never(format!("its time was over {:.0} s ago", now_s - expires_at_s));
         }
-        for before in planned.after.iter().filter_map(|at| moves.get(*at as usize)) {
+        for before in self.ledger().before(&order.id) {
             if !before.is_open() && !before.has_succeeded() {
                 return Turn::Never(format!(
                     "{}, which it needs, did not come about",
@@ -115,7 +117,7 @@ impl Driver {
 
     /// Asks how moves are getting on, side by side, and gives up those that take too long.
     pub(super) fn watch(&mut self, executor: &dyn Executor) -> Result<(), NotKept> {
-        let running: Vec<(Order, Handle)> = (self.ledger().moves.iter())
+        let running: Vec<(Order, Handle)> = (self.ledger().moves())
             .filter_map(|planned| match &planned.stage {
                 Stage::Running { handle, .. } => Some((planned.order.clone(), handle.clone())),
                 _ => None,

@@ -31,7 +31,7 @@ impl Driver {
     /// Looks for moves that were asked for without an answer a while ago.
     pub(super) fn find_unknown(&mut self, executor: &dyn Executor) -> Result<(), NotKept> {
         let (now_s, unknown_s) = (self.clock.now_s(), self.pace.moves.unknown_s);
-        let intended: Vec<Order> = (self.ledger().moves.iter())
+        let intended: Vec<Order> = (self.ledger().moves())
             .filter(|planned| {
                 matches!(planned.stage, Stage::Intended { since_s, .. } if now_s - since_s >= unknown_s)
             })

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::cluster::Order;
 
-use super::known::Ledger;
+use super::known::{Ledger, OpenPlan};
 use super::moves::{Move, Outcome, Stage};
 use super::plans::Decided;
 use super::record::{Event, Record};
@@ -69,8 +69,9 @@ impl Ledger {
             }
             Event::Assessed(assessed) => {
                 self.demoted = assessed.demoted;
-                self.decided = None;
-                self.ended.extend(self.moves.drain(..));
+                if let Some(at) = self.plans.iter().position(|p| p.decided.id == assessed.id) {
+                    self.ended.extend(self.plans.remove(at).moves);
+                }
                 keep(&mut self.ended, MOST_ENDED);
                 self.assessed.push_back(assessed.clone());
                 keep(&mut self.assessed, MOST_TOLD);
@@ -102,12 +103,13 @@ impl Ledger {
             expires_at_s: planned.expires_s.map(|s| decided.taken_at_s + f64::from(s)),
             stage: Stage::Waiting { not_before_s: 0.0, tries: 0 },
         });
-        self.moves = moves.collect();
-        self.decided = Some(decided.clone());
+        let moves = moves.collect();
+        self.plans.push(OpenPlan { decided: decided.clone(), moves });
     }
 
     fn change(&mut self, order: &str, change: impl FnOnce(&mut Stage)) {
-        let found = self.moves.iter_mut().find(|planned| planned.order.id == order);
+        let mut moves = self.plans.iter_mut().flat_map(|plan| &mut plan.moves);
+        let found = moves.find(|planned| planned.order.id == order);
         if let Some(planned) = found.filter(|planned| planned.is_open()) {
             change(&mut planned.stage);
         }

@@ -14,10 +14,8 @@ use super::plans::{Assessed, Decided};
 pub struct Ledger {
     /// Decisions so far.
     pub decisions: u64,
-    /// The plan that is being carried out, without its moves' stages.
-    pub decided: Option<Decided>,
-    /// Its moves, by position.
-    pub moves: Vec<Move>,
+    /// Plans that are not assessed yet, the oldest first.
+    pub plans: Vec<OpenPlan>,
     /// Moves of earlier plans, the oldest first.
     pub ended: VecDeque<Move>,
     /// What earlier plans came to, the oldest first.
@@ -36,19 +34,50 @@ pub struct Ledger {
     pub demoted: bool,
 }
 
+/// A plan that is being carried out, or waits for its assessment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenPlan {
+    /// What was decided.
+    pub decided: Decided,
+    /// Its moves, by position.
+    pub moves: Vec<Move>,
+}
+
+impl OpenPlan {
+    /// Whether all of its moves are over.
+    pub fn is_over(&self) -> bool {
+        !self.moves.iter().any(Move::is_open)
+    }
+}
+
 impl Ledger {
+    /// All moves that are not assessed yet.
+    pub fn moves(&self) -> impl Iterator<Item = &Move> {
+        self.plans.iter().flat_map(|plan| &plan.moves)
+    }
+
     /// The move of an order that is not assessed yet.
     pub fn of_order(&self, order: &str) -> Option<&Move> {
-        self.moves.iter().find(|planned| planned.order.id == order)
+        self.moves().find(|planned| planned.order.id == order)
+    }
+
+    /// The moves that the move of this order waits for.
+    pub fn before(&self, order: &str) -> impl Iterator<Item = &Move> {
+        let of_plan = |plan: &&OpenPlan| plan.moves.iter().any(|other| other.order.id == order);
+        let plan = self.plans.iter().find(of_plan);
+        let moves = plan.map_or(&[][..], |plan| &plan.moves);
+        let planned = moves.iter().find(|planned| planned.order.id == order);
+        let after = planned.map_or(&[][..], |planned| &planned.planned.after);
+        after.iter().filter_map(|at| moves.get(*at as usize))
     }
 
     /// Moves that are not over.
     pub fn open(&self) -> impl Iterator<Item = &Move> {
-        self.moves.iter().filter(|planned| planned.is_open())
+        self.moves().filter(|planned| planned.is_open())
     }
 
     /// Moves that the cluster is, or may be, carrying out.
     pub fn under_way(&self) -> impl Iterator<Item = &Move> {
-        self.moves.iter().filter(|planned| planned.is_under_way())
+        self.moves().filter(|planned| planned.is_under_way())
     }
 }

@@ -8,4 +8,4 @@ pub mod moves;
 pub mod plans;
 pub mod record;
 
-pub use known::Ledger;
+pub use known::{Ledger, OpenPlan};

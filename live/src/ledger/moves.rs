@@ -140,6 +140,11 @@ impl Move {
         !matches!(self.stage, Stage::Ended { .. })
     }
 
+    /// Whether it has not begun.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting { .. })
+    }
+
     /// Whether the cluster is, or may be, carrying it out.
     pub fn is_under_way(&self) -> bool {
         matches!(self.stage, Stage::Intended { .. } | Stage::Running { .. })

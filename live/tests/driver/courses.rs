@@ -131,12 +131,12 @@ fn an_aborted_move_is_cancelled_where_it_is_under_way_and_never_begins_where_it_
     let (mut driver, control) = driver(&fake, folder.path());
     driver.run(|_| !lock(&fake).begun.is_empty()).unwrap();
     let ids: Vec<String> =
-        driver.ledger().moves.iter().map(|planned| planned.order.id.clone()).collect();
+        driver.ledger().moves().map(|planned| planned.order.id.clone()).collect();
     for order in [ids[0].clone(), ids[1].clone(), "d9-0.0".to_owned()] {
         control.ask(Request::Abort { order, by: "a test".to_owned() });
     }
     driver.turn().unwrap();
-    driver.run(|driver| driver.ledger().decided.is_none()).unwrap();
+    driver.run(|driver| driver.ledger().plans.is_empty()).unwrap();
     let outcome = |id: &String| {
         let ended = driver.ledger().ended.iter().find(|ended| ended.order.id == *id).unwrap();
         match ended.stage {

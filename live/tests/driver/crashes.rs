@@ -52,7 +52,7 @@ fn live_through(fake: &Shared, folder: &std::path::Path, turns: &[usize]) {
     lock(fake).starts.clear();
     let (mut driver, _) = driver(fake, folder);
     settle(&mut driver, fake);
-    assert!(driver.is_settled(), "{:?}", driver.ledger().moves);
+    assert!(driver.is_settled(), "{:?}", driver.ledger().plans);
 }
 
 proptest! {

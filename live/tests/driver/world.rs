@@ -41,7 +41,7 @@ fn a_balancer_that_undoes_our_moves_ends_in_a_halt() {
         .run(|driver| {
             let mut fake = lock(&fake);
             // Somebody wants both on the first node.
-            if fake.transfers.is_empty() && driver.ledger().decided.is_none() {
+            if fake.transfers.is_empty() && driver.ledger().plans.is_empty() {
                 fake.placement.values_mut().for_each(|node| *node = "a".to_owned());
                 // In a world that stands still nothing is moved twice.
                 let more = if clock.now_s() as u64 % 2 == 0 { 0.01 } else { 0.02 };

@@ -29,7 +29,7 @@ use crate::decision_log::{Files, Limits, LogError, Rotation};
 use crate::serve::settings::bounds::Bounds;
 use crate::serve::settings::roles::{Fallback, Mode, Shadow};
 use crate::serve::settings::settings_error::SettingsError;
-use crate::serve::settings::tokens::{self, Tokens};
+use crate::serve::settings::tokens::Tokens;
 use godwit_decide::outcomes::drift::Demotion;
 
 /// Everything that is fixed for the life of the service.
