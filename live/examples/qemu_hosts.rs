@@ -30,8 +30,13 @@ use guests::hosts::{Hosts, qemu_is_there};
 const HOSTS: [&str; 3] = ["left", "middle", "right"];
 
 /// Their memory limits in each round, GiB. Together they hold nearly twice what there is.
-const ROUNDS: [[f32; 3]; 4] =
-    [[0.75, 0.625, 0.625], [1.0, 0.375, 0.375], [0.375, 1.0, 0.5], [0.5, 0.375, 1.0]];
+const ROUNDS: [[f32; 3]; 5] = [
+    [0.75, 0.625, 0.625],
+    [1.0, 0.25, 0.25],
+    [0.25, 0.75, 0.5],
+    [1.0, 0.25, 0.25],
+    [0.25, 0.5, 0.75],
+];
 
 /// Name, host at the beginning, MiB that are dirtied, and at how many MiB/s.
 const GUESTS: [(&str, &str, u32, f32); 8] = [
@@ -63,7 +68,7 @@ fn main() -> ExitCode {
         _ => {
             let round = command.strip_prefix("round").and_then(|round| round.parse::<usize>().ok());
             let Some(limits) = round.and_then(|round| ROUNDS.get(round.wrapping_sub(1))) else {
-                eprintln!("expected begin, round1 to round4, table or end, got {command:?}");
+                eprintln!("expected begin, round1 to round5, table or end, got {command:?}");
                 return ExitCode::from(2);
             };
             configure(&hosts, limits);

@@ -21,8 +21,9 @@ const SCENARIO: &str = "faults";
 
 fn settings(folder: &Path) -> Settings {
     let text = format!(
-        "state = {:?}\nmodel = \"{SCENARIO}\"\nthink_ms = 0\n",
-        folder.display().to_string()
+        "state = {:?}\nmodel = \"{SCENARIO}\"\nthink_ms = 0\ndemote_window = {}\n",
+        folder.display().to_string(),
+        std::env::var("DEMOTE").unwrap_or("0".to_owned())
     );
     Settings::from_toml(&text, "test").unwrap()
 }
@@ -39,6 +40,7 @@ fn lived(seed: u64, folder: &Path) -> f64 {
     let pace = Pace { mode: Mode::Active, interval_s: tick_s, poll_s: tick_s / 10.0, moves };
     let mut driver = Driver::new(cluster, desk, journal, clock, Arc::new(Control::default()), pace);
     driver.run(|_| standing(&world).over).unwrap();
+    println!("{:?} demoted {} calibrated", driver.ledger().outcomes, driver.ledger().demoted);
     standing(&world).return_so_far
 }
 

@@ -89,7 +89,7 @@ fn a_program_that_is_killed_at_twenty_moments_loses_no_guest_and_doubles_none() 
     assert!(began.status.success(), "{}", text(&began));
     let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(7);
     for kill in 0..20 {
-        let round = hosts.tell(&format!("round{}", kill % 4 + 1));
+        let round = hosts.tell(&format!("round{}", kill % 5 + 1));
         assert!(round.status.success(), "{}", text(&round));
         let mut live = hosts.live().stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(rng.random_range(200..3_000)));
