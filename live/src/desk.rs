@@ -8,7 +8,7 @@ use godwit_decide::decision::Decision;
 use godwit_decide::engine::{Engine, EngineError, PlanLimits, plan_with};
 use godwit_decide::loaded::Loaded;
 use godwit_decide::outcomes::drift::{Demotion, Drift, Outcome as Score};
-use godwit_decide::outcomes::undone::undone;
+use godwit_decide::outcomes::undone::{is_due, undone};
 use godwit_decide::own_folder::FolderError;
 use godwit_decide::safety::{Overtaken, Safety};
 use godwit_decide::state_journal::Journal as Memory;
@@ -16,6 +16,7 @@ use godwit_decide::timing::{Timing, micros};
 use godwit_envs::input::InputError;
 use godwit_envs::scenario::Mode::{Online, Rebalance};
 use godwit_envs::snapshot::Snapshot;
+use godwit_envs::state::ClusterState;
 use godwit_models::artifact::ArtifactError;
 use godwit_models::baselines::{NAMES, find};
 use godwit_models::policy::Policy;
@@ -204,7 +205,7 @@ impl Desk {
         let planned = &decided.plan.moves;
         let made: Vec<bool> = moves.iter().map(Move::has_succeeded).collect();
         let undone = undone(&case.state, planned, &made);
-        let (mut predicted_gain, mut cost, mut failed) = (undone.predicted_gain, 0.0, 0);
+        let (mut predicted_gain, mut cost) = (undone.predicted_gain, 0.0);
         for (at, of_plan) in moves.iter().enumerate() {
             let begun = matches!(of_plan.stage, Stage::Ended { begun: true, .. });
             if begun {
@@ -213,7 +214,6 @@ impl Desk {
             if !of_plan.has_succeeded() {
                 self.safety.not_made(decided.tick, &of_plan.planned);
                 if begun {
-                    failed += 1;
                     predicted_gain += planned[at].predicted_gain;
                 }
             }
@@ -225,15 +225,8 @@ impl Desk {
             Rebalance => 1.0,
         };
         let net_gain = undone.realised_gain * lasts - cost;
-        let outcome = Score {
-            predicted: predicted_gain.into(),
-            realised: undone.realised_gain.into(),
-            net: net_gain.into(),
-            moves: undone.moves.len() + failed,
-            returns: decided.returning.iter().filter(|at| undone.moves.contains(at)).count(),
-        };
-        if decided.planner == POLICY && outcome.moves > 0 {
-            self.drift.evaluated(outcome);
+        if decided.planner == POLICY {
+            self.score(&case.state, decided, moves, lasts);
         }
         Ok(Assessed {
             id: decided.id.clone(),
@@ -246,6 +239,29 @@ impl Desk {
             net_gain,
             demoted: self.drift.is_demoted(),
         })
+    }
+}
+
+impl Desk {
+    /// Counts what the policy's moves came to, but for those that had to be made.
+    fn score(&self, state: &ClusterState, decided: &Decided, moves: &[Move], lasts: f32) {
+        let chosen = |of: &Move| !is_due(&of.planned);
+        let made: Vec<bool> = moves.iter().map(|of| of.has_succeeded() && chosen(of)).collect();
+        let undone = undone(state, &decided.plan.moves, &made);
+        let begun = |of: &&Move| matches!(of.stage, Stage::Ended { begun: true, .. }) && chosen(of);
+        let cost: f32 = moves.iter().filter(begun).map(|of| of.planned.cost).sum();
+        let failed = moves.iter().filter(begun).filter(|of| !of.has_succeeded());
+        let missed: f32 = failed.clone().map(|of| of.planned.predicted_gain).sum();
+        let outcome = Score {
+            predicted: (undone.predicted_gain + missed).into(),
+            realised: undone.realised_gain.into(),
+            net: (undone.realised_gain * lasts - cost).into(),
+            moves: undone.moves.len() + failed.count(),
+            returns: decided.returning.iter().filter(|at| undone.moves.contains(at)).count(),
+        };
+        if outcome.moves > 0 {
+            self.drift.evaluated(outcome);
+        }
     }
 }
 
