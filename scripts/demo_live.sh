@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Eight guests of QEMU on three hosts, all on this machine: godwit levels the hosts by moving guests
-# while they run, five times, as the hosts' limits of memory change. Needs qemu-system-x86_64.
+# while they run, nine times, as the hosts' limits of memory change. Needs qemu-system-x86_64.
 # BIN is a folder with the programs, where they are built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,7 +30,7 @@ step "Start eight guests, six of them on one host" \
     "$bin/examples/qemu_hosts" begin "$folder"
 step "Each counts the ticks of its clock" \
     "$bin/examples/qemu_hosts" table "$folder"
-for round in 1 2 3 4 5; do
+for round in 1 2 3 4 5 2 3 4 5; do
     step "Limits of memory, round $round" \
         "$bin/examples/qemu_hosts" "round$round" "$folder"
     step "Let godwit watch, decide and move guests until nothing is left to be done" \

@@ -40,14 +40,14 @@ const ROUNDS: [[f32; 3]; 5] = [
 
 /// Name, host at the beginning, MiB that are dirtied, and at how many MiB/s.
 const GUESTS: [(&str, &str, u32, f32); 8] = [
-    ("idle", "left", 4, 0.0),
-    ("calm", "left", 4, 0.5),
-    ("slow", "left", 8, 1.0),
-    ("even", "left", 8, 2.0),
-    ("brisk", "left", 16, 4.0),
-    ("fast", "left", 16, 8.0),
-    ("hot", "middle", 32, 16.0),
-    ("wild", "middle", 64, 32.0),
+    ("idle", "left", 24, 0.0),
+    ("calm", "left", 24, 0.25),
+    ("slow", "left", 32, 0.5),
+    ("even", "left", 32, 1.0),
+    ("brisk", "left", 40, 1.0),
+    ("fast", "left", 40, 2.0),
+    ("hot", "middle", 48, 4.0),
+    ("wild", "middle", 64, 8.0),
 ];
 
 fn main() -> ExitCode {
@@ -119,7 +119,7 @@ fn config(hosts: &Hosts, limits: &[f32; 3]) -> String {
         address: "127.0.0.1".to_owned(),
         memory_gib: *memory_gib,
         cpu_cores: 2.0,
-        bandwidth_gib_s: 0.25,
+        bandwidth_gib_s: 0.03,
         max_guests: None,
         zone: String::new(),
     };

@@ -21,9 +21,8 @@ const SCENARIO: &str = "faults";
 
 fn settings(folder: &Path) -> Settings {
     let text = format!(
-        "state = {:?}\nmodel = \"{SCENARIO}\"\nthink_ms = 0\ndemote_window = {}\n",
-        folder.display().to_string(),
-        std::env::var("DEMOTE").unwrap_or("0".to_owned())
+        "state = {:?}\nmodel = \"{SCENARIO}\"\nthink_ms = 0\n",
+        folder.display().to_string()
     );
     Settings::from_toml(&text, "test").unwrap()
 }
@@ -40,7 +39,7 @@ fn lived(seed: u64, folder: &Path) -> f64 {
     let pace = Pace { mode: Mode::Active, interval_s: tick_s, poll_s: tick_s / 10.0, moves };
     let mut driver = Driver::new(cluster, desk, journal, clock, Arc::new(Control::default()), pace);
     driver.run(|_| standing(&world).over).unwrap();
-    println!("{:?} demoted {} calibrated", driver.ledger().outcomes, driver.ledger().demoted);
+    assert!(!driver.ledger().demoted, "{:?}", driver.ledger().assessed);
     standing(&world).return_so_far
 }
 
@@ -102,7 +101,7 @@ fn days_gain_what_the_policy_gains_tick_by_tick_within_bounded_journal_and_memor
         "gain over staying: loop {by_loop:.2?}, tick by tick {by_tick:.2?}, MiB {resident:.0?}"
     );
     assert!(mean(&by_tick) > 0.0);
-    // Moves of a plan begin one after the other here, and a plan is seen through before the next.
-    assert!(mean(&by_loop) > 0.8 * mean(&by_tick), "{} of {}", mean(&by_loop), mean(&by_tick));
+    // Moves fail here where a node fails between decision and beginning.
+    assert!(mean(&by_loop) > 0.95 * mean(&by_tick), "{} of {}", mean(&by_loop), mean(&by_tick));
     assert!(resident[5] < resident[1] + 64.0, "{resident:?}");
 }

@@ -127,11 +127,13 @@ impl Driver {
             }
             self.find_unknown(&*executor)?;
             self.watch(&*executor)?;
-            self.start_ready(&*executor)?;
         }
         let is_over = self.ledger().plans.iter().any(OpenPlan::is_over);
         if self.clock.now_s() >= self.next_look_s || is_over {
             self.look()?;
+        }
+        if let Some(executor) = self.executor.clone() {
+            self.start_ready(&*executor)?;
         }
         self.show();
         Ok(())

@@ -34,8 +34,10 @@ pub struct Calibration {
 /// What is known of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Learnt {
-    /// What the size of its state is multiplied by.
-    pub state: f32,
+    /// The size of its state, GiB, where the cluster says of it about what it said then.
+    pub state_gib: f32,
+    /// What the cluster said of it then, GiB.
+    pub said_gib: f32,
     /// Its dirty rate, GiB/s; what the cluster says of it counts where that is higher.
     pub dirty_gib_s: f32,
 }
@@ -92,11 +94,11 @@ impl Calibration {
             (is_slower || seen > known).then(|| (measured.nodes[at].to_owned(), bounded(factor)))
         };
         let share = moved_gib / state_gib;
-        let learnt = if share <= 1.0 {
-            Learnt { state: bounded(share), dirty_gib_s: 0.0 }
-        } else {
-            let ratio = (1.0 - 1.0 / share).min(MOST_DIRTY);
-            Learnt { state: 1.0, dirty_gib_s: ratio * speed }
+        let ratio = (1.0 - 1.0 / share).clamp(0.0, MOST_DIRTY);
+        let learnt = Learnt {
+            state_gib: state_gib * bounded(share.min(1.0)),
+            said_gib: state_gib,
+            dirty_gib_s: ratio * speed,
         };
         Some(Finding {
             order: measured.order.to_owned(),
@@ -118,7 +120,11 @@ impl Calibration {
         }
         for workload in &mut snapshot.workloads {
             if let Some(learnt) = self.workloads.get(&workload.name) {
-                workload.state_gib *= learnt.state;
+                // It has grown or shrunk since, or the cluster has learnt the same.
+                let alike = learnt.said_gib / 2.0..=learnt.said_gib * 2.0;
+                if alike.contains(&workload.state_gib) {
+                    workload.state_gib = learnt.state_gib;
+                }
                 workload.dirty_gib_s = workload.dirty_gib_s.max(learnt.dirty_gib_s);
             }
         }
@@ -145,6 +151,8 @@ fn bounded(factor: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use godwit_envs::snapshot::SnapshotWorkload;
+
     use super::*;
 
     fn measured(moved_gib: f32, copy_s: f32) -> Measured<'static> {
@@ -165,7 +173,7 @@ mod tests {
         // 1 GiB of the 2 in 4 s: a quarter of the speed.
         let finding = calibration.learn(measured(1.0, 4.0)).unwrap();
         assert_eq!(finding.bandwidth, [("a".to_owned(), 0.25), ("b".to_owned(), 0.25)]);
-        let learnt = Learnt { state: 0.5, dirty_gib_s: 0.0 };
+        let learnt = Learnt { state_gib: 1.0, said_gib: 2.0, dirty_gib_s: 0.0 };
         assert_eq!(finding.workload, Some(("w".to_owned(), learnt)));
         calibration.believe(&finding);
         // Then at full speed: half way between, as factors go.
@@ -178,7 +186,7 @@ mod tests {
         // 4 GiB for 2: r = 1/2, at 1 GiB/s.
         let finding = Calibration::default().learn(measured(4.0, 4.0)).unwrap();
         let (_, learnt) = finding.workload.unwrap();
-        assert_eq!((learnt.state, learnt.dirty_gib_s), (1.0, 0.5));
+        assert_eq!((learnt.state_gib, learnt.dirty_gib_s), (2.0, 0.5));
     }
 
     #[test]
@@ -189,6 +197,20 @@ mod tests {
         }
         let finding = calibration.learn(measured(1e-6, 1e6)).unwrap();
         assert_eq!(finding.bandwidth[0].1, 1.0 / MOST);
-        assert_eq!(finding.workload.unwrap().1.state, 1.0 / MOST);
+        assert_eq!(finding.workload.unwrap().1.state_gib, 2.0 / MOST);
+    }
+
+    #[test]
+    fn a_state_that_is_said_to_be_another_by_now_is_not_corrected() {
+        let mut calibration = Calibration::default();
+        calibration.believe(&calibration.learn(measured(1.0, 4.0)).unwrap());
+        let corrected = |state_gib: f32| {
+            let workload =
+                SnapshotWorkload { name: "w".to_owned(), state_gib, ..Default::default() };
+            let mut snapshot = Snapshot { workloads: vec![workload], ..Snapshot::default() };
+            calibration.correct(&mut snapshot);
+            snapshot.workloads[0].state_gib
+        };
+        assert_eq!([2.0, 1.5, 5.0, 0.9].map(corrected), [1.0, 1.0, 5.0, 0.9]);
     }
 }
