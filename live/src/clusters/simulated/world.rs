@@ -22,8 +22,9 @@ pub struct World {
     ticks: u32,
     return_so_far: f64,
     over: bool,
-    /// What was predicted of transfers when they began, by order.
-    begun: HashMap<String, (f64, Figures)>,
+    /// What transfers take as the simulator prices them when they begin, by order: a tick's last move
+    /// ends it at once, so that the clock says little of their length.
+    begun: HashMap<String, Figures>,
 }
 
 /// How an episode stands.
@@ -159,12 +160,11 @@ impl Executor for Hands {
             return Err(CallError::Refused("the episode is over".to_owned()));
         }
         let figures = Figures {
-            transfer_s: None,
+            transfer_s: Some(cost.transfer_s),
             moved_gib: Some(cost.moved_gib),
             downtime_s: Some(cost.downtime_s),
         };
-        let now_s = world.clock.now_s();
-        world.begun.insert(order.id.clone(), (now_s, figures));
+        world.begun.insert(order.id.clone(), figures);
         Ok(Handle(order.id.clone()))
     }
 
@@ -177,14 +177,10 @@ impl Executor for Hands {
         if world.is_under_way(workload) {
             return Ok(Progress::Running { share: None, moved_gib: None });
         }
-        let now_s = world.clock.now_s();
         let begun = world.begun.remove(&order.id);
         Ok(match world.node_of(workload) {
             Whereabouts::At(node) if node == order.destination => {
-                let (since_s, figures) = begun.unwrap_or((now_s, Figures::default()));
-                // The world is looked at a tick at a time.
-                let transfer_s = Some((now_s - since_s) as f32);
-                Progress::Done(Figures { transfer_s, ..figures })
+                Progress::Done(begun.unwrap_or_default())
             }
             Whereabouts::At(node) if node == order.source => {
                 Progress::Failed("the transfer was rolled back".to_owned())
