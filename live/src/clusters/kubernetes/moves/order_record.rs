@@ -20,7 +20,7 @@ const KEPT_S: f64 = 7.0 * 86_400.0;
 
 /// What is written down of an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in super::super) struct Record {
+pub(crate) struct Record {
     pub order: String,
     pub workload: String,
     pub namespace: String,
@@ -61,7 +61,7 @@ pub(super) fn metadata(order: &str) -> Value {
 }
 
 /// The orders that are written down in a namespace.
-pub(in super::super) struct Records {
+pub(crate) struct Records {
     pub api: Api,
     pub namespace: String,
 }
@@ -117,7 +117,7 @@ impl Records {
     }
 
     /// All orders, the oldest first; those of long ago are thrown away.
-    pub(in super::super) fn all(&self, now_s: f64) -> Result<Vec<Record>, CallError> {
+    pub(crate) fn all(&self, now_s: f64) -> Result<Vec<Record>, CallError> {
         let doing = "list the orders";
         let answer = self.api.call("list", CONFIG_MAPS, Some(&self.namespace), None, None);
         let text = match answer.map_err(|silence| silence.unread(doing))?.ok() {

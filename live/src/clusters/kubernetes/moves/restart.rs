@@ -14,7 +14,7 @@ use super::workload::Workload;
 use crate::cluster::{CallError, Figures, Handle, Order, Progress, Whereabouts};
 
 /// Ends pods and waits for those in their place.
-pub(in super::super) struct Restart {
+pub(crate) struct Restart {
     pub api: Api,
     pub world: Shared,
     pub records: Records,
@@ -276,7 +276,7 @@ fn pin(spec: &mut Value, node: &str) {
 }
 
 /// Makes numbers known that were written down before a crash.
-pub(in super::super) fn restore(records: &[Record], world: &Shared) {
+pub(crate) fn restore(records: &[Record], world: &Shared) {
     let mut world = locked(world);
     for record in records {
         let owner = Owner {

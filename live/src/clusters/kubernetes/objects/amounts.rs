@@ -6,7 +6,7 @@ use crate::clusters::kubernetes::settings::Settings;
 
 /// Something in an object that cannot be read.
 #[derive(Debug)]
-pub(in super::super) struct BadAmount {
+pub(crate) struct BadAmount {
     /// Where in the object.
     pub field: String,
     pub expected: &'static str,
@@ -22,7 +22,7 @@ impl From<serde_json::Error> for BadAmount {
 
 /// The m resource kinds of the snapshot.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Kinds(Vec<Kind>);
+pub(crate) struct Kinds(Vec<Kind>);
 
 #[derive(Debug, Clone)]
 struct Kind {
@@ -36,7 +36,7 @@ const GIB: f64 = 1_073_741_824.0;
 
 impl Kinds {
     /// `resources` are the snapshot's names.
-    pub(in super::super) fn new(resources: &[String], settings: &Settings) -> Self {
+    pub(crate) fn new(resources: &[String], settings: &Settings) -> Self {
         let kind = |name: &String| {
             let name = settings.resource_names.get(name).unwrap_or(name).clone();
             let bytes = matches!(name.as_str(), "memory" | "ephemeral-storage")
@@ -58,12 +58,12 @@ impl Kinds {
     }
 
     /// Whether each kind is one that `metrics.k8s.io` measures, `[m]`.
-    pub(in super::super) fn measured(&self) -> impl Iterator<Item = bool> {
+    pub(crate) fn measured(&self) -> impl Iterator<Item = bool> {
         self.0.iter().map(|kind| matches!(kind.name.as_str(), "cpu" | "memory"))
     }
 
     /// Number of kinds, m.
-    pub(in super::super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }

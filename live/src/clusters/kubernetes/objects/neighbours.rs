@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::selector::{LabelSelector, Labels, parse_or_default};
 
 /// The label by which nodes are told apart.
-pub(in super::super) const HOST: &str = "kubernetes.io/hostname";
+pub(crate) const HOST: &str = "kubernetes.io/hostname";
 
 /// The pods that a pod must not share a place with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(in super::super) struct Apart {
+pub(crate) struct Apart {
     /// The node label whose value is the place.
     pub topology_key: String,
     pub label_selector: Option<LabelSelector>,
@@ -21,7 +21,7 @@ pub(in super::super) struct Apart {
 
 impl Apart {
     /// Whether a pod is meant, seen from one of the namespace `home`.
-    pub(in super::super) fn matches(&self, home: &str, namespace: &str, labels: &Labels) -> bool {
+    pub(crate) fn matches(&self, home: &str, namespace: &str, labels: &Labels) -> bool {
         let there = match (&self.namespaces[..], &self.namespace_selector) {
             ([], None) => home == namespace,
             (listed, None) => listed.iter().any(|one| one == namespace),
@@ -33,7 +33,7 @@ impl Apart {
     }
 
     /// Whether pods of other namespaces may be meant.
-    pub(in super::super) fn looks_abroad(&self) -> bool {
+    pub(crate) fn looks_abroad(&self) -> bool {
         !self.namespaces.is_empty() || self.namespace_selector.is_some()
     }
 }
@@ -41,7 +41,7 @@ impl Apart {
 /// A constraint on how evenly pods are spread.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(in super::super) struct Spread {
+pub(crate) struct Spread {
     /// The node label whose value is the place.
     pub topology_key: String,
     /// Most by which a place may have more of the pods than the place that has fewest.
@@ -54,7 +54,7 @@ pub(in super::super) struct Spread {
 
 /// What a pod's rules say about other pods beside it.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct Neighbours {
+pub(crate) struct Neighbours {
     /// Required anti-affinity.
     pub apart: Vec<Apart>,
     /// Spread constraints that have to hold.

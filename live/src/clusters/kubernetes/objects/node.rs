@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A node.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Node {
+pub(crate) struct Node {
     pub labels: Arc<Labels>,
     pub taints: Vec<Taint>,
     /// It is cordoned.
@@ -42,7 +42,7 @@ impl Node {
     }
 
     /// Whether an autoscaler is about to take it away.
-    pub(in super::super) fn is_going(&self) -> bool {
+    pub(crate) fn is_going(&self) -> bool {
         self.taints.iter().any(|taint| GOING.contains(&taint.key.as_str()))
     }
 }

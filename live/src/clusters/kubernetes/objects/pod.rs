@@ -14,7 +14,7 @@ const MIGRATION_TARGET: &str = "kubevirt.io/migrationJobUID";
 
 /// A pod.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Pod {
+pub(crate) struct Pod {
     pub uid: Arc<str>,
     pub namespace: Arc<str>,
     pub name: Box<str>,
@@ -47,14 +47,14 @@ pub(in super::super) struct Pod {
 
 /// Who brings a pod back, by a name that outlasts roll-outs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in super::super) struct Owner {
+pub(crate) struct Owner {
     pub kind: Arc<str>,
     pub name: Arc<str>,
 }
 
 /// Volumes that tie a pod to a place.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in super::super) struct LocalData {
+pub(crate) struct LocalData {
     /// On its node, and lost with the pod or out of reach elsewhere.
     pub on_node: bool,
     /// A persistent volume claim.

@@ -10,7 +10,7 @@ use super::raw::{Budget, ContainerUse, Machine, Node, Pod, PodUse, Text};
 
 /// The kinds that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Kind {
+pub(crate) enum Kind {
     /// A node.
     Node,
     /// A pod.
@@ -108,7 +108,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 /// What stands beside the items of a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(in super::super) struct ListMeta {
+pub(crate) struct ListMeta {
     /// Where a watch goes on.
     pub resource_version: String,
     /// How to ask for the next page; empty for the last.

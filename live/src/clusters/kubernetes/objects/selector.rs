@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Names and values.
-pub(in super::super) type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// A test of one label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in super::super) struct Requirement {
+pub(crate) struct Requirement {
     pub key: String,
     pub operator: Operator,
     #[serde(default)]
@@ -17,7 +17,7 @@ pub(in super::super) struct Requirement {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(in super::super) enum Operator {
+pub(crate) enum Operator {
     In,
     NotIn,
     Exists,
@@ -48,7 +48,7 @@ impl Requirement {
 /// Which pods or namespaces are meant, by their labels.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct LabelSelector {
+pub(crate) struct LabelSelector {
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub match_labels: Labels,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,7 +56,7 @@ pub(in super::super) struct LabelSelector {
 }
 
 impl LabelSelector {
-    pub(in super::super) fn matches(&self, labels: &Labels) -> bool {
+    pub(crate) fn matches(&self, labels: &Labels) -> bool {
         self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
             && self
                 .match_expressions
@@ -67,7 +67,7 @@ impl LabelSelector {
 
 /// A taint of a node.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(in super::super) struct Taint {
+pub(crate) struct Taint {
     pub key: String,
     #[serde(default)]
     pub value: String,
@@ -125,7 +125,7 @@ struct NodeTerms {
 
 /// On which nodes a pod may run.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct NodeRules {
+pub(crate) struct NodeRules {
     selector: Labels,
     terms: Option<Vec<NodeTerm>>,
     tolerations: Vec<Toleration>,
@@ -155,7 +155,7 @@ impl NodeRules {
     }
 
     /// Whether the scheduler would put the pod there, as far as labels and taints are concerned.
-    pub(in super::super) fn allow(&self, name: &str, labels: &Labels, taints: &[Taint]) -> bool {
+    pub(crate) fn allow(&self, name: &str, labels: &Labels, taints: &[Taint]) -> bool {
         let hard = |taint: &&Taint| {
             matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
                 && !SAID_OTHERWISE.contains(&taint.key.as_str())

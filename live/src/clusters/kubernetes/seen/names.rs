@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use super::super::objects::{Owner, Pod};
 
 /// The kind that owns the pods of KubeVirt's machines.
-pub(in super::super) const MACHINE: &str = "VirtualMachineInstance";
+pub(crate) const MACHINE: &str = "VirtualMachineInstance";
 
 /// The numbers that pods have among the pods of their owner.
 #[derive(Debug, Default)]
-pub(in super::super) struct Ordinals(HashMap<String, HashMap<Arc<str>, u32>>);
+pub(crate) struct Ordinals(HashMap<String, HashMap<Arc<str>, u32>>);
 
 impl Ordinals {
     /// The name of each pod. A pod keeps its number for as long as it lives, and a new one takes the
@@ -24,7 +24,7 @@ impl Ordinals {
     /// in its place, and goes by its own name from then on.
     ///
     /// `pods` are all pods that have not ended, in order of [`by_owner`].
-    pub(in super::super) fn name(&mut self, pods: &[&Pod]) -> Vec<String> {
+    pub(crate) fn name(&mut self, pods: &[&Pod]) -> Vec<String> {
         let mut names = Vec::with_capacity(pods.len());
         let mut before = std::mem::take(&mut self.0);
         for pods in pods.chunk_by(|a, b| (&a.namespace, &a.owner) == (&b.namespace, &b.owner)) {
@@ -38,7 +38,7 @@ impl Ordinals {
     }
 
     /// The same for all pods of one owner, or for pods without one.
-    pub(in super::super) fn name_owner(&mut self, pods: &[&Pod]) -> Vec<String> {
+    pub(crate) fn name_owner(&mut self, pods: &[&Pod]) -> Vec<String> {
         let Some((first, owner)) = pods.first().and_then(|pod| Some((pod, pod.owner.as_ref()?)))
         else {
             return pods.iter().map(|pod| own_name(pod)).collect();
@@ -70,12 +70,12 @@ impl Ordinals {
     }
 
     /// The numbers of the pods of an owner, by uid.
-    pub(in super::super) fn of(&self, namespace: &str, owner: &Owner) -> HashMap<Arc<str>, u32> {
+    pub(crate) fn of(&self, namespace: &str, owner: &Owner) -> HashMap<Arc<str>, u32> {
         self.0.get(&base_name(namespace, owner)).cloned().unwrap_or_default()
     }
 
     /// Takes up numbers that were written down.
-    pub(in super::super) fn restore(
+    pub(crate) fn restore(
         &mut self,
         namespace: &str,
         owner: &Owner,
@@ -86,7 +86,7 @@ impl Ordinals {
 }
 
 /// The order in which [`Ordinals::name`] takes pods: those of an owner together, older ones first.
-pub(in super::super) fn by_owner(a: &Pod, b: &Pod) -> std::cmp::Ordering {
+pub(crate) fn by_owner(a: &Pod, b: &Pod) -> std::cmp::Ordering {
     fn key(pod: &Pod) -> (&str, Option<(&str, &str)>, i64, &str) {
         let owner = pod.owner.as_ref().map(|owner| (&*owner.kind, &*owner.name));
         (&pod.namespace, owner, pod.created_s, &pod.uid)
