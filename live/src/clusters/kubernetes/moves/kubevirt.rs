@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::api::Api;
-use super::super::objects::{HOST, seconds};
-use super::super::rights::{MACHINES, MIGRATIONS};
-use super::super::watching::{Shared, locked};
 use super::order_record::{metadata, object_name};
 use crate::cluster::{CallError, Figures, Handle, Order, Progress, Whereabouts};
+use crate::clusters::kubernetes::api::Api;
+use crate::clusters::kubernetes::objects::{HOST, seconds};
+use crate::clusters::kubernetes::rights::{MACHINES, MIGRATIONS};
+use crate::clusters::kubernetes::watching::{Shared, locked};
 
 /// Migrates machines.
 pub(super) struct KubeVirt {

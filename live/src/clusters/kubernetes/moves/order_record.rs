@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::api::Api;
-use super::super::rights::CONFIG_MAPS;
 use crate::cluster::CallError;
+use crate::clusters::kubernetes::api::Api;
+use crate::clusters::kubernetes::rights::CONFIG_MAPS;
 
 /// The label of everything that is created here.
 const LABELS: (&str, &str) = ("app.kubernetes.io/managed-by", "godwit-live");

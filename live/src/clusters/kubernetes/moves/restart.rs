@@ -3,15 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::api::Api;
-use super::super::objects::Owner;
-use super::super::rights::{EVICTIONS, JOBS, PODS};
-use super::super::settings::MoveBy;
-use super::super::source::now_s;
-use super::super::watching::{Shared, locked};
 use super::order_record::{Record, Records, metadata, object_name};
 use super::workload::Workload;
 use crate::cluster::{CallError, Figures, Handle, Order, Progress, Whereabouts};
+use crate::clusters::kubernetes::api::Api;
+use crate::clusters::kubernetes::objects::Owner;
+use crate::clusters::kubernetes::rights::{EVICTIONS, JOBS, PODS};
+use crate::clusters::kubernetes::settings::MoveBy;
+use crate::clusters::kubernetes::source::now_s;
+use crate::clusters::kubernetes::watching::{Shared, locked};
 
 /// Ends pods and waits for those in their place.
 pub(crate) struct Restart {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::objects::{Owner, Pod};
-use super::super::seen::{MACHINE, by_owner};
-use super::super::watching::World;
 use crate::cluster::CallError;
+use crate::clusters::kubernetes::objects::{Owner, Pod};
+use crate::clusters::kubernetes::seen::{MACHINE, by_owner};
+use crate::clusters::kubernetes::watching::World;
 
 /// A workload, by the parts of its name.
 pub(super) struct Workload {

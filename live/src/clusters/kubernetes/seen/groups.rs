@@ -1,10 +1,10 @@
 //! The groups of a snapshot, from what pods' rules say of other pods: who never shares a node or a
 //! zone, who is spread evenly, who may not be unavailable together.
 
-use super::super::objects::{Apart, Budget, HOST, LabelSelector, Spread};
 use super::holds::Hold;
 use super::names::shortened;
 use super::templates::{Template, Templates};
+use crate::clusters::kubernetes::objects::{Apart, Budget, HOST, LabelSelector, Spread};
 
 /// What the rules of a template come to.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Around<'a> {
     /// The label that names a node's zone.
     pub zone_label: &'a str,
     /// Each node's labels.
-    pub nodes: Vec<&'a super::super::objects::Labels>,
+    pub nodes: Vec<&'a crate::clusters::kubernetes::objects::Labels>,
 }
 
 impl Around<'_> {

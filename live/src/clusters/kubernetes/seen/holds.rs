@@ -1,8 +1,8 @@
 //! Why pods stay where they are.
 
-use super::super::objects::Pod;
-use super::super::settings::{Claims, LocalVolumes, MoveBy, Settings};
 use super::names::MACHINE;
+use crate::clusters::kubernetes::objects::Pod;
+use crate::clusters::kubernetes::settings::{Claims, LocalVolumes, MoveBy, Settings};
 
 /// Why a pod is not moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,7 @@ use godwit_envs::hex;
 use godwit_envs::snapshot::MAX_NAME_BYTES;
 use sha2::{Digest, Sha256};
 
-use super::super::objects::{Owner, Pod};
+use crate::clusters::kubernetes::objects::{Owner, Pod};
 
 /// The kind that owns the pods of KubeVirt's machines.
 pub(crate) const MACHINE: &str = "VirtualMachineInstance";

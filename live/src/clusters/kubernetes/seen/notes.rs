@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::objects::{Pod, Taint};
 use super::holds::Hold;
+use crate::clusters::kubernetes::objects::{Pod, Taint};
 
 /// How many there are of something, and one of them.
 #[derive(Debug, Default)]

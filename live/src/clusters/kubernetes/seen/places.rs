@@ -3,11 +3,11 @@
 use godwit_envs::snapshot::{Snapshot, SnapshotBudget, SnapshotWorkload};
 use godwit_envs::state::places::Spread;
 
-use super::super::objects::{Budget, Node};
-use super::super::settings::{Cordoned, Settings};
 use super::classes::Reach;
 use super::groups::{Groups, budget_name};
 use super::rules::Place;
+use crate::clusters::kubernetes::objects::{Budget, Node};
+use crate::clusters::kubernetes::settings::{Cordoned, Settings};
 
 /// The pods of each node.
 pub(super) struct Counts {

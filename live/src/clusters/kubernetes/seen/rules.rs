@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::objects::{Node, Pod};
 use super::classes::{Classes, classes};
 use super::groups::Groups;
+use crate::clusters::kubernetes::objects::{Node, Pod};
 
 /// What a node is to rules.
 pub(super) struct Place<'a> {

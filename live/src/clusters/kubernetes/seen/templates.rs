@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::objects::{Labels, Neighbours, Pod};
+use crate::clusters::kubernetes::objects::{Labels, Neighbours, Pod};
 
 /// Pods that are alike.
 pub(super) struct Template<'a> {
