@@ -66,7 +66,7 @@ fn tick_by_tick(seed: u64, desk: Option<&mut Desk>) -> f64 {
             }
         }
         // The tick's last move ends it.
-        if !step.is_some_and(|step| step.elapsed_ticks > 0) {
+        if step.is_none_or(|step| step.elapsed_ticks == 0) {
             let step = env.apply(Action::Stay).unwrap();
             sum += f64::from(step.reward);
             over |= step.end.is_some();
