@@ -78,7 +78,7 @@ pub struct SnapshotArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Read what `kubectl get nodes,pods,poddisruptionbudgets -A -o json` wrote in place of a cluster; `-`
-    /// for standard input. Goes by the table [kubernetes] of the configuration, where there is one
+    /// for standard input. Goes by the table `kubernetes` of the configuration, where there is one
     #[arg(long, value_name = "DUMP.json|-")]
     pub from: Option<PathBuf>,
     /// Print what no snapshot can say, on standard error
@@ -89,7 +89,7 @@ pub struct SnapshotArgs {
 /// `history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// Where the configuration is; its table [prometheus] says what to ask.
+    /// Where the configuration is; its table `prometheus` says what to ask.
     #[command(flatten)]
     pub config: ConfigArgs,
     /// How far back, days
