@@ -8,7 +8,7 @@ use godwit_decide::decision::Decision;
 use godwit_decide::engine::{Engine, EngineError, PlanLimits, plan_with};
 use godwit_decide::loaded::Loaded;
 use godwit_decide::outcomes::drift::{Demotion, Drift, Outcome as Score};
-use godwit_decide::outcomes::undone::{is_due, undone};
+use godwit_decide::outcomes::undone::{Undone, is_due, undone};
 use godwit_decide::own_folder::FolderError;
 use godwit_decide::safety::{Overtaken, Safety};
 use godwit_decide::state_journal::Journal as Memory;
@@ -19,6 +19,7 @@ use godwit_envs::snapshot::Snapshot;
 use godwit_envs::state::ClusterState;
 use godwit_models::artifact::ArtifactError;
 use godwit_models::baselines::{NAMES, find};
+use godwit_models::plan::PlannedMove;
 use godwit_models::policy::Policy;
 
 use crate::config::Settings;
@@ -202,21 +203,8 @@ impl Desk {
         moves: &[Move],
     ) -> Result<Assessed, EngineError> {
         let case = self.engine.case(snapshot, "the cluster")?;
-        let planned = &decided.plan.moves;
-        let made: Vec<bool> = moves.iter().map(Move::has_succeeded).collect();
-        let undone = undone(&case.state, planned, &made);
-        let (mut predicted_gain, mut cost) = (undone.predicted_gain, 0.0);
-        for (at, of_plan) in moves.iter().enumerate() {
-            let begun = matches!(of_plan.stage, Stage::Ended { begun: true, .. });
-            if begun {
-                cost += of_plan.planned.cost;
-            }
-            if !of_plan.has_succeeded() {
-                self.safety.not_made(decided.tick, &of_plan.planned);
-                if begun {
-                    predicted_gain += planned[at].predicted_gain;
-                }
-            }
+        for of_plan in moves.iter().filter(|of_plan| !of_plan.has_succeeded()) {
+            self.safety.not_made(decided.tick, &of_plan.planned);
         }
         self.safety.sync();
         let rules = &case.state.rules;
@@ -224,44 +212,75 @@ impl Desk {
             Online => self.safety.payback_ticks(rules) as f32,
             Rebalance => 1.0,
         };
-        let net_gain = undone.realised_gain * lasts - cost;
+        let all = CameTo::of(&case.state, decided, moves, |_| true);
         if decided.planner == POLICY {
-            self.score(&case.state, decided, moves, lasts);
+            // What had to be made says nothing of a policy.
+            let chosen = CameTo::of(&case.state, decided, moves, |planned| !is_due(planned));
+            let outcome = Score {
+                predicted: chosen.predicted_gain.into(),
+                realised: chosen.undone.realised_gain.into(),
+                net: chosen.net_gain(lasts).into(),
+                moves: chosen.undone.moves.len() + chosen.failed,
+                returns: (decided.returning.iter())
+                    .filter(|at| chosen.undone.moves.contains(at))
+                    .count(),
+            };
+            if outcome.moves > 0 {
+                self.drift.evaluated(outcome);
+            }
         }
         Ok(Assessed {
             id: decided.id.clone(),
             planner: decided.planner.clone(),
             moves: moves.len(),
-            made: undone.moves.len(),
-            predicted_gain,
-            realised_gain: undone.realised_gain,
-            cost,
-            net_gain,
+            made: all.undone.moves.len(),
+            predicted_gain: all.predicted_gain,
+            realised_gain: all.undone.realised_gain,
+            cost: all.cost,
+            net_gain: all.net_gain(lasts),
             demoted: self.drift.is_demoted(),
         })
     }
 }
 
-impl Desk {
-    /// Counts what the policy's moves came to, but for those that had to be made.
-    fn score(&self, state: &ClusterState, decided: &Decided, moves: &[Move], lasts: f32) {
-        let chosen = |of: &Move| !is_due(&of.planned);
-        let made: Vec<bool> = moves.iter().map(|of| of.has_succeeded() && chosen(of)).collect();
+/// What some moves of a plan came to.
+struct CameTo {
+    /// Those that were made.
+    undone: Undone,
+    /// Gain that was predicted of these and of those that were begun in vain.
+    predicted_gain: f32,
+    /// Cost of both.
+    cost: f32,
+    /// How many were begun in vain.
+    failed: usize,
+}
+
+impl CameTo {
+    fn of(
+        state: &ClusterState,
+        decided: &Decided,
+        moves: &[Move],
+        counts: impl Fn(&PlannedMove) -> bool,
+    ) -> Self {
+        let made: Vec<bool> =
+            moves.iter().map(|of| of.has_succeeded() && counts(&of.planned)).collect();
         let undone = undone(state, &decided.plan.moves, &made);
-        let begun = |of: &&Move| matches!(of.stage, Stage::Ended { begun: true, .. }) && chosen(of);
-        let cost: f32 = moves.iter().filter(begun).map(|of| of.planned.cost).sum();
-        let failed = moves.iter().filter(begun).filter(|of| !of.has_succeeded());
-        let missed: f32 = failed.clone().map(|of| of.planned.predicted_gain).sum();
-        let outcome = Score {
-            predicted: (undone.predicted_gain + missed).into(),
-            realised: undone.realised_gain.into(),
-            net: (undone.realised_gain * lasts - cost).into(),
-            moves: undone.moves.len() + failed.count(),
-            returns: decided.returning.iter().filter(|at| undone.moves.contains(at)).count(),
-        };
-        if outcome.moves > 0 {
-            self.drift.evaluated(outcome);
+        let (mut predicted_gain, mut cost, mut failed) = (undone.predicted_gain, 0.0, 0);
+        for of_plan in moves.iter().filter(|of| counts(&of.planned)) {
+            if matches!(of_plan.stage, Stage::Ended { begun: true, .. }) {
+                cost += of_plan.planned.cost;
+                if !of_plan.has_succeeded() {
+                    predicted_gain += of_plan.planned.predicted_gain;
+                    failed += 1;
+                }
+            }
         }
+        Self { undone, predicted_gain, cost, failed }
+    }
+
+    /// The realised gain for so many ticks, less the cost.
+    fn net_gain(&self, ticks: f32) -> f32 {
+        self.undone.realised_gain * ticks - self.cost
     }
 }
 
