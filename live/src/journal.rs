@@ -55,7 +55,7 @@ impl Journal {
     pub fn open(folder: &Path) -> Result<Self, FolderError> {
         let folder = OwnFolder::open(folder)?;
         let mut ledger = Ledger::default();
-        if let Some(bytes) = folder.read(FILE)? {
+        if let Some(mut bytes) = folder.read(FILE)? {
             let read = read(&bytes);
             read.records.iter().for_each(|record| ledger.apply(record));
             if read.damaged > 0 {
@@ -66,6 +66,15 @@ impl Journal {
                     kept_as = %kept_as.display(),
                     "the journal is damaged: the file is kept, and what can be read of it counts"
                 );
+            }
+            if read.damaged == 0 && !read.records.is_empty() && (bytes.len() as u64) < LARGE {
+                // The same file goes on, without a line that was never finished: a process that is
+                // killed again and again must not push what happened out of the files that are kept.
+                bytes
+                    .truncate(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1));
+                let file = folder.begin(FILE, &bytes).map_err(|source| folder.refused(source))?;
+                let bytes = bytes.len() as u64;
+                return Ok(Self { folder, file, bytes, begun: 0, ledger });
             }
             number(&folder).map_err(|source| folder.refused(source))?;
         }
