@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use godwit_live::cluster::Progress;
-use godwit_live::journal::{ledger, records};
+use godwit_live::journal::{Journal, ledger, records};
 use godwit_live::ledger::moves::{Outcome, Stage};
 use godwit_live::ledger::record::Event;
 use proptest::prelude::*;
@@ -117,4 +117,21 @@ fn what_had_not_begun_is_not_begun_by_the_next_process() {
     let first = ledger.ended.front().unwrap();
     assert!(matches!(first.stage, Stage::Ended { outcome: Outcome::Failed, .. }), "{first:?}");
     assert!(!lock(&fake).begun.contains(&first.order.id));
+}
+
+#[test]
+fn what_happened_before_twenty_restarts_is_still_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for start in 0..20 {
+        let mut journal = Journal::open(folder.path()).unwrap();
+        assert_eq!(journal.ledger().alerts.len(), start);
+        journal.put(0.0, Event::Alert { text: start.to_string() }).unwrap();
+        drop(journal);
+        // What a process leaves that is killed while it writes.
+        let path = folder.path().join("moves.journal");
+        let mut torn = std::fs::read(&path).unwrap();
+        torn.extend(b"0123456789abcdef {\"at_s\"");
+        std::fs::write(&path, torn).unwrap();
+    }
+    assert_eq!(records(folder.path()).unwrap().len(), 20);
 }
