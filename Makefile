@@ -1,9 +1,9 @@
 # Every target provides libtorch first (`setup`), which does nothing when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-milp setup-clients demo demo-live test test-python test-mpi wheel docs reference bench lint clean
+.PHONY: help setup setup-milp setup-clients demo demo-live test test-kubernetes test-python test-mpi wheel docs reference bench lint clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## put libtorch under .libtorch (downloads it once, about 0.55 GB without a GPU)
 	@command -v python3 >/dev/null || { echo "setup: python3 is missing, install it (Debian: apt-get install python3 python3-pip)" >&2; exit 1; }
@@ -27,6 +27,10 @@ test: setup-milp setup-clients ## run all tests
 	@python3 scripts/check_docs.py
 	cargo test --workspace --features milp
 	@python3 scripts/python_package.py test
+
+test-kubernetes: ## test godwit-live against a real kube-apiserver; needs Go, builds for five minutes once
+	@folder=$$(python3 scripts/setup_kubernetes.py) && \
+		GODWIT_KUBERNETES=$$folder cargo test -p godwit-live --test kubernetes -- real --nocapture
 
 test-python: ## build the Python package and run its tests
 	@python3 scripts/python_package.py test

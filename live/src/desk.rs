@@ -7,8 +7,9 @@ use godwit_decide::case::Case;
 use godwit_decide::decision::Decision;
 use godwit_decide::engine::{Engine, EngineError, PlanLimits, plan_with};
 use godwit_decide::loaded::Loaded;
-use godwit_decide::outcomes::drift::{Demotion, Drift, Outcome as Score};
-use godwit_decide::outcomes::undone::{Undone, is_due, undone};
+use godwit_decide::outcomes::came_to::CameTo;
+use godwit_decide::outcomes::drift::{Demotion, Drift};
+use godwit_decide::outcomes::evaluation::MoveStatus;
 use godwit_decide::own_folder::FolderError;
 use godwit_decide::safety::{Overtaken, Safety};
 use godwit_decide::state_journal::Journal as Memory;
@@ -16,10 +17,8 @@ use godwit_decide::timing::{Timing, micros};
 use godwit_envs::input::InputError;
 use godwit_envs::scenario::Mode::{Online, Rebalance};
 use godwit_envs::snapshot::Snapshot;
-use godwit_envs::state::ClusterState;
 use godwit_models::artifact::ArtifactError;
 use godwit_models::baselines::{NAMES, find};
-use godwit_models::plan::PlannedMove;
 use godwit_models::policy::Policy;
 
 use crate::config::Settings;
@@ -212,20 +211,12 @@ impl Desk {
             Online => self.safety.payback_ticks(rules) as f32,
             Rebalance => 1.0,
         };
-        let all = CameTo::of(&case.state, decided, moves, |_| true);
+        let (of_plan, returning) = (&decided.plan.moves, &decided.returning);
+        let fates: Vec<Option<MoveStatus>> = moves.iter().map(fate).collect();
+        let all = CameTo::all(&case.state, of_plan, &fates, returning);
         if decided.planner == POLICY {
-            // What had to be made says nothing of a policy.
-            let chosen = CameTo::of(&case.state, decided, moves, |planned| !is_due(planned));
-            let outcome = Score {
-                predicted: chosen.predicted_gain.into(),
-                realised: chosen.undone.realised_gain.into(),
-                net: chosen.net_gain(lasts).into(),
-                moves: chosen.undone.moves.len() + chosen.failed,
-                returns: (decided.returning.iter())
-                    .filter(|at| chosen.undone.moves.contains(at))
-                    .count(),
-            };
-            if outcome.moves > 0 {
+            let chosen = CameTo::chosen(&case.state, of_plan, &fates, returning);
+            if let Some(outcome) = chosen.outcome(lasts) {
                 self.drift.evaluated(outcome);
             }
         }
@@ -243,44 +234,12 @@ impl Desk {
     }
 }
 
-/// What some moves of a plan came to.
-struct CameTo {
-    /// Those that were made.
-    undone: Undone,
-    /// Gain that was predicted of these and of those that were begun in vain.
-    predicted_gain: f32,
-    /// Cost of both.
-    cost: f32,
-    /// How many were begun in vain.
-    failed: usize,
-}
-
-impl CameTo {
-    fn of(
-        state: &ClusterState,
-        decided: &Decided,
-        moves: &[Move],
-        counts: impl Fn(&PlannedMove) -> bool,
-    ) -> Self {
-        let made: Vec<bool> =
-            moves.iter().map(|of| of.has_succeeded() && counts(&of.planned)).collect();
-        let undone = undone(state, &decided.plan.moves, &made);
-        let (mut predicted_gain, mut cost, mut failed) = (undone.predicted_gain, 0.0, 0);
-        for of_plan in moves.iter().filter(|of| counts(&of.planned)) {
-            if matches!(of_plan.stage, Stage::Ended { begun: true, .. }) {
-                cost += of_plan.planned.cost;
-                if !of_plan.has_succeeded() {
-                    predicted_gain += of_plan.planned.predicted_gain;
-                    failed += 1;
-                }
-            }
-        }
-        Self { undone, predicted_gain, cost, failed }
-    }
-
-    /// The realised gain for so many ticks, less the cost.
-    fn net_gain(&self, ticks: f32) -> f32 {
-        self.undone.realised_gain * ticks - self.cost
+/// What became of a move, as its plan is judged: one that was never begun is not.
+fn fate(of_plan: &Move) -> Option<MoveStatus> {
+    match of_plan.stage {
+        _ if of_plan.has_succeeded() => Some(MoveStatus::Done),
+        Stage::Ended { begun: true, .. } => Some(MoveStatus::Failed),
+        _ => None,
     }
 }
 

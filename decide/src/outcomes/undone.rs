@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use godwit_envs::state::ClusterState;
-use godwit_models::plan::{PlannedMove, ReasonCode};
+use godwit_models::plan::PlannedMove;
 
 /// Moves that were undone on the cluster as it is afterwards.
 #[derive(Debug, PartialEq)]
@@ -40,11 +40,6 @@ pub fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool])
     before.rebuild();
     undone.realised_gain = before.level() - state.level();
     undone
-}
-
-/// Whether a move had to be made whatever it gains: what it comes to says nothing of a policy.
-pub fn is_due(planned: &PlannedMove) -> bool {
-    matches!(planned.reason, ReasonCode::Evacuates | ReasonCode::Repairs)
 }
 
 fn index(names: &[String]) -> HashMap<&str, usize> {

@@ -9,6 +9,8 @@ mod constructs;
 mod demand;
 mod identity;
 mod objects;
+mod real;
+mod real_sequences;
 mod refusals;
 mod rights;
 mod sequences;

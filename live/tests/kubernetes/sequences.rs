@@ -2,6 +2,7 @@
 //! every order ends as it was told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,16 +18,59 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
 use crate::objects::{budget, evicting, machine, node, pod};
-use crate::support::{Faults, Server, Store, is_healthy};
+use crate::support::{Faults, Server, is_healthy};
 
 const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
-/// Longest that a call may take here.
+/// Longest that a call may take at the stand-in.
 const CALL_S: f64 = 0.25;
 
+/// A cluster that sequences are played in.
+pub trait Ground: Sync {
+    /// What leads to its API server.
+    fn kubeconfig(&self) -> PathBuf;
+    /// Lets a little time go by.
+    fn step(&self);
+    /// All pods.
+    fn pods(&self) -> Vec<Value>;
+    /// Uids of pods whose eviction was granted, in order.
+    fn evicted(&self) -> Vec<String>;
+    /// Where the machine is.
+    fn machine_node(&self) -> String;
+    /// Something goes wrong with the server, if it does so now.
+    fn strike(&self, _: &mut Xoshiro256PlusPlus) {}
+}
+
+impl Ground for Server {
+    fn kubeconfig(&self) -> PathBuf {
+        Server::kubeconfig(self)
+    }
+
+    fn step(&self) {
+        self.store().step();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    fn pods(&self) -> Vec<Value> {
+        self.store().all("pods").cloned().collect()
+    }
+
+    fn evicted(&self) -> Vec<String> {
+        self.store().evicted.clone()
+    }
+
+    fn machine_node(&self) -> String {
+        let store = self.store();
+        let machine = store.get("virtualmachineinstances", "shop", "vm").unwrap();
+        machine["status"]["nodeName"].as_str().unwrap().to_owned()
+    }
+}
+
 /// One cluster, one client, and what it was told.
-struct Run {
-    server: Server,
+pub struct Run<'g> {
+    ground: &'g dyn Ground,
     by: MoveBy,
+    /// Longest that a call may take, seconds.
+    call_s: f64,
     rng: Xoshiro256PlusPlus,
     cluster: Cluster,
     until: Instant,
@@ -44,62 +88,61 @@ enum End {
     Found(String),
 }
 
-impl Run {
-    fn new(seed: u64, by: MoveBy) -> Self {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let server = Server::start(seed, Faults::default());
-        {
-            let mut store = server.store();
-            store.absent.clear();
-            for name in NODES {
-                store.put("nodes", node(name, "a"));
-            }
-            for app in ["web", "api"] {
-                for n in 0..3 {
-                    store.put("pods", pod(app, n, NODES[rng.random_range(0..NODES.len())]));
-                }
-            }
-            store.put("pods", stateful(NODES[rng.random_range(0..NODES.len())]));
-            let [pod, vmi] = machine("vm", NODES[rng.random_range(0..NODES.len())]);
-            store.put("pods", pod);
-            store.put("virtualmachineinstances", vmi);
-            let mut web = budget("web", 1);
-            web["spec"]["minAvailable"] = json!(2);
-            store.put("poddisruptionbudgets", web);
-            if rng.random_bool(0.5) {
-                // The budget is spent until it is ready.
-                store.change("pods", "shop", "web-7d9f-0", |pod| {
-                    pod["status"] = json!({ "phase": "Pending", "conditions": [
-                        { "type": "Ready", "status": "False" },
-                    ] });
-                });
-            }
+/// What a sequence begins with: two services with a budget for one of them, a database, a machine.
+pub fn objects(rng: &mut Xoshiro256PlusPlus) -> Vec<(&'static str, Value)> {
+    let mut all: Vec<(&str, Value)> =
+        NODES.iter().map(|name| ("nodes", node(name, "a"))).collect();
+    for app in ["web", "api"] {
+        for n in 0..3 {
+            all.push(("pods", pod(app, n, NODES[rng.random_range(0..NODES.len())])));
         }
-        let cluster = connected(&server, by, || ());
-        server.store().faults = Faults::some();
-        let until = Instant::now() + Duration::from_secs(50);
-        Self { server, by, rng, cluster, until, seed }
+    }
+    all.push(("pods", stateful(NODES[rng.random_range(0..NODES.len())])));
+    let [pod, vmi] = machine("vm", NODES[rng.random_range(0..NODES.len())]);
+    all.extend([("pods", pod), ("virtualmachineinstances", vmi)]);
+    let mut web = budget("web", 1);
+    web["spec"]["minAvailable"] = json!(2);
+    all.push(("poddisruptionbudgets", web));
+    if rng.random_bool(0.5) {
+        // The budget is spent until it is ready.
+        let first = &mut all[NODES.len()].1;
+        first["status"] = json!({ "phase": "Pending", "conditions": [
+            { "type": "Ready", "status": "False" },
+        ] });
+    }
+    all
+}
+
+impl<'g> Run<'g> {
+    pub fn new(ground: &'g dyn Ground, seed: u64, by: MoveBy, call_s: f64) -> Self {
+        Self {
+            ground,
+            by,
+            call_s,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            cluster: connected(ground, by, call_s, || ground.step()),
+            until: Instant::now() + Duration::from_secs(50),
+            seed,
+        }
     }
 
     fn executor(&self) -> &dyn Executor {
         self.cluster.executor.as_deref().unwrap()
     }
 
-    /// Lets a little time go by in the cluster, and here.
+    /// Lets a little time go by.
     fn step(&self) {
-        let mut store = self.server.store();
-        store.step();
-        let healthy = store.all("pods").filter(|pod| pod["metadata"]["labels"]["app"] == "web");
+        self.ground.step();
+        let pods = self.ground.pods();
+        let healthy = pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == "web");
         let healthy = healthy.filter(|pod| is_healthy(pod)).count();
         assert!(healthy >= 2, "seed {}: the budget is broken", self.seed);
-        drop(store);
         assert!(Instant::now() < self.until, "seed {}: no end", self.seed);
-        std::thread::sleep(Duration::from_millis(1));
     }
 
     /// The process ends, and another begins.
     fn crash(&mut self) {
-        self.cluster = connected(&self.server, self.by, || self.step());
+        self.cluster = connected(self.ground, self.by, self.call_s, || self.step());
     }
 
     /// Where the workloads are, as they are seen.
@@ -114,7 +157,7 @@ impl Run {
     }
 
     /// Draws an order, carries it out, and compares what was told with what has happened.
-    fn order(&mut self, n: u64) {
+    pub fn order(&mut self, n: u64) {
         let workloads: Vec<(String, String)> = self.look().into_iter().collect();
         let (workload, source) = workloads[self.rng.random_range(0..workloads.len())].clone();
         let others: Vec<&str> = NODES.into_iter().filter(|name| *name != source).collect();
@@ -127,7 +170,7 @@ impl Run {
             method: Method::Live,
             predicted: Figures::default(),
         };
-        let before = Before::of(&self.server);
+        let before = Before::of(self.ground);
         let end = match self.begin(&order) {
             Some(handle) => self.follow(&order, handle),
             None => End::Nothing,
@@ -171,6 +214,7 @@ impl Run {
         };
         let mut given_up = false;
         loop {
+            self.ground.strike(&mut self.rng);
             if self.rng.random_bool(0.05) {
                 self.crash();
                 match self.found(order) {
@@ -199,17 +243,17 @@ impl Run {
     }
 
     fn check(&self, order: &Order, end: &End, before: &Before) {
-        let store = self.server.store();
+        let (evicted, pods) = (self.ground.evicted(), self.ground.pods());
         let what = format!("seed {} {:?}: {order:?} ended {end:?}", self.seed, self.by);
-        let new = store.evicted.len() - before.evicted;
-        let distinct: BTreeSet<&String> = store.evicted.iter().collect();
-        assert_eq!(distinct.len(), store.evicted.len(), "{what}: a pod was evicted twice");
+        let new = evicted.len() - before.evicted;
+        let distinct: BTreeSet<&String> = evicted.iter().collect();
+        assert_eq!(distinct.len(), evicted.len(), "{what}: a pod was evicted twice");
         if order.workload == "shop/VirtualMachineInstance/vm" {
             let told = match end {
                 End::Nothing => &before.machine,
                 End::At(node) | End::Found(node) => node,
             };
-            assert_eq!((&machine_node(&store), new), (told, 0), "{what}");
+            assert_eq!((&self.ground.machine_node(), new), (told, 0), "{what}");
             return;
         }
         let owner = order.workload.split('/').nth(2).unwrap();
@@ -220,12 +264,12 @@ impl Run {
         match end {
             End::Nothing => assert_eq!(new, 0, "{what}, but its pod was evicted"),
             End::Found(node) if new == 0 => {
-                assert!(store.all("pods").any(|pod| is_on(pod, node) && !is_new(pod)), "{what}");
+                assert!(pods.iter().any(|pod| is_on(pod, node) && !is_new(pod)), "{what}");
             }
             End::Found(node) | End::At(node) => {
                 assert_eq!(new, 1, "{what}");
                 assert!(
-                    store.all("pods").any(|pod| is_on(pod, node) && is_new(pod) && is_healthy(pod)),
+                    pods.iter().any(|pod| is_on(pod, node) && is_new(pod) && is_healthy(pod)),
                     "{what}"
                 );
             }
@@ -243,16 +287,10 @@ struct Before {
 }
 
 impl Before {
-    fn of(server: &Server) -> Self {
-        let store = server.store();
-        let uids = store.all("pods").map(|pod| pod["metadata"]["uid"].to_string());
-        Self { evicted: store.evicted.len(), uids: uids.collect(), machine: machine_node(&store) }
+    fn of(ground: &dyn Ground) -> Self {
+        let uids = ground.pods().iter().map(|pod| pod["metadata"]["uid"].to_string()).collect();
+        Self { evicted: ground.evicted().len(), uids, machine: ground.machine_node() }
     }
-}
-
-fn machine_node(store: &Store) -> String {
-    let machine = store.get("virtualmachineinstances", "shop", "vm").unwrap();
-    machine["status"]["nodeName"].as_str().unwrap().to_owned()
 }
 
 fn stateful(node: &str) -> Value {
@@ -264,10 +302,10 @@ fn stateful(node: &str) -> Value {
 }
 
 /// A new client; `wait` comes between two tries.
-fn connected(server: &Server, by: MoveBy, wait: impl Fn()) -> Cluster {
+fn connected(ground: &dyn Ground, by: MoveBy, call_s: f64, wait: impl Fn()) -> Cluster {
     let settings = Settings {
-        kubeconfig: Some(server.kubeconfig()),
-        call_timeout_s: CALL_S,
+        kubeconfig: Some(ground.kubeconfig()),
+        call_timeout_s: call_s,
         move_by: by,
         ..evicting()
     };
@@ -278,6 +316,18 @@ fn connected(server: &Server, by: MoveBy, wait: impl Fn()) -> Cluster {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// A stand-in of a server that holds what a sequence begins with, and makes mistakes.
+fn prepared(seed: u64) -> Server {
+    let server = Server::start(seed, Faults::default());
+    let mut store = server.store();
+    store.absent.clear();
+    for (resource, object) in objects(&mut Xoshiro256PlusPlus::seed_from_u64(seed)) {
+        store.put(resource, object);
+    }
+    drop(store);
+    server
 }
 
 /// Plays sequences on many threads, as they mostly wait; what was asked of the servers.
@@ -293,11 +343,13 @@ fn play(sequences: u64, by: MoveBy) -> BTreeSet<(String, String)> {
                     if seed >= sequences {
                         return;
                     }
-                    let mut run = Run::new(seed, by);
+                    let server = prepared(seed);
+                    let mut run = Run::new(&server, seed, by, CALL_S);
+                    server.store().faults = Faults::some();
                     for n in 0..3 {
                         run.order(n);
                     }
-                    asked.lock().unwrap().append(&mut run.server.store().asked);
+                    asked.lock().unwrap().append(&mut server.store().asked);
                 }
             });
         }

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // a failed expectation is the point of a test
 
+mod arena;
 mod crashes;
 mod faults;
 mod guests;
 mod lab;
+mod link;
 mod moves;
 mod sight;
+mod strikes;

@@ -296,6 +296,29 @@ fn plans_that_fail_altogether_demote_a_policy() {
 }
 
 #[test]
+fn moves_that_had_to_be_made_are_told_but_not_held_against_the_policy() {
+    let fixture = Fixture::new("quickstart");
+    let arguments = ["--mode", "active", "--max-moves", "2", "--demote-window", "1"];
+    let service = Service::start(&fixture, &arguments);
+    let mut before = snapshot(&fixture);
+    before["nodes"][0]["health"] = json!("draining");
+    let decision = service.post("/v1/plan", before.to_string()).ok();
+    let moves = decision["plan"]["moves"].as_array().unwrap();
+    let reasons: Vec<&Value> = moves.iter().map(|planned| &planned["reason"]).collect();
+    assert_eq!(reasons, ["evacuates", "evacuates"]);
+    // Neither workload needs anything any more: nothing is gained.
+    let mut idle = after(&before, &decision["plan"], 2);
+    for planned in moves {
+        workload(&mut idle, planned)["demand"].as_array_mut().unwrap().fill(json!(0.0));
+    }
+    let told = json!({"id": decision["id"], "snapshot": idle});
+    let evaluation = service.post("/v1/feedback", told.to_string()).ok();
+    assert_eq!(evaluation["evaluated"], 2);
+    assert!(number(&evaluation["net_gain"]) < 0.0, "{evaluation}");
+    assert_eq!(evaluation["policy"], standing(0, 0.0, 0.0, false));
+}
+
+#[test]
 fn another_artifact_begins_without_a_record() {
     let fixture = Fixture::new("quickstart");
     let service = Service::start(&fixture, &["--max-moves", "1"]);

@@ -24,9 +24,8 @@ use crate::serve::bodies::api_error::{ApiError, json};
 use crate::serve::bodies::request_body::{check_size, text};
 use crate::serve::settings::roles::Mode;
 use crate::serve::workers::pool::Worker;
-use godwit_decide::outcomes::drift::Outcome;
+use godwit_decide::outcomes::came_to::CameTo;
 use godwit_decide::outcomes::evaluation::{Evaluation, Measured, MoveStatus};
-use godwit_decide::outcomes::undone::undone;
 
 /// What was carried out, and how the cluster is since.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -102,71 +101,47 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     let case = case.map_err(|error| ApiError::engine(&error, body))?;
     let Decided { planner, artifact, mode, tick, plan, returning } = decided;
     let fates = fates(plan.moves.len(), executed.as_deref())?;
-    let made: Vec<bool> = fates.iter().map(|fate| *fate == Some(MoveStatus::Done)).collect();
-    let undone = undone(&case.state, &plan.moves, &made);
     // Only now: whoever sent something else may try again.
     if !app.history.evaluate(&id) {
         let message = format!("id: expected a decision that was not evaluated yet, got {id:?}");
         return Err(ApiError::new(StatusCode::CONFLICT, "already_evaluated", message));
     }
 
-    let mut told = Told { moves: undone.moves.len(), ..Told::default() };
-    told.predicted_gain = undone.predicted_gain;
-    for (at, (planned, fate)) in plan.moves.iter().zip(&fates).enumerate() {
-        let failed = fate.filter(|fate| *fate != MoveStatus::Done);
-        if let Some(status) = failed {
-            app.metrics.moves_told(status, 1);
-            told.not_made += 1;
-            told.predicted_gain += planned.predicted_gain;
-            if mode == Mode::Active.name() {
-                app.settings.safety.not_made(tick, planned);
-            }
-        }
-        let begun = undone.moves.contains(&at)
-            || failed.is_some_and(|status| status != MoveStatus::Cancelled);
-        if begun {
-            told.cost += planned.cost;
-        }
-        if (begun || failed.is_some()) && returning.contains(&at) {
-            told.returns += 1;
+    for (planned, fate) in plan.moves.iter().zip(&fates) {
+        let Some(status) = fate.filter(|fate| *fate != MoveStatus::Done) else { continue };
+        app.metrics.moves_told(status, 1);
+        if mode == Mode::Active.name() {
+            app.settings.safety.not_made(tick, planned);
         }
     }
-    app.metrics.moves_told(MoveStatus::Done, undone.moves.len() as u64);
+    let all = CameTo::all(&case.state, &plan.moves, &fates, &returning);
+    app.metrics.moves_told(MoveStatus::Done, all.undone.moves.len() as u64);
     app.settings.safety.sync();
-    let Told { moves: evaluated, not_made, returns, predicted_gain: predicted, cost } = told;
-    let realised = undone.realised_gain;
     let lasts = match case.state.rules.episode.mode {
         Online => app.settings.safety.payback_ticks(&case.state.rules) as f32,
         // A gain in a world that stands still is counted once.
         Rebalance => 1.0,
     };
-    let net_gain = realised * lasts - cost;
     let by_policy = planner == POLICY && artifact.sha256 == app.model.current().name.sha256;
-    let outcome = Outcome {
-        predicted: predicted.into(),
-        realised: realised.into(),
-        net: net_gain.into(),
-        moves: evaluated + not_made,
-        returns,
+    let chosen = || CameTo::chosen(&case.state, &plan.moves, &fates, &returning);
+    let (policy, demoted_now) = match by_policy.then(chosen).and_then(|it| it.outcome(lasts)) {
+        Some(outcome) => app.drift.evaluated(outcome),
+        None => (app.drift.standing(), false),
     };
-    let (policy, demoted_now) = match by_policy && outcome.moves > 0 {
-        true => app.drift.evaluated(outcome),
-        false => (app.drift.standing(), false),
-    };
-    app.metrics.evaluated(f64::from(predicted), f64::from(realised));
+    app.metrics.evaluated(f64::from(all.predicted_gain), f64::from(all.undone.realised_gain));
     app.metrics.standing(&policy);
     let [transfer_s, downtime_s] = measured(&plan.moves, executed.as_deref().unwrap_or_default());
     let evaluation = Evaluation {
         id,
         planner,
         moves: plan.moves.len(),
-        evaluated,
-        not_made,
-        returns,
-        predicted_gain: predicted,
-        realised_gain: realised,
-        cost,
-        net_gain,
+        evaluated: all.undone.moves.len(),
+        not_made: all.not_made,
+        returns: all.returns,
+        predicted_gain: all.predicted_gain,
+        realised_gain: all.undone.realised_gain,
+        cost: all.cost,
+        net_gain: all.net_gain(lasts),
         transfer_s,
         downtime_s,
         policy,
@@ -177,16 +152,6 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
         app.put_down(Event::Demoted(policy));
     }
     Ok(json(StatusCode::OK, &evaluation))
-}
-
-/// What becomes of a plan's moves as told, summed up.
-#[derive(Default)]
-struct Told {
-    moves: usize,
-    not_made: usize,
-    returns: usize,
-    predicted_gain: f32,
-    cost: f32,
 }
 
 /// What became of each of the plan's moves, as far as was told. Positions must be those of the plan,
