@@ -91,20 +91,37 @@ impl Safety {
         self.rules.payback_ticks.unwrap_or(rules.limits.payback_ticks)
     }
 
+    /// Ticks in which a workload that was moved is not moved again: the operator's word before the
+    /// artifact's.
+    fn cooldown_ticks(&self, rules: &Rules) -> u32 {
+        self.rules.cooldown_ticks.unwrap_or(rules.limits.cooldown_ticks)
+    }
+
+    /// Lets workloads of the case cool down that were moved before.
+    pub fn cool_down(&self, case: &mut Case, memory: &Memory) {
+        let ticks = self.cooldown_ticks(&case.state.rules);
+        let Some(tick) = case.snapshot.tick.filter(|_| ticks > 0) else { return };
+        for (cooldown, workload) in case.state.cooldown.iter_mut().zip(&case.snapshot.workloads) {
+            let said = u64::from(workload.cooldown_ticks);
+            let left = said.max(memory.cooldown(ticks, tick, &workload.name));
+            *cooldown = u16::try_from(left).unwrap_or(u16::MAX);
+        }
+    }
+
     /// The text that the limits were read from; empty if there are none.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// Now, for this case, whose snapshot came when [`Safety::plans`] was `arrived`. Workloads that
-    /// were moved before cool down in its state by the artifact's rules.
+    /// were moved before cool down in its state.
     pub fn moment(&self, case: &mut Case, arrived: u64) -> Moment {
         // A clock before 1970 makes every snapshot too old, where ages are limited at all.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let memory = self.kept().memory.about(self.horizon(case), &case.snapshot, arrived);
         let moment = Moment { now_us, memory };
-        cool_down(case, &moment.memory);
+        self.cool_down(case, &moment.memory);
         moment
     }
 
@@ -143,7 +160,7 @@ impl Safety {
     /// [`Safety::broken`], and moves of workloads that cool down: what other plans that were carried
     /// out meanwhile may have changed.
     pub fn overtaken(&self, case: &Case, memory: &Memory, moves: &[PlannedMove]) -> Vec<Broken> {
-        let ticks = case.state.rules.limits.cooldown_ticks;
+        let ticks = self.cooldown_ticks(&case.state.rules);
         let mut broken = self.broken(&case.snapshot, memory, moves);
         broken.extend(cooling(ticks, memory, &case.snapshot, moves));
         broken
@@ -225,7 +242,7 @@ impl Safety {
 
     /// How many ticks anything looks back.
     fn horizon(&self, case: &Case) -> u64 {
-        let cooldown = case.state.rules.limits.cooldown_ticks;
+        let cooldown = self.cooldown_ticks(&case.state.rules);
         span(&self.rules).max(cooldown.max(self.return_ticks()).into())
     }
 
@@ -245,17 +262,5 @@ impl Kept {
         if let Some(journal) = &mut self.journal {
             journal.put(&Entry::Change(change), &self.memory);
         }
-    }
-}
-
-/// Lets workloads of the case cool down that were moved before: by the artifact's rules each
-/// migration is followed by so many ticks without another.
-pub fn cool_down(case: &mut Case, memory: &Memory) {
-    let ticks = case.state.rules.limits.cooldown_ticks;
-    let Some(tick) = case.snapshot.tick.filter(|_| ticks > 0) else { return };
-    for (cooldown, workload) in case.state.cooldown.iter_mut().zip(&case.snapshot.workloads) {
-        let said = u64::from(workload.cooldown_ticks);
-        let left = said.max(memory.cooldown(ticks, tick, &workload.name));
-        *cooldown = u16::try_from(left).unwrap_or(u16::MAX);
     }
 }

@@ -7,9 +7,10 @@
 //! cargo run -p godwit-live --example qemu_hosts -- end /tmp/hosts      # ends them
 //! ```
 //!
-//! GODWIT_LISTEN is the address of godwit's page. Each host is a folder with a stated limit of memory; each guest has 128 MiB, counts the ticks of
-//! its clock and dirties memory at a rate of its own. `table` compares with how they began, and ends
-//! with status 1 unless every guest goes on from there, at exactly one place.
+//! GODWIT_LISTEN is the address of godwit's page. Each host is a folder with a stated limit of
+//! memory; each guest has 128 MiB, counts the ticks of its clock and dirties memory at a rate of its
+//! own. `table` compares with how they began, and ends with status 1 unless every guest goes on from
+//! there, at exactly one place.
 
 // Tests use all of it.
 #[allow(dead_code)]
@@ -99,6 +100,9 @@ fn begin(hosts: &Hosts) {
 fn configure(hosts: &Hosts, limits: &[f32; 3]) {
     let written = fs::write(hosts.folder().join("live.toml"), config(hosts, limits));
     written.expect("the folder can be written");
+    // A tick of the policy is five minutes, and a round is over sooner.
+    let limits = fs::write(hosts.folder().join("limits.toml"), "cooldown_ticks = 0\n");
+    limits.expect("the folder can be written");
 }
 
 /// What `godwit-live run --config` reads.
@@ -133,6 +137,7 @@ fn config(hosts: &Hosts, limits: &[f32; 3]) -> String {
     format!(
         "mode = \"active\"\n\
          model = \"generalist\"\n\
+         limits = \"limits.toml\"\n\
          state = {:?}\n\
          interval_s = 5\n\n\
          [moves]\n\

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use godwit_live::clusters::qemu::{Guest, Host, Settings};
 use godwit_live::cluster::Order;
@@ -18,8 +19,8 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tempfile::TempDir;
 
-use crate::guests::boot_sector::{self, TICKS_PER_S};
-use crate::guests::hosts::{Hosts, qemu_is_there, wait};
+use crate::guests::boot_sector;
+use crate::guests::hosts::{Hosts, PATIENCE, qemu_is_there};
 
 /// The hosts.
 pub const HOSTS: [&str; 2] = ["a", "b"];
@@ -76,8 +77,7 @@ impl Arena {
             hosts.begin(guest, HOSTS[0], None);
         }
         for guest in &guests {
-            // So long until it has written to all that it dirties.
-            began.insert(guest.clone(), hosts.record_from(guest, HOSTS[0], u64::from(TICKS_PER_S)));
+            began.insert(guest.clone(), hosts.record_from(guest, HOSTS[0], 1));
         }
         let described = |name: &String| Guest {
             cpu_cores: Some(0.05),
@@ -105,11 +105,14 @@ impl Arena {
         };
         self.settings.hosts = HOSTS.into_iter().zip(memory_gib).map(host).collect();
         let text = format!(
-            "mode = \"active\"\nstate = \"state\"\ninterval_s = 1\npoll_s = 0.1\n\n\
+            "mode = \"active\"\nstate = \"state\"\nlimits = \"limits.toml\"\n\
+             interval_s = 1\npoll_s = 0.1\n\n\
              [moves]\ndeadline_factor = 1\ndeadline_least_s = 6\n\n[web]\nlisten = \"\"\n\n{}",
             toml::to_string(&BTreeMap::from([("qemu", &self.settings)])).unwrap(),
         );
         fs::write(self.config(), text).unwrap();
+        // Whoever was moved may be moved again at once.
+        fs::write(self.folder.path().join("limits.toml"), "cooldown_ticks = 0\n").unwrap();
     }
 
     /// What begins a destination is this script from now on.
@@ -138,11 +141,31 @@ impl Arena {
 
     /// The first order that has begun and is not over.
     pub fn under_way(&self) -> Order {
-        wait("a move to begin", || {
-            let told = self.told();
-            let id = told.open.first()?;
-            told.orders.get(id).cloned()
-        })
+        self.wait("a move to begin", |told| told.orders.get(told.open.first()?).cloned())
+    }
+
+    /// Whether a move is under way within this time.
+    pub fn moves_within(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            if !self.told().open.is_empty() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// Waits for something in the journal.
+    pub fn wait<T>(&self, what: &str, ask: impl Fn(&Told) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = ask(&self.told()) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Host of each guest that runs.

@@ -24,6 +24,9 @@ pub struct ShellRules {
     /// Least share of the objective held over the payback time (rebalance: of the objective) that a
     /// plan lowers it by, costs taken off. With 0 a plan must not lose.
     pub min_gain_share: f32,
+    /// Ticks in which a workload that was moved by an earlier plan is not moved again; those of the
+    /// artifact's rules where it is left out. `godwit evaluate` plays by the scenario's.
+    pub cooldown_ticks: Option<u32>,
     /// Ticks in which a workload does not return to a node that it has left.
     pub hold_down_ticks: u32,
     /// How workloads that were moved again and again are left alone.

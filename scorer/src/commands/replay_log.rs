@@ -10,7 +10,7 @@ use std::time::Duration;
 use godwit_decide::decision::Decision;
 use godwit_decide::engine::{self, Effort, Engine, EngineError, PlanLimits, plan_with};
 use godwit_decide::loaded::Loaded;
-use godwit_decide::safety::{Safety, cool_down};
+use godwit_decide::safety::Safety;
 use godwit_decide::timing::Timing;
 use godwit_envs::input::InputError;
 use godwit_envs::snapshot::Snapshot;
@@ -229,7 +229,7 @@ fn decide(
     let snapshot = Snapshot::from_json(record.snapshot.get(), "body");
     let case = snapshot.map_err(EngineError::from).and_then(|s| engine.case(s, "body"));
     let mut case = case.map_err(|_| Skip::BadSnapshot)?;
-    cool_down(&mut case, &record.moment.memory);
+    safety.cool_down(&mut case, &record.moment.memory);
     let limits = PlanLimits {
         max_moves: record.max_moves,
         think: Duration::from_millis(record.think_ms.into()),

@@ -245,6 +245,14 @@ fn a_stream_lets_workloads_cool_down_across_restarts() {
     let asks = ["--max-moves", "0", "--stays", "--state", state.to_str().unwrap()];
     let answers = stream(&fixture, &lines, &asks);
     assert_eq!(answers.iter().map(cools).collect::<Vec<_>>(), [true, true, false]);
+    // An operator's word comes before the artifact's.
+    let limits = fixture.path("limits.toml");
+    for (ticks, expected) in [(0, [false; 3]), (2, [true, false, false]), (9, [true; 3])] {
+        fs::write(&limits, format!("cooldown_ticks = {ticks}")).unwrap();
+        let limited = [&asks[..], &["--limits", limits.to_str().unwrap()]].concat();
+        let answers = stream(&fixture, &lines, &limited);
+        assert_eq!(answers.iter().map(cools).collect::<Vec<_>>(), expected, "{ticks}");
+    }
     // Still on its source in a later tick, it was not moved.
     let mut stayed = before.clone();
     stayed["tick"] = 101.into();
