@@ -7,7 +7,7 @@ use godwit_decide::case::Case;
 use godwit_decide::decision::Decision;
 use godwit_decide::engine::{Engine, EngineError, PlanLimits, plan_with};
 use godwit_decide::loaded::Loaded;
-use godwit_decide::outcomes::came_to::CameTo;
+use godwit_decide::outcomes::came_to::Over;
 use godwit_decide::outcomes::drift::{Demotion, Drift};
 use godwit_decide::outcomes::evaluation::MoveStatus;
 use godwit_decide::own_folder::FolderError;
@@ -15,7 +15,6 @@ use godwit_decide::safety::{Overtaken, Safety};
 use godwit_decide::state_journal::Journal as Memory;
 use godwit_decide::timing::{Timing, micros};
 use godwit_envs::input::InputError;
-use godwit_envs::scenario::Mode::{Online, Rebalance};
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::artifact::ArtifactError;
 use godwit_models::baselines::{NAMES, find};
@@ -206,19 +205,14 @@ impl Desk {
             self.safety.not_made(decided.tick, &of_plan.planned);
         }
         self.safety.sync();
-        let rules = &case.state.rules;
-        let lasts = match rules.episode.mode {
-            Online => self.safety.payback_ticks(rules) as f32,
-            Rebalance => 1.0,
-        };
-        let (of_plan, returning) = (&decided.plan.moves, &decided.returning);
+        let ticks = self.safety.payback_ticks(&case.state.rules);
         let fates: Vec<Option<MoveStatus>> = moves.iter().map(fate).collect();
-        let all = CameTo::all(&case.state, of_plan, &fates, returning);
-        if decided.planner == POLICY {
-            let chosen = CameTo::chosen(&case.state, of_plan, &fates, returning);
-            if let Some(outcome) = chosen.outcome(lasts) {
-                self.drift.evaluated(outcome);
-            }
+        let over = Over { plan: &decided.plan, returning: &decided.returning, fates: &fates };
+        let all = over.all(&case.state, ticks);
+        if decided.planner == POLICY
+            && let Some(outcome) = over.outcome(&case.state, ticks)
+        {
+            self.drift.evaluated(outcome);
         }
         Ok(Assessed {
             id: decided.id.clone(),
@@ -228,7 +222,7 @@ impl Desk {
             predicted_gain: all.predicted_gain,
             realised_gain: all.undone.realised_gain,
             cost: all.cost,
-            net_gain: all.net_gain(lasts),
+            net_gain: all.net_gain(),
             demoted: self.drift.is_demoted(),
         })
     }

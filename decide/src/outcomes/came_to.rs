@@ -1,7 +1,7 @@
 //! What a plan came to, and what of that says something about whoever planned.
 
 use godwit_envs::state::ClusterState;
-use godwit_models::plan::{PlannedMove, ReasonCode};
+use godwit_models::plan::{Plan, PlannedMove, ReasonCode};
 
 use super::drift::Outcome;
 use super::evaluation::MoveStatus;
@@ -22,46 +22,74 @@ pub struct CameTo {
     pub cost: f32,
 }
 
-impl CameTo {
-    /// What became of all moves, given the cluster as it is afterwards. `fates` has one for each move,
-    /// `None` where nothing is known of it; `returning` are the positions of moves that bring a
-    /// workload back to a node that it left a short while ago.
-    pub fn all(
-        state: &ClusterState,
-        moves: &[PlannedMove],
-        fates: &[Option<MoveStatus>],
-        returning: &[usize],
-    ) -> Self {
-        Self::of(state, moves, fates, returning, |_| true)
+/// A plan that is over, and what is known of its moves.
+#[derive(Debug, Clone, Copy)]
+pub struct Over<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Positions of moves that bring a workload back to a node that it left a short while ago.
+    pub returning: &'a [usize],
+    /// What became of each move; `None` where nothing is known of it.
+    pub fates: &'a [Option<MoveStatus>],
+}
+
+impl Over<'_> {
+    /// What became of all moves, given the cluster as it is afterwards and the ticks that gains are
+    /// taken to last.
+    pub fn all(&self, state: &ClusterState, ticks: u32) -> CameTo {
+        self.of(state, ticks, |_| true)
     }
 
-    /// The same of the moves that the planner was free to make or not. Moves off a node that closes,
-    /// and those that mend a broken rule, are made whatever they gain: they say nothing of a policy.
-    pub fn chosen(
-        state: &ClusterState,
-        moves: &[PlannedMove],
-        fates: &[Option<MoveStatus>],
-        returning: &[usize],
-    ) -> Self {
-        let is_due = |of: &PlannedMove| {
-            matches!(of.reason, ReasonCode::Evacuates | ReasonCode::Repairs)
+    /// What counts for the planner's record: that of the moves that it was free to make or not. Moves
+    /// off a node that closes, and those that mend a broken rule, are made whatever they gain, and say
+    /// nothing of a policy. `None` where no move came to anything.
+    ///
+    /// Gains are held over the ticks that they are taken to last, predicted ones by the plan's worth,
+    /// realised ones by the forecast of now. Where only some of the moves came to anything, their part
+    /// of the worth is that of the changes that were predicted of them.
+    pub fn outcome(&self, state: &ClusterState, ticks: u32) -> Option<Outcome> {
+        let came_to = self.of(state, ticks, is_chosen);
+        let moves = came_to.undone.moves.len() + came_to.not_made;
+        if moves == 0 {
+            return None;
+        }
+        let chosen =
+            || self.plan.moves.iter().enumerate().filter(|(_, planned)| is_chosen(planned));
+        let is_known = |at: usize| {
+            came_to.undone.moves.contains(&at)
+                || self.fates[at].is_some_and(|fate| fate != MoveStatus::Done)
         };
-        Self::of(state, moves, fates, returning, |planned| !is_due(planned))
+        let change = |planned: &PlannedMove| f64::from(planned.predicted_gain.abs());
+        let (mut all, mut known, mut cost) = (0.0, 0.0, 0.0);
+        for (at, planned) in chosen() {
+            all += change(planned);
+            known += if is_known(at) { change(planned) } else { 0.0 };
+            cost += f64::from(planned.cost);
+        }
+        let part = if all > 0.0 { known / all } else { 1.0 };
+        let realised = came_to.undone.held_gain;
+        Some(Outcome {
+            predicted: (f64::from(self.plan.worth) + cost) * part,
+            realised,
+            net: realised - f64::from(came_to.cost),
+            moves,
+            returns: came_to.returns,
+        })
     }
 
     fn of(
+        &self,
         state: &ClusterState,
-        moves: &[PlannedMove],
-        fates: &[Option<MoveStatus>],
-        returning: &[usize],
+        ticks: u32,
         counts: impl Fn(&PlannedMove) -> bool,
-    ) -> Self {
-        let fate = |at: usize| fates[at].filter(|_| counts(&moves[at]));
+    ) -> CameTo {
+        let moves = &self.plan.moves;
+        let fate = |at: usize| self.fates[at].filter(|_| counts(&moves[at]));
         let made: Vec<bool> =
             (0..moves.len()).map(|at| fate(at) == Some(MoveStatus::Done)).collect();
-        let undone = undone(state, moves, &made);
-        let mut came_to =
-            Self { predicted_gain: undone.predicted_gain, undone, not_made: 0, returns: 0, cost: 0.0 };
+        let undone = undone(state, moves, &made, ticks);
+        let predicted_gain = undone.predicted_gain;
+        let mut came_to = CameTo { undone, predicted_gain, not_made: 0, returns: 0, cost: 0.0 };
         for (at, planned) in moves.iter().enumerate() {
             let was_made = came_to.undone.moves.contains(&at);
             let failed = fate(at).filter(|status| *status != MoveStatus::Done);
@@ -72,28 +100,22 @@ impl CameTo {
             if was_made || failed.is_some_and(|status| status != MoveStatus::Cancelled) {
                 came_to.cost += planned.cost;
             }
-            if (was_made || failed.is_some()) && returning.contains(&at) {
+            if (was_made || failed.is_some()) && self.returning.contains(&at) {
                 came_to.returns += 1;
             }
         }
         came_to
     }
+}
 
-    /// The realised gain for so many ticks, less the cost.
-    pub fn net_gain(&self, ticks: f32) -> f32 {
-        self.undone.realised_gain * ticks - self.cost
+impl CameTo {
+    /// The gain held over the ticks that it is taken to last, less the cost.
+    pub fn net_gain(&self) -> f32 {
+        (self.undone.held_gain - f64::from(self.cost)) as f32
     }
+}
 
-    /// What counts for the planner's record, where gains last so many ticks; `None` where no move of
-    /// the plan came to anything.
-    pub fn outcome(&self, ticks: f32) -> Option<Outcome> {
-        let moves = self.undone.moves.len() + self.not_made;
-        (moves > 0).then(|| Outcome {
-            predicted: self.predicted_gain.into(),
-            realised: self.undone.realised_gain.into(),
-            net: self.net_gain(ticks).into(),
-            moves,
-            returns: self.returns,
-        })
-    }
+/// Whether a move is one that need not have been made.
+fn is_chosen(planned: &PlannedMove) -> bool {
+    !matches!(planned.reason, ReasonCode::Evacuates | ReasonCode::Repairs)
 }

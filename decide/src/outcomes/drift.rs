@@ -20,11 +20,12 @@ pub struct Demotion {
 /// What a plan came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Outcome {
-    /// Predicted gain of the moves that were carried out, and of those that were to be and failed.
+    /// Gain that was predicted of the moves that were carried out, and of those that were to be and
+    /// failed, held over the time that it is taken to last; costs not taken off.
     pub predicted: f64,
-    /// What came of it.
+    /// What came of it, held as long.
     pub realised: f64,
-    /// The realised gain for as long as it is taken to last, less what the moves cost.
+    /// The same, less what the moves cost.
     pub net: f64,
     /// Those moves.
     pub moves: usize,

@@ -58,7 +58,8 @@ pub struct Evaluation {
     pub realised_gain: f32,
     /// Cost of the moves that were begun.
     pub cost: f32,
-    /// Realised gain, for as long as it is taken to last (24 ticks in online scenarios), less the cost.
+    /// What they gain held over the payback time, by the demand that the snapshot forecasts, less the
+    /// cost.
     pub net_gain: f32,
     /// Lengths of the transfers that were measured, together.
     pub transfer_s: Measured,

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use godwit_envs::state::ClusterState;
-use godwit_models::plan::PlannedMove;
+use godwit_models::plan::{PlannedMove, held};
 
 /// Moves that were undone on the cluster as it is afterwards.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Undone {
     /// Their positions, the last one first.
     pub moves: Vec<usize>,
@@ -17,13 +17,22 @@ pub struct Undone {
     pub predicted_gain: f32,
     /// The objective with them undone, minus the objective as it is.
     pub realised_gain: f32,
+    /// The same held over the ticks that gains are taken to last, by the demand that is forecast
+    /// then: moves may be made ahead of the demand that they are for.
+    pub held_gain: f64,
 }
 
 /// Undoes moves, the last one first; those whose workload is gone, or is not where it went, stay out.
-pub fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool]) -> Undone {
+/// Gains are taken to last so many ticks.
+pub fn undone(
+    state: &ClusterState,
+    moves: &[PlannedMove],
+    carried_out: &[bool],
+    ticks: u32,
+) -> Undone {
     let (workloads, nodes) = (index(&state.spec.workload_names), index(&state.spec.node_names));
     let mut before = state.clone();
-    let mut undone = Undone { moves: Vec::new(), predicted_gain: 0.0, realised_gain: 0.0 };
+    let mut undone = Undone::default();
     for (at, planned) in moves.iter().enumerate().rev().filter(|(at, _)| carried_out[*at]) {
         let workload = workloads.get(planned.workload_name.as_str());
         let [source, destination] =
@@ -39,6 +48,7 @@ pub fn undone(state: &ClusterState, moves: &[PlannedMove], carried_out: &[bool])
     }
     before.rebuild();
     undone.realised_gain = before.level() - state.level();
+    undone.held_gain = held(&before, ticks) - held(state, ticks);
     undone
 }
 

@@ -49,8 +49,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let mut driver = Driver::new(cluster, desk, journal, clock, control, pace);
     driver.run(|driver| {
         told_to_stop.load(Ordering::Relaxed)
-            || args.until_settled
-                && (driver.is_settled() || world.as_ref().is_some_and(clusters::is_over))
+            || args.until_settled && driver.is_settled()
+            || world.as_ref().is_some_and(clusters::is_over)
     })?;
     let open = driver.ledger().under_way().count();
     if open > 0 {

@@ -40,7 +40,8 @@ pub struct Assessed {
     pub realised_gain: f32,
     /// Cost of the moves that were begun.
     pub cost: f32,
-    /// Realised gain for as long as it is taken to last, less the cost.
+    /// The realised gain held over the payback time, by the demand that is forecast then, less the
+    /// cost.
     pub net_gain: f32,
     /// Whether the policy is demoted from now on.
     pub demoted: bool,

@@ -56,7 +56,7 @@ impl Ground for Real<'_> {
     }
 
     fn strike(&self, rng: &mut Xoshiro256PlusPlus) {
-        if rng.random_bool(0.005) {
+        if rng.random_bool(0.01) {
             self.server.lock().unwrap().kill_and_begin();
             *self.kills.lock().unwrap() += 1;
         }

@@ -75,6 +75,8 @@ pub struct Run<'g> {
     cluster: Cluster,
     until: Instant,
     seed: u64,
+    /// What was heard last, for whoever looks into a failure.
+    last: String,
 }
 
 /// How an order ended.
@@ -90,8 +92,7 @@ enum End {
 
 /// What a sequence begins with: two services with a budget for one of them, a database, a machine.
 pub fn objects(rng: &mut Xoshiro256PlusPlus) -> Vec<(&'static str, Value)> {
-    let mut all: Vec<(&str, Value)> =
-        NODES.iter().map(|name| ("nodes", node(name, "a"))).collect();
+    let mut all: Vec<(&str, Value)> = NODES.iter().map(|name| ("nodes", node(name, "a"))).collect();
     for app in ["web", "api"] {
         for n in 0..3 {
             all.push(("pods", pod(app, n, NODES[rng.random_range(0..NODES.len())])));
@@ -123,6 +124,7 @@ impl<'g> Run<'g> {
             cluster: connected(ground, by, call_s, || ground.step()),
             until: Instant::now() + Duration::from_secs(50),
             seed,
+            last: String::new(),
         }
     }
 
@@ -137,7 +139,7 @@ impl<'g> Run<'g> {
         let healthy = pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == "web");
         let healthy = healthy.filter(|pod| is_healthy(pod)).count();
         assert!(healthy >= 2, "seed {}: the budget is broken", self.seed);
-        assert!(Instant::now() < self.until, "seed {}: no end", self.seed);
+        assert!(Instant::now() < self.until, "seed {}: no end; {}", self.seed, self.last);
     }
 
     /// The process ends, and another begins.
@@ -232,7 +234,9 @@ impl<'g> Run<'g> {
                 let again = self.executor().start(order);
                 assert!(again.is_err(), "seed {}: {order:?} was begun twice", self.seed);
             }
-            match self.executor().watch(order, &handle) {
+            let said = self.executor().watch(order, &handle);
+            self.last = format!("{order:?}: {said:?}");
+            match said {
                 Ok(Progress::Running { .. }) | Err(_) => self.step(),
                 Ok(Progress::Done(_)) => return End::At(order.destination.clone()),
                 Ok(Progress::Elsewhere(node)) => return End::At(node),

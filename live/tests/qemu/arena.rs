@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use godwit_live::clusters::qemu::{Guest, Host, Settings};
 use godwit_live::cluster::Order;
+use godwit_live::clusters::qemu::{Guest, Host, Settings};
 use godwit_live::journal::records;
 use godwit_live::ledger::moves::Outcome;
 use godwit_live::ledger::record::{Event, Record};

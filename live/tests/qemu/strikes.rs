@@ -66,7 +66,10 @@ fn a_program_that_is_killed_again_and_again_goes_on_where_it_was() {
     let mut live = arena.live(&["--until-settled"]);
     settled(&arena, &open, began, &mut slowest);
     assert!(live.ends_well(), "{}", arena.log());
-    println!("{struck} of {} kills hit a move; the slowest start settled it in {slowest:.1?}", times());
+    println!(
+        "{struck} of {} kills hit a move; the slowest start settled it in {slowest:.1?}",
+        times()
+    );
     assert!(2 * struck >= times(), "{struck} of {}", times());
     assert!(slowest <= Duration::from_secs(10), "{slowest:?}");
     assert_eq!(arena.told().open, Vec::<String>::new());

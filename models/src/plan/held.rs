@@ -6,8 +6,9 @@ use godwit_envs::state::objective::Objective;
 use godwit_envs::state::term::{LOAD_TERMS, Term};
 
 /// The weighted objective that a state holds over `ticks` ticks if nothing more is moved, in units
-/// of the objective times ticks. In rebalance scenarios, where no time passes, the objective once.
-pub(super) fn held(state: &ClusterState, ticks: u32) -> f64 {
+/// of the objective times ticks: by the demand that its forecast says, if it has one. In rebalance
+/// scenarios, where no time passes, the objective once.
+pub fn held(state: &ClusterState, ticks: u32) -> f64 {
     if state.rules.episode.mode == Mode::Rebalance {
         return level(&state.objective, &state.level_terms(), state.reassignment_cost());
     }

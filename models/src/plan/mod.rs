@@ -21,6 +21,7 @@ mod waves;
 mod worth;
 
 pub use document::{LaterMove, LevelChange, Method, Plan, PlannedMove, ReasonCode, StopReason};
+pub use held::held;
 pub use reach::{Fencing, Reach, tick_end_s};
 
 use crate::policy::Policy;

@@ -46,7 +46,12 @@ impl Server {
         let etcd = Command::new(programs.join("etcd"))
             .arg("--data-dir")
             .arg(folder.path().join("etcd"))
-            .args(["--listen-client-urls", &at(etcd_port), "--advertise-client-urls", &at(etcd_port)])
+            .args([
+                "--listen-client-urls",
+                &at(etcd_port),
+                "--advertise-client-urls",
+                &at(etcd_port),
+            ])
             .args(["--listen-peer-urls", &at(peer_port)])
             .args(["--initial-advertise-peer-urls", &at(peer_port)])
             .args(["--initial-cluster", &format!("default={}", at(peer_port))])
@@ -58,7 +63,9 @@ impl Server {
             .unwrap();
         let tokens = format!("admin,admin,admin,\"system:masters\"\ngodwit,{GODWIT},godwit\n");
         fs::write(folder.path().join("tokens.csv"), tokens).unwrap();
-        fs::write(folder.path().join("service-account.key"), signing_key()).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        fs::write(folder.path().join("accounts.key"), key.serialize_pem()).unwrap();
+        fs::write(folder.path().join("accounts.pub"), key.public_key_pem()).unwrap();
         for who in ["admin", "godwit"] {
             fs::write(folder.path().join(who), kubeconfig(port, who)).unwrap();
         }
@@ -87,14 +94,15 @@ impl Server {
     fn begin(&mut self) {
         let folder = self.folder.path();
         let file = |name: &str| folder.join(name).display().to_string();
-        let log = fs::File::options().create(true).append(true).open(folder.join("api.log"));
+        let log_file = folder.join("api.log");
+        let log = fs::File::options().create(true).append(true).open(&log_file);
         let api = Command::new(self.programs.join("kube-apiserver"))
             .args(["--etcd-servers", &format!("http://127.0.0.1:{}", self.etcd_port)])
             .args(["--bind-address", "127.0.0.1", "--secure-port", &self.port.to_string()])
             .args(["--cert-dir", &file("certificates"), "--token-auth-file", &file("tokens.csv")])
             .args(["--service-account-issuer", "https://kubernetes.default.svc"])
-            .args(["--service-account-key-file", &file("service-account.key")])
-            .args(["--service-account-signing-key-file", &file("service-account.key")])
+            .args(["--service-account-key-file", &file("accounts.pub")])
+            .args(["--service-account-signing-key-file", &file("accounts.key")])
             .args(["--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC"])
             // Without controllers nobody makes accounts, and nobody takes such taints away.
             .args(["--disable-admission-plugins", "ServiceAccount,TaintNodesByCondition"])
@@ -107,8 +115,9 @@ impl Server {
         self.api = Some(api);
         let (until, admin) = (Instant::now() + PATIENCE, self.admin());
         while admin.ask(http::Method::GET, "/readyz", &Value::Null).0 != 200 {
-            let log = || fs::read_to_string(self.folder.path().join("api.log")).unwrap_or_default();
-            assert!(Instant::now() < until, "the API server does not become ready:\n{}", log());
+            let log = || fs::read_to_string(&log_file).unwrap_or_default();
+            let over = self.api.as_mut().is_some_and(|api| api.try_wait().unwrap().is_some());
+            assert!(!over && Instant::now() < until, "the API server is not ready:\n{}", log());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -158,10 +167,6 @@ impl Drop for Server {
 fn free_ports() -> [u16; 3] {
     let all = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     all.map(|listener| listener.local_addr().unwrap().port())
-}
-
-fn signing_key() -> String {
-    rcgen::KeyPair::generate().unwrap().serialize_pem()
 }
 
 fn kubeconfig(port: u16, token: &str) -> String {

@@ -142,9 +142,7 @@ impl StandIn {
             let mut here = pods.iter().filter(|pod| owner(pod) == name);
             let is_set = pod["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet";
             let there = match is_set {
-                true => here
-                    .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-                    .count(),
+                true => here.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count(),
                 false => usize::from(here.next().is_some()),
             };
             if there >= wanted || self.rng.random_bool(0.5) {

@@ -7,8 +7,10 @@ use super::store::Store;
 
 /// Whether a pod is ready and not on its way out.
 pub fn is_healthy(pod: &Value) -> bool {
+    let is_ready =
+        |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
     pod["metadata"]["deletionTimestamp"].is_null()
-        && pod["status"]["conditions"][0]["status"] == "True"
+        && pod["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(is_ready))
 }
 
 /// How many more pods may be evicted, by each budget that protects the pod.

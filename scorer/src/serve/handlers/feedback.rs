@@ -11,7 +11,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use godwit_envs::input::parse_json;
-use godwit_envs::scenario::Mode::{Online, Rebalance};
 use godwit_envs::snapshot::Snapshot;
 use godwit_models::plan::{Plan, PlannedMove};
 use schemars::JsonSchema;
@@ -24,7 +23,7 @@ use crate::serve::bodies::api_error::{ApiError, json};
 use crate::serve::bodies::request_body::{check_size, text};
 use crate::serve::settings::roles::Mode;
 use crate::serve::workers::pool::Worker;
-use godwit_decide::outcomes::came_to::CameTo;
+use godwit_decide::outcomes::came_to::Over;
 use godwit_decide::outcomes::evaluation::{Evaluation, Measured, MoveStatus};
 
 /// What was carried out, and how the cluster is since.
@@ -114,17 +113,14 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
             app.settings.safety.not_made(tick, planned);
         }
     }
-    let all = CameTo::all(&case.state, &plan.moves, &fates, &returning);
+    let over = Over { plan: &plan, returning: &returning, fates: &fates };
+    let ticks = app.settings.safety.payback_ticks(&case.state.rules);
+    let all = over.all(&case.state, ticks);
     app.metrics.moves_told(MoveStatus::Done, all.undone.moves.len() as u64);
     app.settings.safety.sync();
-    let lasts = match case.state.rules.episode.mode {
-        Online => app.settings.safety.payback_ticks(&case.state.rules) as f32,
-        // A gain in a world that stands still is counted once.
-        Rebalance => 1.0,
-    };
     let by_policy = planner == POLICY && artifact.sha256 == app.model.current().name.sha256;
-    let chosen = || CameTo::chosen(&case.state, &plan.moves, &fates, &returning);
-    let (policy, demoted_now) = match by_policy.then(chosen).and_then(|it| it.outcome(lasts)) {
+    let outcome = over.outcome(&case.state, ticks).filter(|_| by_policy);
+    let (policy, demoted_now) = match outcome {
         Some(outcome) => app.drift.evaluated(outcome),
         None => (app.drift.standing(), false),
     };
@@ -141,7 +137,7 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
         predicted_gain: all.predicted_gain,
         realised_gain: all.undone.realised_gain,
         cost: all.cost,
-        net_gain: all.net_gain(lasts),
+        net_gain: all.net_gain(),
         transfer_s,
         downtime_s,
         policy,
