@@ -40,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut loaded = Loaded::open(Path::new("generalist"))?;
     let mut rules = Rules::clone(&loaded.rules);
     rules.episode.moves_per_tick = moves;
+    // All of them may be under way at a time.
+    rules.limits.transfers_in_flight = moves.max(1);
     loaded.rules = Arc::new(rules);
     let sections = loaded.artifact.sections;
     let mut engine = Engine::new(Arc::new(loaded));

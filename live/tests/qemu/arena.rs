@@ -214,7 +214,7 @@ impl Arena {
                     let host = HOSTS.into_iter().find(|host| *host == order.destination);
                     told.insert(order.workload.clone(), host.unwrap());
                 }
-                Outcome::Failed if reason.contains("nowhere") => {
+                _ if reason.contains("nowhere") || reason == "the workload is gone" => {
                     told.remove(&order.workload);
                 }
                 _ => {}
