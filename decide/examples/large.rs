@@ -15,6 +15,7 @@ use godwit_decide::loaded::Loaded;
 use godwit_decide::safety::Safety;
 use godwit_envs::scenario::Rules;
 use godwit_envs::snapshot::Snapshot;
+use godwit_models::plan::Plan;
 use godwit_models::{Policy, baseline};
 
 /// Most memory that the process has held, MiB; 0 where the system does not tell.
@@ -62,10 +63,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let planned = timed("plan by best-single-move, whole answer", || {
         plan_with(best.as_mut(), &case, &safety, &moment, limits)
     })?;
-    println!("{} moves, {:?}", planned.plan.moves.len(), planned.plan.stop_reason);
+    let told = |plan: &Plan| {
+        let Plan { moves, stop_reason, objective_before, objective_after, .. } = plan;
+        let count = moves.len();
+        println!(
+            "{count} moves, {stop_reason:?}; objective {objective_before} to {objective_after}"
+        );
+    };
+    told(&planned.plan);
     let planned =
         timed("plan by generalist, whole answer", || engine.plan(&case, &safety, &moment, limits))?;
-    println!("{} moves, {:?}", planned.plan.moves.len(), planned.plan.stop_reason);
+    told(&planned.plan);
     println!(
         "of that {} ms plan, {} ms guard, {} ms stays",
         planned.plan_us / 1000,

@@ -10,6 +10,7 @@ use crate::observe::ObservationSpace;
 use crate::observe::chains::{Chain, Finder};
 use crate::observe::ranking::{EqualRun, Ranked, Rankings, best_first, departure, sort_best_first};
 use crate::scenario::CandidateRules;
+use crate::state::term::Term;
 use crate::state::{Action, ClusterState};
 use std::cmp::Ordering;
 
@@ -40,10 +41,26 @@ pub fn action_space(nodes: usize, workloads: usize, rules: &CandidateRules) -> (
     (if fixed { pairs } else { rules.max }, fixed)
 }
 
+/// Nodes of which workloads are ranked where loads alone count, for each workload that is wanted.
+const NODES_EACH: usize = 4;
+
 /// The workloads whose leaving promises most, of those that may leave their node, ascending: so many by
-/// their score, and as many of the most loaded nodes.
+/// their score, and as many of the most loaded nodes. Where nothing but loads counts, only those of the
+/// most loaded nodes are ranked, four nodes for each that is wanted.
 pub fn promising(state: &ClusterState, most: usize, out: &mut Vec<usize>) {
-    let all = (0..state.spec.workloads()).filter(|&k| state.may_leave(k).is_ok());
+    let mut loads: Vec<f32> = state.now.load[..state.spec.nodes()].to_vec();
+    let by_loads_alone = state.objective.slot.is_none()
+        && !state.objective.uses(Term::Own)
+        && state.reassignment.is_none();
+    let ranked = if by_loads_alone { most.saturating_mul(NODES_EACH) } else { usize::MAX };
+    let least = match loads.len().checked_sub(ranked) {
+        Some(at) if at > 0 => *loads.select_nth_unstable_by(at, f32::total_cmp).1,
+        _ => f32::NEG_INFINITY,
+    };
+    let all = (0..state.spec.workloads()).filter(|&k| {
+        let is_there = state.node_of(k).is_some_and(|node| state.now.load[node] >= least);
+        is_there && state.may_leave(k).is_ok()
+    });
     let mut sources: Vec<Ranked> = all.map(|k| departure(state, k)).collect();
     let load = |ranked: &Ranked| state.now.load[state.placement[ranked.id as usize] as usize];
     let by_load = |a: &Ranked, b: &Ranked| load(b).total_cmp(&load(a)).then(best_first(a, b));

@@ -12,6 +12,7 @@
 
 pub mod declaration;
 pub mod greedy;
+mod large;
 pub mod parameters;
 pub mod published;
 pub mod registry;

@@ -4,6 +4,7 @@
 //! which it is assumed to matter, minus what the migration itself costs. Rebalance scenarios count
 //! one tick: the value is then exactly the reward.
 
+use super::large;
 use godwit_envs::lanes::{LANES, Lanes};
 use godwit_envs::observe::candidates::promising;
 use godwit_envs::reassignment::{Instance, Solution};
@@ -49,15 +50,9 @@ pub struct Scan {
     /// Workloads by [`Solution::most_gain`], the greatest first; of machine reassignment.
     bounds: Vec<(i64, u32)>,
     some: Vec<usize>,
+    /// Blocks of nodes that are looked at, ascending; all of them unless the cluster is large.
+    blocks: Vec<u32>,
 }
-
-/// Most pairs of a workload and a node that are all looked at. Above it, only of [`PROMISING`] workloads:
-/// a scan of all takes seconds.
-const MOST_PAIRS: usize = 100_000_000;
-
-/// Workloads that are looked at in clusters of more than [`MOST_PAIRS`]: so many whose leaving scores
-/// best, and as many of the most loaded nodes.
-const PROMISING: usize = 128;
 
 /// Workloads that are looked at between two looks at their bounds.
 const AT_ONCE: usize = 32;
@@ -70,6 +65,7 @@ impl Scan {
         let blocks = spec.padded_nodes() / LANES;
         self.tiles.resize_with(self.ticks.len() * blocks, Tile::default);
         self.departures.resize_with(self.ticks.len(), Departure::default);
+        large::all_blocks(state, &mut self.blocks);
         if blocks > 0 {
             for (outlook, tiles) in self.tiles.chunks_exact_mut(blocks).enumerate() {
                 for (block, tile) in tiles.iter_mut().enumerate() {
@@ -81,7 +77,9 @@ impl Scan {
 
     /// The most valuable feasible move, if its value exceeds `min_gain`. Ties go to the lower
     /// workload, then the lower node. In clusters of more than 100 million pairs of workload and node,
-    /// of the at most 256 workloads whose leaving promises most. Call [`Scan::prepare`] first.
+    /// of the at most 256 workloads whose leaving promises most, to the eighth of all nodes that are
+    /// least loaded (a few more, as nodes are looked at side by side), or to any where none of them
+    /// gains. Call [`Scan::prepare`] first.
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
@@ -89,10 +87,16 @@ impl Scan {
             Some(board) if only_reassigns(state) => {
                 self.best_bounded(state, board, min_gain, &mut best);
             }
-            _ if state.spec.workloads().saturating_mul(state.spec.nodes()) > MOST_PAIRS => {
+            _ if large::is_large(state) => {
                 let mut some = std::mem::take(&mut self.some);
-                promising(state, PROMISING, &mut some);
+                promising(state, large::PROMISING, &mut some);
+                large::keep_least_loaded(state, &mut self.blocks);
                 best_simd(self, state, min_gain, Some(&some), &mut best, None);
+                large::all_blocks(state, &mut self.blocks);
+                if best.is_none() {
+                    self.twins.reset(state.spec.workloads());
+                    best_simd(self, state, min_gain, Some(&some), &mut best, None);
+                }
                 self.some = some;
             }
             _ => best_simd(self, state, min_gain, None, &mut best, None),
@@ -206,7 +210,8 @@ fn best_simd(
         let mut departed = false;
         let mut own: Option<ValuedMove> = None;
         let mut own_most = if each.is_some() { min_gain } else { most };
-        for block in 0..blocks {
+        for &block in &scan.blocks {
+            let block = block as usize;
             let open = state.open_lanes(k, &scan.tiles[block]);
             if !open.contains(&true) {
                 continue;
