@@ -41,6 +41,13 @@ pub fn action_space(nodes: usize, workloads: usize, rules: &CandidateRules) -> (
     (if fixed { pairs } else { rules.max }, fixed)
 }
 
+/// Whether the objective asks for nothing that a node's load does not show: no free slots, no terms of
+/// its own, no machine reassignment.
+pub fn loads_alone_count(state: &ClusterState) -> bool {
+    let objective = &state.objective;
+    objective.slot.is_none() && !objective.uses(Term::Own) && state.reassignment.is_none()
+}
+
 /// Nodes of which workloads are ranked where loads alone count, for each workload that is wanted.
 const NODES_EACH: usize = 4;
 
@@ -48,20 +55,23 @@ const NODES_EACH: usize = 4;
 /// their score, and as many of the most loaded nodes. Where nothing but loads counts, only those of the
 /// most loaded nodes are ranked, four nodes for each that is wanted.
 pub fn promising(state: &ClusterState, most: usize, out: &mut Vec<usize>) {
-    let mut loads: Vec<f32> = state.now.load[..state.spec.nodes()].to_vec();
-    let by_loads_alone = state.objective.slot.is_none()
-        && !state.objective.uses(Term::Own)
-        && state.reassignment.is_none();
-    let ranked = if by_loads_alone { most.saturating_mul(NODES_EACH) } else { usize::MAX };
-    let least = match loads.len().checked_sub(ranked) {
-        Some(at) if at > 0 => *loads.select_nth_unstable_by(at, f32::total_cmp).1,
-        _ => f32::NEG_INFINITY,
+    let nodes = state.spec.nodes();
+    let ranked = if loads_alone_count(state) { most.saturating_mul(NODES_EACH) } else { nodes };
+    let mut least = f32::NEG_INFINITY;
+    if ranked < nodes {
+        let mut loads: Vec<f32> = state.now.load[..nodes].to_vec();
+        least = *loads.select_nth_unstable_by(nodes - ranked, f32::total_cmp).1;
+    }
+    let of_load = |least: f32| {
+        let is_there = |k: usize| state.node_of(k).is_some_and(|node| state.now.load[node] >= least);
+        let all = (0..state.spec.workloads()).filter(|&k| is_there(k) && state.may_leave(k).is_ok());
+        all.map(|k| departure(state, k)).collect()
     };
-    let all = (0..state.spec.workloads()).filter(|&k| {
-        let is_there = state.node_of(k).is_some_and(|node| state.now.load[node] >= least);
-        is_there && state.may_leave(k).is_ok()
-    });
-    let mut sources: Vec<Ranked> = all.map(|k| departure(state, k)).collect();
+    let mut sources: Vec<Ranked> = of_load(least);
+    if sources.is_empty() {
+        // Nothing may leave the most loaded nodes.
+        sources = of_load(f32::NEG_INFINITY);
+    }
     let load = |ranked: &Ranked| state.now.load[state.placement[ranked.id as usize] as usize];
     let by_load = |a: &Ranked, b: &Ranked| load(b).total_cmp(&load(a)).then(best_first(a, b));
     out.clear();

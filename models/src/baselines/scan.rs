@@ -6,7 +6,7 @@
 
 use super::large;
 use godwit_envs::lanes::{LANES, Lanes};
-use godwit_envs::observe::candidates::promising;
+use godwit_envs::observe::candidates::{loads_alone_count, promising};
 use godwit_envs::reassignment::{Instance, Solution};
 use godwit_envs::scenario::Mode;
 use godwit_envs::state::ClusterState;
@@ -77,9 +77,9 @@ impl Scan {
 
     /// The most valuable feasible move, if its value exceeds `min_gain`. Ties go to the lower
     /// workload, then the lower node. In clusters of more than 100 million pairs of workload and node,
-    /// of the at most 256 workloads whose leaving promises most, to the eighth of all nodes that are
-    /// least loaded (a few more, as nodes are looked at side by side), or to any where none of them
-    /// gains. Call [`Scan::prepare`] first.
+    /// of the at most 256 workloads whose leaving promises most; where loads alone count, to the eighth
+    /// of all nodes that are least loaded (a few more, as nodes are looked at side by side), or to any
+    /// where none of them gains. Call [`Scan::prepare`] first.
     pub fn best(&mut self, state: &ClusterState, min_gain: f32) -> Option<ValuedMove> {
         let mut best = None;
         self.twins.reset(state.spec.workloads());
@@ -90,11 +90,13 @@ impl Scan {
             _ if large::is_large(state) => {
                 let mut some = std::mem::take(&mut self.some);
                 promising(state, large::PROMISING, &mut some);
-                large::keep_least_loaded(state, &mut self.blocks);
-                best_simd(self, state, min_gain, Some(&some), &mut best, None);
-                large::all_blocks(state, &mut self.blocks);
-                if best.is_none() {
+                if loads_alone_count(state) {
+                    large::keep_least_loaded(state, &mut self.blocks);
+                    best_simd(self, state, min_gain, Some(&some), &mut best, None);
+                    large::all_blocks(state, &mut self.blocks);
                     self.twins.reset(state.spec.workloads());
+                }
+                if best.is_none() {
                     best_simd(self, state, min_gain, Some(&some), &mut best, None);
                 }
                 self.some = some;

@@ -34,7 +34,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts both, with the rights of `deploy/kubernetes`; `None` where there are no programs.
+    /// Starts both, with what is in `deploy/kubernetes`; `None` where there are no programs.
     pub fn start() -> Option<Self> {
         let Some(programs) = std::env::var_os("GODWIT_KUBERNETES").map(PathBuf::from) else {
             println!("skipped: no real Kubernetes here; `make test-kubernetes` builds one");
@@ -71,7 +71,7 @@ impl Server {
         }
         let mut server = Self { programs, folder, etcd, etcd_port, port, api: None };
         server.begin();
-        server.grant();
+        server.deploy();
         Some(server)
     }
 
@@ -130,11 +130,13 @@ impl Server {
         }
     }
 
-    /// What `kubectl apply -k deploy/kubernetes` would make of namespace and rights.
-    fn grant(&self) {
+    /// What `kubectl apply -k deploy/kubernetes` would do. Fields that Kubernetes does not know are
+    /// refused.
+    fn deploy(&self) {
         let admin = self.admin();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes");
-        for file in ["namespace.yaml", "rbac.yaml"] {
+        // The namespace and the account come first.
+        for file in ["namespace.yaml", "rbac.yaml", "config.yaml", "deployment.yaml"] {
             let text = fs::read_to_string(folder.join(file)).unwrap();
             for document in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
                 let namespace = document["metadata"]["namespace"].as_str();
@@ -147,9 +149,12 @@ impl Server {
                     "ClusterRoleBinding" => format!("{rbac}/clusterrolebindings"),
                     "Role" => format!("{rbac}{inside}/roles"),
                     "RoleBinding" => format!("{rbac}{inside}/rolebindings"),
+                    "ConfigMap" => format!("/api/v1{inside}/configmaps"),
+                    "PersistentVolumeClaim" => format!("/api/v1{inside}/persistentvolumeclaims"),
+                    "Deployment" => format!("/apis/apps/v1{inside}/deployments"),
                     other => panic!("{file}: {other}"),
                 };
-                admin.create(&path, &document);
+                admin.create(&format!("{path}?fieldValidation=Strict"), &document);
             }
         }
     }
