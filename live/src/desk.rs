@@ -204,10 +204,17 @@ impl Desk {
         for of_plan in moves.iter().filter(|of_plan| !of_plan.has_succeeded()) {
             self.safety.not_made(decided.tick, &of_plan.planned);
         }
-        self.safety.sync();
         let ticks = self.safety.payback_ticks(&case.state.rules);
         let fates: Vec<Option<MoveStatus>> = moves.iter().map(fate).collect();
         let over = Over { plan: &decided.plan, returning: &decided.returning, fates: &fates };
+        if moves.iter().any(|of_plan| !of_plan.has_succeeded()) {
+            // Half of a swap may be worse than none of it. Without a rest, the next plan can take it
+            // back, if that is worth its cost then and keeps every rule.
+            for at in over.better_undone(&case.state, ticks) {
+                self.safety.not_made(decided.tick, &decided.plan.moves[at]);
+            }
+        }
+        self.safety.sync();
         let all = over.all(&case.state, ticks);
         if decided.planner == POLICY
             && let Some(outcome) = over.outcome(&case.state, ticks)

@@ -77,6 +77,21 @@ impl Over<'_> {
         })
     }
 
+    /// Positions of moves that were made and had better be undone, each by itself: what that gains,
+    /// held over the ticks that gains are taken to last, is more than it costs. So it may be where
+    /// moves were made for others that did not come about.
+    pub fn better_undone(&self, state: &ClusterState, ticks: u32) -> Vec<usize> {
+        let moves = &self.plan.moves;
+        let made = |at: &usize| self.fates[*at] == Some(MoveStatus::Done);
+        let is_better = |at: &usize| {
+            let mut alone = vec![false; moves.len()];
+            alone[*at] = true;
+            let found = undone(state, moves, &alone, ticks);
+            !found.moves.is_empty() && -found.held_gain > f64::from(moves[*at].cost)
+        };
+        (0..moves.len()).filter(made).filter(is_better).collect()
+    }
+
     fn of(
         &self,
         state: &ClusterState,

@@ -1,5 +1,6 @@
 //! How moves go.
 
+use godwit_envs::state::cluster::Health;
 use godwit_live::config::Moves;
 use godwit_live::control::Request;
 use godwit_live::ledger::moves::{Outcome, Stage};
@@ -146,4 +147,36 @@ fn an_aborted_move_is_cancelled_where_it_is_under_way_and_never_begins_where_it_
     };
     assert_eq!((outcome(&ids[0]), outcome(&ids[1])), (Outcome::Cancelled, Outcome::Superseded));
     assert!(!lock(&fake).begun.contains(&ids[1]));
+}
+
+/// Six workloads on one node of two, of which two are to leave. The first does; the second is refused,
+/// and the node that they were to go to is full by then. A workload that was moved rests for 15
+/// minutes.
+#[test]
+fn what_is_left_of_a_plan_that_was_cut_short_is_taken_back_without_a_rest_where_that_is_better() {
+    let demands = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0];
+    let (fake, folder) = (Fake::uneven(&demands), tempfile::tempdir().unwrap());
+    {
+        let mut fake = lock(&fake);
+        fake.placement.insert("w6".to_owned(), "b".to_owned());
+        fake.health[2].1 = Health::Failed;
+        fake.starts = vec![Call::Works, Call::Refuses];
+    }
+    let (mut driver, _) = driver(&fake, folder.path());
+    let until_s = lock(&fake).clock.now_s() + 300.0;
+    driver
+        .run(|_| {
+            let mut fake = lock(&fake);
+            if !fake.transfers.is_empty() {
+                fake.demand[6].1 = 9.5;
+            }
+            let moved = fake.begun.len() >= 2 && fake.transfers.is_empty();
+            moved || fake.clock.now_s() > until_s
+        })
+        .unwrap();
+    let mut fake = lock(&fake);
+    fake.settle();
+    let on_b: Vec<&String> =
+        fake.placement.iter().filter(|(_, node)| *node == "b").map(|(name, _)| name).collect();
+    assert_eq!((fake.begun.len(), on_b), (2, vec![&"w6".to_owned()]));
 }
