@@ -110,6 +110,9 @@ pub struct Moves {
     pub tries: u32,
     /// Seconds until it is asked for again; each time twice as long.
     pub back_off_s: f64,
+    /// Seconds for which a workload is left alone whose move failed or took too long; twice as long
+    /// after each further one in a row, 16 times at most. Workloads of nodes that close are not.
+    pub rest_s: f64,
     /// Seconds after which a move is looked for of which it is not known whether it began.
     pub unknown_s: f64,
     /// Moves by another hand that undo ours, within `fight_window_s`, before everything is halted.
@@ -130,6 +133,7 @@ impl Default for Moves {
             give_up_s: 60.0,
             tries: 5,
             back_off_s: 2.0,
+            rest_s: 300.0,
             unknown_s: 5.0,
             fights: 3,
             fight_window_s: 3600.0,
@@ -189,7 +193,7 @@ impl Settings {
     pub fn from_toml(text: &str, label: &str) -> Result<Self, InputError> {
         let settings: Self = parse_toml(text, label)?;
         let Moves { deadline_factor, deadline_least_s, give_up_s, back_off_s, .. } = settings.moves;
-        let Moves { unknown_s, fight_window_s, .. } = settings.moves;
+        let Moves { rest_s, unknown_s, fight_window_s, .. } = settings.moves;
         for (field, value, least) in [
             ("interval_s", settings.interval_s, 0.1),
             ("poll_s", settings.poll_s, 0.01),
@@ -198,6 +202,7 @@ impl Settings {
             ("moves.deadline_least_s", deadline_least_s, 0.0),
             ("moves.give_up_s", give_up_s, 0.0),
             ("moves.back_off_s", back_off_s, 0.0),
+            ("moves.rest_s", rest_s, 0.0),
             ("moves.unknown_s", unknown_s, 0.0),
             ("moves.fight_window_s", fight_window_s, 0.0),
         ] {

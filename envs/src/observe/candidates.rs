@@ -63,8 +63,10 @@ pub fn promising(state: &ClusterState, most: usize, out: &mut Vec<usize>) {
         least = *loads.select_nth_unstable_by(nodes - ranked, f32::total_cmp).1;
     }
     let of_load = |least: f32| {
-        let is_there = |k: usize| state.node_of(k).is_some_and(|node| state.now.load[node] >= least);
-        let all = (0..state.spec.workloads()).filter(|&k| is_there(k) && state.may_leave(k).is_ok());
+        let is_there =
+            |k: usize| state.node_of(k).is_some_and(|node| state.now.load[node] >= least);
+        let all =
+            (0..state.spec.workloads()).filter(|&k| is_there(k) && state.may_leave(k).is_ok());
         all.map(|k| departure(state, k)).collect()
     };
     let mut sources: Vec<Ranked> = of_load(least);

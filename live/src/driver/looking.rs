@@ -1,10 +1,10 @@
 //! The cluster is looked at: what has changed under a plan, who else moves workloads, and what to do
 //! next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use godwit_envs::snapshot::{Snapshot, SnapshotTransfer, SnapshotWorkload};
+use godwit_envs::snapshot::{Snapshot, SnapshotNode, SnapshotTransfer, SnapshotWorkload};
 use godwit_envs::state::cluster::Health;
 use godwit_models::plan::Method;
 
@@ -160,6 +160,26 @@ impl Driver {
         }
     }
 
+    /// Workloads whose moves have failed stay for a while, but for those of nodes that close: what the
+    /// cluster refuses would be planned again and again, in place of something else.
+    fn let_rest(&self, snapshot: &mut Snapshot) {
+        let resting = self.ledger().resting(self.clock.now_s(), self.pace.moves.rest_s);
+        if resting.is_empty() {
+            return;
+        }
+        tracing::info!(workloads = resting.len(), "some rest, as their moves have failed");
+        let is_closing =
+            |node: &&SnapshotNode| matches!(node.health, Health::Draining | Health::Failed);
+        let closing: HashSet<&str> =
+            snapshot.nodes.iter().filter(is_closing).map(|node| node.name.as_str()).collect();
+        for workload in &mut snapshot.workloads {
+            let stays = workload.node.as_deref().is_none_or(|node| !closing.contains(node));
+            if stays && resting.contains(&workload.name) {
+                workload.movable = false;
+            }
+        }
+    }
+
     /// Moves under way become transfers of the snapshot: both ends hold the demand.
     fn show_under_way(&self, snapshot: &mut Snapshot) {
         let now_s = self.clock.now_s();
@@ -194,6 +214,7 @@ impl Driver {
         if self.pace.moves.calibrate {
             self.ledger().calibration.correct(&mut snapshot);
         }
+        self.let_rest(&mut snapshot);
         self.show_under_way(&mut snapshot);
         let started_s = seen.taken_at_s.unwrap_or_default() as u64;
         let id = format!("d{}-{started_s:x}", self.ledger().decisions + 1);

@@ -1,13 +1,16 @@
 //! What is known of decisions and moves.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
-use super::moves::{Move, Outcome};
+use super::moves::{Move, Outcome, Stage};
 use super::plans::{Assessed, Decided};
+
+/// Rests grow to 2 to this times the first one.
+const MOST_DOUBLINGS: u32 = 4;
 
 /// What is known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +77,31 @@ impl Ledger {
     /// Moves that are not over.
     pub fn open(&self) -> impl Iterator<Item = &Move> {
         self.moves().filter(|planned| planned.is_open())
+    }
+
+    /// Workloads whose last moves failed or took too long, and that are left alone for it: `rest_s`
+    /// seconds after the first of these moves, and twice as long after each further one.
+    pub fn resting(&self, now_s: f64, rest_s: f64) -> HashSet<String> {
+        let mut failed: HashMap<&str, (u32, f64)> = HashMap::new();
+        for of in self.ended.iter().chain(self.moves()) {
+            let Stage::Ended { outcome, at_s, .. } = of.stage else { continue };
+            let workload = of.order.workload.as_str();
+            match outcome {
+                Outcome::Succeeded => {
+                    failed.remove(workload);
+                }
+                Outcome::Failed | Outcome::TimedOut => {
+                    let (times, last_s) = failed.entry(workload).or_insert((0, at_s));
+                    (*times, *last_s) = (*times + 1, at_s);
+                }
+                Outcome::Cancelled | Outcome::Superseded => {}
+            }
+        }
+        let rests = |(times, last_s): &(u32, f64)| {
+            now_s < last_s + rest_s * f64::from((times - 1).min(MOST_DOUBLINGS)).exp2()
+        };
+        failed.retain(|_, of| rests(of));
+        failed.into_keys().map(str::to_owned).collect()
     }
 
     /// Moves that the cluster is, or may be, carrying out.

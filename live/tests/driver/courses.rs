@@ -77,6 +77,19 @@ fn a_cluster_that_puts_off_for_ever_is_given_up() {
 }
 
 #[test]
+fn what_the_cluster_refuses_is_asked_for_less_and_less_often() {
+    let (fake, folder) = (Fake::uneven(&[4.0, 1.0]), tempfile::tempdir().unwrap());
+    lock(&fake).starts = vec![Call::Refuses; 1000];
+    let (mut driver, _) = driver(&fake, folder.path());
+    let clock = std::sync::Arc::clone(&lock(&fake).clock);
+    let until_s = clock.now_s() + 3_000.0;
+    driver.run(|_| clock.now_s() > until_s).unwrap();
+    // A look every 30 s. Each of the two rests for 300, 600 and 1200 s, and is then in the next rest.
+    let asked = 1000 - lock(&fake).starts.len();
+    assert!((4..=8).contains(&asked), "{asked}");
+}
+
+#[test]
 fn a_move_that_takes_too_long_is_given_up_and_its_workload_stays() {
     let (fake, folder) = (Fake::uneven(&[4.0, 1.0]), tempfile::tempdir().unwrap());
     lock(&fake).courses = vec![Course::Hangs];

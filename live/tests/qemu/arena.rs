@@ -107,7 +107,7 @@ impl Arena {
         let text = format!(
             "mode = \"active\"\nstate = \"state\"\nlimits = \"limits.toml\"\n\
              interval_s = 1\npoll_s = 0.1\n\n\
-             [moves]\ndeadline_factor = 1\ndeadline_least_s = 6\n\n[web]\nlisten = \"\"\n\n{}",
+             [moves]\ndeadline_factor = 1\ndeadline_least_s = 6\nrest_s = 0\n\n[web]\nlisten = \"\"\n\n{}",
             toml::to_string(&BTreeMap::from([("qemu", &self.settings)])).unwrap(),
         );
         fs::write(self.config(), text).unwrap();
