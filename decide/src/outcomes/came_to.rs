@@ -53,15 +53,14 @@ impl Over<'_> {
         if moves == 0 {
             return None;
         }
-        let chosen =
-            || self.plan.moves.iter().enumerate().filter(|(_, planned)| is_chosen(planned));
         let is_known = |at: usize| {
             came_to.undone.moves.contains(&at)
                 || self.fates[at].is_some_and(|fate| fate != MoveStatus::Done)
         };
         let change = |planned: &PlannedMove| f64::from(planned.predicted_gain.abs());
         let (mut all, mut known, mut cost) = (0.0, 0.0, 0.0);
-        for (at, planned) in chosen() {
+        let moves_of_plan = self.plan.moves.iter().enumerate();
+        for (at, planned) in moves_of_plan.filter(|(_, planned)| is_chosen(planned)) {
             all += change(planned);
             known += if is_known(at) { change(planned) } else { 0.0 };
             cost += f64::from(planned.cost);

@@ -286,23 +286,34 @@ impl Told {
     }
 }
 
-/// Plays a strike again and again, two at a time, each with random numbers of its own. Five times, or
-/// as often as GODWIT_STRIKES says.
-pub fn again_and_again(strike: impl Fn(Xoshiro256PlusPlus) + Sync) {
-    let (times, next) = (times(), AtomicUsize::new(0));
+/// Plays a strike again and again, two at a time, each with random numbers of its own: five times, or
+/// as often as GODWIT_STRIKES says. How many hit what they were to hit, as a strike says of itself;
+/// `None` is one that cannot be played here.
+///
+/// # Panics
+/// When fewer than half of them hit.
+pub fn again_and_again(strike: impl Fn(Xoshiro256PlusPlus) -> Option<bool> + Sync) -> usize {
+    let [next, hits, played] = [(); 3].map(|()| AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= times {
+                    if seed >= times() {
                         return;
                     }
-                    strike(Xoshiro256PlusPlus::seed_from_u64(seed as u64));
+                    let Some(hit) = strike(Xoshiro256PlusPlus::seed_from_u64(seed as u64)) else {
+                        return;
+                    };
+                    played.fetch_add(1, Ordering::Relaxed);
+                    hits.fetch_add(usize::from(hit), Ordering::Relaxed);
                 }
             });
         }
     });
+    let (hits, played) = (hits.into_inner(), played.into_inner());
+    assert!(2 * hits >= played, "{hits} of {played}");
+    hits
 }
 
 /// How often a strike is tried.

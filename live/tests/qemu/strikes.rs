@@ -1,7 +1,6 @@
 //! The program moves guests, and something strikes at a random moment of a move: no guest runs twice,
 //! none is lost but that of a host that died, and the journal tells the truth.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -77,72 +76,73 @@ fn a_program_that_is_killed_again_and_again_goes_on_where_it_was() {
     arena.journal_is_true();
 }
 
+/// One of two guests moves, and its process on a host of the order is killed at some moment: whether it
+/// was there, and how the order ended.
+fn killed_while_it_moves(
+    rng: &mut Xoshiro256PlusPlus,
+    host: impl Fn(&Order) -> &str,
+) -> Option<(Arena, Order, bool, (Outcome, String))> {
+    let arena = one_of_two_moves(24, 2.0)?;
+    let live = arena.live(&[]);
+    let order = arena.under_way();
+    a_moment(rng);
+    // It may not have begun yet, or be over.
+    let was_there = arena.hosts.pid(&order.workload, host(&order)).is_some();
+    if was_there {
+        arena.hosts.signal(&order.workload, host(&order), "KILL");
+    }
+    let end = end_of(&arena, &order);
+    live.kill();
+    Some((arena, order, was_there, end))
+}
+
 #[test]
 fn a_guest_whose_source_is_killed_is_lost_only_if_it_was_not_handed_over() {
-    let lost = AtomicUsize::new(0);
-    again_and_again(|mut rng| {
-        let Some(arena) = one_of_two_moves(24, 2.0) else { return };
-        let live = arena.live(&[]);
-        let order = arena.under_way();
-        a_moment(&mut rng);
-        // It may have been handed over by now, and be over.
-        let was_there = arena.hosts.pid(&order.workload, &order.source).is_some();
-        if was_there {
-            arena.hosts.signal(&order.workload, &order.source, "KILL");
-        }
-        let (outcome, reason) = end_of(&arena, &order);
-        live.kill();
-        match outcome {
-            Outcome::Succeeded => arena.all_go_on(&[]),
+    let lost = again_and_again(|mut rng| {
+        let killed = killed_while_it_moves(&mut rng, |order| &order.source)?;
+        let (arena, order, was_there, (outcome, reason)) = killed;
+        let is_lost = match outcome {
+            Outcome::Succeeded => false,
             // The second where it had not even begun.
             Outcome::Failed | Outcome::Superseded => {
                 let is_told = reason.contains("nowhere") || reason == "the workload is gone";
                 assert!(was_there && is_told, "{reason}");
-                lost.fetch_add(1, Ordering::Relaxed);
-                arena.all_go_on(&[&order.workload]);
+                true
             }
             _ => panic!("{outcome:?}: {reason}\n{}", arena.log()),
-        }
+        };
+        let lost: &[&str] = if is_lost { &[order.workload.as_str()] } else { &[] };
+        arena.all_go_on(lost);
         arena.journal_is_true();
+        Some(is_lost)
     });
-    println!("{} of {} guests were lost with their host", lost.into_inner(), times());
+    println!("{lost} of {} guests were lost with their host", times());
 }
 
 #[test]
 fn a_guest_whose_destination_is_killed_runs_on_at_its_source_unless_it_was_handed_over() {
-    let kept = AtomicUsize::new(0);
-    again_and_again(|mut rng| {
-        let Some(arena) = one_of_two_moves(24, 2.0) else { return };
-        let live = arena.live(&[]);
-        let order = arena.under_way();
-        a_moment(&mut rng);
-        // It may not have begun yet.
-        let is_there = arena.hosts.pid(&order.workload, &order.destination).is_some();
-        if is_there {
-            arena.hosts.signal(&order.workload, &order.destination, "KILL");
-        }
-        let (outcome, reason) = end_of(&arena, &order);
-        live.kill();
+    let kept = again_and_again(|mut rng| {
+        let killed = killed_while_it_moves(&mut rng, |order| &order.destination)?;
+        let (arena, order, was_there, (outcome, reason)) = killed;
+        let is_kept = outcome == Outcome::Failed && !reason.contains("nowhere");
         match outcome {
-            Outcome::Failed if !reason.contains("nowhere") => {
-                kept.fetch_add(1, Ordering::Relaxed);
+            Outcome::Succeeded | Outcome::Failed if is_kept || !was_there => {
                 arena.all_go_on(&[]);
                 arena.journal_is_true();
             }
-            Outcome::Succeeded if !is_there => arena.all_go_on(&[]),
             // It had been handed over: its host died, and what its source still has is too old.
             Outcome::Succeeded | Outcome::Failed => arena.all_go_on(&[&order.workload]),
             _ => panic!("{outcome:?}: {reason}\n{}", arena.log()),
         }
+        Some(is_kept)
     });
-    println!("{} of {} guests ran on at their source", kept.into_inner(), times());
+    println!("{kept} of {} guests ran on at their source", times());
 }
 
 #[test]
 fn a_move_whose_link_stalls_is_given_up_and_never_makes_a_second_guest() {
-    let given_up = AtomicUsize::new(0);
-    again_and_again(|mut rng| {
-        let Some(mut arena) = one_of_two_moves(24, 2.0) else { return };
+    let given_up = again_and_again(|mut rng| {
+        let mut arena = one_of_two_moves(24, 2.0)?;
         arena.begin_destinations_with(script(arena.hosts.folder()));
         arena.configure([0.25, 0.25]);
         let incoming = |guest: &str| arena.hosts.folder().join(format!("b/{guest}.incoming"));
@@ -154,7 +154,6 @@ fn a_move_whose_link_stalls_is_given_up_and_never_makes_a_second_guest() {
         let (outcome, reason) = end_of(&arena, &order);
         live.kill();
         assert!(matches!(outcome, Outcome::TimedOut | Outcome::Succeeded), "{outcome:?}: {reason}");
-        given_up.fetch_add(usize::from(outcome == Outcome::TimedOut), Ordering::Relaxed);
         arena.all_go_on(&[]);
         arena.journal_is_true();
         // What the link still holds comes too late.
@@ -162,15 +161,16 @@ fn a_move_whose_link_stalls_is_given_up_and_never_makes_a_second_guest() {
         sleep(Duration::from_millis(500));
         arena.all_go_on(&[]);
         arena.journal_is_true();
+        Some(outcome == Outcome::TimedOut)
     });
-    println!("{} of {} moves were given up", given_up.into_inner(), times());
+    println!("{given_up} of {} moves were given up", times());
 }
 
 #[test]
 fn a_guest_that_never_converges_is_given_up_and_runs_on() {
     again_and_again(|_| {
         // It dirties eight times what the link carries.
-        let Some(arena) = one_of_two_moves(64, 64.0) else { return };
+        let arena = one_of_two_moves(64, 64.0)?;
         let live = arena.live(&[]);
         let order = arena.under_way();
         let (outcome, reason) = end_of(&arena, &order);
@@ -178,5 +178,6 @@ fn a_guest_that_never_converges_is_given_up_and_runs_on() {
         assert_eq!(outcome, Outcome::TimedOut, "{reason}");
         arena.all_go_on(&[]);
         arena.journal_is_true();
+        Some(true)
     });
 }

@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
 use super::Client;
-use crate::support::is_healthy;
+use crate::support::{is_healthy, next_status};
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 const BUDGETS: &str = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
@@ -209,28 +209,14 @@ impl StandIn {
         }
     }
 
-    /// KubeVirt: migrations go through their phases; one in ten fails.
+    /// KubeVirt: migrations go through their phases.
     fn step_migrations(&mut self) {
         let path = format!("{KUBEVIRT}/virtualmachineinstancemigrations");
         for migration in self.client.list(&path).unwrap_or_default() {
-            let next = match migration["status"]["phase"].as_str() {
-                None => "Pending",
-                Some("Pending") => "Scheduling",
-                Some("Scheduling") => "Running",
-                Some("Running") if self.rng.random_bool(0.1) => "Failed",
-                Some("Running") => "Succeeded",
-                Some(_) => continue,
-            };
-            let mut status = json!({ "phase": next });
-            if next == "Failed" {
-                status["migrationState"] = json!({ "failureReason": "it did not converge" });
-            }
-            if next == "Succeeded" {
+            let Some(status) = next_status(&migration, &mut self.rng) else { continue };
+            if status["phase"] == "Succeeded" {
                 let machine = migration["spec"]["vmiName"].as_str().unwrap();
                 let node = &migration["spec"]["addedNodeSelector"]["kubernetes.io/hostname"];
-                status["migrationState"] = json!({
-                    "startTimestamp": "2026-02-01T00:00:00Z", "endTimestamp": "2026-02-01T00:00:12Z",
-                });
                 let moved = json!({ "status": { "nodeName": node } });
                 let machine = format!("{KUBEVIRT}/virtualmachineinstances/{machine}");
                 self.client.ask(Method::PATCH, &machine, &moved);

@@ -1,6 +1,7 @@
 //! A few lines in place of controllers, scheduler and kubelets. Time goes by in steps.
 
 use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
 use super::store::Store;
@@ -11,6 +12,22 @@ pub fn is_healthy(pod: &Value) -> bool {
         |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
     pod["metadata"]["deletionTimestamp"].is_null()
         && pod["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(is_ready))
+}
+
+/// The status that KubeVirt gives a migration next; `None` where it is over. One in ten fails.
+pub fn next_status(migration: &Value, rng: &mut Xoshiro256PlusPlus) -> Option<Value> {
+    Some(match migration["status"]["phase"].as_str() {
+        None => json!({ "phase": "Pending" }),
+        Some("Pending") => json!({ "phase": "Scheduling" }),
+        Some("Scheduling") => json!({ "phase": "Running" }),
+        Some("Running") if rng.random_bool(0.1) => json!({ "phase": "Failed", "migrationState": {
+            "failureReason": "it did not converge",
+        } }),
+        Some("Running") => json!({ "phase": "Succeeded", "migrationState": {
+            "startTimestamp": "2026-02-01T00:00:00Z", "endTimestamp": "2026-02-01T00:00:12Z",
+        } }),
+        Some(_) => return None,
+    })
 }
 
 /// How many more pods may be evicted, by each budget that protects the pod.
@@ -121,33 +138,19 @@ impl Store {
         let migrations: Vec<Value> =
             self.all("virtualmachineinstancemigrations").cloned().collect();
         for mut migration in migrations {
-            let next = match migration["status"]["phase"].as_str() {
-                None => "Pending",
-                Some("Pending") => "Scheduling",
-                Some("Scheduling") => "Running",
-                Some("Running") if self.rng.random_bool(0.1) => "Failed",
-                Some("Running") => "Succeeded",
-                Some(_) => continue,
-            };
+            let Some(status) = next_status(&migration, &mut self.rng) else { continue };
             if self.rng.random_bool(0.3) {
                 continue;
             }
-            migration["status"]["phase"] = json!(next);
-            if next == "Failed" {
-                migration["status"]["migrationState"]["failureReason"] =
-                    json!("it did not converge");
-            }
-            if next == "Succeeded" {
+            if status["phase"] == "Succeeded" {
                 let namespace = migration["metadata"]["namespace"].as_str().unwrap().to_owned();
                 let machine = migration["spec"]["vmiName"].as_str().unwrap().to_owned();
                 let node = migration["spec"]["addedNodeSelector"]["kubernetes.io/hostname"].clone();
-                migration["status"]["migrationState"] = json!({
-                    "startTimestamp": "2026-02-01T00:00:00Z", "endTimestamp": "2026-02-01T00:00:12Z",
-                });
                 self.change("virtualmachineinstances", &namespace, &machine, |it| {
                     it["status"]["nodeName"] = node;
                 });
             }
+            migration["status"] = status;
             self.put("virtualmachineinstancemigrations", migration);
         }
     }

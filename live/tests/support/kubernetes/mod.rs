@@ -17,7 +17,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
 
-pub use controllers::is_healthy;
+pub use controllers::{is_healthy, next_status};
 pub use faults::Faults;
 pub use store::Store;
 

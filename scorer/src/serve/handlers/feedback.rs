@@ -119,7 +119,7 @@ fn evaluate(app: &App, worker: &mut Worker, body: &Bytes) -> Result<Response, Ap
     app.metrics.moves_told(MoveStatus::Done, all.undone.moves.len() as u64);
     app.settings.safety.sync();
     let by_policy = planner == POLICY && artifact.sha256 == app.model.current().name.sha256;
-    let outcome = over.outcome(&case.state, ticks).filter(|_| by_policy);
+    let outcome = if by_policy { over.outcome(&case.state, ticks) } else { None };
     let (policy, demoted_now) = match outcome {
         Some(outcome) => app.drift.evaluated(outcome),
         None => (app.drift.standing(), false),
